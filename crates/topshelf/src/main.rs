@@ -1,0 +1,2 @@
+//! topshelf.
+fn main() {}
