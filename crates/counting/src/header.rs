@@ -1,0 +1,240 @@
+//! The header line: where the needed columns are.
+
+use crate::record::{Field, Parsed, Shape, parse_record};
+
+/// The longest header, in bytes.
+pub const HEADER_BYTES_MAX: usize = 1 << 20;
+
+/// What the needed columns are called in the files.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Columns {
+    /// The advertiser's id.
+    pub advertiser_id: String,
+    /// The product's id; none in a log of advertisers.
+    pub product_id: Option<String>,
+    /// `impression` or `click`; none in a log of views.
+    pub kind: Option<String>,
+    /// The date or date-time; none where the object's name tells the day, if the header lacks it.
+    pub date: Option<String>,
+    /// Whether `date` may be missing, since the object's name tells the day.
+    pub date_is_optional: bool,
+}
+
+impl Columns {
+    /// The names that the header must have, in the order of the contract.
+    #[must_use]
+    pub fn expected(&self) -> Vec<&str> {
+        let date = self.date.as_deref().filter(|_| !self.date_is_optional);
+        [Some(self.advertiser_id.as_str()), self.product_id.as_deref(), self.kind.as_deref(), date]
+            .into_iter()
+            .flatten()
+            .collect()
+    }
+}
+
+/// Where the needed fields of a record are, counted from 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Layout {
+    /// How many fields each record has.
+    pub fields: usize,
+    /// The advertiser's id.
+    pub advertiser: usize,
+    /// The product's id.
+    pub product: Option<usize>,
+    /// `impression` or `click`.
+    pub kind: Option<usize>,
+    /// The date or date-time.
+    pub date: Option<usize>,
+    /// Offset of the first byte after the header.
+    pub data_start: u64,
+    /// Physical lines that the header takes.
+    pub header_lines: u64,
+}
+
+/// Why an object is not what it claims to be.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum HeaderError {
+    /// No byte at all.
+    #[error("the object is empty: it has no header line")]
+    Empty,
+    /// The bytes are another format's.
+    #[error("the object looks like {0}, not CSV text")]
+    NotCsv(&'static str),
+    /// A needed column is not there.
+    #[error("no column {missing:?}; found: {found}; expected: {expected}")]
+    Missing {
+        /// The first missing column.
+        missing: String,
+        /// The columns found.
+        found: String,
+        /// The columns expected.
+        expected: String,
+    },
+    /// A needed column is there twice.
+    #[error("column {0:?} stands in the header more than once")]
+    Repeated(String),
+    /// The first line is no CSV record.
+    #[error("the header line has bad quoting")]
+    BadQuoting,
+    /// There is no end of the first line within [`HEADER_BYTES_MAX`].
+    #[error("the header line does not end within {HEADER_BYTES_MAX} bytes")]
+    TooLong,
+}
+
+/// The names of the columns, and where the records begin.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Header {
+    names: Vec<String>,
+    data_start: u64,
+    lines: u64,
+}
+
+impl Header {
+    /// Reads the header from an object's first bytes; `is_whole` when there are no more.
+    /// None when it does not end within `bytes`: call again with more, up to [`HEADER_BYTES_MAX`].
+    ///
+    /// # Errors
+    /// [`HeaderError`] when the object cannot be CSV.
+    pub fn read(bytes: &[u8], is_whole: bool) -> Result<Option<Self>, HeaderError> {
+        if let Some(format) = other_format(bytes) {
+            return Err(HeaderError::NotCsv(format));
+        }
+        let bom = if bytes.starts_with(b"\xEF\xBB\xBF") { 3 } else { 0 };
+        let text = &bytes[bom..];
+        if text.is_empty() && is_whole {
+            return Err(HeaderError::Empty);
+        }
+        let mut fields = Vec::new();
+        match parse_record(text, is_whole, &mut |_, field: Field| fields.push(field)) {
+            Parsed::More if bytes.len() >= HEADER_BYTES_MAX => Err(HeaderError::TooLong),
+            Parsed::More => Ok(None),
+            Parsed::Bad => Err(HeaderError::BadQuoting),
+            Parsed::Record(Shape { end, .. }) => {
+                let name = |field: &Field| String::from_utf8_lossy(&field.value(text)).into_owned();
+                let lines = memchr::memchr_iter(b'\n', &text[..end]).count() as u64;
+                let names = fields.iter().map(name).collect();
+                Ok(Some(Self { names, data_start: (bom + end) as u64, lines }))
+            }
+        }
+    }
+
+    /// Finds the needed columns.
+    ///
+    /// # Errors
+    /// [`HeaderError::Missing`] or [`HeaderError::Repeated`].
+    pub fn layout(&self, columns: &Columns) -> Result<Layout, HeaderError> {
+        let position = |name: &String| self.position(name, columns);
+        let advertiser = position(&columns.advertiser_id)?;
+        let product = columns.product_id.as_ref().map(position).transpose()?;
+        let kind = columns.kind.as_ref().map(position).transpose()?;
+        let date = match columns.date.as_ref().map(position).transpose() {
+            Err(HeaderError::Missing { .. }) if columns.date_is_optional => None,
+            found => found?,
+        };
+        Ok(Layout {
+            fields: self.names.len(),
+            advertiser,
+            product,
+            kind,
+            date,
+            data_start: self.data_start,
+            header_lines: self.lines,
+        })
+    }
+
+    fn position(&self, wanted: &str, columns: &Columns) -> Result<usize, HeaderError> {
+        let mut places = self.names.iter().enumerate().filter(|(_, name)| *name == wanted);
+        match (places.next(), places.next()) {
+            (Some((place, _)), None) => Ok(place),
+            (Some(_), Some(_)) => Err(HeaderError::Repeated(wanted.to_owned())),
+            (None, _) => Err(HeaderError::Missing {
+                missing: wanted.to_owned(),
+                found: shown(&self.names),
+                expected: columns.expected().join(", "),
+            }),
+        }
+    }
+}
+
+/// The columns found, each cut where a message would become unreadable.
+fn shown(names: &[String]) -> String {
+    let mut shown: Vec<String> = names
+        .iter()
+        .take(30)
+        .map(|name| name.chars().take(60).flat_map(char::escape_debug).collect())
+        .collect();
+    if names.len() > 30 {
+        shown.push(format!("… {} in all", names.len()));
+    }
+    shown.join(", ")
+}
+
+/// Names the format whose signature the bytes carry, when it is none that is read here.
+fn other_format(bytes: &[u8]) -> Option<&'static str> {
+    const SIGNATURES: [(&[u8], &str); 8] = [
+        (b"\x1F\x8B", "gzip"),
+        (b"\x28\xB5\x2F\xFD", "zstd"),
+        (b"PAR1", "Parquet"),
+        (b"\xFF\xFE", "UTF-16"),
+        (b"\xFE\xFF", "UTF-16"),
+        (b"PK\x03\x04", "a zip archive"),
+        (b"BZh", "bzip2"),
+        (b"Obj\x01", "Avro"),
+    ];
+    let signed = SIGNATURES.iter().find(|(signature, _)| bytes.starts_with(signature));
+    let first_line = &bytes[..memchr::memchr(b'\n', bytes).unwrap_or(bytes.len())];
+    signed.map(|(_, name)| *name).or_else(|| memchr::memchr(0, first_line).map(|_| "binary data"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ads() -> Columns {
+        Columns {
+            advertiser_id: "advertiser_id".into(),
+            product_id: Some("product_id".into()),
+            kind: Some("type".into()),
+            date: Some("date".into()),
+            date_is_optional: false,
+        }
+    }
+
+    fn check(text: &[u8], expected: Result<(usize, usize, usize, usize, u64), &str>) {
+        let layout = Header::read(text, true).and_then(|header| header.expect("whole").layout(&ads()));
+        let seen = layout.map(|at| {
+            (at.advertiser, at.product.unwrap(), at.kind.unwrap(), at.date.unwrap(), at.data_start)
+        });
+        assert_eq!(seen.map_err(|error| error.to_string()), expected.map_err(str::to_owned));
+    }
+
+    #[test]
+    fn columns_are_found_by_name() {
+        check(b"advertiser_id,product_id,type,date\n", Ok((0, 1, 2, 3, 35)));
+        check(b"\xEF\xBB\xBFdate,x,\"type\",product_id,advertiser_id\r\nrow", Ok((4, 3, 2, 0, 43)));
+        check(b"date,\"a \"\"b\n\",type,product_id,advertiser_id", Ok((4, 3, 2, 0, 43)));
+    }
+
+    #[test]
+    fn what_is_no_log_is_refused_by_name() {
+        check(b"", Err("the object is empty: it has no header line"));
+        check(b"\x1F\x8B\x08", Err("the object looks like gzip, not CSV text"));
+        check(b"a\0b\n", Err("the object looks like binary data, not CSV text"));
+        check(
+            b"advertiser_id;product_id;type;date\n",
+            Err(
+                "no column \"advertiser_id\"; found: advertiser_id;product_id;type;date; expected: advertiser_id, product_id, type, date",
+            ),
+        );
+        check(
+            b"advertiser_id,product_id,date,type,date\n",
+            Err("column \"date\" stands in the header more than once"),
+        );
+        check(b"advertiser_id,\"product_id,type,date\n", Err("the header line has bad quoting"));
+    }
+
+    #[test]
+    fn a_header_may_need_more_bytes() {
+        assert_eq!(Header::read(b"advertiser_id,prod", false), Ok(None));
+    }
+}

@@ -1,0 +1,221 @@
+//! Which days are wanted, and which advertisers are active on them.
+
+use crate::{
+    active::ActiveTable,
+    header::Layout,
+    record::{Field, NextRecord, next_record},
+};
+use domain::{AdvertiserId, Day, ID_BYTES_MAX, RejectExample, RejectReason, Tally};
+use std::{collections::BTreeSet, sync::Arc};
+
+/// The days that an object may hold events of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ObjectDays {
+    /// Each line says its day.
+    Any,
+    /// Only lines of this day count; without a date column every line is of this day.
+    Only(Day),
+}
+
+/// The wanted days with their active advertisers.
+#[derive(Debug)]
+pub struct Wanted {
+    days: Vec<Day>,
+    lists: Vec<Arc<[AdvertiserId]>>,
+    pub(crate) table: ActiveTable,
+    /// For each (day slot, advertiser index) whether it is active; none when all days agree.
+    active_on: Option<Vec<bool>>,
+    first_epoch_day: i32,
+    /// Day slot by days since `first_epoch_day`.
+    slots: Vec<u32>,
+}
+
+/// No slot: the day is not wanted.
+pub(crate) const NOT_WANTED: u32 = u32::MAX;
+
+impl Wanted {
+    /// Wants each day with its active advertisers, which are in byte order and distinct.
+    ///
+    /// # Panics
+    /// When `days` is empty, a day comes twice, or (days × advertisers) do not fit in 32 bits.
+    #[must_use]
+    pub fn new(mut days: Vec<(Day, Arc<[AdvertiserId]>)>) -> Self {
+        days.sort_by_key(|(day, _)| *day);
+        let lists: Vec<_> = days.iter().map(|(_, list)| Arc::clone(list)).collect();
+        let days: Vec<_> = days.into_iter().map(|(day, _)| day).collect();
+        assert!(days.is_sorted_by(|a, b| a < b), "each day is wanted once");
+        let first_list = lists.first().expect("a day is wanted");
+        let all_agree = lists.iter().all(|list| Arc::ptr_eq(list, first_list) || list == first_list);
+        let ids: Vec<AdvertiserId> = if all_agree {
+            first_list.to_vec()
+        } else {
+            lists.iter().flat_map(|list| list.iter().cloned()).collect::<BTreeSet<_>>().into_iter().collect()
+        };
+        assert!(u32::try_from(days.len() * ids.len().max(1)).is_ok(), "days × advertisers fit in 32 bits");
+        let active_on = (!all_agree).then(|| {
+            let is_active = |list: &[AdvertiserId], id| list.binary_search(id).is_ok();
+            lists.iter().flat_map(|list| ids.iter().map(move |id| is_active(list, id))).collect()
+        });
+        let first_epoch_day = days[0].epoch_days();
+        let span = days[days.len() - 1].epoch_days() - first_epoch_day + 1;
+        let mut slots = vec![NOT_WANTED; usize::try_from(span).expect("days are in order")];
+        for (slot, day) in days.iter().enumerate() {
+            let offset = usize::try_from(day.epoch_days() - first_epoch_day).expect("days are in order");
+            slots[offset] = u32::try_from(slot).expect("days fit in 32 bits");
+        }
+        Self { days, lists, table: ActiveTable::new(ids), active_on, first_epoch_day, slots }
+    }
+
+    /// The wanted days, oldest first.
+    #[must_use]
+    pub fn days(&self) -> &[Day] {
+        &self.days
+    }
+
+    /// The active advertisers of the day at `slot`, in byte order.
+    pub(crate) fn active(&self, slot: usize) -> &[AdvertiserId] {
+        &self.lists[slot]
+    }
+
+    /// How many advertisers the table knows.
+    pub(crate) fn advertisers(&self) -> usize {
+        self.table.ids().len()
+    }
+
+    /// The place of a day among the wanted ones, or [`NOT_WANTED`].
+    pub(crate) fn slot(&self, epoch_day: i32) -> u32 {
+        let offset =
+            epoch_day.checked_sub(self.first_epoch_day).and_then(|offset| usize::try_from(offset).ok());
+        offset.and_then(|offset| self.slots.get(offset)).copied().unwrap_or(NOT_WANTED)
+    }
+
+    /// Whether the advertiser, which is active on some wanted day, is active on that of `slot`.
+    #[inline(always)]
+    pub(crate) fn is_active(&self, slot: u32, advertiser: u32) -> bool {
+        self.active_on
+            .as_ref()
+            .is_none_or(|active| active[slot as usize * self.advertisers() + advertiser as usize])
+    }
+}
+
+/// The advertisers listed in one object.
+#[derive(Debug, Default)]
+pub struct ActiveList {
+    /// Distinct, in byte order.
+    pub advertisers: BTreeSet<AdvertiserId>,
+    /// What became of the lines; a repeated id is kept each time.
+    pub tally: Tally,
+    /// The first rejected lines.
+    pub examples: Vec<RejectExample>,
+}
+
+/// How many rejected lines of each reason an object gives as examples.
+pub(crate) const EXAMPLES_PER_REASON: usize = 3;
+
+/// The most bytes of a rejected line that an example shows.
+const EXAMPLE_BYTES_MAX: usize = 120;
+
+/// The start of a rejected line, for people to read.
+pub(crate) fn example_text(line: &[u8]) -> String {
+    let end = memchr::memchr(b'\n', line).unwrap_or(line.len());
+    let shown = &line[..end.min(EXAMPLE_BYTES_MAX)];
+    String::from_utf8_lossy(shown.strip_suffix(b"\r").unwrap_or(shown)).into_owned()
+}
+
+/// Why the bytes of an id are not an id.
+pub(crate) fn id_problem(id: &[u8]) -> Option<RejectReason> {
+    match id.len() {
+        0 => Some(RejectReason::EmptyId),
+        1..=ID_BYTES_MAX => None,
+        _ => Some(RejectReason::IdTooLong),
+    }
+}
+
+/// Reads the whole of one object of the log of active advertisers.
+#[must_use]
+pub fn read_active_list(object: &str, bytes: &[u8], layout: &Layout) -> ActiveList {
+    let mut list = ActiveList::default();
+    let mut line = layout.header_lines + 1;
+    let mut rest = &bytes[usize::try_from(layout.data_start).expect("the header is in memory")..];
+    while !rest.is_empty() {
+        let mut id = Field::default();
+        let next = next_record(rest, true, &mut |number, field| {
+            if number == layout.advertiser {
+                id = field;
+            }
+        });
+        let (end, outcome) = match next {
+            NextRecord::Record(shape) if shape.is_blank => (shape.end, None),
+            NextRecord::Record(shape) if shape.fields != layout.fields => {
+                (shape.end, Some(Err(RejectReason::FieldCount)))
+            }
+            NextRecord::Record(shape) => (shape.end, Some(listed(&id.value(rest)))),
+            NextRecord::Rejected { reason, line_end } => (line_end.unwrap_or(rest.len()), Some(Err(reason))),
+            NextRecord::More => unreachable!("the whole object is in memory"),
+        };
+        list.add(object, line, &rest[..end], outcome);
+        line += memchr::memchr_iter(b'\n', &rest[..end]).count() as u64;
+        rest = &rest[end..];
+    }
+    list
+}
+
+fn listed(id: &[u8]) -> Result<AdvertiserId, RejectReason> {
+    let text = std::str::from_utf8(id).map_err(|_| RejectReason::NotUtf8)?;
+    AdvertiserId::new(text).map_err(|_| id_problem(id).unwrap_or(RejectReason::EmptyId))
+}
+
+impl ActiveList {
+    fn add(
+        &mut self,
+        object: &str,
+        line: u64,
+        text: &[u8],
+        outcome: Option<Result<AdvertiserId, RejectReason>>,
+    ) {
+        let Some(outcome) = outcome else {
+            self.tally.blank += 1;
+            return;
+        };
+        self.tally.read += 1;
+        match outcome {
+            Ok(id) => {
+                self.tally.kept += 1;
+                self.advertisers.insert(id);
+            }
+            Err(reason) => {
+                self.tally.rejected.add(reason, 1);
+                if self.tally.rejected.of(reason) <= EXAMPLES_PER_REASON as u64 {
+                    let (object, text) = (object.to_owned(), example_text(text));
+                    self.examples.push(RejectExample { object, line, reason, text });
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::header::{Columns, Header};
+
+    #[test]
+    fn an_active_list_is_a_set_and_counts_its_bad_lines() {
+        let long = "x".repeat(256);
+        let text = format!("advertiser_id,note\na,1\r\n\nb\n\"a\",2\n,3\n{long},4\n\"c\nd\",5\n\"e,6\nf,7");
+        let columns = Columns {
+            advertiser_id: "advertiser_id".into(),
+            product_id: None,
+            kind: None,
+            date: None,
+            date_is_optional: false,
+        };
+        let layout = Header::read(text.as_bytes(), true).unwrap().unwrap().layout(&columns).unwrap();
+        let list = read_active_list("advertiser_ids.csv", text.as_bytes(), &layout);
+        let ids: Vec<_> = list.advertisers.iter().map(AdvertiserId::as_str).collect();
+        assert_eq!(ids, ["a", "c\nd", "f"]);
+        let rejected: Vec<_> = list.examples.iter().map(|e| format!("{} {}", e.line, e.reason)).collect();
+        assert_eq!(rejected, ["4 field count", "6 empty id", "7 id too long", "10 bad quoting"]);
+        assert_eq!((list.tally.read, list.tally.kept, list.tally.blank), (8, 4, 1));
+    }
+}
