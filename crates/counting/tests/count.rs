@@ -122,6 +122,7 @@ fn naive_records(bytes: &[u8]) -> Vec<NaiveRecord> {
             None => (Err(RejectReason::BadQuoting), line_end),
         };
         let text = bytes[at..line_end].strip_suffix(b"\n").unwrap_or(&bytes[at..line_end]);
+        let text = &text[..text.len().min(120)];
         let text = String::from_utf8_lossy(text.strip_suffix(b"\r").unwrap_or(text)).into_owned();
         records.push(NaiveRecord { line, text, fields });
         line += bytes[at..end].iter().filter(|b| **b == b'\n').count() as u64;
