@@ -1,0 +1,46 @@
+//! What the binary tells the server.
+
+use domain::{Day, ModelName};
+use jiff::Timestamp;
+use std::time::Duration;
+
+/// How to serve.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Host and port to listen on; port 0 takes a free one.
+    pub listen: String,
+    /// The models this program knows, so that a model that was never published is told from a typing
+    /// error. Models found in what is published are known too.
+    pub models: Vec<ModelName>,
+    /// The most published days kept in memory, and so the most that `/history` and `?day=` reach.
+    pub history_days_kept: usize,
+    /// How often the store is asked for a new publication when it cannot tell by itself.
+    pub poll: Duration,
+    /// How long requests are still accepted after the shutdown began, while readiness says no: the
+    /// time a load balancer needs to notice.
+    pub drain: Duration,
+}
+
+impl Options {
+    /// The defaults, listening on `listen` and knowing `models`.
+    #[must_use]
+    pub fn new(listen: impl Into<String>, models: Vec<ModelName>) -> Self {
+        Self {
+            listen: listen.into(),
+            models,
+            history_days_kept: 30,
+            poll: Duration::from_secs(2),
+            drain: Duration::ZERO,
+        }
+    }
+}
+
+/// What the schedule promises at some moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Promise {
+    /// The newest day that should be published by now. When what is published is older, answers say
+    /// `stale`.
+    pub newest_day: Day,
+    /// When the next run begins, and so how long an answer may be kept by caches.
+    pub next_run_at: Timestamp,
+}

@@ -1,0 +1,279 @@
+//! Why a request has no answer: RFC 9457 problems with a stable code.
+
+use domain::{Day, ModelName};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+/// Why a request has no answer. Its text is the `detail`: what was asked, why there is nothing, what to do.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Problem {
+    /// The advertiser is on none of the published days that are kept.
+    #[error(
+        "advertiser {advertiser_id:?} is on none of the published days from {oldest_day} to {newest_day}; ids are compared byte by byte, check its spelling"
+    )]
+    UnknownAdvertiser {
+        /// The advertiser asked for.
+        advertiser_id: String,
+        /// The oldest published day kept.
+        oldest_day: Day,
+        /// The newest published day.
+        newest_day: Day,
+    },
+    /// The advertiser was active on another published day, not on this one.
+    #[error(
+        "advertiser {advertiser_id:?} was not active on {day}; the newest published day on which it was is {last_active_day}"
+    )]
+    InactiveAdvertiser {
+        /// The advertiser asked for.
+        advertiser_id: String,
+        /// The day asked for, or the newest published one.
+        day: Day,
+        /// The newest published day on which it was active.
+        last_active_day: Day,
+    },
+    /// No model has that name.
+    #[error("there is no model {model:?}; the models are {}", names(models))]
+    UnknownModel {
+        /// The name asked for.
+        model: String,
+        /// The models there are.
+        models: Vec<ModelName>,
+    },
+    /// The model was not computed.
+    #[error(
+        "model {model} was not computed for {when}, because a log it needs was not configured; the models computed are {}",
+        names(computed)
+    )]
+    ModelNotComputed {
+        /// The model asked for.
+        model: ModelName,
+        /// A day, or a range of days.
+        when: String,
+        /// The models that were.
+        computed: Vec<ModelName>,
+    },
+    /// The store publishes nothing at all.
+    #[error("nothing is published yet: the first run that ends well publishes its day")]
+    NoPublicationYet,
+    /// Nothing is published for the day asked for.
+    #[error("nothing is published for {day}; the published days kept are from {oldest_day} to {newest_day}")]
+    NoPublicationForDay {
+        /// The day asked for.
+        day: Day,
+        /// The oldest published day kept.
+        oldest_day: Day,
+        /// The newest published day.
+        newest_day: Day,
+    },
+    /// The advertiser was active, and no product of it could be ranked.
+    #[error(
+        "advertiser {advertiser_id:?} was active, but {} could rank none of its products {when}",
+        names(models)
+    )]
+    InsufficientData {
+        /// The advertiser asked for.
+        advertiser_id: String,
+        /// The models asked for.
+        models: Vec<ModelName>,
+        /// `on` a day, or `from` a day `to` another.
+        when: String,
+    },
+    /// The day asked for is not a day.
+    #[error("day {0:?} is not a day: expected YYYY-MM-DD, a date that exists")]
+    BadDay(String),
+    /// A parameter or a part of the path cannot be understood.
+    #[error("{0}")]
+    BadParameter(String),
+    /// No route has that path.
+    #[error(
+        "there is nothing at {path:?}; see /openapi.json for what there is, and encode a slash inside an id as %2F"
+    )]
+    NotFound {
+        /// The path asked for, as it was sent.
+        path: String,
+    },
+    /// The route does not know the method.
+    #[error("{method} is not allowed here: use GET or HEAD")]
+    MethodNotAllowed {
+        /// The method used.
+        method: String,
+    },
+    /// The server could not load what is published yet.
+    #[error("this server could not load what is published yet; it keeps trying, /health/ready says why")]
+    SnapshotUnavailable,
+    /// A defect of this program.
+    #[error("the server failed to answer: this is a defect, its log says more")]
+    Internal,
+}
+
+/// What clients branch on; a code never changes its meaning.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Code {
+    /// 404: the advertiser is on none of the published days kept.
+    UnknownAdvertiser,
+    /// 404: the advertiser was active on another published day, not on this one.
+    InactiveAdvertiser,
+    /// 404: no model has that name.
+    UnknownModel,
+    /// 404: the model was not computed, because a log it needs was not configured.
+    ModelNotComputed,
+    /// 404: the store publishes nothing at all.
+    NoPublicationYet,
+    /// 404: nothing is published for the day asked for.
+    NoPublicationForDay,
+    /// 404: the advertiser was active, and no product of it could be ranked.
+    InsufficientData,
+    /// 400: the day is not a day.
+    BadDay,
+    /// 400: a parameter or a part of the path cannot be understood.
+    BadParameter,
+    /// 404: no route has that path.
+    NotFound,
+    /// 405: only GET and HEAD are allowed.
+    MethodNotAllowed,
+    /// 503: this server could not load what is published yet; another may.
+    SnapshotUnavailable,
+    /// 500: a defect of this program.
+    Internal,
+}
+
+impl Code {
+    /// Every code.
+    pub const ALL: [Self; 13] = [
+        Self::UnknownAdvertiser,
+        Self::InactiveAdvertiser,
+        Self::UnknownModel,
+        Self::ModelNotComputed,
+        Self::NoPublicationYet,
+        Self::NoPublicationForDay,
+        Self::InsufficientData,
+        Self::BadDay,
+        Self::BadParameter,
+        Self::NotFound,
+        Self::MethodNotAllowed,
+        Self::SnapshotUnavailable,
+        Self::Internal,
+    ];
+
+    /// The code as clients see it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        self.parts().0
+    }
+
+    /// The HTTP status it comes with.
+    #[must_use]
+    pub fn status(self) -> u16 {
+        self.parts().1
+    }
+
+    /// What it says of every request it answers.
+    #[must_use]
+    pub fn title(self) -> &'static str {
+        self.parts().2
+    }
+
+    fn parts(self) -> (&'static str, u16, &'static str) {
+        match self {
+            Self::UnknownAdvertiser => ("unknown_advertiser", 404, "the advertiser was never published"),
+            Self::InactiveAdvertiser => ("inactive_advertiser", 404, "the advertiser was not active"),
+            Self::UnknownModel => ("unknown_model", 404, "no model has that name"),
+            Self::ModelNotComputed => ("model_not_computed", 404, "the model was not computed"),
+            Self::NoPublicationYet => ("no_publication_yet", 404, "nothing is published yet"),
+            Self::NoPublicationForDay => ("no_publication_for_day", 404, "nothing is published for the day"),
+            Self::InsufficientData => ("insufficient_data", 404, "no product could be ranked"),
+            Self::BadDay => ("bad_day", 400, "the day is not a day"),
+            Self::BadParameter => ("bad_parameter", 400, "a parameter cannot be understood"),
+            Self::NotFound => ("not_found", 404, "there is nothing at this path"),
+            Self::MethodNotAllowed => ("method_not_allowed", 405, "the method is not allowed"),
+            Self::SnapshotUnavailable => ("snapshot_unavailable", 503, "nothing could be loaded yet"),
+            Self::Internal => ("internal", 500, "the server failed to answer"),
+        }
+    }
+}
+
+/// A problem as it is sent: `application/problem+json` (RFC 9457).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(title = "Problem")]
+pub struct ProblemBody {
+    /// Names the kind of problem; the part after `#` is the code.
+    #[serde(rename = "type")]
+    #[schema(example = "/docs/#unknown_advertiser")]
+    pub kind: String,
+    /// What the code says of every request it answers.
+    pub title: &'static str,
+    /// The HTTP status.
+    #[schema(example = 404)]
+    pub status: u16,
+    /// What was asked, why there is no answer, what to do.
+    pub detail: String,
+    /// What clients branch on.
+    pub code: Code,
+}
+
+impl Problem {
+    /// The stable code.
+    #[must_use]
+    pub fn code(&self) -> Code {
+        match self {
+            Self::UnknownAdvertiser { .. } => Code::UnknownAdvertiser,
+            Self::InactiveAdvertiser { .. } => Code::InactiveAdvertiser,
+            Self::UnknownModel { .. } => Code::UnknownModel,
+            Self::ModelNotComputed { .. } => Code::ModelNotComputed,
+            Self::NoPublicationYet => Code::NoPublicationYet,
+            Self::NoPublicationForDay { .. } => Code::NoPublicationForDay,
+            Self::InsufficientData { .. } => Code::InsufficientData,
+            Self::BadDay(_) => Code::BadDay,
+            Self::BadParameter(_) => Code::BadParameter,
+            Self::NotFound { .. } => Code::NotFound,
+            Self::MethodNotAllowed { .. } => Code::MethodNotAllowed,
+            Self::SnapshotUnavailable => Code::SnapshotUnavailable,
+            Self::Internal => Code::Internal,
+        }
+    }
+
+    /// The problem as it is sent.
+    #[must_use]
+    pub fn body(&self) -> ProblemBody {
+        let code = self.code();
+        ProblemBody {
+            kind: format!("/docs/#{}", code.name()),
+            title: code.title(),
+            status: code.status(),
+            detail: self.to_string(),
+            code,
+        }
+    }
+}
+
+fn names(models: &[ModelName]) -> String {
+    match models {
+        [] => "none".to_owned(),
+        models => models.iter().map(ModelName::as_str).collect::<Vec<_>>().join(", "),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_code_is_named_as_it_is_serialised() {
+        for code in Code::ALL {
+            assert_eq!(serde_json::to_value(code).unwrap(), code.name());
+        }
+    }
+
+    #[test]
+    fn a_problem_says_what_was_asked_and_what_there_is() {
+        let models = vec![ModelName::new("TopCTR"), ModelName::new("TopProduct")];
+        let problem = Problem::UnknownModel { model: "top \"ctr\"".to_owned(), models };
+        assert_eq!(
+            serde_json::to_string(&problem.body()).unwrap(),
+            r#"{"type":"/docs/#unknown_model","title":"no model has that name","status":404,"#.to_owned()
+                + r#""detail":"there is no model \"top \\\"ctr\\\"\"; the models are TopCTR, TopProduct","#
+                + r#""code":"unknown_model"}"#
+        );
+    }
+}

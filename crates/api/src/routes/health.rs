@@ -1,0 +1,54 @@
+//! What load balancers, orchestrators and Prometheus ask.
+
+use super::Shared;
+use crate::{
+    response::{fresh, no_store, with_type},
+    wire::{Readiness, ReadinessStatus},
+};
+use axum::{extract::State, http::StatusCode, response::Response};
+use serde_json::json;
+
+/// Whether the process answers
+#[utoipa::path(get, path = "/health/live", tag = "health", responses((status = 200, description = "It does")))]
+pub(super) async fn live() -> Response {
+    fresh(StatusCode::OK, &json!({"status": "live"}))
+}
+
+/// Whether this server can answer
+///
+/// Ready means that the store was read, even when it publishes nothing yet: sending traffic elsewhere
+/// would not help.
+#[utoipa::path(
+    get,
+    path = "/health/ready",
+    tag = "health",
+    responses(
+        (status = 200, description = "ready, no_publication_yet", body = Readiness),
+        (status = 503, description = "snapshot_unavailable, shutting_down", body = Readiness),
+    )
+)]
+pub(super) async fn ready(State(serving): State<Shared>) -> Response {
+    let readiness = serving.readiness();
+    let status = match readiness.status {
+        ReadinessStatus::Ready | ReadinessStatus::NoPublicationYet => StatusCode::OK,
+        ReadinessStatus::SnapshotUnavailable | ReadinessStatus::ShuttingDown => {
+            StatusCode::SERVICE_UNAVAILABLE
+        }
+    };
+    fresh(status, &readiness)
+}
+
+/// Metrics for Prometheus
+#[utoipa::path(
+    get,
+    path = "/metrics",
+    tag = "health",
+    responses((status = 200, description = "Prometheus' text format", body = String, content_type = "text/plain"))
+)]
+pub(super) async fn metrics(State(serving): State<Shared>) -> Response {
+    no_store(with_type(
+        StatusCode::OK,
+        "text/plain; version=0.0.4; charset=utf-8",
+        serving.telemetry.render(),
+    ))
+}

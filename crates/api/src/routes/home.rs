@@ -1,0 +1,112 @@
+//! The page at `/`: what runs here and where to look. It needs nothing from anywhere else.
+
+use super::Shared;
+use crate::{
+    response::{no_store, with_type},
+    serving::Serving,
+    wire::{Readiness, ReadinessStatus},
+};
+use axum::{extract::State, http::StatusCode, response::Response};
+use std::fmt::Write;
+
+const PAGE: &str = include_str!("home.html");
+
+pub(super) async fn home(State(serving): State<Shared>) -> Response {
+    no_store(with_type(StatusCode::OK, "text/html; charset=utf-8", page(&serving)))
+}
+
+fn page(serving: &Serving) -> String {
+    let readiness = serving.readiness();
+    let (advertiser, model) = example(serving);
+    let values = [
+        ("{{version}}", env!("CARGO_PKG_VERSION").to_owned()),
+        ("{{state}}", state(&readiness)),
+        ("{{facts}}", facts(&readiness, &serving.store_description)),
+        ("{{recommendations}}", link(&format!("recommendations/{advertiser}/{model}"))),
+        ("{{history}}", link(&format!("history/{advertiser}/"))),
+    ];
+    // The page is cut where values go, so a value that looks like a place for another stays itself.
+    let mut page = String::new();
+    let mut rest = PAGE;
+    while let Some((start, (place, value))) =
+        values.iter().filter_map(|value| Some((rest.find(value.0)?, value))).min_by_key(|(start, _)| *start)
+    {
+        page.push_str(&rest[..start]);
+        page.push_str(value);
+        rest = &rest[start + place.len()..];
+    }
+    page + rest
+}
+
+/// The path segments of an advertiser and a model to try; made up when nothing is published.
+fn example(serving: &Serving) -> (String, String) {
+    let view = serving.view().ok();
+    let example = view.as_ref().and_then(|view| view.snapshot.example());
+    match example {
+        Some((advertiser, model)) => (encoded(advertiser.as_str()), encoded(model.as_str())),
+        None => ("ADVERTISER".to_owned(), "TopCTR".to_owned()),
+    }
+}
+
+fn state(readiness: &Readiness) -> String {
+    let (class, text) = match (readiness.status, readiness.newest_day) {
+        (ReadinessStatus::Ready, Some(day)) if readiness.stale => {
+            ("late", format!("serving {day}, which is late"))
+        }
+        (ReadinessStatus::Ready, Some(day)) => ("good", format!("serving {day}")),
+        (ReadinessStatus::ShuttingDown, _) => ("late", "shutting down".to_owned()),
+        (ReadinessStatus::SnapshotUnavailable, _) => {
+            ("bad", "cannot read the store yet, and keeps trying".to_owned())
+        }
+        _ => ("late", "nothing is published yet".to_owned()),
+    };
+    format!(r#"<span class="state {class}">{text}</span>"#)
+}
+
+fn facts(readiness: &Readiness, store_description: &str) -> String {
+    let newest_day = readiness.newest_day.map_or("none".to_owned(), |day| day.to_string());
+    let loaded_at = readiness.loaded_at.map_or("not yet".to_owned(), |at| format!("{at:.0}"));
+    let facts = [
+        ("Newest day", newest_day),
+        ("Active advertisers", readiness.advertisers.to_string()),
+        ("Snapshot loaded", loaded_at),
+        ("Store", store_description.to_owned()),
+    ];
+    facts.iter().fold(String::new(), |mut html, (name, value)| {
+        let _ = write!(html, "<dt>{name}</dt><dd>{}</dd>", escaped(value)); // a String takes any text
+        html
+    })
+}
+
+/// A link to a path whose segments are encoded already.
+fn link(path: &str) -> String {
+    format!(r#"<a href="{path}">/{path}</a>"#)
+}
+
+/// `id` as one path segment: everything but what RFC 3986 calls unreserved is escaped.
+fn encoded(id: &str) -> String {
+    let mut segment = String::new();
+    for byte in id.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            segment.push(char::from(byte));
+        } else {
+            let _ = write!(segment, "%{byte:02X}"); // a String takes any text
+        }
+    }
+    segment
+}
+
+fn escaped(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn any_id_is_one_harmless_segment() {
+        assert_eq!(encoded("a/b \"<ü>\"."), "a%2Fb%20%22%3C%C3%BC%3E%22.");
+        assert_eq!(escaped("<&\">"), "&lt;&amp;&quot;&gt;");
+    }
+}

@@ -1,0 +1,242 @@
+//! Answers as they are sent: JSON objects whose fields stand in the order written here.
+//!
+//! They borrow from the snapshot they were read from; the OpenAPI document is made from them.
+
+use domain::{AdvertiserId, Day, ModelName, RunId};
+use jiff::Timestamp;
+use serde::{Serialize, Serializer};
+use std::collections::BTreeMap;
+use utoipa::ToSchema;
+
+/// A product in its place.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub struct Recommendation<'a> {
+    /// The place, from 1.
+    #[schema(example = 1)]
+    pub rank: u32,
+    /// The product.
+    #[schema(example = "sku-4711")]
+    pub product_id: &'a str,
+    /// What the model orders by: clicks ÷ impressions for TopCTR, views for TopProduct.
+    #[serde(serialize_with = "number")]
+    #[schema(example = 0.125)]
+    pub score: f64,
+    /// Times the product's ad was shown that day.
+    pub impressions: u64,
+    /// Times the product's ad was clicked that day.
+    pub clicks: u64,
+    /// Visits of the product's page that day.
+    pub views: u64,
+}
+
+/// The ranking of one advertiser by one model for one day.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub struct Recommendations<'a> {
+    /// Whose products.
+    #[schema(value_type = String)]
+    pub advertiser_id: &'a AdvertiserId,
+    /// The model, in its own spelling.
+    #[schema(value_type = String, example = "TopCTR")]
+    pub model: &'a ModelName,
+    /// The day of the data.
+    #[schema(value_type = String, format = Date, example = "2024-11-20")]
+    pub day: Day,
+    /// The run that made the ranking.
+    #[schema(value_type = String, example = "20241121T023000Z-3f9a1c2e")]
+    pub run_id: &'a RunId,
+    /// When the run was published for this advertiser and day.
+    #[schema(value_type = String, format = DateTime)]
+    pub published_at: Timestamp,
+    /// Whether the newest published day is older than the schedule promises.
+    pub stale: bool,
+    /// At least one product, best first.
+    pub recommendations: Vec<Recommendation<'a>>,
+}
+
+/// What every model said of one advertiser on the last published days.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub struct History<'a> {
+    /// Whose products.
+    #[schema(value_type = String)]
+    pub advertiser_id: &'a AdvertiserId,
+    /// The oldest day in this answer.
+    #[schema(value_type = String, format = Date, example = "2024-11-14")]
+    pub from: Day,
+    /// The newest day in this answer.
+    #[schema(value_type = String, format = Date, example = "2024-11-20")]
+    pub to: Day,
+    /// The published days on which the advertiser was active, newest first.
+    pub days: Vec<HistoryDay<'a>>,
+}
+
+/// What every model said of one advertiser on one day.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub struct HistoryDay<'a> {
+    /// The day of the data.
+    #[schema(value_type = String, format = Date, example = "2024-11-20")]
+    pub day: Day,
+    /// Each model computed that day with its products, best first; an empty list where the model
+    /// could rank none.
+    #[schema(value_type = BTreeMap<String, Vec<Recommendation>>)]
+    pub models: BTreeMap<&'a ModelName, Vec<Recommendation<'a>>>,
+}
+
+/// What is published, in numbers.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub struct Stats<'a> {
+    /// The newest published day, which the counts below are of.
+    #[schema(value_type = String, format = Date, example = "2024-11-20")]
+    pub day: Day,
+    /// How many advertisers.
+    pub advertisers: Advertisers,
+    /// Each model computed for the newest published day, by name.
+    #[schema(value_type = Vec<ModelStats>)]
+    pub models: &'a [ModelStats],
+    /// The (advertiser, model) whose products change most from day to day: most change first, then by
+    /// advertiser and model.
+    #[schema(value_type = Vec<VariableAdvertiser>)]
+    pub most_variable_advertisers: &'a [VariableAdvertiser],
+    /// How far TopCTR and TopProduct name the same products on the newest published day.
+    pub model_agreement: ModelAgreement<'a>,
+}
+
+/// How many advertisers the newest published day has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Advertisers {
+    /// Active on that day.
+    pub active: usize,
+    /// Active, with at least one product ranked by at least one model.
+    pub with_recommendations: usize,
+}
+
+/// One model on the newest published day.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct ModelStats {
+    /// The model.
+    #[schema(value_type = String, example = "TopCTR")]
+    pub model: ModelName,
+    /// How many advertisers it ranked at least one product of.
+    pub advertisers: usize,
+    /// How many products it ranked.
+    pub recommendations: usize,
+}
+
+/// How much one advertiser's products by one model change from a published day to the next.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub struct VariableAdvertiser {
+    /// The advertiser.
+    #[schema(value_type = String)]
+    pub advertiser_id: AdvertiserId,
+    /// The model.
+    #[schema(value_type = String, example = "TopCTR")]
+    pub model: ModelName,
+    /// The mean of 1 − Jaccard index between the product sets of consecutive published days, over the
+    /// last 7 published days: 0 never changes, 1 shares no product.
+    #[serde(serialize_with = "number")]
+    pub mean_change: f64,
+    /// The changes in the mean: the days that could be compared with the published day before. Both
+    /// days have the advertiser active and the model computed, and at least one has products.
+    pub days: usize,
+}
+
+/// How far TopCTR and TopProduct name the same products.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub struct ModelAgreement<'a> {
+    /// The mean number of common products of the advertisers that both models ranked products of; null
+    /// when there are none or one of the models was not computed.
+    #[serde(serialize_with = "number_or_null")]
+    pub mean_overlap: Option<f64>,
+    /// Those advertisers, least agreement (Jaccard index) first, then by advertiser.
+    #[schema(value_type = Vec<AgreeingAdvertiser>)]
+    pub advertisers: &'a [AgreeingAdvertiser],
+}
+
+/// How far TopCTR and TopProduct name the same products of one advertiser.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub struct AgreeingAdvertiser {
+    /// The advertiser.
+    #[schema(value_type = String)]
+    pub advertiser_id: AdvertiserId,
+    /// Products that both models name.
+    pub common: usize,
+    /// Those ÷ products that either names.
+    #[serde(serialize_with = "number")]
+    pub jaccard: f64,
+}
+
+/// Whether this server can answer.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub struct Readiness {
+    /// In one word.
+    pub status: ReadinessStatus,
+    /// The newest published day served.
+    #[schema(value_type = Option<String>, format = Date)]
+    pub newest_day: Option<Day>,
+    /// The version of what is published that is served; it grows with every publication.
+    pub snapshot_version: Option<i64>,
+    /// When it was loaded.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub loaded_at: Option<Timestamp>,
+    /// Advertisers active on the newest published day.
+    pub advertisers: usize,
+    /// Whether the newest published day is older than the schedule promises.
+    pub stale: bool,
+    /// Why the last attempt to load failed; null when it did not.
+    pub last_load_error: Option<String>,
+}
+
+/// Readiness in one word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ReadinessStatus {
+    /// 200: rankings are served.
+    Ready,
+    /// 200: the store answers, and publishes nothing yet.
+    NoPublicationYet,
+    /// 503: what is published could not be loaded yet.
+    SnapshotUnavailable,
+    /// 503: the server ends.
+    ShuttingDown,
+}
+
+/// A whole number is written without a fraction: 12, not 12.0.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes fields by reference")]
+#[expect(clippy::cast_possible_truncation, reason = "whole and below 2^53")]
+fn number<S: Serializer>(number: &f64, serializer: S) -> Result<S::Ok, S::Error> {
+    const EXACT_MAX: f64 = 9_007_199_254_740_992.0;
+    if number.fract() == 0.0 && number.abs() < EXACT_MAX {
+        serializer.serialize_i64(*number as i64)
+    } else {
+        serializer.serialize_f64(*number)
+    }
+}
+
+#[expect(clippy::ref_option, reason = "serde passes fields by reference")]
+fn number_or_null<S: Serializer>(value: &Option<f64>, serializer: S) -> Result<S::Ok, S::Error> {
+    match value {
+        Some(value) => number(value, serializer),
+        None => serializer.serialize_none(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whole_scores_have_no_fraction_and_others_are_shortest() {
+        let cases = [
+            (12.0, "12"),
+            (0.0, "0"),
+            (-0.0, "0"),
+            (0.1, "0.1"),
+            (1.0 / 3.0, "0.3333333333333333"),
+            (2f64.powi(53) - 1.0, "9007199254740991"),
+        ];
+        for (score, expected) in cases {
+            let mut bytes = Vec::new();
+            number(&score, &mut serde_json::Serializer::new(&mut bytes)).unwrap();
+            assert_eq!(String::from_utf8(bytes).unwrap(), expected);
+        }
+    }
+}

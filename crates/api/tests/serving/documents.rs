@@ -1,0 +1,104 @@
+//! The OpenAPI document, the page to try it, the page at the root.
+
+use crate::harness::{NewDay, Site};
+use serde_json::Value;
+use std::collections::BTreeSet;
+
+async fn site() -> Site {
+    let new = NewDay::new(&["TopCTR"]).ctr("acme", &[("a", 1, 2)]);
+    Site::publishing(vec![("2024-11-20", new)]).await
+}
+
+#[tokio::test]
+async fn the_document_has_every_route_and_every_code() {
+    let site = site().await;
+    let answer = site.ask("GET /openapi.json").await;
+    assert_eq!(answer.body, api::openapi_json());
+    let document: Value = serde_json::from_str(&answer.body).unwrap();
+    assert!(document["openapi"].as_str().unwrap().starts_with("3.1"));
+    let paths: BTreeSet<_> = document["paths"].as_object().unwrap().keys().map(String::as_str).collect();
+    let expected = [
+        "/health/live",
+        "/health/ready",
+        "/history/{advertiser}/",
+        "/metrics",
+        "/openapi.json",
+        "/recommendations/{advertiser}/{model}",
+        "/stats/",
+    ];
+    assert_eq!(paths, BTreeSet::from(expected));
+    for path in expected {
+        let path = path.replace("{advertiser}", "acme").replace("{model}", "TopCTR");
+        assert_eq!(site.ask(&format!("GET {path}")).await.status, 200, "{path}");
+    }
+    let codes = document["components"]["schemas"]["Code"]["enum"].as_array().unwrap();
+    let codes: Vec<_> = codes.iter().map(|code| code.as_str().unwrap()).collect();
+    assert_eq!(codes, api::Code::ALL.map(api::Code::name));
+}
+
+#[tokio::test]
+async fn every_schema_that_is_named_is_there() {
+    let document: Value = serde_json::from_str(&api::openapi_json()).unwrap();
+    let mut references = BTreeSet::new();
+    collect_references(&document, &mut references);
+    assert!(references.contains("#/components/schemas/Recommendation"), "{references:?}");
+    for reference in references {
+        assert!(document.pointer(reference.trim_start_matches('#')).is_some(), "{reference} leads nowhere");
+    }
+}
+
+#[tokio::test]
+async fn an_answer_has_the_fields_of_its_schema_in_their_order() {
+    let site = site().await;
+    let document: Value = serde_json::from_str(&api::openapi_json()).unwrap();
+    for (path, schema) in [
+        ("/recommendations/acme/TopCTR", "Recommendations"),
+        ("/history/acme", "History"),
+        ("/stats", "Stats"),
+    ] {
+        let schema = &document["components"]["schemas"][schema];
+        let body: Value = serde_json::from_str(&site.ask(&format!("GET {path}")).await.body).unwrap();
+        let sent: BTreeSet<_> = body.as_object().unwrap().keys().collect();
+        let described: BTreeSet<_> = schema["properties"].as_object().unwrap().keys().collect();
+        assert_eq!(sent, described, "{path}");
+    }
+}
+
+fn collect_references(value: &Value, references: &mut BTreeSet<String>) {
+    match value {
+        Value::Object(object) => {
+            references.extend(object.get("$ref").and_then(Value::as_str).map(str::to_owned));
+            object.values().for_each(|value| collect_references(value, references));
+        }
+        Value::Array(array) => array.iter().for_each(|value| collect_references(value, references)),
+        _ => {}
+    }
+}
+
+#[tokio::test]
+async fn the_page_to_try_the_api_needs_nothing_from_elsewhere() {
+    let site = site().await;
+    let page = site.ask("GET /docs/").await;
+    assert!(page.headers["content-type"].starts_with("text/html"));
+    for file in ["swagger-ui.css", "swagger-ui-bundle.js", "swagger-initializer.js"] {
+        assert!(page.body.contains(file), "{}", page.body);
+        assert_eq!(site.ask(&format!("HEAD /docs/{file}")).await.status, 200, "{file}");
+    }
+    assert!(!page.body.contains("http://") && !page.body.contains("https://"), "{}", page.body);
+    assert!(site.ask("GET /docs/swagger-initializer.js").await.body.contains("../openapi.json"));
+}
+
+#[tokio::test]
+async fn the_page_at_the_root_says_what_runs_and_its_links_lead_somewhere() {
+    let site = site().await;
+    let page = site.ask("GET /").await;
+    assert!(page.headers["content-type"].starts_with("text/html"));
+    assert!(page.body.contains("serving 2024-11-20"), "{}", page.body);
+    assert!(!page.body.contains("{{") && !page.body.contains("http"), "{}", page.body);
+    let links: Vec<_> =
+        page.body.split("<a href=\"").skip(1).map(|rest| rest.split('"').next().unwrap()).collect();
+    assert!(links.contains(&"recommendations/acme/TopCTR"), "{links:?}");
+    for link in links {
+        assert_eq!(site.ask(&format!("GET /{link}")).await.status, 200, "{link}");
+    }
+}

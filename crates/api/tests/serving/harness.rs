@@ -1,0 +1,237 @@
+//! A server of its own for each test, days to publish, and `check`: a request in, text out.
+
+use api::{Options, Promise, Server};
+use domain::{
+    AdvertiserId, Counts, Day, DayRankings, ModelName, ModelRankings, ProductId, RankedProduct, Ranking,
+    RunId,
+};
+use jiff::{Timestamp, ToSpan};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::SocketAddr,
+    sync::{Arc, Mutex},
+    time::{Duration, Instant},
+};
+use store::Store;
+use tempfile::TempDir;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    sync::oneshot,
+    task::JoinHandle,
+};
+
+/// Longer than anything here takes on a machine that is not broken.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+pub(crate) fn day(text: &str) -> Day {
+    text.parse().unwrap()
+}
+
+/// What a run publishes of one day.
+#[derive(Default)]
+pub(crate) struct NewDay {
+    active: BTreeSet<AdvertiserId>,
+    models: BTreeMap<&'static str, BTreeMap<AdvertiserId, Vec<RankedProduct>>>,
+}
+
+impl NewDay {
+    /// A day on which `models` are computed.
+    pub(crate) fn new(models: &[&'static str]) -> Self {
+        let models = models.iter().map(|model| (*model, BTreeMap::new())).collect();
+        Self { models, ..Self::default() }
+    }
+
+    /// An active advertiser.
+    pub(crate) fn active(mut self, advertiser: &str) -> Self {
+        self.active.insert(AdvertiserId::new(advertiser).unwrap());
+        self
+    }
+
+    /// An active advertiser's products by clicks and impressions, best first.
+    pub(crate) fn ctr(self, advertiser: &str, products: &[(&str, u64, u64)]) -> Self {
+        let ranked = products.iter().map(|(id, clicks, impressions)| {
+            let score = *clicks as f64 / *impressions as f64;
+            product(id, score, Counts { impressions: *impressions, clicks: *clicks, views: 0 })
+        });
+        let ranked = ranked.collect();
+        self.ranked(advertiser, "TopCTR", ranked)
+    }
+
+    /// An active advertiser's products by views, best first.
+    pub(crate) fn views(self, advertiser: &str, products: &[(&str, u64)]) -> Self {
+        let ranked = products
+            .iter()
+            .map(|(id, views)| product(id, *views as f64, Counts { views: *views, ..Counts::default() }));
+        let ranked = ranked.collect();
+        self.ranked(advertiser, "TopProduct", ranked)
+    }
+
+    fn ranked(self, advertiser: &str, model: &'static str, products: Vec<RankedProduct>) -> Self {
+        let mut new = self.active(advertiser);
+        let advertiser = AdvertiserId::new(advertiser).unwrap();
+        new.models.entry(model).or_default().insert(advertiser, products);
+        new
+    }
+
+    pub(crate) fn rankings(self, day: Day) -> DayRankings {
+        let models = self.models.into_iter().map(|(model, rankings)| ModelRankings {
+            day,
+            model: ModelName::new(model),
+            rankings: rankings
+                .into_iter()
+                .map(|(advertiser_id, products)| Ranking { advertiser_id, products })
+                .collect(),
+        });
+        DayRankings { day, active: self.active.into_iter().collect(), models: models.collect() }
+    }
+}
+
+fn product(id: &str, score: f64, counts: Counts) -> RankedProduct {
+    RankedProduct { product_id: ProductId::new(id).unwrap(), score, counts }
+}
+
+/// A run of the night after `day`, told apart by `attempt`.
+pub(crate) fn run_id(day: Day, attempt: u32) -> RunId {
+    format!("{}T023000Z-{attempt:08x}", day.tomorrow().to_string().replace('-', "")).parse().unwrap()
+}
+
+/// A running server, its store in a directory of its own, and a schedule that the test moves.
+pub(crate) struct Site {
+    pub(crate) address: SocketAddr,
+    pub(crate) store: Store,
+    promise: Arc<Mutex<Promise>>,
+    ending: Option<oneshot::Sender<()>>,
+    running: JoinHandle<()>,
+    _directory: TempDir,
+}
+
+impl Site {
+    /// A server on a store without any table, which promises nothing newer than the year 1.
+    pub(crate) async fn start() -> Self {
+        Self::start_with(|_| ()).await
+    }
+
+    /// The same with other options.
+    pub(crate) async fn start_with(change: impl FnOnce(&mut Options)) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let url = format!("sqlite:{}", directory.path().join("topshelf.db").display());
+        let store = Store::open(&url).await.unwrap();
+        Self::serve(store, directory, change).await
+    }
+
+    /// A server on `store`.
+    pub(crate) async fn serve(store: Store, directory: TempDir, change: impl FnOnce(&mut Options)) -> Self {
+        let models = ["TopCTR", "TopProduct", "Trending"].map(ModelName::new);
+        let mut options = Options::new("127.0.0.1:0", models.to_vec());
+        options.poll = Duration::from_millis(20);
+        change(&mut options);
+        let promise = Promise { newest_day: day("0001-01-01"), next_run_at: Timestamp::now() + 1.hour() };
+        let promise = Arc::new(Mutex::new(promise));
+        let asked = promise.clone();
+        let server = Server::bind(options, store.clone(), move |_| *asked.lock().unwrap()).await.unwrap();
+        let address = server.address();
+        let (ending, ended) = oneshot::channel();
+        let run = server.run(async move { ended.await.unwrap() });
+        let running = tokio::spawn(async { run.await.unwrap() });
+        Self { address, store, promise, ending: Some(ending), running, _directory: directory }
+    }
+
+    /// A server that serves `days`, each of a run of its own, oldest first.
+    pub(crate) async fn publishing(days: Vec<(&str, NewDay)>) -> Self {
+        let site = Self::start().await;
+        site.store.migrate().await.unwrap();
+        for (text, new) in days {
+            site.publish(text, 1, new).await;
+        }
+        site.until_served().await;
+        site
+    }
+
+    /// Publishes a day, half a minute after its run began.
+    pub(crate) async fn publish(&self, text: &str, attempt: u32, new: NewDay) {
+        let day = day(text);
+        let published_at = format!("{}T02:30:30Z", day.tomorrow()).parse().unwrap();
+        self.store.publish(&run_id(day, attempt), &new.rankings(day), published_at).await.unwrap();
+    }
+
+    /// Waits until the server serves what is published by now.
+    pub(crate) async fn until_served(&self) {
+        let version = self.store.publication_version().await.unwrap();
+        self.until("/health/ready", &format!("\"snapshot_version\":{version},")).await;
+    }
+
+    /// Waits until the answer at `path` contains `text`, and gives it back.
+    pub(crate) async fn until(&self, path: &str, text: &str) -> String {
+        let began = Instant::now();
+        loop {
+            let answer = self.check(&format!("GET {path}")).await;
+            if answer.contains(text) {
+                return answer;
+            }
+            assert!(began.elapsed() < PATIENCE, "{path} never said {text:?}; it says {answer}");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    /// Moves what the schedule promises.
+    pub(crate) fn promise(&self, newest_day: &str, next_run_at: Timestamp) {
+        *self.promise.lock().unwrap() = Promise { newest_day: day(newest_day), next_run_at };
+    }
+
+    /// Tells the server to end.
+    pub(crate) fn end(&mut self) {
+        self.ending.take().expect("a server ends once").send(()).unwrap();
+    }
+
+    /// Waits until the server has ended.
+    pub(crate) async fn ended(self) {
+        tokio::time::timeout(PATIENCE, self.running).await.expect("the server ends").unwrap();
+    }
+
+    /// The answer to `request`, a request line without version and any headers: status, the headers
+    /// that matter and the body. A lifetime is shown as N, since it depends on when the test runs.
+    pub(crate) async fn check(&self, request: &str) -> String {
+        let Answer { status, headers, body } = self.ask(request).await;
+        let mut text = status.to_string();
+        for name in ["content-type", "location", "allow", "retry-after", "cache-control"] {
+            if let Some(value) = headers.get(name) {
+                let value = value.trim_end_matches(|c: char| c.is_ascii_digit());
+                let value = if value.ends_with('=') { format!("{value}N") } else { headers[name].clone() };
+                text += &format!(" · {value}");
+            }
+        }
+        if body.is_empty() { text } else { text + "\n" + &body }
+    }
+
+    /// The answer to `request` as it came, byte for byte as it was sent: no client rewrites the path.
+    pub(crate) async fn ask(&self, request: &str) -> Answer {
+        let (line, headers) = request.split_once('\n').unwrap_or((request, ""));
+        let headers: String = headers.lines().map(|header| format!("{}\r\n", header.trim())).collect();
+        let text = format!("{line} HTTP/1.1\r\nHost: topshelf\r\nConnection: close\r\n{headers}\r\n");
+        let mut connection = TcpStream::connect(self.address).await.unwrap();
+        connection.write_all(text.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        connection.read_to_string(&mut answer).await.unwrap();
+        Answer::parse(&answer)
+    }
+}
+
+/// An answer in parts.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) headers: BTreeMap<String, String>,
+    pub(crate) body: String,
+}
+
+impl Answer {
+    fn parse(text: &str) -> Self {
+        let (head, body) = text.split_once("\r\n\r\n").expect("an answer has a head");
+        let mut lines = head.lines();
+        let status = lines.next().and_then(|line| line.split(' ').nth(1)).expect("a status").parse().unwrap();
+        let headers = lines.filter_map(|line| line.split_once(": "));
+        let headers = headers.map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned())).collect();
+        Self { status, headers, body: body.to_owned() }
+    }
+}

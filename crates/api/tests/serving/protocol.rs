@@ -1,0 +1,145 @@
+//! HTTP's own rules: slashes, methods, entity tags, lifetimes.
+
+use crate::harness::{NewDay, Site};
+use jiff::{Timestamp, ToSpan};
+
+const ROUTES: &[&str] = &[
+    "/recommendations/acme/TopCTR",
+    "/history/acme",
+    "/stats",
+    "/health/live",
+    "/health/ready",
+    "/metrics",
+    "/openapi.json",
+];
+
+async fn site() -> Site {
+    let new = NewDay::new(&["TopCTR"]).ctr("acme", &[("a", 1, 2)]);
+    Site::publishing(vec![("2024-11-20", new)]).await
+}
+
+#[tokio::test]
+async fn every_route_answers_with_and_without_a_trailing_slash_and_to_head() {
+    let site = site().await;
+    for route in ROUTES.iter().chain(&["/docs"]) {
+        let plain = site.ask(&format!("GET {route}")).await;
+        let slash = site.ask(&format!("GET {route}/")).await;
+        assert_eq!(slash.status, 200, "{route}/");
+        if *route == "/docs" {
+            assert_eq!((plain.status, plain.headers["location"].as_str()), (308, "docs/"));
+        } else if *route != "/metrics" {
+            assert_eq!((plain.status, &plain.body), (200, &slash.body), "{route}");
+            let head = site.ask(&format!("HEAD {route}")).await;
+            assert_eq!((head.status, head.body.as_str()), (200, ""), "{route}");
+            assert_eq!(head.headers["content-length"], plain.body.len().to_string());
+            assert_eq!(head.headers.get("etag"), plain.headers.get("etag"));
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_path_without_a_route_is_a_problem() {
+    let site = site().await;
+    let paths = [
+        "/nothing",
+        "/recommendations",
+        "/recommendations/acme",
+        "/recommendations/a/b/TopCTR",
+        "/history/",
+        "/history/acme//",
+        "/Stats",
+        "/docs/nothing.js",
+        "/%2e%2e/stats",
+        "/%",
+    ];
+    for path in paths {
+        let answer = site.check(&format!("GET {path}")).await;
+        assert!(answer.starts_with("404 · application/problem+json · no-store\n"), "{path}: {answer}");
+        assert!(answer.contains("\"code\":\"not_found\""), "{path}: {answer}");
+    }
+}
+
+#[tokio::test]
+async fn a_method_that_is_not_allowed_is_a_problem_that_says_which_are() {
+    let site = site().await;
+    for route in ROUTES.iter().chain(&["/", "/docs/"]) {
+        for method in ["POST", "PUT", "DELETE", "OPTIONS", "PROPFIND"] {
+            let answer = site.check(&format!("{method} {route}\nContent-Length: 0")).await;
+            let head = "405 · application/problem+json · GET, HEAD · no-store\n";
+            assert!(answer.starts_with(head), "{method} {route}: {answer}");
+            assert!(answer.contains("\"code\":\"method_not_allowed\""), "{answer}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_the_client_has_is_not_sent_again() {
+    let site = site().await;
+    for route in &ROUTES[..3] {
+        let first = site.ask(&format!("GET {route}")).await;
+        let etag = &first.headers["etag"];
+        assert!(
+            etag.starts_with('"') && etag.ends_with('"') && etag.len() == 34,
+            "{etag} is not a strong tag"
+        );
+        let known = [
+            etag.clone(),
+            format!("W/{etag}"),
+            "*".to_owned(),
+            format!("\"other\", {etag}"),
+            format!("\"a,b\",W/\"c\" ,{etag}"),
+            format!("\"x\"\nIf-None-Match: {etag}"),
+        ];
+        for known in known {
+            let again = site.ask(&format!("GET {route}\nIf-None-Match: {known}")).await;
+            assert_eq!((again.status, again.body.as_str()), (304, ""), "{known}");
+            assert_eq!(&again.headers["etag"], etag);
+            assert!(again.headers["cache-control"].starts_with("public, max-age="));
+        }
+        for unknown in ["\"other\"", etag.trim_matches('"'), &etag.to_uppercase(), ""] {
+            let again = site.ask(&format!("GET {route}\nIf-None-Match: {unknown}")).await;
+            assert_eq!((again.status, &again.body), (200, &first.body), "{unknown}");
+        }
+    }
+    let problem = site.ask("GET /recommendations/nobody/TopCTR\nIf-None-Match: *").await;
+    assert_eq!(problem.status, 404);
+}
+
+#[tokio::test]
+async fn answers_live_until_the_next_run_and_briefly_when_the_day_is_late() {
+    let site = site().await;
+    let lifetime = async |route: &str| {
+        let value = &site.ask(&format!("GET {route}")).await.headers["cache-control"];
+        value.strip_prefix("public, max-age=").unwrap().parse::<u64>().unwrap()
+    };
+    for route in &ROUTES[..3] {
+        let seconds = lifetime(route).await;
+        assert!((3500..=3600).contains(&seconds), "{route}: {seconds}");
+    }
+    site.promise("2024-11-21", Timestamp::now() + 1.hour());
+    site.until("/recommendations/acme/TopCTR", "\"stale\":true").await;
+    for route in &ROUTES[..3] {
+        assert_eq!(lifetime(route).await, 60, "{route}");
+    }
+    site.promise("2024-11-20", Timestamp::now() - 1.hour());
+    site.until("/recommendations/acme/TopCTR", "\"stale\":false").await;
+    assert_eq!(lifetime("/stats").await, 0);
+}
+
+#[tokio::test]
+async fn staleness_follows_the_schedule_and_changes_the_tag() {
+    let site = site().await;
+    let route = "/recommendations/acme/TopCTR";
+    let fresh = site.ask(&format!("GET {route}")).await;
+    assert!(fresh.body.contains("\"stale\":false"));
+    site.promise("2024-11-21", Timestamp::now() + 1.hour());
+    site.until("/health/ready", "\"stale\":true").await;
+    let etag = &fresh.headers["etag"];
+    let stale = site.ask(&format!("GET {route}\nIf-None-Match: {etag}")).await;
+    assert_eq!(stale.status, 200);
+    assert!(stale.body.contains("\"stale\":true"));
+    assert_ne!(&stale.headers["etag"], etag);
+    site.promise("2024-11-20", Timestamp::now() + 1.hour());
+    site.until("/health/ready", "\"stale\":false").await;
+    assert_eq!(site.ask(&format!("GET {route}\nIf-None-Match: {etag}")).await.status, 304);
+}
