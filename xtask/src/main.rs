@@ -1,2 +1,74 @@
-//! xtask
-fn main() {}
+//! Everything a developer or continuous integration does to topshelf beside building it.
+//!
+//! `cargo xtask test` runs the checks and all tests, `cargo xtask check` the checks alone, and
+//! `cargo xtask bench count` the side-by-side benchmark. Nothing here is part of the program.
+
+//mod bench;
+mod check;
+mod postgres;
+mod repository;
+mod test;
+
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+
+/// What a developer or continuous integration does to topshelf.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the checks and every test, with a PostgreSQL started for them
+    Test(test::Options),
+    /// Check formatting, lints, dependencies between crates, unused dependencies, names and links
+    Check,
+}
+
+fn main() -> ExitCode {
+    let done = match Arguments::parse().command {
+        Command::Test(options) => test::run(&options),
+        Command::Check => check::run(),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("xtask: {}", failure.message);
+            ExitCode::from(failure.exit_code)
+        }
+    }
+}
+
+/// Why a command of xtask ends early.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    message: String,
+    exit_code: u8,
+}
+
+impl Failure {
+    /// A failure with the exit code of a program that was run.
+    fn with_exit_code(message: String, exit_code: u8) -> Self {
+        Self { message, exit_code }
+    }
+}
+
+impl From<String> for Failure {
+    fn from(message: String) -> Self {
+        Self { message, exit_code: 1 }
+    }
+}
+
+impl From<&str> for Failure {
+    fn from(message: &str) -> Self {
+        Self::from(message.to_owned())
+    }
+}
+
+/// Tells the reader of the terminal what begins.
+fn say(what: &str) {
+    eprintln!("xtask: {what}");
+}

@@ -1,0 +1,76 @@
+//! `cargo xtask check`: what can be told without running the program.
+//!
+//! Formatting and lints are cargo's. The rest are our own rules, each a function from text to findings,
+//! so that its tests need no repository.
+
+mod dependencies;
+mod links;
+mod manifest;
+mod names;
+mod unused;
+
+use crate::{
+    Failure,
+    repository::{cargo, files, read, status, words},
+    say,
+};
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+/// A rule broken: where, what is wrong, and how to mend it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Finding {
+    path: PathBuf,
+    text: String,
+}
+
+impl Finding {
+    fn new(path: &Path, text: String) -> Self {
+        Self { path: path.to_owned(), text }
+    }
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.path.display(), self.text)
+    }
+}
+
+/// Checks everything, and fails after the last check when any found something.
+pub(crate) fn run() -> Result<(), Failure> {
+    let failed = [
+        findings()?,
+        passes(cargo(&["fmt", "--all", "--check"]))?,
+        passes(cargo(&["clippy", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"]))?,
+    ];
+    let failed: Vec<_> = failed.into_iter().flatten().collect();
+    if failed.is_empty() { Ok(()) } else { Err(format!("check failed: {}", failed.join(", ")).into()) }
+}
+
+/// Prints what our own rules find; the name of the check when they find something.
+fn findings() -> Result<Option<String>, Failure> {
+    say("checking dependencies, names and links");
+    let packages = manifest::packages()?;
+    let mut findings = dependencies::check(&packages);
+    findings.extend(unused::check(&packages, &manifest::declared_for_all(&read(Path::new("Cargo.toml"))?)));
+    let files = files()?;
+    findings.extend(names::check(&files));
+    for file in files.iter().filter(|file| file.extension().is_some_and(|extension| extension == "md")) {
+        findings.extend(links::check(file, &read(file)?, &|target| {
+            crate::repository::root().join(target).exists()
+        }));
+    }
+    findings.sort();
+    findings.iter().for_each(|finding| println!("{finding}"));
+    Ok((!findings.is_empty()).then(|| format!("{} findings above", findings.len())))
+}
+
+/// Runs a program of cargo's; its words when it fails.
+fn passes(mut command: Command) -> Result<Option<String>, Failure> {
+    let line = words(&command);
+    say(&format!("running `{line}`"));
+    Ok((!status(&mut command)?.success()).then(|| format!("`{line}`")))
+}

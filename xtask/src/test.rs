@@ -1,0 +1,135 @@
+//! `cargo xtask test`: the checks, then every test with a PostgreSQL server to test against.
+
+use crate::{
+    Failure, check,
+    postgres::{self, Server},
+    repository::{cargo, files, read, status, words, works},
+    say,
+};
+use std::{
+    env,
+    path::Path,
+    process::Command,
+    sync::{Arc, atomic::AtomicBool},
+};
+
+/// What to test.
+#[derive(clap::Args)]
+pub(crate) struct Options {
+    /// Leave out the checks of `cargo xtask check`
+    #[arg(long)]
+    no_check: bool,
+    /// Arguments for the test runner: packages (`-p topshelf-store`), names of tests, …
+    #[arg(last = true)]
+    runner_arguments: Vec<String>,
+}
+
+/// Runs the checks and the tests; the exit code is the test runner's.
+pub(crate) fn run(options: &Options) -> Result<(), Failure> {
+    if !options.no_check {
+        check::run()?;
+    }
+    outlive_an_interrupt()?;
+    let server = match env::var_os(postgres::VARIABLE) {
+        Some(_) => None,
+        None => Some(Server::start()?),
+    };
+    let ended = run_tests(&options.runner_arguments, server.as_ref());
+    drop(server);
+    ended
+}
+
+/// Ctrl-C ends the test runner, which the terminal tells too; we stay to stop the server and tidy up.
+fn outlive_an_interrupt() -> Result<(), Failure> {
+    let flag = Arc::new(AtomicBool::new(false));
+    let registered = signal_hook::flag::register(signal_hook::consts::SIGINT, flag);
+    registered.map(|_| ()).map_err(|error| format!("could not listen for Ctrl-C: {error}").into())
+}
+
+fn run_tests(runner_arguments: &[String], server: Option<&Server>) -> Result<(), Failure> {
+    for mut runner in runners(runner_arguments)? {
+        if let Some(server) = server {
+            runner.env(postgres::VARIABLE, server.url());
+        }
+        say(&format!("running `{}`", words(&runner)));
+        let ended = status(&mut runner)?;
+        if !ended.success() {
+            let exit_code = ended.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(130);
+            return Err(Failure::with_exit_code(format!("tests failed: {ended}"), exit_code));
+        }
+    }
+    Ok(())
+}
+
+/// What to run, one after the other; documentation tests come first so that the last lines sum up the rest.
+fn runners(runner_arguments: &[String]) -> Result<Vec<Command>, Failure> {
+    let selects_packages = runner_arguments.iter().any(|argument| {
+        ["-p", "--package", "--workspace"].contains(&argument.as_str()) || argument.starts_with("--package=")
+    });
+    let workspace: &[&str] = if selects_packages { &[] } else { &["--workspace"] };
+    let mut runners = Vec::new();
+    if runner_arguments.is_empty() && has_documentation_tests()? {
+        runners.push(cargo(&["test", "--doc", "--workspace"]));
+    }
+    let mut runner = if works(&mut cargo(&["nextest", "--version"])) {
+        cargo(&["nextest", "run"])
+    } else {
+        cargo(&["test", "--lib", "--bins", "--tests", "--examples"])
+    };
+    runner.args(workspace).args(runner_arguments);
+    runners.push(runner);
+    Ok(runners)
+}
+
+/// Whether any documentation comment holds code that rustdoc would run.
+fn has_documentation_tests() -> Result<bool, Failure> {
+    for file in files()?.iter().filter(|file| file.extension().is_some_and(|extension| extension == "rs")) {
+        if file.starts_with("crates") && holds_documentation_test(&read(Path::new(file))?) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+fn holds_documentation_test(source: &str) -> bool {
+    let mut is_inside = false;
+    for line in source.lines() {
+        let Some(comment) = line.trim_start().strip_prefix("///").or(line.trim_start().strip_prefix("//!"))
+        else {
+            is_inside = false;
+            continue;
+        };
+        if let Some(language) = comment.trim_start().strip_prefix("```") {
+            let is_rust = ["", "rust", "no_run", "should_panic", "compile_fail"].contains(&language.trim());
+            if !is_inside && is_rust {
+                return true;
+            }
+            is_inside = !is_inside;
+        }
+    }
+    false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fence_without_language_is_a_test_and_one_of_text_is_none() {
+        assert!(holds_documentation_test("//! Adds.\n//! ```\n//! assert!(true);\n//! ```\n"));
+        assert!(holds_documentation_test("    /// ```no_run\n    /// f();\n    /// ```\n"));
+        assert!(!holds_documentation_test("/// ```text\n/// a table\n/// ```\nfn f() {}\n"));
+        assert!(!holds_documentation_test("// ```\nlet fence = \"/// ```\";\n"));
+    }
+
+    #[test]
+    fn packages_named_for_the_runner_replace_the_whole_workspace() {
+        let line = |arguments: &[&str]| {
+            let arguments: Vec<_> = arguments.iter().map(|argument| (*argument).to_owned()).collect();
+            words(runners(&arguments).unwrap().last().unwrap())
+        };
+        assert!(line(&["some_test"]).ends_with(" --workspace some_test"));
+        assert!(line(&["-p", "topshelf-store"]).ends_with(" -p topshelf-store"));
+        assert!(!line(&["-p", "topshelf-store"]).contains("--workspace"));
+    }
+}
