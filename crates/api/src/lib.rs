@@ -20,9 +20,9 @@ mod stats;
 mod telemetry;
 mod wire;
 
-pub use options::{Options, Promise};
+pub use options::{Options, Promise, ServedStore};
 pub use problem::{Code, Problem, ProblemBody};
-pub use refresh::load;
+pub use refresh::{LoadError, load};
 pub use routes::openapi_json;
 pub use server::{Server, ServerError};
 pub use snapshot::Snapshot;

@@ -3,6 +3,7 @@
 use domain::{Day, ModelName};
 use jiff::Timestamp;
 use std::time::Duration;
+use store::{Store, StoreError};
 
 /// How to serve.
 #[derive(Debug, Clone)]
@@ -43,4 +44,30 @@ pub struct Promise {
     pub newest_day: Day,
     /// When the next run begins, and so how long an answer may be kept by caches.
     pub next_run_at: Timestamp,
+}
+
+/// The store to serve from.
+///
+/// A server that shall start without its database is given the URL: it opens the store itself and goes
+/// on trying until it can.
+pub enum ServedStore {
+    /// A store that is open.
+    Open(Box<Store>),
+    /// The URL of a store that the server opens.
+    Url(String),
+}
+
+impl From<Store> for ServedStore {
+    fn from(store: Store) -> Self {
+        Self::Open(Box::new(store))
+    }
+}
+
+impl ServedStore {
+    pub(crate) async fn open(&self) -> Result<Store, StoreError> {
+        match self {
+            Self::Open(store) => Ok(Store::clone(store)),
+            Self::Url(url) => Store::open(url).await,
+        }
+    }
 }

@@ -1,52 +1,87 @@
 //! The tasks that keep a server current: what is published, and what is promised.
 
-use crate::{options::Options, serving::Serving, snapshot::Snapshot};
+use crate::{
+    options::{Options, ServedStore},
+    serving::Serving,
+    snapshot::Snapshot,
+};
 use jiff::Timestamp;
 use std::{error::Error, sync::Arc, time::Duration};
-use store::Store;
+use store::{Store, StoreError};
+use tokio::task::JoinError;
 
 /// Days needed whatever is kept for readers: `/stats` means over a week.
 const STATS_DAYS: usize = 7;
 
-/// The first and the longest pause after a load that failed; each failure doubles it.
+/// The first and the longest pause after a failure.
 const RETRY_MIN: Duration = Duration::from_millis(250);
 const RETRY_MAX: Duration = Duration::from_secs(10);
 
 /// How often the schedule is asked what it promises.
 const PROMISE_PERIOD: Duration = Duration::from_millis(500);
 
-/// Loads what is published now.
+/// Why what is published could not be loaded.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// The store could not be read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// What was read breaks an invariant; the panic's own message is in the log.
+    #[error("could not build a snapshot of what is published: this is a defect")]
+    Build(#[source] JoinError),
+}
+
+/// Loads what is published now. A store without tables publishes nothing, which is no error.
 ///
 /// # Errors
-/// The store's error when it cannot be read. A store without tables publishes nothing, which is no error.
-pub async fn load(store: &Store, options: &Options) -> Result<Snapshot, store::StoreError> {
+/// [`LoadError`] when the store cannot be read.
+pub async fn load(store: &Store, options: &Options) -> Result<Snapshot, LoadError> {
     let published = store.published(options.history_days_kept.max(STATS_DAYS)).await?;
     let models = options.models.clone();
     let build = move || Snapshot::build(published, &models, Timestamp::now());
-    let built = tokio::task::spawn_blocking(build).await;
-    Ok(built.expect("building a snapshot neither panics nor is cancelled"))
+    tokio::task::spawn_blocking(build).await.map_err(LoadError::Build)
 }
 
 /// Replaces the snapshot whenever a publication moves, until the task is dropped.
-pub(crate) async fn follow_publications(serving: Arc<Serving>, store: Store) {
+pub(crate) async fn follow_publications(serving: Arc<Serving>, store: ServedStore) {
+    let mut pause = Pause::new();
+    let store = loop {
+        match store.open().await {
+            Ok(store) => break store,
+            Err(error) => pause.after(&serving, &error, "could not open the store").await,
+        }
+    };
+    serving.opened(store.description());
     let mut watch = store.watch(serving.options.poll);
-    let mut retry = RETRY_MIN;
     loop {
         match load(&store, &serving.options).await {
             Ok(snapshot) => {
-                retry = RETRY_MIN;
-                tracing::info!(version = snapshot.version(), newest_day = ?snapshot.newest_day(), "snapshot loaded");
+                let (version, newest_day) = (snapshot.version(), snapshot.newest_day());
+                tracing::info!(version, ?newest_day, "snapshot loaded");
                 serving.replace(snapshot);
+                pause = Pause::new();
+                watch.seen(version);
                 watch.changed().await;
             }
-            Err(error) => {
-                let error = chain(&error);
-                tracing::error!(error, retry_ms = retry.as_millis(), "could not load what is published");
-                serving.load_failed(error);
-                tokio::time::sleep(retry).await;
-                retry = (retry * 2).min(RETRY_MAX);
-            }
+            Err(error) => pause.after(&serving, &error, "could not load what is published").await,
         }
+    }
+}
+
+/// The pause after a failure; each further one doubles it.
+struct Pause(Duration);
+
+impl Pause {
+    fn new() -> Self {
+        Self(RETRY_MIN)
+    }
+
+    async fn after(&mut self, serving: &Serving, error: &(dyn Error + Sync), what: &str) {
+        let error = chain(error);
+        tracing::error!(error, retry_ms = self.0.as_millis(), "{what}");
+        serving.load_failed(error);
+        tokio::time::sleep(self.0).await;
+        self.0 = (self.0 * 2).min(RETRY_MAX);
     }
 }
 

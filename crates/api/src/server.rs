@@ -1,7 +1,7 @@
 //! The server: bound, then run until it is told to end.
 
 use crate::{
-    options::{Options, Promise},
+    options::{Options, Promise, ServedStore},
     refresh::{follow_publications, follow_schedule},
     routes,
     serving::Serving,
@@ -9,7 +9,6 @@ use crate::{
 use axum::serve::ListenerExt;
 use jiff::Timestamp;
 use std::{future::Future, io, net::SocketAddr, sync::Arc, time::Duration};
-use store::Store;
 use tokio::{net::TcpListener, sync::oneshot, task::JoinSet};
 
 /// How long connections may take to end after the listener closed, before they are cut.
@@ -41,7 +40,7 @@ pub struct Server {
     listener: TcpListener,
     address: SocketAddr,
     serving: Arc<Serving>,
-    store: Store,
+    store: ServedStore,
 }
 
 impl Server {
@@ -49,19 +48,20 @@ impl Server {
     /// published at a moment; it is asked several times a second and must not block.
     ///
     /// The store is not asked for anything yet: a server starts without a database, and waits for it.
+    /// It never migrates the store.
     ///
     /// # Errors
     /// [`ServerError::Listen`] when the address cannot be listened on.
     pub async fn bind(
         options: Options,
-        store: Store,
+        store: impl Into<ServedStore>,
         promise: impl Fn(Timestamp) -> Promise + Send + Sync + 'static,
     ) -> Result<Self, ServerError> {
         let error = |source| ServerError::Listen { listen: options.listen.clone(), source };
         let listener = TcpListener::bind(&options.listen).await.map_err(error)?;
         let address = listener.local_addr().map_err(error)?;
-        let serving = Arc::new(Serving::new(options, store.description().to_string(), Box::new(promise)));
-        Ok(Self { listener, address, serving, store })
+        let serving = Arc::new(Serving::new(options, Box::new(promise)));
+        Ok(Self { listener, address, serving, store: store.into() })
     }
 
     /// The address listened on.

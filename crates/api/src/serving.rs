@@ -13,7 +13,7 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 use jiff::Timestamp;
 use std::{
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -29,7 +29,7 @@ pub(crate) type Schedule = Box<dyn Fn(Timestamp) -> Promise + Send + Sync>;
 pub(crate) struct Serving {
     pub(crate) options: Options,
     pub(crate) telemetry: Telemetry,
-    pub(crate) store_description: String,
+    store_description: OnceLock<String>,
     schedule: Schedule,
     promise: ArcSwap<Promise>,
     snapshot: ArcSwapOption<Snapshot>,
@@ -44,12 +44,12 @@ pub(crate) struct View {
 }
 
 impl Serving {
-    pub(crate) fn new(options: Options, store_description: String, schedule: Schedule) -> Self {
+    pub(crate) fn new(options: Options, schedule: Schedule) -> Self {
         let promise = ArcSwap::from_pointee(schedule(Timestamp::now()));
         Self {
             options,
             telemetry: Telemetry::new(),
-            store_description,
+            store_description: OnceLock::new(),
             schedule,
             promise,
             snapshot: ArcSwapOption::empty(),
@@ -62,6 +62,16 @@ impl Serving {
     pub(crate) fn view(&self) -> Result<View, Problem> {
         let snapshot = self.snapshot.load_full().ok_or(Problem::SnapshotUnavailable)?;
         Ok(View { snapshot, promise: **self.promise.load() })
+    }
+
+    /// Notes that the store is open, and how it is called.
+    pub(crate) fn opened(&self, store_description: &str) {
+        self.store_description.get_or_init(|| store_description.to_owned());
+    }
+
+    /// What the store is called; none before it could be opened.
+    pub(crate) fn store_description(&self) -> Option<&str> {
+        self.store_description.get().map(String::as_str)
     }
 
     /// Serves `snapshot` from now on.

@@ -21,7 +21,7 @@ fn page(serving: &Serving) -> String {
     let values = [
         ("{{version}}", env!("CARGO_PKG_VERSION").to_owned()),
         ("{{state}}", state(&readiness)),
-        ("{{facts}}", facts(&readiness, &serving.store_description)),
+        ("{{facts}}", facts(&readiness, serving.store_description())),
         ("{{recommendations}}", link(&format!("recommendations/{advertiser}/{model}"))),
         ("{{history}}", link(&format!("history/{advertiser}/"))),
     ];
@@ -63,14 +63,14 @@ fn state(readiness: &Readiness) -> String {
     format!(r#"<span class="state {class}">{text}</span>"#)
 }
 
-fn facts(readiness: &Readiness, store_description: &str) -> String {
+fn facts(readiness: &Readiness, store_description: Option<&str>) -> String {
     let newest_day = readiness.newest_day.map_or("none".to_owned(), |day| day.to_string());
     let loaded_at = readiness.loaded_at.map_or("not yet".to_owned(), |at| format!("{at:.0}"));
     let facts = [
         ("Newest day", newest_day),
         ("Active advertisers", readiness.advertisers.to_string()),
         ("Snapshot loaded", loaded_at),
-        ("Store", store_description.to_owned()),
+        ("Store", store_description.unwrap_or("not opened yet").to_owned()),
     ];
     facts.iter().fold(String::new(), |mut html, (name, value)| {
         let _ = write!(html, "<dt>{name}</dt><dd>{}</dd>", escaped(value)); // a String takes any text

@@ -1,6 +1,6 @@
 //! A server of its own for each test, days to publish, and `check`: a request in, text out.
 
-use api::{Options, Promise, Server};
+use api::{Options, Promise, ServedStore, Server};
 use domain::{
     AdvertiserId, Counts, Day, DayRankings, ModelName, ModelRankings, ProductId, RankedProduct, Ranking,
     RunId,
@@ -12,7 +12,7 @@ use std::{
     sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
-use store::Store;
+use store::{NewRun, Store};
 use tempfile::TempDir;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -117,11 +117,16 @@ impl Site {
         let directory = tempfile::tempdir().unwrap();
         let url = format!("sqlite:{}", directory.path().join("topshelf.db").display());
         let store = Store::open(&url).await.unwrap();
-        Self::serve(store, directory, change).await
+        Self::serve(store.clone().into(), store, directory, change).await
     }
 
-    /// A server on `store`.
-    pub(crate) async fn serve(store: Store, directory: TempDir, change: impl FnOnce(&mut Options)) -> Self {
+    /// A server on `served`, beside which the test has `store`.
+    pub(crate) async fn serve(
+        served: ServedStore,
+        store: Store,
+        directory: TempDir,
+        change: impl FnOnce(&mut Options),
+    ) -> Self {
         let models = ["TopCTR", "TopProduct", "Trending"].map(ModelName::new);
         let mut options = Options::new("127.0.0.1:0", models.to_vec());
         options.poll = Duration::from_millis(20);
@@ -129,7 +134,7 @@ impl Site {
         let promise = Promise { newest_day: day("0001-01-01"), next_run_at: Timestamp::now() + 1.hour() };
         let promise = Arc::new(Mutex::new(promise));
         let asked = promise.clone();
-        let server = Server::bind(options, store.clone(), move |_| *asked.lock().unwrap()).await.unwrap();
+        let server = Server::bind(options, served, move |_| *asked.lock().unwrap()).await.unwrap();
         let address = server.address();
         let (ending, ended) = oneshot::channel();
         let run = server.run(async move { ended.await.unwrap() });
@@ -151,8 +156,18 @@ impl Site {
     /// Publishes a day, half a minute after its run began.
     pub(crate) async fn publish(&self, text: &str, attempt: u32, new: NewDay) {
         let day = day(text);
-        let published_at = format!("{}T02:30:30Z", day.tomorrow()).parse().unwrap();
-        self.store.publish(&run_id(day, attempt), &new.rankings(day), published_at).await.unwrap();
+        let run_id = run_id(day, attempt);
+        let run = NewRun {
+            run_id: run_id.clone(),
+            day,
+            started_by: "hand".to_owned(),
+            program_version: "0.1.0".to_owned(),
+            config_hash: String::new(),
+            started_at: format!("{}T02:30:00Z", day.tomorrow()).parse().unwrap(),
+        };
+        self.store.begin_run(&run).await.unwrap();
+        let published_at = run.started_at + 30.seconds();
+        self.store.publish(&run_id, &new.rankings(day), published_at).await.unwrap();
     }
 
     /// Waits until the server serves what is published by now.

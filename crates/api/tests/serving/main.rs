@@ -1,5 +1,7 @@
 //! A server on a real store, asked over real connections.
 
+#![expect(clippy::unwrap_used, reason = "what a test did not expect ends it")]
+
 mod documents;
 mod harness;
 mod history;

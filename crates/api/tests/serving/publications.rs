@@ -1,6 +1,7 @@
 //! Publications that move while the server runs, a store that is late or away, and the end.
 
 use crate::harness::{NewDay, Site};
+use api::ServedStore;
 use serde_json::Value;
 use std::{
     sync::{
@@ -52,12 +53,11 @@ async fn a_server_started_before_any_table_exists_serves_the_first_publication()
 #[tokio::test]
 async fn a_server_that_cannot_reach_its_store_says_so_and_lives() {
     // Nothing listens on port 1.
-    let store = Store::open("postgres://nobody:nothing@127.0.0.1:1/none").await.unwrap();
-    let site = Site::serve(store, tempfile::tempdir().unwrap(), |_| ()).await;
+    let site = site_at("postgres://nobody:nothing@127.0.0.1:1/none").await;
     let ready = site.until("/health/ready", "\"last_load_error\":\"").await;
     assert!(ready.starts_with("503 · application/json · no-store\n"), "{ready}");
     assert!(ready.contains("\"status\":\"snapshot_unavailable\""), "{ready}");
-    assert!(!ready.contains("nothing@"), "the password shows: {ready}");
+    assert!(ready.contains("127.0.0.1:1") && !ready.contains("nothing"), "{ready}");
     for route in [ROUTE, "/history/acme/", "/stats/"] {
         let answer = site.check(&format!("GET {route}")).await;
         assert!(answer.starts_with("503 · application/problem+json · 2 · no-store\n"), "{answer}");
@@ -65,6 +65,29 @@ async fn a_server_that_cannot_reach_its_store_says_so_and_lives() {
     }
     assert!(site.check("GET /health/live").await.starts_with("200"));
     assert!(site.check("GET /").await.contains("cannot read the store yet"));
+}
+
+#[tokio::test]
+async fn a_store_that_can_be_opened_later_is_served_then() {
+    let directory = tempfile::tempdir().unwrap();
+    let folder = directory.path().join("later");
+    std::fs::write(&folder, "a file where the store's folder should be").unwrap();
+    let url = format!("sqlite:{}", folder.join("topshelf.db").display());
+    let mut site = site_at(&url).await;
+    site.until("/health/ready", "could not make the folder").await;
+    std::fs::remove_file(&folder).unwrap();
+    site.store = Store::open(&url).await.unwrap();
+    site.store.migrate().await.unwrap();
+    site.publish("2024-11-20", 1, told(1)).await;
+    site.until_served().await;
+    assert!(site.check(&format!("GET {ROUTE}")).await.contains("attempt-1-0"));
+}
+
+/// A server that opens `url` itself; the test's own store is another, empty one.
+async fn site_at(url: &str) -> Site {
+    let directory = tempfile::tempdir().unwrap();
+    let own = Store::open(&format!("sqlite:{}", directory.path().join("own.db").display())).await.unwrap();
+    Site::serve(ServedStore::Url(url.to_owned()), own, directory, |_| ()).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
