@@ -1,1 +1,55 @@
-//! lake
+//! What stages leave behind on object storage: counts and rankings of each day, with manifests.
+//!
+//! ```text
+//! counts/day=2024-11-20/counts-<digest>.parquet       advertiser_id, product_id, impressions, clicks, views
+//! counts/day=2024-11-20/advertisers-<digest>.parquet  advertiser_id: every active advertiser
+//! counts/day=2024-11-20/manifest.json
+//! rankings/day=2024-11-20/model=TopCTR/rankings-<digest>.parquet
+//! rankings/day=2024-11-20/model=TopCTR/manifest.json
+//! ```
+//!
+//! Data objects are named by the SHA-256 of their bytes, so nothing that was committed is ever
+//! overwritten; the manifest, written last in one put, is the commit. A reader reads the manifest and
+//! then exactly what it names, and checks size and digest. The same counts and rankings give the same
+//! bytes: no clock, run or place is in them. Nothing here counts, ranks or publishes.
+
+mod commit;
+mod counts;
+mod error;
+mod manifest;
+mod parquet_file;
+mod rankings;
+
+pub use error::LakeError;
+pub use manifest::{CountsInput, CountsManifest, DataObject, LogInput, ObjectInput, RankingsManifest};
+
+use object_store::{ObjectStore, path::Path};
+use std::{fmt, sync::Arc};
+
+/// The lake: a place on object storage that stages write to and read from.
+#[derive(Clone)]
+pub struct Lake {
+    store: Arc<dyn ObjectStore>,
+    prefix: Path,
+    url: String,
+}
+
+impl Lake {
+    /// The lake below `prefix` of the store; `url` names the place in messages.
+    #[must_use]
+    pub fn new(store: Arc<dyn ObjectStore>, prefix: Path, url: &str) -> Self {
+        Self { store, prefix, url: url.trim_end_matches('/').to_owned() }
+    }
+
+    /// The place as messages name it.
+    #[must_use]
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+}
+
+impl fmt::Debug for Lake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Lake({})", self.url)
+    }
+}

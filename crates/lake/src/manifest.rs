@@ -1,0 +1,100 @@
+//! Manifests: what was made of what, as JSON for programs and people.
+
+use domain::{Day, Log, ModelName, RejectExample, Tally};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// The version of the manifests' form.
+pub(crate) const FORMAT_VERSION: u32 = 1;
+
+/// An object that a manifest names, below the manifest's folder.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DataObject {
+    /// Its name in the folder.
+    pub name: String,
+    /// Its size in bytes.
+    pub size: u64,
+    /// The SHA-256 of its bytes, in hexadecimal.
+    pub sha256: String,
+}
+
+/// One object of a log, as it was read.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ObjectInput {
+    /// Its name below the input's location.
+    pub name: String,
+    /// Its size in bytes.
+    pub size: u64,
+    /// Its entity tag, where the store gives one.
+    pub etag: Option<String>,
+    /// What became of its lines for the day.
+    pub tally: Tally,
+}
+
+/// One log, as it was read for a day.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LogInput {
+    /// What became of its lines for the day, all objects together.
+    pub tally: Tally,
+    /// The objects that may hold lines of the day, by name.
+    pub objects: Vec<ObjectInput>,
+    /// The first rejected lines of each object and reason.
+    pub examples: Vec<RejectExample>,
+}
+
+/// What counts were made of.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CountsInput {
+    /// The version of the program that counted.
+    pub program_version: String,
+    /// The settings that the counts depend on.
+    pub settings: BTreeMap<String, String>,
+    /// The logs that were read; a log that is not configured is absent.
+    pub logs: BTreeMap<Log, LogInput>,
+}
+
+/// The counts of a day: what they are made of, and where they lie.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CountsManifest {
+    /// The version of this form.
+    pub format_version: u32,
+    /// The day.
+    pub day: Day,
+    /// The version of the program that counted.
+    pub program_version: String,
+    /// The settings that the counts depend on.
+    pub settings: BTreeMap<String, String>,
+    /// How many advertisers were active.
+    pub active_advertisers: usize,
+    /// How many (advertiser, product) had an event.
+    pub products: usize,
+    /// Names these counts and active advertisers: equal when they are the same.
+    pub counts_digest: String,
+    /// The counts.
+    pub counts: DataObject,
+    /// The active advertisers.
+    pub advertisers: DataObject,
+    /// The logs that were read.
+    pub logs: BTreeMap<Log, LogInput>,
+}
+
+/// The rankings of a day by one model: what they are made of, and where they lie.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RankingsManifest {
+    /// The version of this form.
+    pub format_version: u32,
+    /// The day.
+    pub day: Day,
+    /// The model.
+    pub model: ModelName,
+    /// How many products a ranking has at most.
+    pub k: usize,
+    /// How many advertisers have a ranking.
+    pub advertisers: usize,
+    /// How many products are ranked in all.
+    pub products: usize,
+    /// The counts that were ranked: [`CountsManifest::counts_digest`].
+    pub counts_digest: String,
+    /// The rankings.
+    pub rankings: DataObject,
+}
