@@ -3,7 +3,7 @@
 //! `cargo xtask test` runs the checks and all tests, `cargo xtask check` the checks alone, and
 //! `cargo xtask bench count` the side-by-side benchmark. Nothing here is part of the program.
 
-//mod bench;
+mod bench;
 mod check;
 mod postgres;
 mod repository;
@@ -26,12 +26,16 @@ enum Command {
     Test(test::Options),
     /// Check formatting, lints, dependencies between crates, unused dependencies, names and links
     Check,
+    /// Measure topshelf beside other tools
+    #[command(subcommand)]
+    Bench(bench::Bench),
 }
 
 fn main() -> ExitCode {
     let done = match Arguments::parse().command {
         Command::Test(options) => test::run(&options),
         Command::Check => check::run(),
+        Command::Bench(bench::Bench::Count(options)) => bench::count(&options),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -74,7 +74,7 @@ fn runners(runner_arguments: &[String]) -> Result<Vec<Command>, Failure> {
     let mut runner = if works(&mut cargo(&["nextest", "--version"])) {
         cargo(&["nextest", "run"])
     } else {
-        cargo(&["test", "--lib", "--bins", "--tests", "--examples"])
+        cargo(&["test", "--all-targets"])
     };
     runner.args(workspace).args(runner_arguments);
     runners.push(runner);

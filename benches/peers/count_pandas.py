@@ -1,0 +1,56 @@
+"""Both rankings of a day with pandas, in chunks that fit in memory: INPUT DAY THREADS ANSWER.
+
+pandas reads and groups on one thread, whatever THREADS says.
+"""
+
+import sys
+
+import pandas as pd
+
+input_dir, day, _threads, answer = sys.argv[1:]
+
+KEY = ["advertiser_id", "product_id"]
+CHUNK_ROWS = 4_000_000
+
+active = pd.read_csv(f"{input_dir}/advertiser_ids.csv", dtype=str, keep_default_na=False)["advertiser_id"].unique()
+
+
+def counts(log: str, columns: list[str]) -> pd.Series:
+    """How many lines of the day each group of columns has, for active advertisers."""
+    chunks = pd.read_csv(
+        f"{input_dir}/{log}.csv",
+        usecols=[*columns, "date"],
+        dtype="category",
+        keep_default_na=False,
+        chunksize=CHUNK_ROWS,
+    )
+    partial = []
+    for chunk in chunks:
+        kept = chunk[(chunk["date"] == day) & chunk["advertiser_id"].isin(active)]
+        sizes = kept.groupby(columns, observed=True, sort=False).size().reset_index(name="lines")
+        # Each chunk has categories of its own; plain text can be put together.
+        partial.append(sizes.astype({column: str for column in columns}))
+    return pd.concat(partial).groupby(columns, sort=False)["lines"].sum()
+
+
+def top(frame: pd.DataFrame, order: list[str]) -> pd.DataFrame:
+    ascending = [True] + [False] * len(order) + [True]
+    frame = frame.sort_values(["advertiser_id", *order, "product_id"], ascending=ascending)
+    frame = frame.assign(rank=frame.groupby("advertiser_id").cumcount() + 1)
+    return frame[frame["rank"] <= 20]
+
+
+ads = counts("ads_views", [*KEY, "type"]).unstack("type", fill_value=0)
+ads = ads.reindex(columns=["impression", "click"], fill_value=0).reset_index()
+ads = ads.rename(columns={"impression": "impressions", "click": "clicks"})
+ads = ads[ads["impressions"] > 0]
+ads = ads.assign(ctr=ads["clicks"] / ads["impressions"])
+views = counts("product_views", KEY).reset_index(name="views")
+
+answers = [
+    ("TopCTR", top(ads, ["ctr", "impressions"])[["advertiser_id", "rank", "product_id", "impressions", "clicks"]]),
+    ("TopProduct", top(views, ["views"])[["advertiser_id", "rank", "product_id", "views"]]),
+]
+with open(answer, "w", encoding="utf-8", newline="\n") as out:
+    for model, ranking in answers:
+        out.writelines("\t".join(map(str, (model, *row))) + "\n" for row in ranking.itertuples(index=False))
