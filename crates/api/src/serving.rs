@@ -145,3 +145,41 @@ impl View {
         if self.is_stale() { until_next_run.min(LATE_MAX_AGE) } else { until_next_run }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use store::{Published, PublishedDay};
+
+    fn serving() -> Serving {
+        let day = "2024-11-20".parse().unwrap();
+        Serving::new(
+            Options::new("127.0.0.1:0", Vec::new()),
+            Box::new(move |now| Promise { newest_day: day, next_run_at: now }),
+        )
+    }
+
+    fn snapshot(version: i64) -> Snapshot {
+        let day = "2024-11-20".parse().unwrap();
+        let days = vec![PublishedDay { day, advertisers: Vec::new(), models: Vec::new() }];
+        Snapshot::build(Published { version, days }, &[], Timestamp::UNIX_EPOCH)
+    }
+
+    #[test]
+    fn a_load_that_fails_leaves_what_is_served_and_is_told_until_one_succeeds() {
+        let serving = serving();
+        let told = |serving: &Serving| {
+            let Readiness { status, snapshot_version, last_load_error, .. } = serving.readiness();
+            (status, snapshot_version, last_load_error)
+        };
+        serving.load_failed("no route to host".to_owned());
+        let error = Some("no route to host".to_owned());
+        assert_eq!(told(&serving), (ReadinessStatus::SnapshotUnavailable, None, error.clone()));
+        serving.replace(snapshot(1));
+        assert_eq!(told(&serving), (ReadinessStatus::Ready, Some(1), None));
+        serving.load_failed("no route to host".to_owned());
+        assert_eq!(told(&serving), (ReadinessStatus::Ready, Some(1), error));
+        serving.replace(snapshot(2));
+        assert_eq!(told(&serving), (ReadinessStatus::Ready, Some(2), None));
+    }
+}

@@ -101,7 +101,7 @@ fn description() -> String {
             .expect("a String takes any text");
     }
     text.push_str(
-        "\nA bidder may treat every 404 as «no product to show, and asking again before the next run will not \
+        "\nA bidder may treat every 404 as «no product to show, and asking again at once will not \
         change that» (`no_publication_yet` among them), and 503 as «ask another server».\n",
     );
     text

@@ -56,7 +56,7 @@ fn state(readiness: &Readiness) -> String {
         (ReadinessStatus::Ready, Some(day)) => ("good", format!("serving {day}")),
         (ReadinessStatus::ShuttingDown, _) => ("late", "shutting down".to_owned()),
         (ReadinessStatus::SnapshotUnavailable, _) => {
-            ("bad", "cannot read the store yet, and keeps trying".to_owned())
+            ("bad", "has not loaded what is published yet, and keeps trying".to_owned())
         }
         _ => ("late", "nothing is published yet".to_owned()),
     };

@@ -64,7 +64,7 @@ async fn a_server_that_cannot_reach_its_store_says_so_and_lives() {
         assert!(answer.contains("\"code\":\"snapshot_unavailable\""), "{answer}");
     }
     assert!(site.check("GET /health/live").await.starts_with("200"));
-    assert!(site.check("GET /").await.contains("cannot read the store yet"));
+    assert!(site.check("GET /").await.contains("has not loaded what is published yet"));
 }
 
 #[tokio::test]
