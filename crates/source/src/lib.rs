@@ -1,1 +1,20 @@
-//! source
+//! Where the logs lie, which objects the days asked for need, and their bytes.
+//!
+//! A [`Location`] is a directory or a bucket prefix. [`plan`] lists the objects of one log that may
+//! hold lines of the days asked for. [`Location::read_from`] hands out the bytes of one of them as a
+//! blocking reader, from any offset. An object that changes between the plan and the last byte is an
+//! error that names it. Nothing here looks inside the bytes, writes an object, or keeps one in memory.
+
+mod aws;
+mod error;
+mod listing;
+mod location;
+mod pattern;
+mod plan;
+mod reader;
+
+pub use aws::AwsSettings;
+pub use error::{Cause, NoObject, SourceError};
+pub use location::{Location, ObjectInfo};
+pub use pattern::{LogPattern, PatternError};
+pub use plan::{ObjectDays, PlannedObject, plan};

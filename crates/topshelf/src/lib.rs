@@ -1,3 +1,36 @@
 //! topshelf: the commands, the configuration and the night's plan, built from the crates below it.
 
+pub mod cli;
+pub mod clock;
+pub mod commands;
+pub mod config;
+pub mod failure;
 pub mod generate;
+mod logging;
+pub mod pipeline;
+pub mod progress;
+pub mod schedule;
+mod scheduler;
+
+use clap::Parser;
+use failure::{Exit, Failure};
+use std::process::ExitCode;
+
+/// The program: parses the command line, does what it says, reports a failure once.
+#[must_use]
+pub fn main() -> ExitCode {
+    // The first thing: whatever speaks TLS later finds one provider.
+    let installed = rustls::crypto::ring::default_provider().install_default();
+    installed.expect("no other provider was installed before");
+    let cli = cli::Cli::parse();
+    logging::start(cli.global.log_format, cli.command.logs_at_info());
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let done = match runtime {
+        Ok(runtime) => runtime.block_on(commands::execute(cli)),
+        Err(error) => Err(Failure::explained(Exit::Failed, error)),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(),
+    }
+}

@@ -1,0 +1,146 @@
+//! A client for one bucket, made of the usual AWS settings. No request is sent here.
+
+use crate::SourceError;
+use object_store::{
+    BackoffConfig, RetryConfig,
+    aws::{AmazonS3, AmazonS3Builder, AmazonS3ConfigKey},
+};
+use std::{collections::BTreeMap, fmt, time::Duration};
+
+/// For how long failing requests are tried again.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// The same for asking a machine's role for credentials, which a laptop does not have.
+const CREDENTIALS_PATIENCE: Duration = Duration::from_secs(3);
+
+/// The AWS settings that say how buckets are reached: names as in the environment, with values.
+#[derive(Clone)]
+pub struct AwsSettings {
+    values: BTreeMap<String, String>,
+    patience: Duration,
+}
+
+impl AwsSettings {
+    /// The settings in this process's environment: every variable whose name begins with `AWS_`.
+    #[must_use]
+    pub fn from_env() -> Self {
+        let text = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
+            Some((name.into_string().ok()?, value.into_string().ok()?))
+        };
+        Self::from_pairs(std::env::vars_os().filter_map(text).filter(|(name, _)| name.starts_with("AWS_")))
+    }
+
+    /// Settings given one by one, instead of the environment's.
+    pub fn from_pairs<N, V>(pairs: impl IntoIterator<Item = (N, V)>) -> Self
+    where
+        N: Into<String>,
+        V: Into<String>,
+    {
+        let values = pairs.into_iter().map(|(name, value)| (name.into(), value.into()));
+        let values = values.filter(|(_, value)| !value.is_empty()).collect();
+        Self { values, patience: PATIENCE }
+    }
+
+    /// Tries failing requests again for at most `patience`, instead of a minute.
+    #[must_use]
+    pub fn with_patience(mut self, patience: Duration) -> Self {
+        self.patience = patience;
+        self
+    }
+
+    fn has(&self, name: &str) -> bool {
+        self.values.contains_key(name)
+    }
+
+    fn endpoint(&self) -> Option<(&str, &str)> {
+        ["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT"]
+            .into_iter()
+            .find_map(|name| Some((name, self.values.get(name)?.as_str())))
+    }
+
+    /// Profiles live in files that the client does not read.
+    fn relies_on_profile(&self) -> bool {
+        let others = [
+            "AWS_ACCESS_KEY_ID",
+            "AWS_SKIP_SIGNATURE",
+            "AWS_WEB_IDENTITY_TOKEN_FILE",
+            "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+            "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+        ];
+        (self.has("AWS_PROFILE") || self.has("AWS_DEFAULT_PROFILE"))
+            && !others.into_iter().any(|name| self.has(name))
+    }
+
+    /// The client of `bucket`; `url` is for messages.
+    pub(crate) fn client(&self, url: &str, bucket: &str) -> Result<AmazonS3, SourceError> {
+        self.check(url)?;
+        let refused = |error: object_store::Error| {
+            let reason =
+                std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string);
+            SourceError::Settings {
+                url: url.to_owned(),
+                reason,
+                remedy: "check the AWS_… environment variables",
+            }
+        };
+        let credentials = self.builder(bucket, self.patience.min(CREDENTIALS_PATIENCE)).build();
+        let credentials = credentials.map_err(refused)?.credentials().clone();
+        self.builder(bucket, self.patience).with_credentials(credentials).build().map_err(refused)
+    }
+
+    fn check(&self, url: &str) -> Result<(), SourceError> {
+        let refuse =
+            |reason: String, remedy| Err(SourceError::Settings { url: url.to_owned(), reason, remedy });
+        if self.relies_on_profile() {
+            return refuse(
+                "AWS_PROFILE is set, but profiles are not read, and there are no keys".to_owned(),
+                "put the profile's keys into the environment: eval \"$(aws configure export-credentials --format env)\"",
+            );
+        }
+        if self.has("AWS_ACCESS_KEY_ID") != self.has("AWS_SECRET_ACCESS_KEY") {
+            return refuse(
+                "one of AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY is set without the other".to_owned(),
+                "set both, or neither where a role gives credentials",
+            );
+        }
+        match self.endpoint() {
+            Some((name, endpoint)) if !is_http_url(endpoint) => {
+                refuse(format!("{name} is not an http:// or https:// URL"), "write it like https://host:port")
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn builder(&self, bucket: &str, patience: Duration) -> AmazonS3Builder {
+        let mut builder = AmazonS3Builder::new();
+        for (name, value) in &self.values {
+            if let Ok(key) = name.to_ascii_lowercase().parse::<AmazonS3ConfigKey>() {
+                builder = builder.with_config(key, value);
+            }
+        }
+        if let Some((_, endpoint)) = self.endpoint() {
+            builder = builder.with_endpoint(endpoint).with_allow_http(endpoint.starts_with("http://"));
+        }
+        builder.with_bucket_name(bucket).with_retry(retry(patience))
+    }
+}
+
+fn is_http_url(text: &str) -> bool {
+    url::Url::parse(text).is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
+}
+
+fn retry(patience: Duration) -> RetryConfig {
+    let backoff = BackoffConfig {
+        init_backoff: Duration::from_millis(100),
+        max_backoff: Duration::from_secs(10),
+        base: 2.,
+    };
+    let max_retries = if patience.is_zero() { 0 } else { 20 };
+    RetryConfig { backoff, max_retries, retry_timeout: patience }
+}
+
+/// Only names: values may be secrets.
+impl fmt::Debug for AwsSettings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.values.keys()).finish()
+    }
+}

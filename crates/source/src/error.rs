@@ -1,0 +1,292 @@
+//! What can go wrong between a location's name and an object's last byte, and what to do about it.
+
+use domain::{Day, Log};
+use std::{error::Error, fmt, io};
+
+/// Why logs could not be found or read. Each message is whole: it names the operation, the object
+/// and the cause, so none has a source that would say the cause again.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SourceError {
+    /// The text is neither a directory nor a bucket.
+    #[error("{text:?} is not a location: {reason}")]
+    NotALocation {
+        /// What was given, without secrets.
+        text: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The AWS settings cannot work together.
+    #[error("could not open {url}: {reason}")]
+    Settings {
+        /// The location.
+        url: String,
+        /// What is wrong.
+        reason: String,
+        /// What to do.
+        remedy: &'static str,
+    },
+    /// No object holds a log of a day that was asked for.
+    #[error("{0}")]
+    NoObject(Box<NoObject>),
+    /// The directory, the bucket or the network refused.
+    #[error("could not {operation} {url}: {cause}")]
+    Failed {
+        /// `open`, `list` or `read`.
+        operation: &'static str,
+        /// The location or the object.
+        url: String,
+        /// Why.
+        cause: Cause,
+    },
+    /// An object is not the one that was planned any more.
+    #[error("{url} changed after the run began: {change}")]
+    Changed {
+        /// The object.
+        url: String,
+        /// What is different.
+        change: String,
+    },
+}
+
+/// Which log has no object, and what is there instead.
+#[derive(Debug)]
+pub struct NoObject {
+    /// The log.
+    pub log: Log,
+    /// The pattern, filled with the day when just one lacks an object.
+    pub pattern: String,
+    /// The location.
+    pub url: String,
+    /// The days without an object, in the order they were asked for.
+    pub days: Vec<Day>,
+    /// Up to ten names that are there, in order; a folder ends with `/`.
+    pub there: Vec<String>,
+    /// Whether there are more names than [`NoObject::there`] holds.
+    pub has_more: bool,
+}
+
+/// How many days and names a message spells out.
+pub(crate) const SPELLED_OUT_MAX: usize = 10;
+
+impl fmt::Display for NoObject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { log, pattern, url, .. } = self;
+        write!(f, "no object of {log} matches {pattern:?} in {url} for ")?;
+        let days: Vec<_> = self.days.iter().take(SPELLED_OUT_MAX).map(Day::to_string).collect();
+        f.write_str(&days.join(", "))?;
+        if self.days.len() > days.len() {
+            write!(f, " and {} more days", self.days.len() - days.len())?;
+        }
+        match self.there.as_slice() {
+            [] => f.write_str("; nothing is there"),
+            there => {
+                let ellipsis = if self.has_more { ", …" } else { "" };
+                write!(f, "; there: {}{ellipsis}", there.join(", "))
+            }
+        }
+    }
+}
+
+/// Why a store refused, said shortly, with the error it was made of.
+pub struct Cause {
+    message: String,
+    trouble: Trouble,
+    error: Box<dyn Error + Send + Sync>,
+}
+
+/// Kinds of refusal that have a remedy of their own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Trouble {
+    NoCredentials,
+    NoBucket,
+    Denied,
+    BadCredentials,
+    Unreachable,
+    Busy,
+    WrongRegion,
+    Missing,
+    Other,
+}
+
+impl Cause {
+    /// The error as the operating system or the object store gave it.
+    #[must_use]
+    pub fn error(&self) -> &(dyn Error + Send + Sync + 'static) {
+        &*self.error
+    }
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl fmt::Debug for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.error, f)
+    }
+}
+
+impl From<io::Error> for Cause {
+    fn from(error: io::Error) -> Self {
+        let trouble = match error.kind() {
+            io::ErrorKind::NotFound => Trouble::Missing,
+            io::ErrorKind::PermissionDenied => Trouble::Denied,
+            _ => Trouble::Other,
+        };
+        Self { message: error.to_string(), trouble, error: error.into() }
+    }
+}
+
+impl From<object_store::Error> for Cause {
+    fn from(error: object_store::Error) -> Self {
+        let text = chain_text(&error);
+        let trouble = trouble_of(&error, &text);
+        Self { message: short_message(&error, &text, trouble), trouble, error: error.into() }
+    }
+}
+
+/// The store tells its errors apart by types that are private to it, so their text decides.
+fn trouble_of(error: &object_store::Error, text: &str) -> Trouble {
+    let has = |needles: &[&str]| needles.iter().any(|needle| text.contains(needle));
+    match error {
+        _ if has(&["http://169.254.", "http://[fd00:ec2", "sts.amazonaws.com", "//sts."]) => {
+            Trouble::NoCredentials
+        }
+        _ if has(&["NoSuchBucket"]) => Trouble::NoBucket,
+        _ if has(&["Received redirect", "PermanentRedirect", "AuthorizationHeaderMalformed", "<Region>"]) => {
+            Trouble::WrongRegion
+        }
+        _ if has(&["InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "NotSignedUp"]) => {
+            Trouble::BadCredentials
+        }
+        object_store::Error::PermissionDenied { .. } => Trouble::Denied,
+        object_store::Error::Unauthenticated { .. } => Trouble::BadCredentials,
+        object_store::Error::NotFound { .. } => Trouble::Missing,
+        _ if has(&["status code: 5", "SlowDown", "InternalError"]) => Trouble::Busy,
+        _ if is_network_failure(error) => Trouble::Unreachable,
+        _ => Trouble::Other,
+    }
+}
+
+fn is_network_failure(error: &object_store::Error) -> bool {
+    sources(error).any(|source| source.is::<object_store::client::HttpError>())
+}
+
+fn sources<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    std::iter::successors(Some(error), |error| (*error).source())
+}
+
+fn chain_text(error: &(dyn Error + 'static)) -> String {
+    sources(error).map(ToString::to_string).collect::<Vec<_>>().join("\n")
+}
+
+fn short_message(error: &object_store::Error, text: &str, trouble: Trouble) -> String {
+    if trouble == Trouble::NoCredentials {
+        return "no AWS credentials were found".to_owned();
+    }
+    if let Some(code) = element(text, "Code") {
+        return match element(text, "Message") {
+            Some(message) => format!("the server answered {code}: {message}"),
+            None => format!("the server answered {code}"),
+        };
+    }
+    match trouble {
+        Trouble::Missing => "it is not there".to_owned(),
+        Trouble::Denied => "access denied".to_owned(),
+        _ => sources(error).last().map_or_else(String::new, ToString::to_string),
+    }
+}
+
+/// The text of an element of the XML in which S3 explains an error.
+fn element<'a>(text: &'a str, name: &str) -> Option<&'a str> {
+    let (_, rest) = text.split_once(&format!("<{name}>"))?;
+    let (value, _) = rest.split_once(&format!("</{name}>"))?;
+    (!value.is_empty()).then_some(value)
+}
+
+impl SourceError {
+    pub(crate) fn failed(operation: &'static str, url: impl Into<String>, cause: impl Into<Cause>) -> Self {
+        Self::Failed { operation, url: url.into(), cause: cause.into() }
+    }
+
+    /// Whether the same call may succeed later without anybody doing anything.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Failed { cause, .. } => matches!(cause.trouble, Trouble::Busy | Trouble::Unreachable),
+            _ => false,
+        }
+    }
+
+    /// The error inside a failed read of a reader that [`Location::read_from`] made.
+    ///
+    /// [`Location::read_from`]: crate::Location::read_from
+    #[must_use]
+    pub fn of_read(error: &io::Error) -> Option<&Self> {
+        error.get_ref().and_then(|inner| inner.downcast_ref())
+    }
+
+    /// What to do about it, as one sentence, where that is known.
+    #[must_use]
+    pub fn help(&self) -> Option<String> {
+        let help = match self {
+            Self::NotALocation { .. } => "give a directory, file:///… or s3://bucket/prefix",
+            Self::Settings { remedy, .. } => remedy,
+            Self::NoObject(missing) => {
+                return Some(format!(
+                    "set input.{} to a name, a glob, or a template with {{day}} that matches what is there",
+                    missing.log
+                ));
+            }
+            Self::Changed { .. } => {
+                "run the day again when nothing writes to its logs; better, write each object once under a final name"
+            }
+            Self::Failed { cause, url, .. } => return help_of(cause, url),
+        };
+        Some(help.to_owned())
+    }
+}
+
+fn help_of(cause: &Cause, url: &str) -> Option<String> {
+    let is_bucket = url.starts_with("s3://");
+    let help = match cause.trouble {
+        Trouble::NoCredentials => {
+            "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or run where a role gives credentials; \
+             for a profile: eval \"$(aws configure export-credentials --format env)\"; \
+             for a public bucket: AWS_SKIP_SIGNATURE=true"
+        }
+        Trouble::BadCredentials => {
+            "check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN: the server does not accept them"
+        }
+        Trouble::NoBucket => "check the bucket's name, and AWS_ENDPOINT_URL when it is not on AWS",
+        Trouble::Denied if is_bucket => {
+            "allow s3:ListBucket on the bucket and s3:GetObject on its objects for these credentials \
+             (and s3:PutObject, s3:DeleteObject where the lake is)"
+        }
+        Trouble::Denied => "give this user permission to it",
+        Trouble::Unreachable => {
+            "check the network, and AWS_ENDPOINT_URL when the bucket is not on AWS; \
+             set AWS_REGION to the bucket's region"
+        }
+        Trouble::Busy => "try again later: the server is too busy or broken",
+        Trouble::WrongRegion => {
+            let region = element(&chain_text(cause.error()), "Region").map(str::to_owned);
+            let region = region.as_deref().unwrap_or("the bucket's region");
+            return Some(format!("set AWS_REGION to {region}"));
+        }
+        Trouble::Missing if !is_bucket => {
+            "create the directory, or name another; relative paths start where the program does"
+        }
+        Trouble::Missing | Trouble::Other => return None,
+    };
+    Some(help.to_owned())
+}
+
+impl From<SourceError> for io::Error {
+    fn from(error: SourceError) -> Self {
+        Self::other(error)
+    }
+}

@@ -1,0 +1,280 @@
+//! The command line: every command with its flags, help and an example.
+
+use crate::{config::Flags, generate::Layout};
+use clap::{Args, Parser, Subcommand, ValueEnum, builder::styling};
+use domain::{AdvertiserId, Day, RunId};
+use std::path::PathBuf;
+
+const STYLES: styling::Styles = styling::Styles::styled()
+    .header(styling::AnsiColor::Green.on_default().bold())
+    .usage(styling::AnsiColor::Green.on_default().bold())
+    .literal(styling::AnsiColor::Cyan.on_default().bold())
+    .placeholder(styling::AnsiColor::Cyan.on_default());
+
+/// Turns a night's ad logs into each advertiser's top products, and serves them all day.
+#[derive(Debug, Parser)]
+#[command(name = "topshelf", version, styles = STYLES, max_term_width = 110, after_help = EXIT_CODES)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+    /// Flags of every command.
+    #[command(flatten)]
+    pub global: Global,
+}
+
+const EXIT_CODES: &str = "\
+Results go to stdout, everything else to stderr.
+Exit codes: 0 done · 1 failed · 2 usage or configuration · 3 input refused · 4 checks held publication back
+
+Start here:  topshelf demo";
+
+/// Flags that every command takes. A flag beats the environment, which beats the file.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Options of every command")]
+pub struct Global {
+    /// Configuration file [default: topshelf.toml, if there is one]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Where the logs are: a directory, file:///… or s3://bucket/prefix
+    #[arg(long, global = true, value_name = "URL")]
+    pub input: Option<String>,
+    /// Where publications go: sqlite:path or postgres://user@host/database
+    #[arg(long, global = true, value_name = "URL")]
+    pub store: Option<String>,
+    /// Where stages leave their outputs: a directory, file:///… or s3://bucket/prefix
+    #[arg(long, global = true, value_name = "URL")]
+    pub lake: Option<String>,
+    /// Address the API listens on; port 0 takes a free one
+    #[arg(long, global = true, value_name = "ADDR")]
+    pub listen: Option<String>,
+    /// Print results as JSON
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// How the log on stderr is written
+    #[arg(long, global = true, value_name = "FORMAT", default_value = "text")]
+    pub log_format: LogFormat,
+}
+
+impl Global {
+    /// The flags that are configuration keys.
+    #[must_use]
+    pub fn flags(&self) -> Flags {
+        Flags {
+            config: self.config.clone(),
+            input: self.input.clone(),
+            store: self.store.clone(),
+            lake: self.lake.clone(),
+            listen: self.listen.clone(),
+        }
+    }
+}
+
+/// How the log on stderr is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// A JSON object a line, for machines.
+    Json,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Sample logs → 30 days of runs → API on 127.0.0.1:8080
+    #[command(after_help = "Example:\n  topshelf demo --listen 127.0.0.1:9000")]
+    Demo(Demo),
+    /// One day end to end: count, rank, publish
+    #[command(
+        after_help = "Examples:\n  topshelf run                                   # yesterday in the configured time zone\n  topshelf run --day 2024-11-20 --input s3://bucket/logs --store postgres://topshelf@db/topshelf"
+    )]
+    Run(OneDay),
+    /// Each day of a range, end to end; input shared by several days is read once
+    #[command(after_help = "Example:\n  topshelf backfill --from 2024-11-20 --to 2024-12-19 --input ./logs")]
+    Backfill(Range),
+    /// The first stage alone: logs → counts of the day, left in the lake
+    #[command(after_help = "Example:\n  topshelf count --day 2024-11-20 --input ./logs")]
+    Count(OneDay),
+    /// The second stage alone: counts → rankings, left in the lake
+    #[command(after_help = "Example:\n  topshelf rank --day 2024-11-20 --model TopCTR")]
+    Rank(Rank),
+    /// The last stage alone: rankings → what readers see
+    #[command(after_help = "Example:\n  topshelf publish --day 2024-11-20")]
+    Publish(OneDay),
+    /// Serve what is published
+    #[command(after_help = "Example:\n  topshelf serve --listen 0.0.0.0:8080")]
+    Serve,
+    /// Serve, and run every night at the scheduled time
+    #[command(
+        after_help = "Example:\n  TOPSHELF_SCHEDULE__CRON='15 3 * * *' topshelf up --input s3://bucket/logs"
+    )]
+    Up,
+    /// What the API would answer
+    #[command(
+        after_help = "Examples:\n  topshelf show ADVERTISER\n  topshelf show ADVERTISER TopCTR --day 2024-11-20 --json"
+    )]
+    Show(Show),
+    /// The ledger: what ran, when, and how it ended
+    #[command(
+        after_help = "Examples:\n  topshelf runs --day 2024-11-20\n  topshelf runs 20241121T023000Z-3f9a1c2e --json"
+    )]
+    Runs(Runs),
+    /// Reproducible sample logs of any size
+    #[command(
+        after_help = "Example:\n  topshelf generate --out ./logs --rows 1000000 --advertisers 100 --products 200 --first-day 2024-11-20 --days 3"
+    )]
+    Generate(Generate),
+    /// Create or migrate the database
+    #[command(after_help = "Example:\n  topshelf migrate --store postgres://topshelf@db/topshelf")]
+    Migrate,
+    /// Print the effective configuration, without secrets, and where each value came from
+    #[command(after_help = "Example:\n  topshelf config > topshelf.toml")]
+    Config,
+    /// Print the API's OpenAPI specification
+    #[command(after_help = "Example:\n  topshelf openapi > openapi.json")]
+    Openapi,
+}
+
+/// Flags of `demo`.
+#[derive(Debug, Args)]
+pub struct Demo {
+    /// Folder for the sample logs, the lake and the database
+    #[arg(long, value_name = "DIR", default_value = "topshelf-demo")]
+    pub dir: PathBuf,
+    /// Days of logs, up to yesterday
+    #[arg(long, value_name = "N", default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=366))]
+    pub days: u32,
+}
+
+/// A command about one day.
+#[derive(Debug, Args)]
+pub struct OneDay {
+    /// The day of the data, YYYY-MM-DD [default: yesterday in the configured time zone]
+    #[arg(long, value_name = "DAY")]
+    pub day: Option<Day>,
+}
+
+/// A command about several days.
+#[derive(Debug, Args)]
+pub struct Range {
+    /// The first day, YYYY-MM-DD
+    #[arg(long, value_name = "DAY")]
+    pub from: Day,
+    /// The last day, YYYY-MM-DD
+    #[arg(long, value_name = "DAY")]
+    pub to: Day,
+}
+
+/// Flags of `rank`.
+#[derive(Debug, Args)]
+pub struct Rank {
+    /// The day of the data, YYYY-MM-DD [default: yesterday in the configured time zone]
+    #[arg(long, value_name = "DAY")]
+    pub day: Option<Day>,
+    /// A model to rank by, in any case; may be repeated [default: every configured model]
+    #[arg(long, value_name = "MODEL")]
+    pub model: Vec<String>,
+}
+
+/// Flags of `show`.
+#[derive(Debug, Args)]
+pub struct Show {
+    /// The advertiser
+    #[arg(value_parser = advertiser_id)]
+    pub advertiser: AdvertiserId,
+    /// The model, in any case [default: every model of the last days]
+    pub model: Option<String>,
+    /// The day, YYYY-MM-DD [default: the newest published]
+    #[arg(long, value_name = "DAY", requires = "model")]
+    pub day: Option<Day>,
+    /// How many days, without a model
+    #[arg(long, value_name = "N", default_value_t = 7, conflicts_with = "model")]
+    pub days: usize,
+}
+
+/// Flags of `runs`.
+#[derive(Debug, Args)]
+pub struct Runs {
+    /// One run, whole
+    pub run: Option<RunId>,
+    /// Only runs of this day, YYYY-MM-DD
+    #[arg(long, value_name = "DAY", conflicts_with = "run")]
+    pub day: Option<Day>,
+    /// At most so many, newest first
+    #[arg(long, value_name = "N", default_value_t = 20, conflicts_with = "run")]
+    pub limit: usize,
+}
+
+/// Flags of `generate`.
+#[derive(Debug, Args)]
+pub struct Generate {
+    /// Folder to write into; made if missing
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// Ad rows (impressions and clicks) a day
+    #[arg(long, value_name = "N", default_value_t = 20_000)]
+    pub rows: u64,
+    /// View rows a day [default: half of the ad rows]
+    #[arg(long, value_name = "N")]
+    pub view_rows: Option<u64>,
+    /// Advertisers
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    pub advertisers: u32,
+    /// Products of each advertiser
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    pub products: u32,
+    /// The first day, YYYY-MM-DD
+    #[arg(long, value_name = "DAY", default_value = "2024-11-20")]
+    pub first_day: Day,
+    /// How many days
+    #[arg(long, value_name = "N", default_value_t = 30)]
+    pub days: u32,
+    /// The share of advertisers that are active, 0 to 1
+    #[arg(long, value_name = "RATIO", default_value_t = 0.8)]
+    pub active_ratio: f64,
+    /// The same seed gives the same bytes
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub seed: u64,
+    /// How days are laid out in objects
+    #[arg(long, value_name = "LAYOUT", default_value = "single")]
+    pub layout: LayoutName,
+    /// The format of the logs
+    #[arg(long, value_name = "FORMAT", default_value = "csv")]
+    pub format: Format,
+    /// Replace files that are there
+    #[arg(long)]
+    pub overwrite: bool,
+}
+
+/// The format of generated logs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// Comma-separated values with a header.
+    Csv,
+}
+
+/// How generated days are laid out in objects.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LayoutName {
+    /// One object for all days.
+    Single,
+    /// An object a day: ads_views-2024-11-20.csv.
+    Daily,
+    /// Hive folders: ads_views/date=2024-11-20/part-0.csv.
+    Hive,
+}
+
+impl From<LayoutName> for Layout {
+    fn from(name: LayoutName) -> Self {
+        match name {
+            LayoutName::Single => Self::Single,
+            LayoutName::Daily => Self::Daily,
+            LayoutName::Hive => Self::Hive,
+        }
+    }
+}
+
+fn advertiser_id(text: &str) -> Result<AdvertiserId, domain::IdError> {
+    AdvertiserId::new(text)
+}

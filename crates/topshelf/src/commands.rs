@@ -1,0 +1,61 @@
+//! What each command does, from its flags to what it prints.
+
+mod demo;
+mod generate;
+mod ledger;
+mod output;
+mod serve;
+mod show;
+mod stages;
+
+use crate::{
+    cli::{Cli, Command, Global},
+    config,
+    failure::Failure,
+    pipeline::Night,
+    progress::Progress,
+};
+use output::Output;
+
+impl Command {
+    /// Whether the command is a service, whose log tells what it does.
+    pub(crate) fn logs_at_info(&self) -> bool {
+        matches!(self, Self::Serve | Self::Up)
+    }
+}
+
+/// Does what the command line says.
+///
+/// # Errors
+/// The failure to report, with its exit code.
+pub async fn execute(cli: Cli) -> Result<(), Failure> {
+    let Cli { command, global } = cli;
+    let output = Output::new(global.json);
+    match command {
+        Command::Demo(flags) => demo::demo(flags, &global).await,
+        Command::Run(flags) => stages::run(&night(&global)?, flags.day, output).await,
+        Command::Backfill(range) => stages::backfill(&night(&global)?, &range, output).await,
+        Command::Count(flags) => stages::count(&night(&global)?, flags.day, output).await,
+        Command::Rank(flags) => stages::rank(&night(&global)?, flags, output).await,
+        Command::Publish(flags) => stages::publish(&night(&global)?, flags.day, output).await,
+        Command::Serve => serve::serve(night(&global)?).await,
+        Command::Up => serve::up(night(&global)?).await,
+        Command::Show(flags) => show::show(&night(&global)?, &flags, output).await,
+        Command::Runs(flags) => ledger::runs(&night(&global)?, &flags, output).await,
+        Command::Generate(flags) => generate::generate(&flags, output),
+        Command::Migrate => ledger::migrate(&night(&global)?, output).await,
+        Command::Config => print_config(&global, output),
+        Command::Openapi => output.text(&api::openapi_json()),
+    }
+}
+
+fn night(global: &Global) -> Result<Night, Failure> {
+    let (config, _) = config::load(&global.flags())?;
+    Night::new(config, Progress::for_terminal())
+}
+
+fn print_config(global: &Global, output: Output) -> Result<(), Failure> {
+    let (mut config, figment) = config::load(&global.flags())?;
+    config.store.url = config::without_password(&config.store.url);
+    output.either(&config, || config::as_toml(&config, &figment))
+}

@@ -1,0 +1,95 @@
+//! `demo`: the whole product on sample logs, in one command.
+
+use super::{generate::explain, serve};
+use crate::{
+    cli::{Demo, Global},
+    config::{self, Flags},
+    failure::Failure,
+    generate::{GenerateOptions, Layout, generate},
+    pipeline::{self, Night, StartedBy},
+    progress::Progress,
+};
+use domain::{Day, DayRange};
+use std::path::Path;
+use store::Store;
+
+/// Makes sample logs up to yesterday, runs every day of them, and serves.
+pub(super) async fn demo(flags: Demo, global: &Global) -> Result<(), Failure> {
+    let night = demo_night(&flags.dir, global)?;
+    let last = night.schedule.ended_day(night.clock.now());
+    let first = (1..flags.days).fold(last, |day, _| day.yesterday());
+    let server = serve::bind(&night).await?;
+    eprintln!("1/3  sample logs of {first} to {last} in {}", night.config.input.url);
+    make_logs(&night, first, flags.days)?;
+    eprintln!("2/3  {} days: counted, ranked, published to {}", flags.days, night.config.store.url);
+    run_days(&night, DayRange { first, last }).await?;
+    let advertiser = an_advertiser(&night).await?;
+    eprintln!("3/3  serving; Ctrl-C stops it\n");
+    println!("{}", addresses(&server.address().to_string(), &advertiser));
+    server.run(serve::stopped()).await.map_err(Failure::of)
+}
+
+/// The demo's own places, whatever the configuration says; only the address can be chosen.
+fn demo_night(dir: &Path, global: &Global) -> Result<Night, Failure> {
+    let below = |name: &str| dir.join(name).display().to_string();
+    let flags = Flags {
+        input: Some(below("logs")),
+        lake: Some(below("lake")),
+        store: Some(format!("sqlite:{}", below("topshelf.db"))),
+        ..global.flags()
+    };
+    let (mut config, _) = config::load(&flags)?;
+    config.input = config::Input {
+        url: config.input.url,
+        ads_views: "ads_views-{day}.csv".into(),
+        product_views: "product_views-{day}.csv".into(),
+        ..config::Input::default()
+    };
+    Night::new(config, Progress::for_terminal())
+}
+
+fn make_logs(night: &Night, first_day: Day, days: u32) -> Result<(), Failure> {
+    let out = night.config.input.url.clone().into();
+    let options = GenerateOptions {
+        out,
+        first_day,
+        days,
+        layout: Layout::Daily,
+        overwrite: true,
+        ..GenerateOptions::default()
+    };
+    let bar = night.progress.steps("generating", options.total_rows());
+    generate(&options, &|rows| bar.set_position(rows)).map_err(explain)?;
+    bar.finish_and_clear();
+    Ok(())
+}
+
+async fn run_days(night: &Night, range: DayRange) -> Result<(), Failure> {
+    let days: Vec<_> = range.days().collect();
+    for outcome in pipeline::run(night, &days, StartedBy::Hand).await? {
+        outcome.ended?;
+    }
+    Ok(())
+}
+
+/// An advertiser with recommendations, to show as an example.
+async fn an_advertiser(night: &Night) -> Result<String, Failure> {
+    let store = Store::open(&night.config.store.url).await.map_err(Failure::of)?;
+    let published = store.published(1).await.map_err(Failure::of)?;
+    let rankings = published.days.iter().flat_map(|day| &day.models).flat_map(|model| &model.rankings);
+    Ok(rankings.map(|ranking| ranking.advertiser_id.to_string()).next().unwrap_or_default())
+}
+
+fn addresses(address: &str, advertiser: &str) -> String {
+    [
+        ("what runs here", String::new()),
+        ("a ranking", format!("recommendations/{advertiser}/TopCTR")),
+        ("the other model", format!("recommendations/{advertiser}/TopProduct")),
+        ("the last 7 days", format!("history/{advertiser}/")),
+        ("statistics", "stats/".to_owned()),
+        ("try the API", "docs".to_owned()),
+        ("is it ready?", "health/ready".to_owned()),
+    ]
+    .map(|(what, path)| format!("{what:16} curl http://{address}/{path}"))
+    .join("\n")
+}

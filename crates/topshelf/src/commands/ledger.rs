@@ -1,0 +1,167 @@
+//! `runs` and `migrate`: the ledger, and the database it is in.
+
+use super::output::{Output, table};
+use crate::{
+    cli::Runs,
+    failure::{Exit, Failure},
+    pipeline::Night,
+};
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use store::{RunRecord, Store};
+
+/// Creates or migrates the database.
+pub(super) async fn migrate(night: &Night, output: Output) -> Result<(), Failure> {
+    let store = night.store().await?;
+    let database = store.description().to_owned();
+    output.either(&json!({ "database": database }), || format!("{database} is ready"))
+}
+
+/// Lists runs, or shows one.
+pub(super) async fn runs(night: &Night, flags: &Runs, output: Output) -> Result<(), Failure> {
+    let store = Store::open(&night.config.store.url).await.map_err(Failure::of)?;
+    if let Some(id) = &flags.run {
+        let run = store.run(id).await.map_err(Failure::of)?;
+        let run = run.ok_or_else(|| {
+            Failure::new(Exit::Failed, format!("there is no run {id} in {}", store.description()))
+                .help("`topshelf runs` lists those there are")
+        })?;
+        return output.either(&to_json(&run), || whole(&run));
+    }
+    let runs = store.runs(flags.limit, flags.day).await.map_err(Failure::of)?;
+    let json = json!({ "runs": runs.iter().map(to_json).collect::<Vec<_>>() });
+    output.either(&json, || list(&runs))
+}
+
+fn to_json(run: &RunRecord) -> Value {
+    json!({
+        "run_id": run.run_id,
+        "day": run.day,
+        "status": run.status.name(),
+        "started_by": run.started_by,
+        "program_version": run.program_version,
+        "config_hash": run.config_hash,
+        "started_at": run.started_at,
+        "ended_at": run.ended_at,
+        "error": run.error,
+        "models": run.models,
+        "rankings_digest": run.rankings_digest,
+        "rankings_run_id": run.rankings_run_id,
+        "report": run.report,
+    })
+}
+
+fn list(runs: &[RunRecord]) -> String {
+    if runs.is_empty() {
+        return "no runs yet; `topshelf run` makes one".to_owned();
+    }
+    let mut table = table(&["run", "day", "status", "verdict", "started", "took", "by", "error"], &["took"]);
+    for run in runs {
+        table.add_row([
+            run.run_id.to_string(),
+            run.day.to_string(),
+            run.status.name().to_owned(),
+            verdict(run).to_owned(),
+            minute(run.started_at),
+            took(run),
+            run.started_by.clone(),
+            run.error.as_deref().map(|error| shortened(error, 80)).unwrap_or_default(),
+        ]);
+    }
+    table.to_string()
+}
+
+fn verdict(run: &RunRecord) -> &str {
+    run.report.as_ref().and_then(|report| report["verdict"].as_str()).unwrap_or_default()
+}
+
+fn whole(run: &RunRecord) -> String {
+    let mut lines = vec![
+        format!("run        {}", run.run_id),
+        format!("day        {}", run.day),
+        format!("status     {} {}", run.status.name(), verdict(run)),
+        format!("started    {} by {}", run.started_at, run.started_by),
+        format!("took       {}", took(run)),
+        format!("program    {} with configuration {}", run.program_version, run.config_hash),
+    ];
+    lines.extend(run.error.as_ref().map(|error| format!("error      {error}")));
+    if let Some(report) = &run.report {
+        lines.extend(stage_lines(report));
+        lines.extend(log_lines(report));
+        lines.extend(model_lines(report));
+    }
+    lines.join("\n")
+}
+
+fn entries<'a>(report: &'a Value, list: &str) -> impl Iterator<Item = &'a Value> {
+    report[list].as_array().into_iter().flatten()
+}
+
+fn stage_lines(report: &Value) -> Vec<String> {
+    entries(report, "stages")
+        .map(|stage| {
+            format!("stage      {} {} ms", stage["stage"].as_str().unwrap_or_default(), stage["elapsed_ms"])
+        })
+        .collect()
+}
+
+fn log_lines(report: &Value) -> Vec<String> {
+    let mut lines = Vec::new();
+    for (log, input) in report["logs"].as_object().into_iter().flatten() {
+        let tally = &input["tally"];
+        let rejected = tally["rejected"].as_object().into_iter().flatten();
+        let rejected: Vec<_> = rejected.map(|(reason, count)| format!("{reason} {count}")).collect();
+        let rejected = if rejected.is_empty() { "0".to_owned() } else { rejected.join(", ") };
+        lines.push(format!(
+            "log        {log}: {} read, {} kept, {} inactive, {} of other days, rejected: {rejected}",
+            tally["read"], tally["kept"], tally["inactive"], tally["other_days"]
+        ));
+        for object in entries(input, "objects").take(5) {
+            let etag = object["etag"].as_str().unwrap_or("none");
+            lines.push(format!(
+                "  object   {}, {} bytes, etag {etag}",
+                object["name"].as_str().unwrap_or_default(),
+                object["size"]
+            ));
+        }
+        for example in entries(input, "examples") {
+            let text = |key: &str| example[key].as_str().unwrap_or_default().escape_debug().to_string();
+            lines.push(format!(
+                "  rejected {}:{} {}: {}",
+                text("object"),
+                example["line"],
+                text("reason"),
+                text("text")
+            ));
+        }
+    }
+    lines
+}
+
+fn model_lines(report: &Value) -> Vec<String> {
+    let computed = entries(report, "models").map(|model| {
+        let name = model["model"].as_str().unwrap_or_default();
+        format!("model      {name}: {} advertisers, {} products", model["advertisers"], model["products"])
+    });
+    let left_out = report["not_computed"].as_object().into_iter().flatten().map(|(model, reason)| {
+        format!("model      {model} was not computed: {}", reason.as_str().unwrap_or_default())
+    });
+    computed.chain(left_out).collect()
+}
+
+fn minute(at: Timestamp) -> String {
+    at.strftime("%Y-%m-%d %H:%MZ").to_string()
+}
+
+fn took(run: &RunRecord) -> String {
+    let Some(ended_at) = run.ended_at else { return "—".to_owned() };
+    format!("{:.1} s", run.started_at.duration_until(ended_at).as_secs_f64())
+}
+
+fn shortened(text: &str, chars: usize) -> String {
+    if text.chars().count() <= chars {
+        return text.to_owned();
+    }
+    let start: String = text.chars().take(chars).collect();
+    format!("{start}…")
+}

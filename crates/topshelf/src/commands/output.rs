@@ -1,0 +1,74 @@
+//! Results on stdout: a table for people or JSON for programs.
+
+use crate::failure::{Exit, Failure};
+use comfy_table::{Cell, CellAlignment, ContentArrangement, Table, presets};
+use serde::Serialize;
+use std::io::{ErrorKind, Write};
+
+/// How results are printed.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Output {
+    is_json: bool,
+}
+
+impl Output {
+    pub(crate) fn new(is_json: bool) -> Self {
+        Self { is_json }
+    }
+
+    /// Prints the value as JSON, or what `text` says.
+    pub(crate) fn either(self, value: &impl Serialize, text: impl FnOnce() -> String) -> Result<(), Failure> {
+        if self.is_json {
+            let json = serde_json::to_string_pretty(value).map_err(Failure::of)?;
+            self.text(&json)
+        } else {
+            self.text(&text())
+        }
+    }
+
+    /// Prints the value when JSON is asked for, and nothing for people.
+    pub(crate) fn json_only(self, value: &impl Serialize) -> Result<(), Failure> {
+        if self.is_json { self.either(value, String::new) } else { Ok(()) }
+    }
+
+    /// Prints the text, ended by a line break.
+    pub(crate) fn text(self, text: &str) -> Result<(), Failure> {
+        let mut stdout = std::io::stdout().lock();
+        let written = writeln!(stdout, "{}", text.trim_end_matches('\n')).and_then(|()| stdout.flush());
+        match written {
+            // Whoever read has seen enough, as `head` has.
+            Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+            Err(error) => Err(Failure::explained(Exit::Failed, error)),
+            Ok(()) => Ok(()),
+        }
+    }
+}
+
+/// A table with a header; columns named in `right` hold numbers.
+pub(crate) fn table(header: &[&str], right: &[&str]) -> Table {
+    let mut table = Table::new();
+    table.load_style(presets::UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Disabled);
+    table.set_header(header.iter().map(|name| {
+        let is_right = right.contains(name);
+        Cell::new(name).set_alignment(if is_right { CellAlignment::Right } else { CellAlignment::Left })
+    }));
+    for (column, name) in table.column_iter_mut().zip(header) {
+        if right.contains(name) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    table
+}
+
+/// 1234567 as 1 234 567, the groups apart by a narrow no-break space.
+pub(crate) fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
+            text.push('\u{202F}');
+        }
+        text.push(digit);
+    }
+    text
+}

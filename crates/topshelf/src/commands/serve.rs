@@ -1,0 +1,84 @@
+//! `serve` and `up`: the API, alone or with the nightly scheduler beside it.
+
+use crate::{
+    failure::{Exit, Failure},
+    pipeline::Night,
+    progress::Progress,
+    scheduler,
+};
+use api::{Options, ServedStore, Server};
+use domain::ModelName;
+use std::time::Duration;
+use store::{Store, StoreError};
+use tokio::{
+    runtime::Handle,
+    signal::unix::{SignalKind, signal},
+};
+use tracing::{info, warn};
+
+/// How the configuration says to serve.
+pub(super) fn options(night: &Night) -> Options {
+    let models = ranking::MODELS.iter().map(|model| ModelName::new(model.name())).collect();
+    let serve = &night.config.serve;
+    Options {
+        history_days_kept: serve.history_days,
+        poll: Duration::from_secs(serve.poll_seconds),
+        ..Options::new(serve.listen.clone(), models)
+    }
+}
+
+/// Serves what is published until a stop signal.
+pub(super) async fn serve(night: Night) -> Result<(), Failure> {
+    let server = bind(&night).await?;
+    info!(address = %server.address(), "serving");
+    server.run(stopped()).await.map_err(Failure::of)
+}
+
+/// Serves, and runs every night at the scheduled time, until a stop signal.
+pub(super) async fn up(night: Night) -> Result<(), Failure> {
+    let server = bind(&night).await?;
+    info!(address = %server.address(), "serving");
+    // Nights count and encode for seconds on end: a thread of their own keeps them out of the server's way.
+    let runtime = Handle::current();
+    std::thread::spawn(move || {
+        runtime.block_on(scheduler::run_nightly(Night { progress: Progress::none(), ..night }))
+    });
+    server.run(stopped()).await.map_err(Failure::of)
+}
+
+/// A server of what is published, listening already.
+pub(super) async fn bind(night: &Night) -> Result<Server, Failure> {
+    let schedule = night.schedule.clone();
+    let store = store(night).await?;
+    Server::bind(options(night), store, move |now| schedule.promise(now)).await.map_err(Failure::of)
+}
+
+/// The store, migrated if that can be. A database that does not answer yet keeps no server from
+/// starting: it is tried again and again.
+async fn store(night: &Night) -> Result<ServedStore, Failure> {
+    let url = &night.config.store.url;
+    match Store::open(url).await {
+        Ok(store) => {
+            if let Err(error) = store.migrate().await {
+                warn!(%error, "could not migrate the database; serving what is there");
+            }
+            Ok(store.into())
+        }
+        Err(error @ StoreError::Url { .. }) => Err(Failure::explained(Exit::Usage, error)),
+        Err(error) => {
+            let failure = Failure::of(error);
+            warn!(error = failure.chain(), "the database does not answer; trying again");
+            Ok(ServedStore::Url(url.clone()))
+        }
+    }
+}
+
+/// Completes at SIGTERM or at Ctrl-C.
+pub(super) async fn stopped() {
+    let mut terminated = signal(SignalKind::terminate()).expect("the runtime has signals");
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => {}
+        _ = terminated.recv() => {}
+    }
+    info!("stopping");
+}

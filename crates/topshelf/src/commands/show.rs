@@ -1,0 +1,80 @@
+//! `show`: what the API would answer, without the API.
+
+use super::output::{Output, grouped, table};
+use crate::{
+    cli::Show,
+    failure::{Exit, Failure},
+    pipeline::Night,
+};
+use api::{History, Problem, Recommendation, Recommendations};
+use store::Store;
+
+/// Prints an advertiser's rankings, from what is published.
+pub(super) async fn show(night: &Night, flags: &Show, output: Output) -> Result<(), Failure> {
+    let store = Store::open(&night.config.store.url).await.map_err(Failure::of)?;
+    let snapshot = api::load(&store, &super::serve::options(night)).await.map_err(Failure::of)?;
+    let promised_day = night.schedule.promise(night.clock.now()).newest_day;
+    let advertiser = flags.advertiser.as_str();
+    match &flags.model {
+        Some(model) => {
+            let answer = snapshot.recommendations(advertiser, model, flags.day, promised_day);
+            let answer = answer.or_else(|problem| refuse(&problem, output))?;
+            output.either(&answer, || recommendations_text(&answer))
+        }
+        None => {
+            let answer = snapshot.history(advertiser, None, flags.days);
+            let answer = answer.or_else(|problem| refuse(&problem, output))?;
+            output.either(&answer, || history_text(&answer))
+        }
+    }
+}
+
+/// The API's problem, as JSON for programs, and as the command's failure.
+fn refuse<T>(problem: &Problem, output: Output) -> Result<T, Failure> {
+    output.json_only(&problem.body())?;
+    Err(Failure::new(Exit::Failed, format!("{problem} ({})", problem.code().name())))
+}
+
+fn recommendations_text(answer: &Recommendations<'_>) -> String {
+    let stale = if answer.stale { ", stale" } else { "" };
+    format!(
+        "{} · {} · {}{stale} (run {}, published {})\n{}",
+        answer.advertiser_id,
+        answer.model,
+        answer.day,
+        answer.run_id,
+        answer.published_at,
+        ranking_table(&answer.recommendations)
+    )
+}
+
+fn history_text(answer: &History<'_>) -> String {
+    let mut text = format!("{} · {} to {}", answer.advertiser_id, answer.from, answer.to);
+    for day in &answer.days {
+        for (model, recommendations) in &day.models {
+            text += &format!("\n\n{} · {model}\n{}", day.day, ranking_table(recommendations));
+        }
+    }
+    text
+}
+
+fn ranking_table(recommendations: &[Recommendation<'_>]) -> String {
+    let numbers = ["rank", "score", "impressions", "clicks", "views"];
+    let mut table = table(&["rank", "product", "score", "impressions", "clicks", "views"], &numbers);
+    for product in recommendations {
+        let score = if product.score.fract() == 0.0 {
+            format!("{}", product.score)
+        } else {
+            format!("{:.6}", product.score)
+        };
+        table.add_row([
+            product.rank.to_string(),
+            product.product_id.to_string(),
+            score,
+            grouped(product.impressions),
+            grouped(product.clicks),
+            grouped(product.views),
+        ]);
+    }
+    table.to_string()
+}

@@ -1,0 +1,189 @@
+//! `run`, `backfill`, and the stages one at a time.
+
+use super::output::{Output, grouped, table};
+use crate::{
+    cli::{Range, Rank},
+    failure::{Exit, Failure},
+    pipeline::{self, ModelReport, Night, RunOutcome, RunReport, StartedBy, Verdict},
+};
+use domain::{Day, DayRange, Log, Tally};
+use lake::CountsManifest;
+use serde_json::json;
+use std::fmt::Write;
+
+fn day_or_ended(night: &Night, day: Option<Day>) -> Day {
+    day.unwrap_or_else(|| night.schedule.ended_day(night.clock.now()))
+}
+
+/// One day end to end.
+pub(super) async fn run(night: &Night, day: Option<Day>, output: Output) -> Result<(), Failure> {
+    let day = day_or_ended(night, day);
+    report(pipeline::run(night, &[day], StartedBy::of_environment()).await?, output)
+}
+
+/// Each day of a range.
+pub(super) async fn backfill(night: &Night, range: &Range, output: Output) -> Result<(), Failure> {
+    let days: Vec<_> = DayRange { first: range.from, last: range.to }.days().collect();
+    if days.is_empty() {
+        return Err(Failure::new(Exit::Usage, format!("--from {} is after --to {}", range.from, range.to)));
+    }
+    report(pipeline::run(night, &days, StartedBy::of_environment()).await?, output)
+}
+
+/// The last stage alone.
+pub(super) async fn publish(night: &Night, day: Option<Day>, output: Output) -> Result<(), Failure> {
+    let outcome = pipeline::publish(night, day_or_ended(night, day), StartedBy::of_environment()).await?;
+    report(vec![outcome], output)
+}
+
+/// Prints the runs; fails as the first failed one does.
+fn report(outcomes: Vec<RunOutcome>, output: Output) -> Result<(), Failure> {
+    let json = json!({ "runs": outcomes.iter().map(RunOutcome::to_json).collect::<Vec<_>>() });
+    let has_success = outcomes.iter().any(|outcome| outcome.ended.is_ok());
+    if has_success || outcomes.len() > 1 {
+        output.either(&json, || runs_table(&outcomes))?;
+    } else {
+        // One failed run is told by its failure alone; programs still get it as JSON.
+        output.json_only(&json)?;
+    }
+    for notice in notices(&outcomes) {
+        eprintln!("{notice}");
+    }
+    let several = outcomes.len() > 1;
+    let failed: Vec<_> =
+        outcomes.into_iter().filter_map(|outcome| Some((outcome.day, outcome.ended.err()?))).collect();
+    let failed_days = failed.len();
+    match failed.into_iter().next() {
+        None => Ok(()),
+        Some((_, failure)) if !several => Err(failure),
+        Some((day, failure)) => {
+            Err(failure.within(format!("{failed_days} of the days were not published, the first is {day}")))
+        }
+    }
+}
+
+fn runs_table(outcomes: &[RunOutcome]) -> String {
+    let numbers = ["ads read", "views read", "kept", "inactive", "rejected", "advertisers", "products"];
+    let header = [&["day", "outcome"][..], &numbers, &["run"]].concat();
+    let mut table = table(&header, &numbers);
+    for outcome in outcomes {
+        let mut row = vec![outcome.day.to_string(), verdict(outcome)];
+        match &outcome.ended {
+            Ok(report) => row.extend(numbers_of(report)),
+            Err(_) => row.extend(numbers.map(|_| String::new())),
+        }
+        row.push(outcome.run_id.to_string());
+        table.add_row(row);
+    }
+    table.to_string()
+}
+
+fn verdict(outcome: &RunOutcome) -> String {
+    match &outcome.ended {
+        Ok(report) if report.verdict() == Verdict::Unchanged => "unchanged".into(),
+        Ok(_) => "published".into(),
+        Err(failure) if failure.exit == Exit::Refused => "refused".into(),
+        Err(_) => "failed".into(),
+    }
+}
+
+fn numbers_of(report: &RunReport) -> [String; 7] {
+    let read = |log| report.logs().get(&log).map_or("—".to_owned(), |input| grouped(input.tally.read));
+    let mut events = Tally::default();
+    let of_events = report.logs().iter().filter(|(log, _)| **log != Log::AdvertiserIds);
+    of_events.for_each(|(_, input)| events += input.tally);
+    let advertisers = report.models().iter().map(|model| model.advertisers).max().unwrap_or_default();
+    let products = report.models().iter().map(|model| model.products).sum::<usize>();
+    [
+        read(Log::AdsViews),
+        read(Log::ProductViews),
+        grouped(events.kept),
+        grouped(events.inactive),
+        grouped(events.rejected.total()),
+        grouped(advertisers as u64),
+        grouped(products as u64),
+    ]
+}
+
+/// What a person should know beside the table: models left out, lines rejected, why days failed.
+fn notices(outcomes: &[RunOutcome]) -> Vec<String> {
+    let mut notices = Vec::new();
+    for outcome in outcomes {
+        match &outcome.ended {
+            Err(failure) if outcomes.len() > 1 => {
+                notices.push(format!("{}: {}", outcome.day, failure.chain()))
+            }
+            Err(_) => {}
+            Ok(report) => {
+                for (model, reason) in report.not_computed() {
+                    notices.push(format!("{model} was not computed: {reason}"));
+                }
+                for (log, input) in report.logs() {
+                    let rejected: Vec<_> = input
+                        .tally
+                        .rejected
+                        .iter()
+                        .map(|(reason, lines)| format!("{reason} {lines}"))
+                        .collect();
+                    if let Some(example) = input.examples.first() {
+                        let (lines, reasons) = (input.tally.rejected.total(), rejected.join(", "));
+                        let text = example.text.escape_debug();
+                        notices.push(format!(
+                            "{log}: {lines} lines rejected ({reasons}), such as {}:{}: {text}",
+                            example.object, example.line
+                        ));
+                    }
+                }
+            }
+        }
+    }
+    let mut seen = std::collections::BTreeSet::new();
+    notices.retain(|notice| seen.insert(notice.clone()));
+    notices
+}
+
+/// The first stage alone.
+pub(super) async fn count(night: &Night, day: Option<Day>, output: Output) -> Result<(), Failure> {
+    let day = day_or_ended(night, day);
+    let (manifest, _) = pipeline::count(night, &[day]).await?.pop().expect("one day was counted")?;
+    output.either(&manifest, || counted_text(&manifest))
+}
+
+fn counted_text(manifest: &CountsManifest) -> String {
+    let numbers = ["objects", "read", "kept", "inactive", "other days", "rejected", "blank"];
+    let mut table = table(&[&["log"][..], &numbers].concat(), &numbers);
+    for (log, input) in &manifest.logs {
+        let Tally { read, kept, inactive, other_days, rejected, blank } = input.tally;
+        let numbers = [input.objects.len() as u64, read, kept, inactive, other_days, rejected.total(), blank];
+        table.add_row([vec![log.to_string()], numbers.map(grouped).to_vec()].concat());
+    }
+    let (advertisers, products) = (manifest.active_advertisers as u64, manifest.products as u64);
+    let mut text = format!("{table}\n");
+    let (advertisers, products) = (grouped(advertisers), grouped(products));
+    write!(text, "{}: {products} products of {advertisers} active advertisers counted", manifest.day)
+        .expect("a string takes any text");
+    text
+}
+
+/// The second stage alone.
+pub(super) async fn rank(night: &Night, flags: Rank, output: Output) -> Result<(), Failure> {
+    let day = day_or_ended(night, flags.day);
+    let ranked = pipeline::rank(night, day, &pipeline::ranked_models(night, &flags.model)?).await?;
+    let models: Vec<_> = ranked.manifests.iter().map(ModelReport::of).collect();
+    let json = json!({ "day": day, "models": models, "not_computed": ranked.not_computed });
+    output.either(&json, || ranked_text(day, &models))?;
+    for (model, reason) in &ranked.not_computed {
+        eprintln!("{model} was not computed: {reason}");
+    }
+    Ok(())
+}
+
+fn ranked_text(day: Day, models: &[ModelReport]) -> String {
+    let numbers = ["k", "advertisers", "products"];
+    let mut table = table(&[&["day", "model"][..], &numbers].concat(), &numbers);
+    for model in models {
+        let numbers = [model.k, model.advertisers, model.products].map(|number| grouped(number as u64));
+        table.add_row([vec![day.to_string(), model.model.to_string()], numbers.to_vec()].concat());
+    }
+    table.to_string()
+}

@@ -1,0 +1,209 @@
+//! The configuration: every key, its default, and how flags, environment and file are laid over it.
+
+mod load;
+mod show;
+
+pub use load::{Flags, load};
+pub use show::{as_toml, without_password};
+
+use serde::{Deserialize, Serialize};
+use sha2::Digest;
+use std::collections::BTreeMap;
+
+/// Every key. Each has one name here, in `topshelf.toml`, and in the environment.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Where the logs are and how they are written.
+    pub input: Input,
+    /// How they are counted.
+    pub counting: Counting,
+    /// Which models rank, and how far.
+    pub ranking: Ranking,
+    /// Where stages leave their outputs.
+    pub lake: Lake,
+    /// Where publications and the ledger of runs are.
+    pub store: Store,
+    /// When nights begin.
+    pub schedule: Schedule,
+    /// How what is published is served.
+    pub serve: Serve,
+}
+
+/// Where the logs are and how they are written.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Input {
+    /// A directory, `file:///…`, or `s3://bucket/prefix`.
+    pub url: String,
+    /// Object name, glob or template of the active advertisers.
+    pub advertiser_ids: String,
+    /// The same of the ads shown and clicked; empty when there is no such log.
+    pub ads_views: String,
+    /// The same of the product pages viewed; empty when there is no such log.
+    pub product_views: String,
+    /// The share of a log's lines that may be rejected, 0 to 1.
+    pub max_rejected_ratio: f64,
+    /// `iso`, or a pattern such as `%d/%m/%Y`.
+    pub date_format: String,
+    /// What the columns are called in the files.
+    pub columns: Columns,
+}
+
+/// What the columns are called in the files.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Columns {
+    /// The advertiser's id.
+    pub advertiser_id: String,
+    /// The product's id.
+    pub product_id: String,
+    /// `impression` or `click`.
+    pub r#type: String,
+    /// The date or date-time.
+    pub date: String,
+}
+
+/// How logs are counted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Counting {
+    /// Threads that count; 0 takes every core.
+    pub threads: usize,
+    /// Mebibytes of an object that a thread takes at a time.
+    pub slice_mib: u64,
+}
+
+/// Which models rank, and how far.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Ranking {
+    /// The models that are computed; all that there are by default.
+    pub models: Vec<String>,
+    /// How many products a ranking has at most.
+    pub k: usize,
+    /// The same for one model, by its name.
+    pub k_per_model: BTreeMap<String, usize>,
+}
+
+/// Where stages leave their outputs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Lake {
+    /// A directory, `file:///…`, or `s3://bucket/prefix`.
+    pub url: String,
+}
+
+/// Where publications and the ledger of runs are.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Store {
+    /// `sqlite:path`, or `postgres://user@host/database?sslmode=verify-full`.
+    pub url: String,
+}
+
+/// When nights begin.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Schedule {
+    /// A cron line: minute, hour, day of month, month, day of week.
+    pub cron: String,
+    /// The IANA time zone of the cron line and of the data's days.
+    pub timezone: String,
+    /// Minutes after a night began from which its day is promised: older answers say `stale`.
+    pub stale_after_minutes: u32,
+}
+
+/// How what is published is served.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Serve {
+    /// Host and port; port 0 takes a free one.
+    pub listen: String,
+    /// The most published days kept in memory, and so the most that can be asked for.
+    pub history_days: usize,
+    /// Seconds between looks at the store for a new publication, when it cannot tell by itself.
+    pub poll_seconds: u64,
+}
+
+impl Default for Input {
+    fn default() -> Self {
+        Self {
+            url: "data".into(),
+            advertiser_ids: "advertiser_ids*".into(),
+            ads_views: "ads_views*".into(),
+            product_views: "product_views*".into(),
+            max_rejected_ratio: 0.01,
+            date_format: "iso".into(),
+            columns: Columns::default(),
+        }
+    }
+}
+
+impl Default for Columns {
+    fn default() -> Self {
+        Self {
+            advertiser_id: "advertiser_id".into(),
+            product_id: "product_id".into(),
+            r#type: "type".into(),
+            date: "date".into(),
+        }
+    }
+}
+
+impl Default for Counting {
+    fn default() -> Self {
+        Self { threads: 0, slice_mib: 16 }
+    }
+}
+
+impl Default for Ranking {
+    fn default() -> Self {
+        let models = ranking::MODELS.iter().map(|model| model.name().to_owned()).collect();
+        Self { models, k: ranking::K_DEFAULT, k_per_model: BTreeMap::new() }
+    }
+}
+
+impl Default for Lake {
+    fn default() -> Self {
+        Self { url: "topshelf-data/lake".into() }
+    }
+}
+
+impl Default for Store {
+    fn default() -> Self {
+        Self { url: "sqlite:topshelf-data/topshelf.db".into() }
+    }
+}
+
+impl Default for Schedule {
+    fn default() -> Self {
+        Self { cron: "30 2 * * *".into(), timezone: "UTC".into(), stale_after_minutes: 120 }
+    }
+}
+
+impl Default for Serve {
+    fn default() -> Self {
+        Self { listen: "127.0.0.1:8080".into(), history_days: 30, poll_seconds: 2 }
+    }
+}
+
+impl Config {
+    /// Names the configuration, without its secrets: equal when every key has the same value.
+    #[must_use]
+    pub fn hash(&self) -> String {
+        let mut shown = self.clone();
+        shown.store.url = without_password(&shown.store.url);
+        let json = serde_json::to_vec(&shown).expect("the configuration is plain data");
+        sha2::Sha256::digest(json).iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+    }
+}
+
+impl Ranking {
+    /// How many products a ranking of the model has at most.
+    #[must_use]
+    pub fn k_of(&self, model: &str) -> usize {
+        let own = self.k_per_model.iter().find(|(name, _)| name.eq_ignore_ascii_case(model));
+        own.map_or(self.k, |(_, k)| *k)
+    }
+}

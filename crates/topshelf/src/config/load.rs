@@ -1,0 +1,222 @@
+//! Flag beats environment beats file beats default.
+
+use super::Config;
+use crate::failure::{Exit, Failure};
+use figment::{
+    Figment, Metadata, Profile, Provider,
+    error::Kind,
+    providers::{Env, Format, Serialized, Toml},
+    value::{Dict, Map, Value},
+};
+use std::path::{Path, PathBuf};
+
+/// The file that is read when it is there and no other is named.
+const FILE_DEFAULT: &str = "topshelf.toml";
+
+/// Variables of the family that are no configuration keys.
+const NOT_KEYS: [&str; 4] = ["config", "log", "shared", "test_postgres"];
+
+/// The keys that every command takes as a flag.
+#[derive(Debug, Clone, Default)]
+pub struct Flags {
+    /// The configuration file.
+    pub config: Option<PathBuf>,
+    /// `input.url`.
+    pub input: Option<String>,
+    /// `store.url`.
+    pub store: Option<String>,
+    /// `lake.url`.
+    pub lake: Option<String>,
+    /// `serve.listen`.
+    pub listen: Option<String>,
+}
+
+impl Provider for Flags {
+    fn metadata(&self) -> Metadata {
+        Metadata::named("flag")
+    }
+
+    fn data(&self) -> Result<Map<Profile, Dict>, figment::Error> {
+        let flags = [
+            ("input.url", &self.input),
+            ("store.url", &self.store),
+            ("lake.url", &self.lake),
+            ("serve.listen", &self.listen),
+        ];
+        let mut dict = Dict::new();
+        for (key, value) in flags {
+            if let (Some(value), Some((section, name))) = (value, key.split_once('.')) {
+                let entry = Dict::from([(name.to_owned(), Value::from(value.as_str()))]);
+                dict.insert(section.to_owned(), Value::from(entry));
+            }
+        }
+        Ok(Profile::Default.collect(dict))
+    }
+}
+
+/// The configuration, and where each value came from.
+///
+/// # Errors
+/// Exit code 2, naming the key, where it stands, and the nearest known key.
+pub fn load(flags: &Flags) -> Result<(Config, Figment), Failure> {
+    let figment = layers(flags)?;
+    let config: Config = figment.extract().map_err(|error| explain(&error))?;
+    check(&config)?;
+    Ok((config, figment))
+}
+
+fn layers(flags: &Flags) -> Result<Figment, Failure> {
+    let environment = Env::prefixed("TOPSHELF_").ignore(&NOT_KEYS).split("__");
+    let database_url = Env::raw().only(&["DATABASE_URL"]).map(|_| "store.url".into()).split(".");
+    let mut figment = Figment::from(Serialized::defaults(Config::default()));
+    if let Some(file) = file(flags)? {
+        figment = figment.merge(Toml::file_exact(file));
+    }
+    Ok(figment.merge(database_url).merge(environment).merge(flags))
+}
+
+fn file(flags: &Flags) -> Result<Option<PathBuf>, Failure> {
+    let named = flags.config.clone().or_else(|| std::env::var_os("TOPSHELF_CONFIG").map(PathBuf::from));
+    match named {
+        Some(file) if !file.is_file() => {
+            let message = format!("there is no configuration file {}", file.display());
+            Err(Failure::new(Exit::Usage, message).help("`topshelf config` prints one with every key"))
+        }
+        Some(file) => Ok(Some(file)),
+        None => Ok(Path::new(FILE_DEFAULT).is_file().then(|| PathBuf::from(FILE_DEFAULT))),
+    }
+}
+
+/// One error of figment in our words: the key, where it stands, the nearest known key.
+fn explain(error: &figment::Error) -> Failure {
+    let place = error.metadata.as_ref().map(place).unwrap_or_default();
+    let path = error.path.join(".");
+    match &error.kind {
+        Kind::UnknownField(field, known) => {
+            let section = path.strip_suffix(field.as_str()).unwrap_or(&path).trim_end_matches('.');
+            let full =
+                |name: &str| if section.is_empty() { name.to_owned() } else { format!("{section}.{name}") };
+            let nearest = known
+                .iter()
+                .map(|name| (strsim::jaro_winkler(name, field), name))
+                .max_by(|left, right| left.0.total_cmp(&right.0))
+                .map(|(_, name)| format!("did you mean `{}`? ", full(name)));
+            let known = known.iter().map(|name| full(name)).collect::<Vec<_>>().join(", ");
+            Failure::new(Exit::Usage, format!("unknown configuration key `{}`{place}", full(field)))
+                .help(format!("{}known here: {known}", nearest.unwrap_or_default()))
+        }
+        kind => {
+            let message = if path.is_empty() {
+                format!("the configuration cannot be read{place}: {kind}")
+            } else {
+                format!("configuration key `{path}`{place} cannot be used: {kind}")
+            };
+            Failure::new(Exit::Usage, message)
+                .help("`topshelf config` prints every key with its value and where it came from")
+        }
+    }
+}
+
+/// Where a value came from, for a message: ` (in topshelf.toml)`.
+fn place(metadata: &Metadata) -> String {
+    match &metadata.source {
+        Some(figment::Source::File(file)) => format!(" (in {})", file.display()),
+        _ => format!(" (from the {})", metadata.name),
+    }
+}
+
+/// What types cannot say about values.
+fn check(config: &Config) -> Result<(), Failure> {
+    let usage = |message: String| Failure::new(Exit::Usage, message);
+    let input = &config.input;
+    if input.ads_views.is_empty() && input.product_views.is_empty() {
+        return Err(usage(
+            "input.ads_views and input.product_views are both empty: there is nothing to count".into(),
+        ));
+    }
+    if input.advertiser_ids.is_empty() {
+        return Err(usage(
+            "input.advertiser_ids is empty: without active advertisers nothing can be ranked".into(),
+        ));
+    }
+    if !(0.0..=1.0).contains(&input.max_rejected_ratio) {
+        let ratio = input.max_rejected_ratio;
+        return Err(usage(format!("input.max_rejected_ratio is {ratio}, which is not between 0 and 1")));
+    }
+    let known = || ranking::MODELS.iter().map(|model| model.name()).collect::<Vec<_>>().join(", ");
+    let named = config.ranking.models.iter().chain(config.ranking.k_per_model.keys());
+    for name in named.filter(|name| ranking::model(name).is_none()) {
+        return Err(usage(format!("{name:?} is not a model")).help(format!("the models are {}", known())));
+    }
+    if config.ranking.models.is_empty() {
+        return Err(usage("ranking.models is empty".into()).help(format!("the models are {}", known())));
+    }
+    let ks = config.ranking.k_per_model.values().chain([&config.ranking.k]);
+    if ks.into_iter().any(|k| !(1..=1000).contains(k)) {
+        return Err(usage("ranking.k is not between 1 and 1000".into()));
+    }
+    if config.serve.history_days == 0 || config.serve.poll_seconds == 0 || config.counting.slice_mib == 0 {
+        return Err(usage(
+            "serve.history_days, serve.poll_seconds and counting.slice_mib are at least 1".into(),
+        ));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use figment::Jail;
+
+    /// Loads with the file's text, environment and flags given; what is told of the outcome.
+    fn check(file: &str, environment: &[(&str, &str)], flags: &Flags, expected: &str) {
+        Jail::expect_with(|jail| {
+            jail.clear_env();
+            jail.create_file(FILE_DEFAULT, file)?;
+            environment.iter().for_each(|(key, value)| jail.set_env(key, value));
+            let told = match load(flags) {
+                Ok((config, _)) => format!("{} {} {}", config.input.url, config.store.url, config.ranking.k),
+                Err(failure) => {
+                    let help = miette::Diagnostic::help(&failure).map(|help| help.to_string());
+                    format!("{failure} / {}", help.unwrap_or_default())
+                }
+            };
+            assert!(told.contains(expected), "{told}");
+            Ok(())
+        });
+    }
+
+    #[test]
+    fn flag_beats_environment_beats_file_beats_default() {
+        let file = "[input]\nurl = \"file\"\n[ranking]\nk = 5\n";
+        let none = Flags::default();
+        check("", &[], &none, "data sqlite:topshelf-data/topshelf.db 20");
+        check(file, &[], &none, "file sqlite:topshelf-data/topshelf.db 5");
+        let environment = [("TOPSHELF_INPUT__URL", "environment"), ("DATABASE_URL", "postgres://db/x")];
+        check(file, &environment, &none, "environment postgres://db/x 5");
+        let both = [("TOPSHELF_STORE__URL", "sqlite:mine"), ("DATABASE_URL", "postgres://db/x")];
+        check(file, &both, &none, "file sqlite:mine 5");
+        let flags = Flags { input: Some("flag".into()), store: Some("sqlite:f".into()), ..Flags::default() };
+        check(file, &environment, &flags, "flag sqlite:f 5");
+    }
+
+    #[test]
+    fn wrong_keys_and_values_are_named() {
+        let none = Flags::default();
+        check("[input]\nadds_views = \"x\"", &[], &none, "unknown configuration key `input.adds_views` (in ");
+        check("[input]\nadds_views = \"x\"", &[], &none, "did you mean `input.ads_views`?");
+        check("[inputs]\nurl = \"x\"", &[], &none, "did you mean `input`?");
+        check("", &[("TOPSHELF_STORE__URI", "x")], &none, "did you mean `store.url`?");
+        check("[ranking]\nk = \"many\"", &[], &none, "configuration key `ranking.k` (in ");
+        check(
+            "[ranking]\nmodels = [\"TopCRT\"]",
+            &[],
+            &none,
+            "\"TopCRT\" is not a model / the models are TopCTR, TopProduct",
+        );
+        check("[input]\nads_views = \"\"\nproduct_views = \"\"", &[], &none, "there is nothing to count");
+        check("[input", &[], &none, "the configuration cannot be read");
+        let missing = Flags { config: Some("no.toml".into()), ..Flags::default() };
+        check("", &[], &missing, "there is no configuration file no.toml");
+    }
+}

@@ -1,0 +1,150 @@
+//! Why a command could not do its work, as a person and a calling program see it.
+
+use miette::{Diagnostic, GraphicalReportHandler, GraphicalTheme};
+use std::{error::Error, fmt, io::IsTerminal, process::ExitCode};
+
+/// What the exit code says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exit {
+    /// 1: something failed.
+    Failed,
+    /// 2: wrong usage or configuration.
+    Usage,
+    /// 3: the input is refused: a bad file, or too many bad lines.
+    Refused,
+    /// 4: checks held the publication back.
+    Held,
+}
+
+impl Exit {
+    /// The code for the calling program.
+    #[must_use]
+    pub fn code(self) -> u8 {
+        match self {
+            Self::Failed => 1,
+            Self::Usage => 2,
+            Self::Refused => 3,
+            Self::Held => 4,
+        }
+    }
+}
+
+/// A command's failure: what was tried, why it failed (the chain of sources), what to do next.
+#[derive(Debug)]
+pub struct Failure {
+    /// What the exit code says.
+    pub exit: Exit,
+    message: String,
+    source: Option<Box<dyn Error + Send + Sync>>,
+    help: Option<String>,
+}
+
+impl Failure {
+    /// A failure that `message` says, in lower case and without a full stop.
+    #[must_use]
+    pub fn new(exit: Exit, message: impl Into<String>) -> Self {
+        Self { exit, message: message.into(), source: None, help: None }
+    }
+
+    /// A failure (exit code 1) that an error explains by itself.
+    #[must_use]
+    pub fn of(error: impl Error + Send + Sync + 'static) -> Self {
+        Self::explained(Exit::Failed, error)
+    }
+
+    /// A failure that an error explains by itself, with its chain of sources.
+    #[must_use]
+    pub fn explained(exit: Exit, error: impl Error + Send + Sync + 'static) -> Self {
+        let message = error.to_string();
+        let source = error.source().map(|source| Box::new(Links::of(source)) as _);
+        Self { exit, message, source, help: None }
+    }
+
+    /// The same failure, saying what to do next.
+    #[must_use]
+    pub fn help(mut self, help: impl Into<String>) -> Self {
+        self.help = Some(help.into());
+        self
+    }
+
+    /// The failure as the source of `message`.
+    #[must_use]
+    pub fn within(self, message: impl Into<String>) -> Self {
+        let (exit, help) = (self.exit, self.help.clone());
+        Self { exit, message: message.into(), source: Some(Box::new(Links::of(&self))), help }
+    }
+
+    /// The message and its chain of sources in one line, for logs and the ledger.
+    #[must_use]
+    pub fn chain(&self) -> String {
+        let mut chain = self.message.clone();
+        let mut source = self.source();
+        while let Some(error) = source {
+            let text = error.to_string();
+            if !chain.ends_with(&text) {
+                chain = format!("{chain}: {text}");
+            }
+            source = error.source();
+        }
+        chain
+    }
+
+    /// Prints the whole chain once to stderr, with what to do next, and gives the exit code.
+    #[must_use]
+    pub fn report(&self) -> ExitCode {
+        let is_terminal = std::io::stderr().is_terminal();
+        let theme = if is_terminal { GraphicalTheme::unicode() } else { GraphicalTheme::unicode_nocolor() };
+        let width = if is_terminal { 110 } else { usize::MAX };
+        let mut text = String::new();
+        let handler = GraphicalReportHandler::new_themed(theme).with_width(width);
+        if handler.render_report(&mut text, self).is_ok() {
+            eprintln!("{}", text.trim_end());
+        } else {
+            eprintln!("error: {}", self.chain());
+        }
+        ExitCode::from(self.exit.code())
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl Error for Failure {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.source.as_deref().map(|source| source as _)
+    }
+}
+
+impl Diagnostic for Failure {
+    fn help<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
+        self.help.as_ref().map(|help| Box::new(help) as _)
+    }
+}
+
+/// A chain of sources as text: errors are kept after what they came from is gone.
+#[derive(Debug)]
+struct Links {
+    message: String,
+    source: Option<Box<Links>>,
+}
+
+impl Links {
+    fn of(error: &dyn Error) -> Self {
+        Self { message: error.to_string(), source: error.source().map(|source| Box::new(Self::of(source))) }
+    }
+}
+
+impl fmt::Display for Links {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl Error for Links {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.source.as_deref().map(|source| source as _)
+    }
+}

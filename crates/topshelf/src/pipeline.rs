@@ -1,0 +1,206 @@
+//! The night: count, rank, publish, each a function that every command, the scheduler and Airflow call.
+//!
+//! `count` reads logs and leaves the counts of each day in the lake; `rank` takes them from there and
+//! leaves rankings; `publish` takes those and moves what readers see, in one transaction. `run` is the
+//! three in a row for each day, written into the ledger. Nothing is handed on but through the lake.
+
+mod count;
+mod input;
+mod publish;
+mod rank;
+mod report;
+
+pub use count::count;
+pub use publish::publish;
+pub use rank::{rank, ranked_models};
+pub use report::{ModelReport, RunOutcome, RunReport, StageReport, Verdict};
+
+use crate::{clock::Clock, config::Config, failure::Failure, progress::Progress, schedule::Schedule};
+use domain::{Day, RunId};
+use lake::{CountsManifest, Lake};
+use source::{AwsSettings, Location};
+use store::{NewRun, Outcome, RunEnd, Store};
+use tracing::{error, info};
+
+/// Everything a stage needs to know; what it works on comes from the lake, the input and the store.
+#[derive(Clone)]
+pub struct Night {
+    /// The effective configuration.
+    pub config: Config,
+    /// When nights begin, and the zone of the data's days.
+    pub schedule: Schedule,
+    /// What time it is.
+    pub clock: Clock,
+    /// Whether people see progress.
+    pub progress: Progress,
+    /// How buckets are reached.
+    pub aws: AwsSettings,
+}
+
+/// Who started a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StartedBy {
+    /// A person or a script.
+    Hand,
+    /// The built-in scheduler.
+    Schedule,
+    /// An Airflow task.
+    Airflow,
+}
+
+impl StartedBy {
+    /// A command's starter: Airflow says so in the environment of its tasks.
+    #[must_use]
+    pub fn of_environment() -> Self {
+        if std::env::var_os("AIRFLOW_CTX_DAG_ID").is_some() { Self::Airflow } else { Self::Hand }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Hand => "hand",
+            Self::Schedule => "schedule",
+            Self::Airflow => "airflow",
+        }
+    }
+}
+
+impl Night {
+    /// A night with the system's clock and the environment's credentials.
+    ///
+    /// # Errors
+    /// When the schedule cannot be understood.
+    pub fn new(config: Config, progress: Progress) -> Result<Self, Failure> {
+        let schedule = Schedule::new(&config.schedule)?;
+        Ok(Self { config, schedule, clock: Clock::system(), progress, aws: AwsSettings::from_env() })
+    }
+
+    fn input(&self) -> Result<Location, Failure> {
+        Location::open_with(&self.config.input.url, false, &self.aws).map_err(input::explain)
+    }
+
+    /// The lake, which is made when it is a directory that is not there.
+    ///
+    /// # Errors
+    /// When its location cannot be opened.
+    pub fn lake(&self) -> Result<Lake, Failure> {
+        let location = Location::open_with(&self.config.lake.url, true, &self.aws).map_err(input::explain)?;
+        Ok(Lake::new(location.object_store(), location.prefix(), location.url()))
+    }
+
+    /// The store, migrated.
+    ///
+    /// # Errors
+    /// When it cannot be reached or migrated.
+    pub async fn store(&self) -> Result<Store, Failure> {
+        let store = Store::open(&self.config.store.url).await.map_err(publish::explain)?;
+        store.migrate().await.map_err(publish::explain)?;
+        Ok(store)
+    }
+}
+
+/// Runs each day end to end: counts all in one pass, then ranks and publishes one after the other.
+/// A day whose input is refused does not keep the others; anything else that fails ends them all.
+///
+/// # Errors
+/// When nothing could be begun; what happened to a day is in its outcome.
+pub async fn run(night: &Night, days: &[Day], started_by: StartedBy) -> Result<Vec<RunOutcome>, Failure> {
+    let store = night.store().await?;
+    let mut ledger = Ledger::begin(night, &store, days, started_by).await?;
+    let counted = match count(night, days).await {
+        Ok(counted) => counted,
+        Err(failure) => return ledger.end_all(failure).await,
+    };
+    let bar = night.progress.steps("publishing", days.len() as u64);
+    for (day, counted) in days.iter().zip(counted) {
+        let ended = match counted {
+            Ok(counted) => rank_and_publish(night, &store, *day, ledger.run_of(*day), counted).await,
+            Err(failure) => Err(failure),
+        };
+        ledger.end(*day, ended).await?;
+        bar.inc(1);
+    }
+    bar.finish_and_clear();
+    Ok(ledger.outcomes)
+}
+
+async fn rank_and_publish(
+    night: &Night,
+    store: &Store,
+    day: Day,
+    run: &RunId,
+    (counts, counting): (CountsManifest, StageReport),
+) -> Result<RunReport, Failure> {
+    let mut report = RunReport::of_counts(&counts, Some(counting));
+    report.rank(rank(night, day, &ranked_models(night, &[])?).await?);
+    publish::publish_run(night, store, day, run, &mut report).await?;
+    Ok(report)
+}
+
+/// The runs of the days that are being worked on, and what became of those that ended.
+struct Ledger<'a> {
+    night: &'a Night,
+    store: &'a Store,
+    open: Vec<(Day, RunId)>,
+    outcomes: Vec<RunOutcome>,
+}
+
+impl<'a> Ledger<'a> {
+    async fn begin(
+        night: &'a Night,
+        store: &'a Store,
+        days: &[Day],
+        started_by: StartedBy,
+    ) -> Result<Self, Failure> {
+        let mut open = Vec::new();
+        for day in days {
+            let (run_id, started_at) = night.clock.new_run();
+            let run = NewRun {
+                run_id: run_id.clone(),
+                day: *day,
+                started_by: started_by.name().to_owned(),
+                program_version: env!("CARGO_PKG_VERSION").to_owned(),
+                config_hash: night.config.hash(),
+                started_at,
+            };
+            store.begin_run(&run).await.map_err(publish::explain)?;
+            info!(run_id = %run_id, day = %day, "run begins");
+            open.push((*day, run_id));
+        }
+        Ok(Self { night, store, open, outcomes: Vec::new() })
+    }
+
+    fn run_of(&self, day: Day) -> &RunId {
+        let (_, run) = self.open.iter().find(|(open, _)| *open == day).expect("the day's run was begun");
+        run
+    }
+
+    async fn end(&mut self, day: Day, ended: Result<RunReport, Failure>) -> Result<(), Failure> {
+        let run_id = self.run_of(day).clone();
+        let (outcome, error, report) = match &ended {
+            Ok(report) => (Outcome::Succeeded, None, report.to_json()),
+            Err(failure) => (Outcome::Failed, Some(failure.chain()), serde_json::Value::Null),
+        };
+        let end = RunEnd { ended_at: self.night.clock.now(), outcome, error, report };
+        let written = self.store.end_run(&run_id, &end).await.map_err(publish::explain);
+        match &ended {
+            Ok(report) => info!(%run_id, %day, verdict = ?report.verdict(), "run ended"),
+            Err(failure) => error!(%run_id, %day, error = failure.chain(), "run failed"),
+        }
+        self.open.retain(|(open, _)| *open != day);
+        self.outcomes.push(RunOutcome::new(run_id, day, ended));
+        written
+    }
+
+    /// All open runs end by the same failure, which is the answer too.
+    async fn end_all(mut self, failure: Failure) -> Result<Vec<RunOutcome>, Failure> {
+        for (day, _) in self.open.clone() {
+            let same = Failure::new(failure.exit, failure.chain());
+            // What failed first is what a person needs to see, even if the ledger fails too.
+            if let Err(ledger) = self.end(day, Err(same)).await {
+                error!(error = ledger.chain(), "could not write the failure into the ledger");
+                break;
+            }
+        }
+        Err(failure)
+    }
+}

@@ -1,0 +1,228 @@
+//! The first stage: logs become the counts of each day, in the lake.
+
+use super::{
+    Night, StageReport,
+    input::{
+        ActiveDay, PlannedLog, active_days, counted_objects, explain, explain_read, log_input, object_input,
+        plan,
+    },
+};
+use crate::failure::{Exit, Failure};
+use counting::{CountError, Counted, CountedDay, DateFormat, Limits, Objects, Wanted};
+use domain::{Day, Log, RejectExample, Tally};
+use lake::{CountsInput, CountsManifest, Lake, LogInput};
+use source::{Location, ObjectInfo, PlannedObject};
+use std::{
+    collections::BTreeMap,
+    io::{self, Read},
+    ops::Range,
+    sync::Arc,
+    time::Instant,
+};
+use tokio::runtime::Handle;
+
+/// What counting made of each day: what it left in the lake, or why the day is refused.
+pub(super) type CountedDays = Vec<Result<(CountsManifest, StageReport), Failure>>;
+
+/// Counts the days in one pass over the objects they share and leaves each day's counts in the lake.
+///
+/// # Errors
+/// What concerns all days: the input cannot be found or read, or the lake cannot be written.
+pub async fn count(night: &Night, days: &[Day]) -> Result<CountedDays, Failure> {
+    let started = Instant::now();
+    let location = night.input()?;
+    let lake = night.lake()?;
+    let logs = plan(night, &location, days).await?;
+    let active = active_days(night, &location, &logs, days).await?;
+    let counted = count_objects(night, &location, &logs, days, &active).await?;
+    let examples = counted.examples;
+    let mut results = Vec::new();
+    for (counted, active) in counted.days.into_iter().zip(active) {
+        let inputs = inputs(&logs, &counted, &examples, active);
+        let written = match check(night, counted.counts.day(), &inputs) {
+            Ok(()) => write(night, &lake, &counted, inputs)
+                .await
+                .map(|manifest| (manifest, StageReport::since("count", started))),
+            Err(failure) => Err(failure),
+        };
+        results.push(written);
+    }
+    Ok(results)
+}
+
+async fn count_objects(
+    night: &Night,
+    location: &Location,
+    logs: &[PlannedLog],
+    days: &[Day],
+    active: &[ActiveDay],
+) -> Result<Counted, Failure> {
+    let advertisers = active.iter().map(|day| day.advertisers.len()).max().unwrap_or_default();
+    if days.len().saturating_mul(advertisers * 2) > u32::MAX as usize {
+        let message =
+            format!("{} days of {advertisers} advertisers are too many to count in one pass", days.len());
+        return Err(Failure::new(Exit::Usage, message).help("backfill a shorter range at a time"));
+    }
+    let format = date_format(night)?;
+    let wanted = Wanted::new(
+        days.iter().zip(active).map(|(day, active)| (*day, Arc::clone(&active.advertisers))).collect(),
+    );
+    let objects = counted_objects(night, location, logs).await?;
+    let infos: Vec<_> = event_objects(logs).map(|planned| planned.object.clone()).collect();
+    let opened = Opened { location: location.clone(), infos: infos.clone(), runtime: Handle::current() };
+    let zone = night.schedule.zone().clone();
+    let limits = limits(night);
+    let bar = night.progress.bytes("counting", objects.iter().map(|object| object.size).sum());
+    let counting_bar = bar.clone();
+    let counted = tokio::task::spawn_blocking(move || {
+        counting::count(&wanted, &objects, &opened, (&format, &zone), limits, &|bytes| {
+            counting_bar.inc(bytes)
+        })
+    });
+    let counted = counted.await.expect("counting does not panic").map_err(explain_count)?;
+    bar.finish_and_clear();
+    for info in &infos {
+        location.verify_unchanged(info).await.map_err(explain)?;
+    }
+    Ok(counted)
+}
+
+fn event_objects(logs: &[PlannedLog]) -> impl Iterator<Item = &PlannedObject> {
+    logs.iter().filter(|planned| planned.log != Log::AdvertiserIds).flat_map(|planned| &planned.objects)
+}
+
+fn date_format(night: &Night) -> Result<DateFormat, Failure> {
+    match night.config.input.date_format.as_str() {
+        "iso" => Ok(DateFormat::Iso),
+        pattern => DateFormat::pattern(pattern).map_err(|error| {
+            Failure::explained(Exit::Usage, error).help(
+                "input.date_format is \"iso\", or a pattern such as \"%d/%m/%Y\" or \"%Y%m%d %H:%M:%S\"",
+            )
+        }),
+    }
+}
+
+fn limits(night: &Night) -> Limits {
+    let threads = match night.config.counting.threads {
+        0 => std::thread::available_parallelism().map_or(1, usize::from),
+        threads => threads,
+    };
+    Limits { threads, slice_bytes: night.config.counting.slice_mib << 20 }
+}
+
+/// The planned objects, opened where counting asks.
+struct Opened {
+    location: Location,
+    infos: Vec<ObjectInfo>,
+    runtime: Handle,
+}
+
+impl Objects for Opened {
+    fn open(&self, object: usize, range: Range<u64>) -> io::Result<Box<dyn Read + '_>> {
+        let reader: Box<dyn Read> = self.location.read_slice(&self.infos[object], range, &self.runtime)?;
+        Ok(reader)
+    }
+}
+
+fn explain_count(error: CountError) -> Failure {
+    match error {
+        CountError::Read { source, .. } => explain_read(source),
+        error @ CountError::Memory(_) => Failure::of(error),
+    }
+}
+
+/// What the day's counts were made of, log by log.
+fn inputs(
+    logs: &[PlannedLog],
+    counted: &CountedDay,
+    examples: &[Vec<RejectExample>],
+    active: ActiveDay,
+) -> BTreeMap<Log, LogInput> {
+    let numbered: Vec<_> = logs
+        .iter()
+        .filter(|planned| planned.log != Log::AdvertiserIds)
+        .flat_map(|planned| planned.objects.iter().map(|object| (planned.log, object)))
+        .collect();
+    let mut inputs = BTreeMap::from([(Log::AdvertiserIds, active.input)]);
+    for log in logs.iter().map(|planned| planned.log).filter(|log| *log != Log::AdvertiserIds) {
+        let parts = counted.objects.iter().filter(|part| numbered[part.object].0 == log);
+        let (objects, examples): (Vec<_>, Vec<_>) = parts
+            .map(|part| (object_input(numbered[part.object].1, part.tally), examples[part.object].clone()))
+            .unzip();
+        inputs.insert(log, log_input(objects, examples.concat()));
+    }
+    inputs
+}
+
+/// Whether the day's input is good enough to be ranked and published.
+fn check(night: &Night, day: Day, inputs: &BTreeMap<Log, LogInput>) -> Result<(), Failure> {
+    let allowed = night.config.input.max_rejected_ratio;
+    for (log, input) in inputs {
+        if input.tally.rejected_ratio() > allowed {
+            return Err(too_many_rejects(*log, day, input, allowed));
+        }
+    }
+    let events = || inputs.iter().filter(|(log, _)| **log != Log::AdvertiserIds);
+    if events().all(|(_, input)| input.tally.kept == 0) {
+        let mut total = Tally::default();
+        events().for_each(|(_, input)| total += input.tally);
+        let Tally { read, other_days, inactive, .. } = total;
+        let message = format!(
+            "no event of {day} by an active advertiser: {read} lines were read, {other_days} of other days, {inactive} of inactive advertisers, {} rejected",
+            total.rejected.total()
+        );
+        return Err(Failure::new(Exit::Refused, message)
+            .help("nothing is published for such a day, readers keep what they have; check --day and schedule.timezone, and that the day's logs have arrived"));
+    }
+    Ok(())
+}
+
+fn too_many_rejects(log: Log, day: Day, input: &LogInput, allowed: f64) -> Failure {
+    let tally = &input.tally;
+    let reasons: Vec<_> = tally.rejected.iter().map(|(reason, lines)| format!("{reason}: {lines}")).collect();
+    let message = format!(
+        "too many bad lines in {log} for {day}: {} of {} rejected ({:.2} %, at most {:.2} % are allowed); {}",
+        tally.rejected.total(),
+        tally.read,
+        tally.rejected_ratio() * 100.0,
+        allowed * 100.0,
+        reasons.join(", ")
+    );
+    let examples = input.examples.iter().take(5).map(|example| {
+        format!("\n  {}:{} {}: {}", example.object, example.line, example.reason, example.text.escape_debug())
+    });
+    let help = format!(
+        "mend the log, or allow more with input.max_rejected_ratio; for example{}",
+        examples.collect::<String>()
+    );
+    Failure::new(Exit::Refused, message).help(help)
+}
+
+async fn write(
+    night: &Night,
+    lake: &Lake,
+    counted: &CountedDay,
+    logs: BTreeMap<Log, LogInput>,
+) -> Result<CountsManifest, Failure> {
+    let input = CountsInput {
+        program_version: env!("CARGO_PKG_VERSION").to_owned(),
+        settings: settings(night),
+        logs,
+    };
+    lake.write_counts(&counted.counts, input).await.map_err(Failure::of)
+}
+
+/// The settings that the counts depend on, beside the objects' bytes.
+fn settings(night: &Night) -> BTreeMap<String, String> {
+    let input = &night.config.input;
+    let columns = &input.columns;
+    let settings = [
+        ("columns.advertiser_id", &columns.advertiser_id),
+        ("columns.product_id", &columns.product_id),
+        ("columns.type", &columns.r#type),
+        ("columns.date", &columns.date),
+        ("date_format", &input.date_format),
+        ("timezone", &night.config.schedule.timezone),
+    ];
+    settings.into_iter().map(|(key, value)| (key.to_owned(), value.clone())).collect()
+}

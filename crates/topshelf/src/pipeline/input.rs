@@ -1,0 +1,239 @@
+//! The input of a night: which objects, who is active, where the columns are.
+
+use super::Night;
+use crate::failure::{Exit, Failure};
+use counting::{
+    ActiveList, Columns, CountedObject, HEADER_BYTES_MAX, Header, HeaderError, Layout, read_active_list,
+};
+use domain::{AdvertiserId, Day, Log, RejectExample};
+use futures::{StreamExt, TryStreamExt, stream};
+use lake::{LogInput, ObjectInput};
+use source::{Location, LogPattern, ObjectDays, PlannedObject, SourceError};
+use std::{collections::BTreeSet, io::Read, sync::Arc};
+use tokio::runtime::Handle;
+
+/// Objects whose first bytes are fetched at a time.
+const HEADERS_AT_A_TIME: usize = 32;
+
+/// Bytes of an object that are fetched for its header at first.
+const HEADER_BYTES: usize = 16 << 10;
+
+/// A failure of the input, with the remedy where it is known. What may be cured by waiting is a
+/// failure (exit code 1), what the input itself is to blame for is refused (3).
+pub(super) fn explain(error: SourceError) -> Failure {
+    let help = error.help();
+    let exit = match &error {
+        SourceError::NotALocation { .. } | SourceError::Settings { .. } => Exit::Usage,
+        _ => Exit::Failed,
+    };
+    let failure = Failure::explained(exit, error);
+    match help {
+        Some(help) => failure.help(help),
+        None => failure,
+    }
+}
+
+/// The objects of one configured log, planned.
+pub(super) struct PlannedLog {
+    pub(super) log: Log,
+    pub(super) objects: Vec<PlannedObject>,
+}
+
+/// Finds the objects of every configured log that the days need.
+pub(super) async fn plan(
+    night: &Night,
+    location: &Location,
+    days: &[Day],
+) -> Result<Vec<PlannedLog>, Failure> {
+    let input = &night.config.input;
+    let logs = [
+        (Log::AdvertiserIds, &input.advertiser_ids),
+        (Log::AdsViews, &input.ads_views),
+        (Log::ProductViews, &input.product_views),
+    ];
+    let mut planned = Vec::new();
+    for (log, pattern) in logs.into_iter().filter(|(_, pattern)| !pattern.is_empty()) {
+        let pattern = LogPattern::parse(pattern)
+            .map_err(|error| Failure::new(Exit::Usage, format!("input.{log} cannot be used: {error}")))?;
+        let objects = source::plan(location, log, &pattern, days, &input.columns.date).await;
+        let objects = objects.map_err(|error| {
+            let is_missing = matches!(error, SourceError::NoObject(_));
+            let failure = explain(error);
+            // A log that is not there at all is told by an empty name, never by silence.
+            if is_missing && log != Log::AdvertiserIds { failure.help(no_such_log(log)) } else { failure }
+        })?;
+        planned.push(PlannedLog { log, objects });
+    }
+    Ok(planned)
+}
+
+fn no_such_log(log: Log) -> String {
+    let variable = format!("TOPSHELF_INPUT__{}", log.name().to_uppercase());
+    format!(
+        "set input.{log} to a name, a glob, or a template with {{day}} that matches what is there; if there is no such log, \
+         say so with an empty one: {variable}= (or {log} = \"\" in [input]), and the models that need it are not computed"
+    )
+}
+
+/// What the log's columns are called in the object.
+fn columns(night: &Night, log: Log, days: ObjectDays) -> Columns {
+    let names = &night.config.input.columns;
+    let has_events = log != Log::AdvertiserIds;
+    Columns {
+        advertiser_id: names.advertiser_id.clone(),
+        product_id: has_events.then(|| names.product_id.clone()),
+        kind: (log == Log::AdsViews).then(|| names.r#type.clone()),
+        date: has_events.then(|| names.date.clone()),
+        date_is_optional: matches!(days, ObjectDays::Partition(_)),
+    }
+}
+
+/// Reads the headers of the events' objects and says how to count each.
+pub(super) async fn counted_objects(
+    night: &Night,
+    location: &Location,
+    logs: &[PlannedLog],
+) -> Result<Vec<CountedObject>, Failure> {
+    let events = logs.iter().filter(|planned| planned.log != Log::AdvertiserIds);
+    let objects = events.flat_map(|planned| planned.objects.iter().map(move |object| (planned.log, object)));
+    let objects: Vec<_> = objects.collect();
+    stream::iter(objects)
+        .map(|(log, planned)| async move {
+            let layout = layout(night, location, log, planned).await?;
+            let days = match planned.days {
+                ObjectDays::Any => counting::ObjectDays::Any,
+                ObjectDays::Template(day) | ObjectDays::Partition(day) => counting::ObjectDays::Only(day),
+            };
+            let (name, size) = (planned.object.name.clone(), planned.object.size);
+            Ok(CountedObject { log, name, size, layout, days })
+        })
+        .buffered(HEADERS_AT_A_TIME)
+        .try_collect()
+        .await
+}
+
+async fn layout(
+    night: &Night,
+    location: &Location,
+    log: Log,
+    planned: &PlannedObject,
+) -> Result<Layout, Failure> {
+    let object = &planned.object;
+    let columns = columns(night, log, planned.days);
+    let refused = |error: HeaderError| refuse_header(location, log, &object.name, &error);
+    let mut bytes = HEADER_BYTES;
+    loop {
+        let head = location.head_bytes(object, bytes).await.map_err(explain)?;
+        let is_whole = head.len() as u64 >= object.size;
+        match Header::read(&head, is_whole).map_err(refused)? {
+            Some(header) => return header.layout(&columns).map_err(refused),
+            None => bytes = (bytes * 4).min(HEADER_BYTES_MAX),
+        }
+    }
+}
+
+fn refuse_header(location: &Location, log: Log, name: &str, error: &HeaderError) -> Failure {
+    let message = format!("{} cannot be read as {log}: {error}", location.object_url(name));
+    let failure = Failure::new(Exit::Refused, message);
+    match error {
+        HeaderError::Missing { missing, .. } => failure.help(format!(
+            "if the column is called otherwise, name it in [input.columns]; if the object is no {log}, narrow input.{log} (missing: {missing})"
+        )),
+        HeaderError::NotCsv(_) => failure.help(format!("logs are read as plain CSV; narrow input.{log} if the object is no {log}")),
+        HeaderError::Empty => failure.help("an object without any event still has its header line"),
+        _ => failure,
+    }
+}
+
+/// Who is active on a day, and what the lists' lines were.
+pub(super) struct ActiveDay {
+    pub(super) advertisers: Arc<[AdvertiserId]>,
+    pub(super) input: LogInput,
+}
+
+/// Reads the lists of active advertisers: for each day, the union of the lists that are of it.
+pub(super) async fn active_days(
+    night: &Night,
+    location: &Location,
+    logs: &[PlannedLog],
+    days: &[Day],
+) -> Result<Vec<ActiveDay>, Failure> {
+    let planned = &logs
+        .iter()
+        .find(|planned| planned.log == Log::AdvertiserIds)
+        .expect("the log is always configured")
+        .objects;
+    let mut lists = Vec::new();
+    for object in planned {
+        let layout = layout(night, location, Log::AdvertiserIds, object).await?;
+        lists.push(active_list(location, object, layout).await?);
+    }
+    let of_day = |day: &Day| {
+        let mut advertisers = BTreeSet::new();
+        let mut parts = Vec::new();
+        let mut examples: Vec<RejectExample> = Vec::new();
+        for (object, list) in planned.iter().zip(&lists).filter(|(object, _)| object.days.may_hold(*day)) {
+            advertisers.extend(list.advertisers.iter().cloned());
+            parts.push(object_input(object, list.tally));
+            examples.extend(list.examples.iter().cloned());
+        }
+        if advertisers.is_empty() {
+            let objects = parts.iter().map(|part| part.name.as_str()).collect::<Vec<_>>().join(", ");
+            let message =
+                format!("no active advertiser of {day} in {}: {objects} lists none", location.url());
+            return Err(Failure::new(Exit::Refused, message)
+                .help("nothing can be ranked without active advertisers; check who writes the list"));
+        }
+        Ok(ActiveDay { advertisers: advertisers.into_iter().collect(), input: log_input(parts, examples) })
+    };
+    let mut active: Vec<ActiveDay> = Vec::new();
+    for day in days {
+        let mut day = of_day(day)?;
+        // Days that share their lists share the copy too.
+        if let Some(last) = active.last().filter(|last| last.advertisers == day.advertisers) {
+            day.advertisers = Arc::clone(&last.advertisers);
+        }
+        active.push(day);
+    }
+    Ok(active)
+}
+
+async fn active_list(
+    location: &Location,
+    planned: &PlannedObject,
+    layout: Layout,
+) -> Result<ActiveList, Failure> {
+    let (location, object, runtime) = (location.clone(), planned.object.clone(), Handle::current());
+    let read = tokio::task::spawn_blocking(move || {
+        let mut bytes = Vec::new();
+        location.read_from(&object, 0, &runtime)?.read_to_end(&mut bytes)?;
+        Ok(read_active_list(&object.name, &bytes, &layout))
+    });
+    read.await.expect("reading a list does not panic").map_err(explain_read)
+}
+
+/// A failed read of a source's reader.
+pub(super) fn explain_read(error: std::io::Error) -> Failure {
+    let help = SourceError::of_read(&error).and_then(SourceError::help);
+    let failure = match error.downcast::<SourceError>() {
+        Ok(error) => Failure::of(error),
+        Err(error) => Failure::of(error),
+    };
+    match help {
+        Some(help) => failure.help(help),
+        None => failure,
+    }
+}
+
+/// An object as manifests tell of it.
+pub(super) fn object_input(planned: &PlannedObject, tally: domain::Tally) -> ObjectInput {
+    let object = &planned.object;
+    ObjectInput { name: object.name.clone(), size: object.size, etag: object.etag.clone(), tally }
+}
+
+/// A log as manifests tell of it.
+pub(super) fn log_input(objects: Vec<ObjectInput>, examples: Vec<RejectExample>) -> LogInput {
+    let mut tally = domain::Tally::default();
+    objects.iter().for_each(|object| tally += object.tally);
+    LogInput { tally, objects, examples }
+}

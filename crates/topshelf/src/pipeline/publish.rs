@@ -1,0 +1,90 @@
+//! The last stage: rankings in the lake become what readers see, in one transaction.
+
+use super::{Ledger, Night, RunOutcome, RunReport, StageReport, StartedBy, rank::not_counted, ranked_models};
+use crate::failure::{Exit, Failure};
+use domain::{Day, DayRankings, ModelName, ModelRankings, RunId};
+use lake::{CountsManifest, Lake, RankingsManifest};
+use std::{collections::BTreeMap, time::Instant};
+use store::{Store, StoreError};
+
+/// Publishes a day from the lake, as a run of its own.
+///
+/// # Errors
+/// When the store cannot be reached; what happened to the day is in the outcome.
+pub async fn publish(night: &Night, day: Day, started_by: StartedBy) -> Result<RunOutcome, Failure> {
+    let store = night.store().await?;
+    let mut ledger = Ledger::begin(night, &store, &[day], started_by).await?;
+    let published = publish_from_lake(night, &store, day, ledger.run_of(day)).await;
+    ledger.end(day, published).await?;
+    Ok(ledger.outcomes.pop().expect("the run has just ended"))
+}
+
+async fn publish_from_lake(
+    night: &Night,
+    store: &Store,
+    day: Day,
+    run: &RunId,
+) -> Result<RunReport, Failure> {
+    let counts =
+        night.lake()?.counts_manifest(day).await.map_err(Failure::of)?.ok_or_else(|| not_counted(day))?;
+    let mut report = RunReport::of_counts(&counts, None);
+    publish_run(night, store, day, run, &mut report).await?;
+    Ok(report)
+}
+
+/// Publishes what the lake holds of the day as `run`.
+pub(super) async fn publish_run(
+    night: &Night,
+    store: &Store,
+    day: Day,
+    run: &RunId,
+    report: &mut RunReport,
+) -> Result<(), Failure> {
+    let started = Instant::now();
+    let lake = night.lake()?;
+    let counts = lake.counts_manifest(day).await.map_err(Failure::of)?.ok_or_else(|| not_counted(day))?;
+    let active = lake.read_active(day).await.map_err(Failure::of)?.ok_or_else(|| not_counted(day))?;
+    let mut models = Vec::new();
+    let mut manifests = Vec::new();
+    let mut not_computed = BTreeMap::new();
+    for model in ranked_models(night, &[])? {
+        let name = ModelName::new(model.name());
+        if counts.logs.contains_key(&model.needs()) {
+            let (rankings, manifest) = ranked(&lake, &counts, day, &name).await?;
+            models.push(rankings);
+            manifests.push(manifest);
+        } else {
+            not_computed.insert(name, super::rank::why_not_computed(model));
+        }
+    }
+    report.models_are(&manifests, not_computed);
+    let rankings = DayRankings { day, active, models };
+    let published = store.publish(run, &rankings, night.clock.now()).await.map_err(explain)?;
+    report.publish(StageReport::since("publish", started), published);
+    Ok(())
+}
+
+/// The day's rankings by the model, if they were ranked from the counts that lie there now.
+async fn ranked(
+    lake: &Lake,
+    counts: &CountsManifest,
+    day: Day,
+    model: &ModelName,
+) -> Result<(ModelRankings, RankingsManifest), Failure> {
+    let remedy = || format!("run `topshelf rank --day {day}` first, with the same --lake");
+    let read = lake.read_rankings(day, model).await.map_err(Failure::of)?;
+    let (rankings, manifest) = read.ok_or_else(|| {
+        Failure::new(Exit::Failed, format!("{day} has not been ranked by {model}")).help(remedy())
+    })?;
+    if manifest.counts_digest != counts.counts_digest {
+        let message =
+            format!("the rankings of {day} by {model} were made from older counts than the lake holds now");
+        return Err(Failure::new(Exit::Failed, message).help(remedy()));
+    }
+    Ok((rankings, manifest))
+}
+
+/// A failure of the store, which says itself what to do.
+pub(super) fn explain(error: StoreError) -> Failure {
+    Failure::of(error)
+}

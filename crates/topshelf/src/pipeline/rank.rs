@@ -1,0 +1,70 @@
+//! The second stage: counts in the lake become rankings in the lake.
+
+use super::{Night, StageReport};
+use crate::failure::{Exit, Failure};
+use domain::{Day, ModelName};
+use lake::RankingsManifest;
+use ranking::Model;
+use std::{collections::BTreeMap, time::Instant};
+
+/// What ranking left in the lake.
+#[derive(Debug)]
+pub struct Ranked {
+    /// The rankings of each computed model.
+    pub manifests: Vec<RankingsManifest>,
+    /// Models that were not computed, with the reason.
+    pub not_computed: BTreeMap<ModelName, String>,
+    /// How long it took.
+    pub stage: StageReport,
+}
+
+/// The models called `names`, or every configured one when there are none, each once.
+///
+/// # Errors
+/// When a name is no model's.
+pub fn ranked_models(night: &Night, names: &[String]) -> Result<Vec<&'static dyn Model>, Failure> {
+    let names = if names.is_empty() { &night.config.ranking.models } else { names };
+    let mut models = BTreeMap::new();
+    for name in names {
+        let model = ranking::model(name).ok_or_else(|| {
+            let known = ranking::MODELS.iter().map(|model| model.name()).collect::<Vec<_>>().join(", ");
+            Failure::new(Exit::Usage, format!("{name:?} is not a model"))
+                .help(format!("the models are {known}"))
+        })?;
+        models.insert(model.name(), model);
+    }
+    Ok(models.into_values().collect())
+}
+
+/// Ranks the day's counts by each model whose log was counted.
+///
+/// # Errors
+/// When the day has not been counted, or the lake cannot be read or written.
+pub async fn rank(night: &Night, day: Day, models: &[&'static dyn Model]) -> Result<Ranked, Failure> {
+    let started = Instant::now();
+    let lake = night.lake()?;
+    let (counts, counted) =
+        lake.read_counts(day).await.map_err(Failure::of)?.ok_or_else(|| not_counted(day))?;
+    let mut manifests = Vec::new();
+    let mut not_computed = BTreeMap::new();
+    for model in models {
+        if !counted.logs.contains_key(&model.needs()) {
+            not_computed.insert(ModelName::new(model.name()), why_not_computed(*model));
+            continue;
+        }
+        let k = night.config.ranking.k_of(model.name());
+        let rankings = ranking::rank(*model, &counts, k);
+        manifests.push(lake.write_rankings(&rankings, k, &counted.counts_digest).await.map_err(Failure::of)?);
+    }
+    Ok(Ranked { manifests, not_computed, stage: StageReport::since("rank", started) })
+}
+
+pub(super) fn why_not_computed(model: &dyn Model) -> String {
+    format!("it needs {log}, and input.{log} is empty", log = model.needs())
+}
+
+/// The day is not in the lake.
+pub(super) fn not_counted(day: Day) -> Failure {
+    Failure::new(Exit::Failed, format!("{day} has not been counted: the lake has no counts of it"))
+        .help(format!("run `topshelf count --day {day}` first, with the same --lake"))
+}

@@ -1,0 +1,176 @@
+//! What a run says of itself: for the ledger, for people and for programs.
+
+use crate::failure::{Exit, Failure};
+use domain::{Day, Log, ModelName, RunId};
+use lake::{CountsManifest, LogInput, RankingsManifest};
+use serde::Serialize;
+use std::{collections::BTreeMap, time::Instant};
+
+/// How long a stage took.
+#[derive(Debug, Clone, Serialize)]
+pub struct StageReport {
+    /// `count`, `rank` or `publish`.
+    pub stage: &'static str,
+    /// Wall time; of counting, that of all days counted in the same pass.
+    pub elapsed_ms: u64,
+}
+
+impl StageReport {
+    /// The stage that began at `since` and ends now.
+    #[must_use]
+    pub fn since(stage: &'static str, since: Instant) -> Self {
+        let elapsed_ms = u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX);
+        Self { stage, elapsed_ms }
+    }
+}
+
+/// One model of a run.
+#[derive(Debug, Clone, Serialize)]
+pub struct ModelReport {
+    /// The model.
+    pub model: ModelName,
+    /// How many products a ranking has at most.
+    pub k: usize,
+    /// How many advertisers have a ranking.
+    pub advertisers: usize,
+    /// How many products are ranked in all.
+    pub products: usize,
+}
+
+/// What publishing did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// Readers see this run's rankings.
+    Published,
+    /// Readers saw the same rankings already; what they see stays.
+    Unchanged,
+    /// Not yet known.
+    Pending,
+}
+
+/// What a run did.
+#[derive(Debug, Clone, Serialize)]
+pub struct RunReport {
+    /// What was done, in order.
+    pub stages: Vec<StageReport>,
+    active_advertisers: usize,
+    logs: BTreeMap<Log, LogInput>,
+    models: Vec<ModelReport>,
+    /// Models that were not computed, with the reason.
+    not_computed: BTreeMap<ModelName, String>,
+    verdict: Verdict,
+    /// The run whose rankings readers see, when they were the same already.
+    published_run: Option<RunId>,
+}
+
+impl RunReport {
+    /// The report of a run whose day is counted.
+    #[must_use]
+    pub fn of_counts(counts: &CountsManifest, counting: Option<StageReport>) -> Self {
+        Self {
+            stages: counting.into_iter().collect(),
+            active_advertisers: counts.active_advertisers,
+            logs: counts.logs.clone(),
+            models: Vec::new(),
+            not_computed: BTreeMap::new(),
+            verdict: Verdict::Pending,
+            published_run: None,
+        }
+    }
+
+    /// Adds what ranking did.
+    pub fn rank(&mut self, ranked: super::rank::Ranked) {
+        self.stages.push(ranked.stage);
+        self.models_are(&ranked.manifests, ranked.not_computed);
+    }
+
+    /// Says which models were computed, and why others were not.
+    pub fn models_are(&mut self, manifests: &[RankingsManifest], not_computed: BTreeMap<ModelName, String>) {
+        self.models = manifests.iter().map(ModelReport::of).collect();
+        self.not_computed = not_computed;
+    }
+
+    /// Adds what publishing did.
+    pub fn publish(&mut self, stage: StageReport, published: store::Publication) {
+        self.stages.push(stage);
+        (self.verdict, self.published_run) = match published {
+            store::Publication::Moved => (Verdict::Published, None),
+            store::Publication::Unchanged { published_run } => (Verdict::Unchanged, Some(published_run)),
+        };
+    }
+
+    /// What publishing did.
+    #[must_use]
+    pub fn verdict(&self) -> Verdict {
+        self.verdict
+    }
+
+    /// The models that were computed.
+    #[must_use]
+    pub fn models(&self) -> &[ModelReport] {
+        &self.models
+    }
+
+    /// Models that were not computed, with the reason.
+    pub fn not_computed(&self) -> impl Iterator<Item = (&ModelName, &str)> {
+        self.not_computed.iter().map(|(model, reason)| (model, reason.as_str()))
+    }
+
+    /// What became of each log's lines.
+    #[must_use]
+    pub fn logs(&self) -> &BTreeMap<Log, LogInput> {
+        &self.logs
+    }
+
+    /// The report as the ledger keeps it.
+    #[must_use]
+    pub fn to_json(&self) -> serde_json::Value {
+        serde_json::to_value(self).expect("a report is plain data")
+    }
+}
+
+impl ModelReport {
+    /// The report of a model's rankings as they lie in the lake.
+    #[must_use]
+    pub fn of(manifest: &RankingsManifest) -> Self {
+        Self {
+            model: manifest.model.clone(),
+            k: manifest.k,
+            advertisers: manifest.advertisers,
+            products: manifest.products,
+        }
+    }
+}
+
+/// A run that ended.
+#[derive(Debug)]
+pub struct RunOutcome {
+    /// The run.
+    pub run_id: RunId,
+    /// Its day.
+    pub day: Day,
+    /// What it did, or why it failed.
+    pub ended: Result<RunReport, Failure>,
+}
+
+impl RunOutcome {
+    pub(super) fn new(run_id: RunId, day: Day, ended: Result<RunReport, Failure>) -> Self {
+        Self { run_id, day, ended }
+    }
+
+    /// The outcome for programs.
+    #[must_use]
+    pub fn to_json(&self) -> serde_json::Value {
+        let (outcome, error, report) = match &self.ended {
+            Ok(report) => (serde_json::to_value(report.verdict).expect("a word"), None, report.to_json()),
+            Err(failure) => {
+                let word = if failure.exit == Exit::Refused { "refused" } else { "failed" };
+                (word.into(), Some(failure.chain()), serde_json::Value::Null)
+            }
+        };
+        serde_json::json!({
+            "run_id": self.run_id, "day": self.day, "outcome": outcome, "error": error, "report": report,
+        })
+    }
+}

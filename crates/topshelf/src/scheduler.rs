@@ -1,0 +1,25 @@
+//! The built-in scheduler: fires every night, one run at a time.
+
+use crate::pipeline::{self, Night, StartedBy};
+use std::time::Duration;
+use tracing::{error, info};
+
+/// The longest sleep: a clock that is set meanwhile is noticed so soon.
+const SLEEP_MAX: Duration = Duration::from_secs(30);
+
+/// Runs the day just ended whenever the schedule fires, for ever. A run that failed is in the log and
+/// in the ledger; the next night is tried all the same.
+pub(crate) async fn run_nightly(night: Night) {
+    loop {
+        let next_run_at = night.schedule.next_run_at(night.clock.now());
+        info!(%next_run_at, "waiting for the night");
+        while night.clock.now() < next_run_at {
+            let left = Duration::try_from(night.clock.now().duration_until(next_run_at)).unwrap_or_default();
+            tokio::time::sleep(left.min(SLEEP_MAX)).await;
+        }
+        let day = night.schedule.ended_day(next_run_at);
+        if let Err(failure) = pipeline::run(&night, &[day], StartedBy::Schedule).await {
+            error!(%day, error = failure.chain(), "the night failed");
+        }
+    }
+}
