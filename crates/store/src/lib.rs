@@ -1,1 +1,159 @@
-//! store
+//! Publications and the ledger of runs, on PostgreSQL 13+ and SQLite.
+//!
+//! Runs begin, publish the rankings of their day in one transaction, and end; what is published comes
+//! back out as one consistent copy. Both databases keep the same tables and give the same answers.
+//!
+//! Never here: computing or judging rankings, deciding which run to publish, caching what was read.
+
+mod backend;
+mod content;
+mod decision;
+mod error;
+mod ledger;
+mod postgres;
+mod published;
+mod sqlite;
+mod time;
+mod watch;
+
+use backend::{Backend, read};
+use content::Content;
+use domain::{Day, DayRankings, RunId};
+use error::Failure;
+use jiff::Timestamp;
+use std::{fmt, time::Duration};
+
+pub use decision::Publication;
+pub use error::StoreError;
+pub use ledger::{NewRun, Outcome, RunEnd, RunRecord, RunStatus};
+pub use published::{Published, PublishedAdvertiser, PublishedDay};
+pub use watch::Watch;
+
+/// A database of publications and runs. Clones share its connections.
+#[derive(Clone)]
+pub struct Store {
+    backend: Backend,
+}
+
+impl Store {
+    /// Opens `sqlite:PATH` (the file and its folder are created) or `postgres://USER@HOST:PORT/DATABASE`
+    /// with the parameters of libpq that sqlx knows (`sslmode`, `sslrootcert`, …).
+    ///
+    /// # Errors
+    /// [`StoreError::Url`], [`StoreError::Folder`], or [`StoreError::Connect`] after at most ten seconds.
+    pub async fn open(url: &str) -> Result<Self, StoreError> {
+        Ok(Self { backend: Backend::open(url).await? })
+    }
+
+    /// The database in messages: its URL without password or parameters.
+    #[must_use]
+    pub fn description(&self) -> &str {
+        self.backend.description()
+    }
+
+    /// Creates the tables and views or brings them up to date. Several processes may do so at once; a
+    /// database that a newer version has migrated is left as it is.
+    ///
+    /// # Errors
+    /// [`StoreError::Migrate`], for example when the role may not create tables and some are missing.
+    pub async fn migrate(&self) -> Result<(), StoreError> {
+        self.backend.migrate().await
+    }
+
+    /// Enters a run in the ledger.
+    ///
+    /// # Errors
+    /// [`StoreError::RunExists`]; [`StoreError::Sql`] when the database fails.
+    pub async fn begin_run(&self, run: &NewRun) -> Result<(), StoreError> {
+        let begun = self.backend.begin_run(run).await;
+        begun.map_err(|failure| self.error(failure, || format!("begin run {}", run.run_id)))
+    }
+
+    /// Ends a run; from then on nothing about it changes.
+    ///
+    /// # Errors
+    /// [`StoreError::RunUnknown`], [`StoreError::RunEnded`]; [`StoreError::Sql`] when the database fails.
+    pub async fn end_run(&self, run_id: &RunId, end: &RunEnd) -> Result<(), StoreError> {
+        let ended = self.backend.end_run(run_id, end).await;
+        ended.map_err(|failure| self.error(failure, || format!("end run {run_id}")))
+    }
+
+    /// Makes readers see `rankings` from now on, in one transaction, unless they see exactly these
+    /// already: then nothing moves, and only the ledger learns that the run came to the same.
+    /// Publications of one day take turns.
+    ///
+    /// # Errors
+    /// When the run is unknown, has ended, is of another day or has published; when the rankings could
+    /// not be given back as they are; [`StoreError::Sql`] when the database fails. Readers then see what
+    /// they saw before.
+    pub async fn publish(
+        &self,
+        run_id: &RunId,
+        rankings: &DayRankings,
+        published_at: Timestamp,
+    ) -> Result<Publication, StoreError> {
+        let content = Content::new(rankings)?;
+        let published = self.backend.publish(run_id, content, published_at).await;
+        published.map_err(|failure| {
+            self.error(failure, || format!("publish {} of run {run_id}", content.rankings().day))
+        })
+    }
+
+    /// The newest runs, newest first, of one day or of all. None before the first migration.
+    ///
+    /// # Errors
+    /// [`StoreError::Sql`] or [`StoreError::Corrupt`].
+    pub async fn runs(&self, limit: usize, day: Option<Day>) -> Result<Vec<RunRecord>, StoreError> {
+        let runs = read(self.backend.runs(limit, day).await);
+        runs.map_err(|failure| self.error(failure, || "read the runs".into()))
+    }
+
+    /// A run of the ledger.
+    ///
+    /// # Errors
+    /// [`StoreError::Sql`] or [`StoreError::Corrupt`].
+    pub async fn run(&self, run_id: &RunId) -> Result<Option<RunRecord>, StoreError> {
+        let run = read(self.backend.run(run_id).await);
+        run.map_err(|failure| self.error(failure, || format!("read run {run_id}")))
+    }
+
+    /// What is published of the `days_max` newest published days, as of one moment. Nothing before the
+    /// first migration.
+    ///
+    /// # Errors
+    /// [`StoreError::Sql`] or [`StoreError::Corrupt`].
+    pub async fn published(&self, days_max: usize) -> Result<Published, StoreError> {
+        let published = read(self.backend.published(days_max).await);
+        published.map_err(|failure| self.error(failure, || "read what is published".into()))
+    }
+
+    /// Grows with every publication that moved; 0 before any.
+    ///
+    /// # Errors
+    /// [`StoreError::Sql`].
+    pub async fn publication_version(&self) -> Result<i64, StoreError> {
+        let version = read(self.backend.publication_version().await);
+        version.map_err(|failure| self.error(failure, || "read the version of what is published".into()))
+    }
+
+    /// Watches for publications: told of them at once by PostgreSQL, and asking every `poll` besides.
+    #[must_use]
+    pub fn watch(&self, poll: Duration) -> Watch {
+        Watch::new(self.clone(), poll)
+    }
+
+    fn error(&self, failure: Failure, operation: impl FnOnce() -> String) -> StoreError {
+        let database = self.description().to_owned();
+        match failure {
+            Failure::Sql(source) => StoreError::Sql { operation: operation(), database, source },
+            Failure::Corrupt(what) => StoreError::Corrupt { database, what },
+            Failure::Refused(error) => error,
+        }
+    }
+}
+
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Store({})", self.description())
+    }
+}

@@ -1,0 +1,128 @@
+//! The one interface of the two databases, told apart by the URL.
+
+use crate::{
+    content::Content,
+    decision::Publication,
+    error::{Failure, StoreError},
+    ledger::{NewRun, RunEnd, RunRecord},
+    postgres::Postgres,
+    published::Published,
+    sqlite::Sqlite,
+};
+use domain::{Day, RunId};
+use jiff::Timestamp;
+use sqlx::postgres::PgListener;
+use std::time::Duration;
+
+/// How long a connection may take, and how long an operation waits for one.
+pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The tables that hold which migrations were applied: ours alone, as others may share the database.
+pub(crate) const MIGRATIONS_TABLE: &str = "topshelf_migrations";
+
+#[derive(Clone)]
+pub(crate) enum Backend {
+    Postgres(Postgres),
+    Sqlite(Sqlite),
+}
+
+/// Calls the same method of whichever database it is.
+macro_rules! either {
+    ($self:ident.$method:ident($($argument:expr),*)) => {
+        match $self {
+            Self::Postgres(postgres) => postgres.$method($($argument),*).await,
+            Self::Sqlite(sqlite) => sqlite.$method($($argument),*).await,
+        }
+    };
+}
+
+impl Backend {
+    pub(crate) async fn open(url: &str) -> Result<Self, StoreError> {
+        match url.split_once(':').map(|(scheme, _)| scheme) {
+            Some("postgres" | "postgresql") => Postgres::open(url).await.map(Self::Postgres),
+            Some("sqlite") => Sqlite::open(url).await.map(Self::Sqlite),
+            // A text without a scheme, or with one of Windows' drive letters, is not shown: it may
+            // be a password pasted in the wrong place.
+            _ => Err(StoreError::Url { reason: "it begins with neither sqlite: nor postgres:".into() }),
+        }
+    }
+
+    pub(crate) fn description(&self) -> &str {
+        match self {
+            Self::Postgres(postgres) => postgres.description(),
+            Self::Sqlite(sqlite) => sqlite.description(),
+        }
+    }
+
+    pub(crate) async fn migrate(&self) -> Result<(), StoreError> {
+        let migrated = either!(self.migrate());
+        migrated.map_err(|source| StoreError::Migrate { database: self.description().to_owned(), source })
+    }
+
+    pub(crate) async fn begin_run(&self, run: &NewRun) -> Result<(), Failure> {
+        let begun = either!(self.begin_run(run));
+        begun.map_err(|error| match error {
+            sqlx::Error::Database(error) if error.is_unique_violation() => {
+                StoreError::RunExists { run_id: run.run_id.clone() }.into()
+            }
+            error => error.into(),
+        })
+    }
+
+    pub(crate) async fn end_run(&self, run_id: &RunId, end: &RunEnd) -> Result<(), Failure> {
+        let is_ended_now = either!(self.end_run(run_id, end))?;
+        if is_ended_now {
+            return Ok(());
+        }
+        let run_id = run_id.clone();
+        Err(match self.run(&run_id).await? {
+            Some(run) => StoreError::RunEnded { run_id, status: run.status.name().to_owned() },
+            None => StoreError::RunUnknown { run_id },
+        }
+        .into())
+    }
+
+    pub(crate) async fn publish(
+        &self,
+        run_id: &RunId,
+        content: Content<'_>,
+        published_at: Timestamp,
+    ) -> Result<Publication, Failure> {
+        either!(self.publish(run_id, content, published_at))
+    }
+
+    pub(crate) async fn runs(&self, limit: usize, day: Option<Day>) -> Result<Vec<RunRecord>, Failure> {
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let rows = either!(self.runs(limit, day))?;
+        rows.into_iter().map(RunRecord::try_from).collect()
+    }
+
+    pub(crate) async fn run(&self, run_id: &RunId) -> Result<Option<RunRecord>, Failure> {
+        either!(self.run(run_id))?.map(RunRecord::try_from).transpose()
+    }
+
+    pub(crate) async fn published(&self, days_max: usize) -> Result<Published, Failure> {
+        let days_max = i64::try_from(days_max).unwrap_or(i64::MAX);
+        either!(self.published(days_max))
+    }
+
+    pub(crate) async fn publication_version(&self) -> Result<i64, Failure> {
+        Ok(either!(self.publication_version())?)
+    }
+
+    /// Listens for publications, where the database can tell of them.
+    pub(crate) async fn listen(&self) -> Result<Option<PgListener>, sqlx::Error> {
+        match self {
+            Self::Postgres(postgres) => postgres.listen().await.map(Some),
+            Self::Sqlite(_) => Ok(None),
+        }
+    }
+}
+
+/// A database that was never migrated reads as an empty one.
+pub(crate) fn read<T: Default>(result: Result<T, Failure>) -> Result<T, Failure> {
+    match result {
+        Err(failure) if failure.is_missing_table() => Ok(T::default()),
+        result => result,
+    }
+}

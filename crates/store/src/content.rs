@@ -1,0 +1,196 @@
+//! What a run publishes, checked and named by a digest before a database sees any of it.
+//!
+//! Rankings go in; the same rankings come out with their digest, or the reason why no database could
+//! give them back as they are. Nothing here does I/O.
+
+use crate::error::StoreError;
+use domain::{DayRankings, ModelRankings, RankedProduct, Ranking};
+use sha2::{Digest, Sha256};
+
+/// Rankings that can be stored, with the digest that tells whether readers see them already.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Content<'a> {
+    rankings: &'a DayRankings,
+    digest: [u8; 32],
+}
+
+impl<'a> Content<'a> {
+    /// Checks `rankings` and computes their digest.
+    pub(crate) fn new(rankings: &'a DayRankings) -> Result<Self, StoreError> {
+        check(rankings)?;
+        Ok(Self { rankings, digest: digest(rankings) })
+    }
+
+    pub(crate) fn rankings(&self) -> &'a DayRankings {
+        self.rankings
+    }
+
+    /// SHA-256 of the whole content, in hexadecimal.
+    pub(crate) fn digest(&self) -> String {
+        self.digest.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    /// The names of the models computed, as a JSON array.
+    pub(crate) fn models_json(&self) -> String {
+        let names: Vec<_> = self.rankings.models.iter().map(|model| model.model.as_str()).collect();
+        serde_json::Value::from(names).to_string()
+    }
+
+    /// The rows of `rankings`, in the order of their key.
+    pub(crate) fn rows(&self) -> impl Iterator<Item = Row<'a>> + use<'a> {
+        self.rankings.models.iter().flat_map(|of| {
+            let model = of.model.as_str();
+            of.rankings.iter().flat_map(move |ranking| ranking_rows(model, ranking))
+        })
+    }
+}
+
+/// A row of `rankings`, without its run and day.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Row<'a> {
+    pub(crate) model: &'a str,
+    pub(crate) advertiser_id: &'a str,
+    pub(crate) rank: i32,
+    pub(crate) product_id: &'a str,
+    pub(crate) score: f64,
+    pub(crate) impressions: i64,
+    pub(crate) clicks: i64,
+    pub(crate) views: i64,
+}
+
+fn ranking_rows<'a>(model: &'a str, ranking: &'a Ranking) -> impl Iterator<Item = Row<'a>> {
+    (1..).zip(&ranking.products).map(move |(rank, product)| Row {
+        model,
+        advertiser_id: ranking.advertiser_id.as_str(),
+        rank,
+        product_id: product.product_id.as_str(),
+        score: score(product),
+        impressions: product.counts.impressions.cast_signed(),
+        clicks: product.counts.clicks.cast_signed(),
+        views: product.counts.views.cast_signed(),
+    })
+}
+
+/// The score without a negative zero, which SQLite does not keep and which equals zero.
+fn score(product: &RankedProduct) -> f64 {
+    product.score + 0.0
+}
+
+fn check(rankings: &DayRankings) -> Result<(), StoreError> {
+    let day = rankings.day;
+    let inconsistent = |what: String| StoreError::Inconsistent { day, what };
+    if !rankings.active.is_sorted_by(|a, b| a < b) {
+        return Err(inconsistent("the active advertisers are not in byte order, once each".into()));
+    }
+    if !rankings.models.is_sorted_by(|a, b| a.model < b.model) {
+        return Err(inconsistent("the models are not in byte order, once each".into()));
+    }
+    for advertiser in &rankings.active {
+        refuse_nul(advertiser.as_str(), || format!("advertiser {advertiser:?}"))?;
+    }
+    for model in &rankings.models {
+        if model.day != day {
+            return Err(inconsistent(format!("{} ranked {}", model.model, model.day)));
+        }
+        refuse_nul(model.model.as_str(), || format!("model {:?}", model.model.as_str()))?;
+        check_model(rankings, model)?;
+    }
+    Ok(())
+}
+
+fn check_model(rankings: &DayRankings, model: &ModelRankings) -> Result<(), StoreError> {
+    let inconsistent = |what: String| {
+        let what = format!("{} {what}", model.model);
+        StoreError::Inconsistent { day: rankings.day, what }
+    };
+    if !model.rankings.is_sorted_by(|a, b| a.advertiser_id < b.advertiser_id) {
+        return Err(inconsistent("does not rank advertisers in byte order, once each".into()));
+    }
+    let mut active = rankings.active.iter();
+    for ranking in &model.rankings {
+        let advertiser = &ranking.advertiser_id;
+        // Both are in byte order, so one walk over the active finds every ranked advertiser.
+        if !active.any(|active| active == advertiser) {
+            return Err(inconsistent(format!("ranks advertiser {advertiser:?}, which is not active")));
+        }
+        if ranking.products.is_empty() {
+            return Err(inconsistent(format!("has an empty ranking for advertiser {advertiser:?}")));
+        }
+        for product in &ranking.products {
+            if !product.score.is_finite() {
+                let id = &product.product_id;
+                return Err(inconsistent(format!(
+                    "scores product {id:?} of {advertiser:?} {}",
+                    product.score
+                )));
+            }
+            check_product(ranking, product)?;
+        }
+    }
+    Ok(())
+}
+
+fn check_product(ranking: &Ranking, product: &RankedProduct) -> Result<(), StoreError> {
+    let (advertiser, id) = (&ranking.advertiser_id, &product.product_id);
+    refuse_nul(id.as_str(), || format!("product {id:?} of advertiser {advertiser:?}"))?;
+    let counts = product.counts;
+    for (column, count) in
+        [("impressions", counts.impressions), ("clicks", counts.clicks), ("views", counts.views)]
+    {
+        if i64::try_from(count).is_err() {
+            let (advertiser_id, product_id) = (advertiser.clone(), id.to_string());
+            return Err(StoreError::CountTooLarge { column, count, advertiser_id, product_id });
+        }
+    }
+    Ok(())
+}
+
+fn refuse_nul(id: &str, what: impl FnOnce() -> String) -> Result<(), StoreError> {
+    if id.contains('\0') { Err(StoreError::NulCharacter { what: what() }) } else { Ok(()) }
+}
+
+/// SHA-256 over every field, each text after its length and each list after its number of items, so
+/// that no two contents give the same bytes.
+fn digest(rankings: &DayRankings) -> [u8; 32] {
+    let mut hash = Fields(Sha256::new());
+    hash.text("topshelf rankings 1");
+    hash.text(&rankings.day.to_string());
+    hash.length(rankings.active.len());
+    rankings.active.iter().for_each(|advertiser| hash.text(advertiser.as_str()));
+    hash.length(rankings.models.len());
+    for model in &rankings.models {
+        hash.text(model.model.as_str());
+        hash.length(model.rankings.len());
+        model.rankings.iter().for_each(|ranking| hash.ranking(ranking));
+    }
+    hash.0.finalize().into()
+}
+
+struct Fields(Sha256);
+
+impl Fields {
+    fn ranking(&mut self, ranking: &Ranking) {
+        self.text(ranking.advertiser_id.as_str());
+        self.length(ranking.products.len());
+        for product in &ranking.products {
+            self.text(product.product_id.as_str());
+            self.number(score(product).to_bits());
+            self.number(product.counts.impressions);
+            self.number(product.counts.clicks);
+            self.number(product.counts.views);
+        }
+    }
+
+    fn text(&mut self, text: &str) {
+        self.length(text.len());
+        self.0.update(text);
+    }
+
+    fn length(&mut self, length: usize) {
+        self.number(length as u64);
+    }
+
+    fn number(&mut self, number: u64) {
+        self.0.update(number.to_le_bytes());
+    }
+}

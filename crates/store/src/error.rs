@@ -1,0 +1,162 @@
+//! What can go wrong, in terms of the operation and its object. No message holds a password.
+
+use domain::{AdvertiserId, Day, RunId};
+use std::{io, path::PathBuf};
+
+/// Why the store did not do what it was asked. The cause is the error's source.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// The URL does not name a database.
+    #[error(
+        "the store's URL is not understood: {reason}; expected sqlite:PATH or postgres://USER@HOST:PORT/DATABASE"
+    )]
+    Url {
+        /// What is wrong with it; never the URL itself, which may hold a password.
+        reason: String,
+    },
+    /// The folder of an SQLite file could not be made.
+    #[error("could not make the folder {} for {database}", folder.display())]
+    Folder {
+        /// The folder.
+        folder: PathBuf,
+        /// The database, without password.
+        database: String,
+        /// The cause.
+        source: io::Error,
+    },
+    /// The database did not let us in.
+    #[error("could not connect to {database}")]
+    Connect {
+        /// The database, without password.
+        database: String,
+        /// The cause.
+        source: sqlx::Error,
+    },
+    /// The tables could not be created or brought up to date.
+    #[error("could not migrate {database}")]
+    Migrate {
+        /// The database, without password.
+        database: String,
+        /// The cause.
+        source: sqlx::migrate::MigrateError,
+    },
+    /// The database refused or broke off an operation.
+    #[error("could not {operation} in {database}")]
+    Sql {
+        /// What was asked, with its object.
+        operation: String,
+        /// The database, without password.
+        database: String,
+        /// The cause.
+        source: sqlx::Error,
+    },
+    /// A row holds what this program never writes.
+    #[error("{database} holds {what}")]
+    Corrupt {
+        /// The database, without password.
+        database: String,
+        /// The value and what is wrong with it.
+        what: String,
+    },
+    /// A run of that name is in the ledger.
+    #[error("run {run_id} is already in the ledger")]
+    RunExists {
+        /// The run.
+        run_id: RunId,
+    },
+    /// No run of that name is in the ledger.
+    #[error("run {run_id} is not in the ledger: begin it first")]
+    RunUnknown {
+        /// The run.
+        run_id: RunId,
+    },
+    /// The run has ended, so nothing about it changes any more.
+    #[error("run {run_id} has ended ({status}) and cannot change: begin a new run")]
+    RunEnded {
+        /// The run.
+        run_id: RunId,
+        /// Its status.
+        status: String,
+    },
+    /// The run has published before, other rankings or for readers who have moved on since.
+    #[error("run {run_id} has already published: begin a new run")]
+    RunPublished {
+        /// The run.
+        run_id: RunId,
+    },
+    /// The run was begun for another day.
+    #[error("run {run_id} is of {run_day} and cannot publish {day}")]
+    RunOfOtherDay {
+        /// The run.
+        run_id: RunId,
+        /// The day it was begun for.
+        run_day: Day,
+        /// The day of the rankings.
+        day: Day,
+    },
+    /// The rankings contradict what `DayRankings` promises: a fault of the program.
+    #[error("the rankings of {day} cannot be published: {what}")]
+    Inconsistent {
+        /// The day.
+        day: Day,
+        /// What is wrong, with names.
+        what: String,
+    },
+    /// An id holds U+0000. Refused by every store, so that all behave the same.
+    #[error("the id of {what} holds a NUL character, which PostgreSQL cannot store")]
+    NulCharacter {
+        /// Whose id, with the id.
+        what: String,
+    },
+    /// A count is past what a 64-bit signed column holds.
+    #[error(
+        "{column} of product {product_id:?} of advertiser {advertiser_id:?} is {count}, more than a database column holds"
+    )]
+    CountTooLarge {
+        /// `impressions`, `clicks` or `views`.
+        column: &'static str,
+        /// The count.
+        count: u64,
+        /// The advertiser.
+        advertiser_id: AdvertiserId,
+        /// The product.
+        product_id: String,
+    },
+}
+
+/// What a backend answers when it fails; [`crate::Store`] adds the operation and the database.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// The database's own error.
+    Sql(sqlx::Error),
+    /// A stored value that cannot be read.
+    Corrupt(String),
+    /// A refusal that needs nothing added.
+    Refused(StoreError),
+}
+
+impl Failure {
+    /// A stored `value` that is not the `kind` it should be.
+    pub(crate) fn corrupt(kind: &str, value: &str) -> Self {
+        Self::Corrupt(format!("{value:?} where {kind} should be"))
+    }
+
+    /// Whether the database has not been migrated yet.
+    pub(crate) fn is_missing_table(&self) -> bool {
+        let Self::Sql(sqlx::Error::Database(error)) = self else { return false };
+        error.code().as_deref() == Some("42P01") || error.message().starts_with("no such table")
+    }
+}
+
+impl From<sqlx::Error> for Failure {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Sql(error)
+    }
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        Self::Refused(error)
+    }
+}

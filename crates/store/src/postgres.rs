@@ -1,0 +1,291 @@
+//! Publications and the ledger on PostgreSQL 13 or newer.
+//!
+//! Dates and timestamps cross the wire as text, so that both databases speak one form and no setting
+//! of the server changes it.
+
+mod copy;
+mod read;
+
+use crate::{
+    backend::{CONNECT_TIMEOUT, MIGRATIONS_TABLE},
+    content::Content,
+    decision::{Publication, RunState, Standing, decide},
+    error::{Failure, StoreError},
+    ledger::{NewRun, RunEnd, storable_error},
+    time,
+};
+use copy::CopyIn;
+use domain::{Day, RunId};
+use jiff::Timestamp;
+use sqlx::{
+    ConnectOptions, Connection, PgConnection, PgPool,
+    migrate::{Migrate, MigrateError, Migrator},
+    postgres::{PgConnectOptions, PgListener, PgPoolOptions},
+};
+use std::{str::FromStr, sync::Arc};
+
+/// Where publications are told of.
+const CHANNEL: &str = "topshelf_publications";
+
+/// Connections a process holds at most: a publisher or a reader, a listener, and a few for the ledger.
+const CONNECTIONS_MAX: u32 = 5;
+
+const NO_ANSWER: &str = "no answer within ten seconds";
+
+/// The first key of the advisory locks that publications of one day take turns by; the second is the
+/// day. The single key of the events' lock lies in another space.
+const DAY_LOCK: i32 = 0x746f_7073;
+const EVENTS_LOCK: i64 = 0x746f_7073_6865_6c66;
+
+#[derive(Clone)]
+pub(crate) struct Postgres {
+    pool: PgPool,
+    options: PgConnectOptions,
+    description: Arc<str>,
+}
+
+impl Postgres {
+    pub(crate) async fn open(url: &str) -> Result<Self, StoreError> {
+        let options = options(url)?;
+        let description: Arc<str> = describe(&options).into();
+        // The pool tries again until its time is up and then forgets why: the first connection is made
+        // without it, so that its error is the one the user sees.
+        let connected = match tokio::time::timeout(CONNECT_TIMEOUT, options.connect()).await {
+            Ok(connected) => connected,
+            Err(_) => Err(sqlx::Error::Io(std::io::Error::new(std::io::ErrorKind::TimedOut, NO_ANSWER))),
+        };
+        let failed = |source| StoreError::Connect { database: description.to_string(), source };
+        connected.map_err(failed)?.close().await.map_err(failed)?;
+        let pool = PgPoolOptions::new()
+            .max_connections(CONNECTIONS_MAX)
+            .acquire_timeout(CONNECT_TIMEOUT)
+            .connect_lazy_with(options.clone());
+        Ok(Self { pool, options, description })
+    }
+
+    pub(crate) fn description(&self) -> &str {
+        &self.description
+    }
+
+    pub(crate) async fn migrate(&self) -> Result<(), MigrateError> {
+        let mut migrator = sqlx::migrate!("migrations/postgres");
+        migrator.set_ignore_missing(true);
+        migrator.dangerous_set_table_name(MIGRATIONS_TABLE);
+        // A connection of its own: closing it frees the migrator's lock also after a failure.
+        let mut connection = self.options.connect().await?;
+        let migrated = match is_current(&migrator, &mut connection).await {
+            true => Ok(()),
+            false => migrator.run_direct(None, &mut connection, false).await,
+        };
+        connection.close().await?;
+        migrated
+    }
+
+    pub(crate) async fn begin_run(&self, run: &NewRun) -> Result<(), sqlx::Error> {
+        sqlx::query(
+            "INSERT INTO runs (run_id, day, status, started_by, program_version, config_hash, started_at)
+             VALUES ($1, $2::date, 'running', $3, $4, $5, $6::timestamptz)",
+        )
+        .bind(run.run_id.as_str())
+        .bind(run.day.to_string())
+        .bind(&run.started_by)
+        .bind(&run.program_version)
+        .bind(&run.config_hash)
+        .bind(time::to_text(run.started_at))
+        .execute(&self.pool)
+        .await?;
+        Ok(())
+    }
+
+    /// Whether a running run of that name was there to end.
+    pub(crate) async fn end_run(&self, run_id: &RunId, end: &RunEnd) -> Result<bool, sqlx::Error> {
+        let ended = sqlx::query(
+            "UPDATE runs SET status = $2, ended_at = $3::timestamptz, error = $4, report = $5::json
+             WHERE run_id = $1 AND status = 'running'",
+        )
+        .bind(run_id.as_str())
+        .bind(end.outcome.name())
+        .bind(time::to_text(end.ended_at))
+        .bind(storable_error(end))
+        .bind(end.report.to_string())
+        .execute(&self.pool)
+        .await?;
+        Ok(ended.rows_affected() == 1)
+    }
+
+    pub(crate) async fn publish(
+        &self,
+        run_id: &RunId,
+        content: Content<'_>,
+        published_at: Timestamp,
+    ) -> Result<Publication, Failure> {
+        let day = content.rankings().day;
+        let mut transaction = self.pool.begin().await?;
+        lock_day(&mut transaction, day).await?;
+        let run = run_state(&mut transaction, run_id).await?;
+        let standing = standing(&mut transaction, day).await?;
+        let decision = decide(run_id, run, standing, &content)?;
+        let rankings_run = match &decision {
+            Publication::Unchanged { published_run } => published_run,
+            Publication::Moved => {
+                insert_rankings(&mut transaction, run_id, &content).await?;
+                replace_publications(&mut transaction, run_id, &content, published_at).await?;
+                tell(&mut transaction, run_id, day, published_at).await?;
+                run_id
+            }
+        };
+        note_published(&mut transaction, run_id, &content, rankings_run).await?;
+        transaction.commit().await?;
+        Ok(decision)
+    }
+
+    pub(crate) async fn listen(&self) -> Result<PgListener, sqlx::Error> {
+        let mut listener = PgListener::connect_with(&self.pool).await?;
+        listener.listen(CHANNEL).await?;
+        Ok(listener)
+    }
+}
+
+fn options(url: &str) -> Result<PgConnectOptions, StoreError> {
+    let refused = |reason: String| StoreError::Url { reason };
+    let after_scheme = url.split_once("://").map_or("", |(_, rest)| rest);
+    let authority_end = after_scheme.find(['/', '?', '#']).unwrap_or(after_scheme.len());
+    // A password with one of these characters would be read as a host or a path, and shown as such.
+    if after_scheme[authority_end..].contains('@') {
+        return Err(refused("in a password, / ? # @ must be written %2F %3F %23 %40".into()));
+    }
+    let options = PgConnectOptions::from_str(url).map_err(|error| refused(error.to_string()))?;
+    let options = match options.get_application_name() {
+        Some(_) => options,
+        None => options.application_name("topshelf"),
+    };
+    // sqlx would log whole statements; what matters is logged by callers, once.
+    Ok(options.disable_statement_logging())
+}
+
+fn describe(options: &PgConnectOptions) -> String {
+    let (user, port) = (options.get_username(), options.get_port());
+    let database = options.get_database().unwrap_or(user);
+    match options.get_socket() {
+        Some(socket) => format!("postgres://{user}@/{database}?host={}&port={port}", socket.display()),
+        None => format!("postgres://{user}@{}:{port}/{database}", options.get_host()),
+    }
+}
+
+/// Whether every migration was applied: then a role that may not create anything has nothing to do.
+async fn is_current(migrator: &Migrator, connection: &mut PgConnection) -> bool {
+    let Ok(applied) = connection.list_applied_migrations(MIGRATIONS_TABLE).await else { return false };
+    migrator.iter().all(|ours| {
+        applied.iter().any(|theirs| theirs.version == ours.version && theirs.checksum == ours.checksum)
+    })
+}
+
+async fn lock_day(connection: &mut PgConnection, day: Day) -> Result<(), sqlx::Error> {
+    let lock = sqlx::query("SELECT pg_advisory_xact_lock($1, $2)").bind(DAY_LOCK).bind(day.epoch_days());
+    lock.execute(connection).await?;
+    Ok(())
+}
+
+async fn run_state(connection: &mut PgConnection, run_id: &RunId) -> Result<Option<RunState>, sqlx::Error> {
+    sqlx::query_as(
+        "SELECT to_char(day, 'YYYY-MM-DD') AS day, status, rankings_digest
+         FROM runs WHERE run_id = $1 FOR UPDATE",
+    )
+    .bind(run_id.as_str())
+    .fetch_optional(connection)
+    .await
+}
+
+async fn standing(connection: &mut PgConnection, day: Day) -> Result<Option<Standing>, sqlx::Error> {
+    sqlx::query_as(
+        "SELECT e.run_id, r.rankings_digest,
+                (SELECT count(*) FROM publications WHERE day = $1::date) AS rows,
+                (SELECT count(*) FROM publications WHERE day = $1::date AND run_id = e.run_id) AS rows_of_run
+         FROM publication_events e LEFT JOIN runs r ON r.run_id = e.run_id
+         WHERE e.day = $1::date ORDER BY e.seq DESC LIMIT 1",
+    )
+    .bind(day.to_string())
+    .fetch_optional(connection)
+    .await
+}
+
+async fn insert_rankings(
+    connection: &mut PgConnection,
+    run_id: &RunId,
+    content: &Content<'_>,
+) -> Result<(), sqlx::Error> {
+    let day = content.rankings().day.to_string();
+    let mut copy = CopyIn::begin(
+        connection,
+        "COPY rankings (run_id, day, model, advertiser_id, rank, product_id, score, impressions, clicks, views)
+         FROM STDIN",
+    )
+    .await?;
+    for row in content.rows() {
+        copy.text(run_id.as_str()).text(&day).text(row.model).text(row.advertiser_id);
+        copy.value(row.rank).text(row.product_id).number(row.score);
+        copy.value(row.impressions).value(row.clicks).value(row.views);
+        copy.end_row().await?;
+    }
+    copy.finish().await
+}
+
+async fn replace_publications(
+    connection: &mut PgConnection,
+    run_id: &RunId,
+    content: &Content<'_>,
+    published_at: Timestamp,
+) -> Result<(), sqlx::Error> {
+    let day = content.rankings().day.to_string();
+    sqlx::query("DELETE FROM publications WHERE day = $1::date").bind(&day).execute(&mut *connection).await?;
+    let published_at = time::to_text(published_at);
+    let statement = "COPY publications (day, advertiser_id, run_id, published_at) FROM STDIN";
+    let mut copy = CopyIn::begin(connection, statement).await?;
+    for advertiser in &content.rankings().active {
+        copy.text(&day).text(advertiser.as_str()).text(run_id.as_str()).text(&published_at);
+        copy.end_row().await?;
+    }
+    copy.finish().await
+}
+
+/// Appends the event and tells listeners, both seen when the transaction commits. Events take turns
+/// until then: otherwise a lower number could appear after a higher one, and nobody would notice it.
+async fn tell(
+    connection: &mut PgConnection,
+    run_id: &RunId,
+    day: Day,
+    published_at: Timestamp,
+) -> Result<(), sqlx::Error> {
+    let lock = sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(EVENTS_LOCK);
+    lock.execute(&mut *connection).await?;
+    sqlx::query(
+        "INSERT INTO publication_events (seq, day, run_id, published_at)
+         SELECT coalesce(max(seq), 0) + 1, $1::date, $2, $3::timestamptz FROM publication_events",
+    )
+    .bind(day.to_string())
+    .bind(run_id.as_str())
+    .bind(time::to_text(published_at))
+    .execute(&mut *connection)
+    .await?;
+    let notify = sqlx::query("SELECT pg_notify($1, $2)").bind(CHANNEL).bind(day.to_string());
+    notify.execute(connection).await?;
+    Ok(())
+}
+
+async fn note_published(
+    connection: &mut PgConnection,
+    run_id: &RunId,
+    content: &Content<'_>,
+    rankings_run: &RunId,
+) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "UPDATE runs SET models = $2::json, rankings_digest = $3, rankings_run_id = $4 WHERE run_id = $1",
+    )
+    .bind(run_id.as_str())
+    .bind(content.models_json())
+    .bind(content.digest())
+    .bind(rankings_run.as_str())
+    .execute(connection)
+    .await?;
+    Ok(())
+}

@@ -1,0 +1,224 @@
+//! Publications and the ledger in an SQLite file.
+//!
+//! Writers take turns from their first statement (`BEGIN IMMEDIATE`), across processes; readers go on
+//! beside them (write-ahead log).
+
+mod insert;
+mod read;
+
+use crate::{
+    backend::{CONNECT_TIMEOUT, MIGRATIONS_TABLE},
+    content::Content,
+    decision::{Publication, RunState, Standing, decide},
+    error::{Failure, StoreError},
+    ledger::{NewRun, RunEnd, storable_error},
+    time,
+};
+use domain::{Day, RunId};
+use jiff::Timestamp;
+use sqlx::{
+    ConnectOptions, Connection, SqliteConnection, SqlitePool,
+    migrate::{MigrateError, Migrator},
+    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
+};
+use std::{path::Path, str::FromStr, sync::Arc, time::Duration};
+
+/// Connections a process holds at most: readers beside a writer.
+const CONNECTIONS_MAX: u32 = 4;
+
+/// How long a writer waits for its turn: longer than the largest publication takes.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(60);
+
+#[derive(Clone)]
+pub(crate) struct Sqlite {
+    pool: SqlitePool,
+    options: SqliteConnectOptions,
+    description: Arc<str>,
+}
+
+impl Sqlite {
+    pub(crate) async fn open(url: &str) -> Result<Self, StoreError> {
+        let options = options(url)?;
+        let path = options.get_filename();
+        let description: Arc<str> = format!("sqlite:{}", path.display()).into();
+        make_folder(path, &description)?;
+        let pool = SqlitePoolOptions::new()
+            .max_connections(CONNECTIONS_MAX)
+            .acquire_timeout(CONNECT_TIMEOUT)
+            .connect_with(options.clone())
+            .await
+            .map_err(|source| StoreError::Connect { database: description.to_string(), source })?;
+        Ok(Self { pool, options, description })
+    }
+
+    pub(crate) fn description(&self) -> &str {
+        &self.description
+    }
+
+    pub(crate) async fn migrate(&self) -> Result<(), MigrateError> {
+        let mut migrator = sqlx::migrate!("migrations/sqlite");
+        migrator.set_ignore_missing(true);
+        migrator.dangerous_set_table_name(MIGRATIONS_TABLE);
+        let mut connection = self.options.connect().await?;
+        let migrated = migrate_in_turn(&migrator, &mut connection).await;
+        connection.close().await?;
+        migrated
+    }
+
+    pub(crate) async fn begin_run(&self, run: &NewRun) -> Result<(), sqlx::Error> {
+        sqlx::query(
+            "INSERT INTO runs (run_id, day, status, started_by, program_version, config_hash, started_at)
+             VALUES (?, ?, 'running', ?, ?, ?, ?)",
+        )
+        .bind(run.run_id.as_str())
+        .bind(run.day.to_string())
+        .bind(&run.started_by)
+        .bind(&run.program_version)
+        .bind(&run.config_hash)
+        .bind(time::to_text(run.started_at))
+        .execute(&self.pool)
+        .await?;
+        Ok(())
+    }
+
+    /// Whether a running run of that name was there to end.
+    pub(crate) async fn end_run(&self, run_id: &RunId, end: &RunEnd) -> Result<bool, sqlx::Error> {
+        let ended = sqlx::query(
+            "UPDATE runs SET status = ?, ended_at = ?, error = ?, report = ?
+             WHERE run_id = ? AND status = 'running'",
+        )
+        .bind(end.outcome.name())
+        .bind(time::to_text(end.ended_at))
+        .bind(storable_error(end))
+        .bind(end.report.to_string())
+        .bind(run_id.as_str())
+        .execute(&self.pool)
+        .await?;
+        Ok(ended.rows_affected() == 1)
+    }
+
+    pub(crate) async fn publish(
+        &self,
+        run_id: &RunId,
+        content: Content<'_>,
+        published_at: Timestamp,
+    ) -> Result<Publication, Failure> {
+        let day = content.rankings().day;
+        let mut transaction = self.pool.begin_with("BEGIN IMMEDIATE").await?;
+        let run = run_state(&mut transaction, run_id).await?;
+        let standing = standing(&mut transaction, day).await?;
+        let decision = decide(run_id, run, standing, &content)?;
+        let rankings_run = match &decision {
+            Publication::Unchanged { published_run } => published_run,
+            Publication::Moved => {
+                insert::rankings(&mut transaction, run_id, &content).await?;
+                clear_publications(&mut transaction, day).await?;
+                insert::publications(&mut transaction, run_id, &content, published_at).await?;
+                append_event(&mut transaction, run_id, day, published_at).await?;
+                run_id
+            }
+        };
+        note_published(&mut transaction, run_id, &content, rankings_run).await?;
+        transaction.commit().await?;
+        Ok(decision)
+    }
+}
+
+fn options(url: &str) -> Result<SqliteConnectOptions, StoreError> {
+    let refused = |reason: String| StoreError::Url { reason };
+    let path = url.trim_start_matches("sqlite:").trim_start_matches("//");
+    if path.is_empty() || path.starts_with('?') {
+        return Err(refused("it names no file".into()));
+    }
+    if url.contains(":memory:") || url.contains("mode=memory") {
+        return Err(refused("what is published outlives the process: name a file".into()));
+    }
+    let options = SqliteConnectOptions::from_str(url).map_err(|error| refused(error.to_string()))?;
+    Ok(options
+        .create_if_missing(true)
+        .journal_mode(SqliteJournalMode::Wal)
+        // A run commits three times a night: waiting for the disk each time costs nothing, and what was
+        // reported as published survives a power cut.
+        .synchronous(SqliteSynchronous::Full)
+        .busy_timeout(BUSY_TIMEOUT)
+        // sqlx would log whole statements; what matters is logged by callers, once.
+        .disable_statement_logging())
+}
+
+fn make_folder(path: &Path, database: &str) -> Result<(), StoreError> {
+    let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) else { return Ok(()) };
+    std::fs::create_dir_all(folder).map_err(|source| StoreError::Folder {
+        folder: folder.to_owned(),
+        database: database.to_owned(),
+        source,
+    })
+}
+
+/// sqlx has no lock for migrations on SQLite; a writer's transaction around them all is one.
+async fn migrate_in_turn(migrator: &Migrator, connection: &mut SqliteConnection) -> Result<(), MigrateError> {
+    let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
+    migrator.run_direct(None, &mut *transaction, false).await?;
+    transaction.commit().await?;
+    Ok(())
+}
+
+async fn run_state(
+    connection: &mut SqliteConnection,
+    run_id: &RunId,
+) -> Result<Option<RunState>, sqlx::Error> {
+    let query = sqlx::query_as("SELECT day, status, rankings_digest FROM runs WHERE run_id = ?");
+    query.bind(run_id.as_str()).fetch_optional(connection).await
+}
+
+async fn standing(connection: &mut SqliteConnection, day: Day) -> Result<Option<Standing>, sqlx::Error> {
+    sqlx::query_as(
+        "SELECT e.run_id, r.rankings_digest,
+                (SELECT count(*) FROM publications WHERE day = ?1) AS rows,
+                (SELECT count(*) FROM publications WHERE day = ?1 AND run_id = e.run_id) AS rows_of_run
+         FROM publication_events e LEFT JOIN runs r ON r.run_id = e.run_id
+         WHERE e.day = ?1 ORDER BY e.seq DESC LIMIT 1",
+    )
+    .bind(day.to_string())
+    .fetch_optional(connection)
+    .await
+}
+
+async fn clear_publications(connection: &mut SqliteConnection, day: Day) -> Result<(), sqlx::Error> {
+    let query = sqlx::query("DELETE FROM publications WHERE day = ?").bind(day.to_string());
+    query.execute(connection).await?;
+    Ok(())
+}
+
+async fn append_event(
+    connection: &mut SqliteConnection,
+    run_id: &RunId,
+    day: Day,
+    published_at: Timestamp,
+) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "INSERT INTO publication_events (seq, day, run_id, published_at)
+         SELECT coalesce(max(seq), 0) + 1, ?, ?, ? FROM publication_events",
+    )
+    .bind(day.to_string())
+    .bind(run_id.as_str())
+    .bind(time::to_text(published_at))
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+async fn note_published(
+    connection: &mut SqliteConnection,
+    run_id: &RunId,
+    content: &Content<'_>,
+    rankings_run: &RunId,
+) -> Result<(), sqlx::Error> {
+    sqlx::query("UPDATE runs SET models = ?, rankings_digest = ?, rankings_run_id = ? WHERE run_id = ?")
+        .bind(content.models_json())
+        .bind(content.digest())
+        .bind(rankings_run.as_str())
+        .bind(run_id.as_str())
+        .execute(connection)
+        .await?;
+    Ok(())
+}
