@@ -253,12 +253,12 @@ impl Pass<'_, '_> {
         }
         structure.index(&buffer[..filled]);
         let positions = structure.positions();
-        let needs_utf8_check = structure.has_non_ascii();
+        let needs_text_check = structure.has_unusual_bytes();
         // The index in `positions` of the separator that ends the record's first field.
         let mut separator = 1 + positions[1..].partition_point(|position| (*position as usize) < at);
         let limit = limit.min(filled);
         while at < limit {
-            if let Some(end) = self.usual_record(buffer, positions, separator, needs_utf8_check)? {
+            if let Some(end) = self.usual_record(buffer, positions, separator, needs_text_check)? {
                 at = end;
                 separator += self.layout.fields;
                 continue;
@@ -287,7 +287,7 @@ impl Pass<'_, '_> {
         buffer: &[u8],
         positions: &[u32],
         separator: usize,
-        needs_utf8_check: bool,
+        needs_text_check: bool,
     ) -> io::Result<Option<usize>> {
         let layout = self.layout;
         let Some(around) = positions.get(separator - 1..separator + layout.fields) else { return Ok(None) };
@@ -310,7 +310,7 @@ impl Pass<'_, '_> {
         if !is_id(advertiser.1) || !is_id(product.1) {
             return Ok(None);
         }
-        if needs_utf8_check && !(is_utf8(buffer, advertiser) && is_utf8(buffer, product)) {
+        if needs_text_check && !(is_plain(buffer, advertiser) && is_plain(buffer, product)) {
             return Ok(None);
         }
         let counter = match layout.kind.map(field) {
@@ -566,8 +566,9 @@ fn kind_counter(buffer: &[u8], at: usize, length: usize) -> Option<Counter> {
 }
 
 #[inline(always)]
-fn is_utf8(buffer: &[u8], (at, length): (usize, usize)) -> bool {
-    std::str::from_utf8(&buffer[at..at + length]).is_ok()
+fn is_plain(buffer: &[u8], (at, length): (usize, usize)) -> bool {
+    let field = &buffer[at..at + length];
+    std::str::from_utf8(field).is_ok() && !field.contains(&0)
 }
 
 fn padded(field: &[u8]) -> Vec<u8> {

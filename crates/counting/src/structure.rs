@@ -7,7 +7,7 @@
 pub(crate) struct Structure {
     positions: Vec<u32>,
     length: usize,
-    has_non_ascii: bool,
+    has_unusual_bytes: bool,
 }
 
 /// Stands before the first position, so that a field begins one after the position before it.
@@ -25,18 +25,18 @@ impl Structure {
     }
 
     /// Indexes by `scan`, which takes one look at 64 bytes: the separators as bits, lowest first,
-    /// and whether any byte is not ASCII.
+    /// and whether any byte is above 127 or NUL.
     #[inline(always)]
     fn index_by(&mut self, buffer: &[u8], scan: impl Fn(&[u8; 64]) -> (u64, bool)) {
         self.begin(buffer.len());
         let (blocks, rest) = buffer.as_chunks::<64>();
-        let mut last = [0; 64];
+        let mut last = [b' '; 64];
         last[..rest.len()].copy_from_slice(rest);
         let mut base = 0;
         for block in blocks.iter().chain([&last]) {
-            let (mask, is_non_ascii) = scan(block);
+            let (mask, is_unusual) = scan(block);
             self.push(base, mask);
-            self.has_non_ascii |= is_non_ascii;
+            self.has_unusual_bytes |= is_unusual;
             base += 64;
         }
     }
@@ -49,7 +49,7 @@ impl Structure {
         }
         self.positions[0] = BEFORE_START;
         self.length = 1;
-        self.has_non_ascii = false;
+        self.has_unusual_bytes = false;
     }
 
     #[inline(always)]
@@ -73,20 +73,20 @@ impl Structure {
         &self.positions[..self.length]
     }
 
-    /// Whether the buffer holds any byte above 127.
-    pub(crate) fn has_non_ascii(&self) -> bool {
-        self.has_non_ascii
+    /// Whether the buffer holds any byte above 127, or a NUL: then ids must be looked at.
+    pub(crate) fn has_unusual_bytes(&self) -> bool {
+        self.has_unusual_bytes
     }
 }
 
 fn scan_portable(block: &[u8; 64]) -> (u64, bool) {
     let mut mask = 0;
-    let mut seen = 0;
+    let mut is_unusual = false;
     for (bit, byte) in block.iter().enumerate() {
         mask |= u64::from(matches!(byte, b',' | b'\n' | b'"')) << bit;
-        seen |= byte;
+        is_unusual |= matches!(byte, 0 | 128..);
     }
-    (mask, seen >= 128)
+    (mask, is_unusual)
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -94,7 +94,7 @@ mod x86 {
     use super::Structure;
     use std::arch::x86_64::{
         __m256i, _mm256_cmpeq_epi8, _mm256_loadu_si256, _mm256_movemask_epi8, _mm256_or_si256,
-        _mm256_set1_epi8,
+        _mm256_set1_epi8, _mm256_setzero_si256,
     };
 
     pub(super) fn is_supported() -> bool {
@@ -114,9 +114,9 @@ mod x86 {
     #[target_feature(enable = "avx2")]
     #[inline]
     fn scan(block: &[u8; 64]) -> (u64, bool) {
-        let (low, low_signs) = half(block[..32].try_into().expect("half a block is 32 bytes"));
-        let (high, high_signs) = half(block[32..].try_into().expect("half a block is 32 bytes"));
-        (u64::from(low) | (u64::from(high) << 32), (low_signs | high_signs) != 0)
+        let (low, low_unusual) = half(block[..32].try_into().expect("half a block is 32 bytes"));
+        let (high, high_unusual) = half(block[32..].try_into().expect("half a block is 32 bytes"));
+        (u64::from(low) | (u64::from(high) << 32), (low_unusual | high_unusual) != 0)
     }
 
     #[target_feature(enable = "avx2")]
@@ -128,7 +128,8 @@ mod x86 {
         let newline = _mm256_cmpeq_epi8(data, _mm256_set1_epi8(b'\n' as i8));
         let quote = _mm256_cmpeq_epi8(data, _mm256_set1_epi8(b'"' as i8));
         let any = _mm256_or_si256(_mm256_or_si256(comma, newline), quote);
-        (_mm256_movemask_epi8(any).cast_unsigned(), _mm256_movemask_epi8(data))
+        let unusual = _mm256_or_si256(data, _mm256_cmpeq_epi8(data, _mm256_setzero_si256()));
+        (_mm256_movemask_epi8(any).cast_unsigned(), _mm256_movemask_epi8(unusual))
     }
 }
 
@@ -150,10 +151,10 @@ mod tests {
             let mut structure = Structure::default();
             structure.index_by(&buffer, scan_portable);
             prop_assert_eq!(structure.positions(), naive(&buffer));
-            prop_assert_eq!(structure.has_non_ascii(), !buffer.is_ascii());
+            prop_assert_eq!(structure.has_unusual_bytes(), buffer.iter().any(|byte| matches!(byte, 0 | 128..)));
             structure.index(&buffer);
             prop_assert_eq!(structure.positions(), naive(&buffer));
-            prop_assert_eq!(structure.has_non_ascii(), !buffer.is_ascii());
+            prop_assert_eq!(structure.has_unusual_bytes(), buffer.iter().any(|byte| matches!(byte, 0 | 128..)));
         }
     }
 }

@@ -126,7 +126,7 @@ pub(crate) fn example_text(line: &[u8]) -> String {
 pub(crate) fn id_problem(id: &[u8]) -> Option<RejectReason> {
     match id.len() {
         0 => Some(RejectReason::EmptyId),
-        1..=ID_BYTES_MAX => None,
+        1..=ID_BYTES_MAX => id.contains(&0).then_some(RejectReason::NulInId),
         _ => Some(RejectReason::IdTooLong),
     }
 }
@@ -162,7 +162,10 @@ pub fn read_active_list(object: &str, bytes: &[u8], layout: &Layout) -> ActiveLi
 
 fn listed(id: &[u8]) -> Result<AdvertiserId, RejectReason> {
     let text = std::str::from_utf8(id).map_err(|_| RejectReason::NotUtf8)?;
-    AdvertiserId::new(text).map_err(|_| id_problem(id).unwrap_or(RejectReason::EmptyId))
+    match id_problem(id) {
+        Some(reason) => Err(reason),
+        None => Ok(AdvertiserId::new(text).expect("an id of 1 to 255 bytes")),
+    }
 }
 
 impl ActiveList {

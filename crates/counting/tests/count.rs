@@ -273,11 +273,13 @@ fn naive_row(log: Log, header: &[String], fields: &[Vec<u8>]) -> Result<NaiveRow
     };
     let (advertiser, product, date) = (field("advertiser_id")?, field("product_id")?, field("date")?);
     let kind = if log == Log::AdsViews { field("type")? } else { "view".into() };
-    if advertiser.is_empty() || product.is_empty() && advertiser.len() <= 255 {
-        return Err(RejectReason::EmptyId);
-    }
-    if advertiser.len() > 255 || product.len() > 255 {
-        return Err(RejectReason::IdTooLong);
+    let id_problem = |id: &str| match id.len() {
+        0 => Some(RejectReason::EmptyId),
+        256.. => Some(RejectReason::IdTooLong),
+        _ => id.contains('\0').then_some(RejectReason::NulInId),
+    };
+    if let Some(reason) = id_problem(&advertiser).or_else(|| id_problem(&product)) {
+        return Err(reason);
     }
     let mut counts = Counts::default();
     match kind.as_str() {
@@ -410,6 +412,7 @@ fn log_bytes() -> impl Strategy<Value = Vec<u8>> {
         1 => field("a\"b"),
         1 => field("\"a,"),
         1 => field("a\rb"),
+        1 => field("a\0b"),
     ];
     let kind = prop_oneof![8 => field("impression"), 3 => field("click"), 1 => field("view"), 1 => field("\"click\"")];
     let date = prop_oneof![

@@ -169,9 +169,7 @@ impl DayCountsBuilder {
         let (advertisers, advertiser_ends) = (Vec::new(), Vec::new());
         let (product_text, product_ends) = (String::new(), Vec::new());
         let counts = Vec::new();
-        Self {
-            counts: DayCounts { day, advertisers, advertiser_ends, product_text, product_ends, counts },
-        }
+        Self { counts: DayCounts { day, advertisers, advertiser_ends, product_text, product_ends, counts } }
     }
 
     /// Begins the next active advertiser.
@@ -239,12 +237,12 @@ mod tests {
         let seen: Vec<_> = counts
             .iter()
             .map(|(advertiser, products)| {
-                (advertiser.as_str(), products.iter().map(|(id, counts)| (id, counts.views)).collect::<Vec<_>>())
+                (
+                    advertiser.as_str(),
+                    products.iter().map(|(id, counts)| (id, counts.views)).collect::<Vec<_>>(),
+                )
             })
             .collect();
-        assert_eq!(
-            seen,
-            [("a", vec![("x", 0), ("yy", 2)]), ("b", vec![]), ("c", vec![("x", 0), ("yy", 2)])]
-        );
+        assert_eq!(seen, [("a", vec![("x", 0), ("yy", 2)]), ("b", vec![]), ("c", vec![("x", 0), ("yy", 2)])]);
     }
 }

@@ -43,6 +43,8 @@ pub enum RejectReason {
     EmptyId,
     /// An advertiser or product id has more than 255 bytes.
     IdTooLong,
+    /// An id holds a NUL character, which databases cannot store.
+    NulInId,
     /// `type` is neither `impression` nor `click`.
     UnknownType,
     /// `date` is not a date, or one that does not exist.
@@ -57,10 +59,11 @@ pub enum RejectReason {
 
 impl RejectReason {
     /// Every reason, in the order of [`Rejects::iter`].
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::FieldCount,
         Self::EmptyId,
         Self::IdTooLong,
+        Self::NulInId,
         Self::UnknownType,
         Self::BadDate,
         Self::BadQuoting,
@@ -75,6 +78,7 @@ impl RejectReason {
             Self::FieldCount => "field_count",
             Self::EmptyId => "empty_id",
             Self::IdTooLong => "id_too_long",
+            Self::NulInId => "nul_in_id",
             Self::UnknownType => "unknown_type",
             Self::BadDate => "bad_date",
             Self::BadQuoting => "bad_quoting",
@@ -90,6 +94,7 @@ impl fmt::Display for RejectReason {
             Self::FieldCount => "field count",
             Self::EmptyId => "empty id",
             Self::IdTooLong => "id too long",
+            Self::NulInId => "NUL in an id",
             Self::UnknownType => "unknown type",
             Self::BadDate => "bad date",
             Self::BadQuoting => "bad quoting",

@@ -1,7 +1,7 @@
 //! Results on stdout: a table for people or JSON for programs.
 
 use crate::failure::{Exit, Failure};
-use comfy_table::{Cell, CellAlignment, ContentArrangement, Table, presets};
+use comfy_table::{Cell, CellAlignment, ContentArrangement, LineStyle, Table, presets};
 use serde::Serialize;
 use std::io::{ErrorKind, Write};
 
@@ -47,7 +47,10 @@ impl Output {
 /// A table with a header; columns named in `right` hold numbers.
 pub(crate) fn table(header: &[&str], right: &[&str]) -> Table {
     let mut table = Table::new();
-    table.load_style(presets::UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Disabled);
+    let style = presets::UTF8_HORIZONTAL_ONLY;
+    let style =
+        style.top_border(LineStyle::none()).row_separator(LineStyle::none()).bottom_border(LineStyle::none());
+    table.load_style(style).set_content_arrangement(ContentArrangement::Disabled);
     table.set_header(header.iter().map(|name| {
         let is_right = right.contains(name);
         Cell::new(name).set_alignment(if is_right { CellAlignment::Right } else { CellAlignment::Left })
