@@ -1,4 +1,4 @@
-"""Both rankings of a day with pandas, in chunks that fit in memory: INPUT DAY THREADS ANSWER.
+"""Both rankings of a day with pandas: INPUT DAY THREADS ANSWER.
 
 pandas reads and groups on one thread, whatever THREADS says.
 """
@@ -10,27 +10,19 @@ import pandas as pd
 input_dir, day, _threads, answer = sys.argv[1:]
 
 KEY = ["advertiser_id", "product_id"]
-CHUNK_ROWS = 4_000_000
 
 active = pd.read_csv(f"{input_dir}/advertiser_ids.csv", dtype=str, keep_default_na=False)["advertiser_id"].unique()
 
 
 def counts(log: str, columns: list[str]) -> pd.Series:
     """How many lines of the day each group of columns has, for active advertisers."""
-    chunks = pd.read_csv(
-        f"{input_dir}/{log}.csv",
-        usecols=[*columns, "date"],
-        dtype="category",
-        keep_default_na=False,
-        chunksize=CHUNK_ROWS,
+    # As categories each text is kept once, and lines are grouped by small integers.
+    lines = pd.read_csv(
+        f"{input_dir}/{log}.csv", usecols=[*columns, "date"], dtype="category", keep_default_na=False
     )
-    partial = []
-    for chunk in chunks:
-        kept = chunk[(chunk["date"] == day) & chunk["advertiser_id"].isin(active)]
-        sizes = kept.groupby(columns, observed=True, sort=False).size().reset_index(name="lines")
-        # Each chunk has categories of its own; plain text can be put together.
-        partial.append(sizes.astype({column: str for column in columns}))
-    return pd.concat(partial).groupby(columns, sort=False)["lines"].sum()
+    kept = lines[(lines["date"] == day) & lines["advertiser_id"].isin(active)]
+    sizes = kept.groupby(columns, observed=True, sort=False).size().reset_index(name="lines")
+    return sizes.astype({column: str for column in columns}).set_index(columns)["lines"]
 
 
 def top(frame: pd.DataFrame, order: list[str]) -> pd.DataFrame:
