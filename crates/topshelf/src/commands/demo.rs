@@ -13,6 +13,9 @@ use domain::{Day, DayRange};
 use std::path::Path;
 use store::Store;
 
+/// Ad rows of each day: enough for click rates that look like click rates.
+const ROWS_A_DAY: u64 = 100_000;
+
 /// Makes sample logs up to yesterday, runs every day of them, and serves.
 pub(super) async fn demo(flags: Demo, global: &Global) -> Result<(), Failure> {
     let night = demo_night(&flags.dir, global)?;
@@ -50,14 +53,9 @@ fn demo_night(dir: &Path, global: &Global) -> Result<Night, Failure> {
 
 fn make_logs(night: &Night, first_day: Day, days: u32) -> Result<(), Failure> {
     let out = night.config.input.url.clone().into();
-    let options = GenerateOptions {
-        out,
-        first_day,
-        days,
-        layout: Layout::Daily,
-        overwrite: true,
-        ..GenerateOptions::default()
-    };
+    let (rows, layout) = (ROWS_A_DAY, Layout::Daily);
+    let options =
+        GenerateOptions { out, rows, first_day, days, layout, overwrite: true, ..GenerateOptions::default() };
     let bar = night.progress.steps("generating", options.total_rows());
     generate(&options, &|rows| bar.set_position(rows)).map_err(explain)?;
     bar.finish_and_clear();
@@ -87,7 +85,7 @@ fn addresses(address: &str, advertiser: &str) -> String {
         ("the other model", format!("recommendations/{advertiser}/TopProduct")),
         ("the last 7 days", format!("history/{advertiser}/")),
         ("statistics", "stats/".to_owned()),
-        ("try the API", "docs".to_owned()),
+        ("try the API", "docs/".to_owned()),
         ("is it ready?", "health/ready".to_owned()),
     ]
     .map(|(what, path)| format!("{what:16} curl http://{address}/{path}"))

@@ -10,6 +10,7 @@ use super::{
 use crate::failure::{Exit, Failure};
 use counting::{CountError, Counted, CountedDay, DateFormat, Limits, Objects, Wanted};
 use domain::{Day, Log, RejectExample, Tally};
+use futures::{StreamExt, TryStreamExt, stream};
 use lake::{CountsInput, CountsManifest, Lake, LogInput};
 use source::{Location, ObjectInfo, PlannedObject};
 use std::{
@@ -20,6 +21,9 @@ use std::{
     time::Instant,
 };
 use tokio::runtime::Handle;
+
+/// Objects that are looked at again at a time, to see that they did not change.
+const LOOKS_AT_A_TIME: usize = 32;
 
 /// What counting made of each day: what it left in the lake, or why the day is refused.
 pub(super) type CountedDays = Vec<Result<(CountsManifest, StageReport), Failure>>;
@@ -81,9 +85,8 @@ async fn count_objects(
     });
     let counted = counted.await.expect("counting does not panic").map_err(explain_count)?;
     bar.finish_and_clear();
-    for info in &infos {
-        location.verify_unchanged(info).await.map_err(explain)?;
-    }
+    let unchanged = infos.iter().map(|info| location.verify_unchanged(info));
+    stream::iter(unchanged).buffer_unordered(LOOKS_AT_A_TIME).try_collect::<()>().await.map_err(explain)?;
     Ok(counted)
 }
 
