@@ -10,7 +10,7 @@ mod report;
 
 use crate::{
     Failure,
-    repository::{cargo, root, succeed},
+    repository::{cargo, succeed, target},
     say,
 };
 use contender::{Contender, Peer, Published};
@@ -107,7 +107,7 @@ fn measure_once(
     limit: Duration,
 ) -> Result<Usage, Failure> {
     let answer = answer_file(contender)?;
-    let folder = tempfile::tempdir_in(root().join("target"));
+    let folder = tempfile::tempdir_in(target());
     let folder = folder.map_err(|error| format!("could not make a folder below target: {error}"))?;
     let published = Published { folder: folder.path() };
     let mut command = contender.command(logs, options.threads, &answer, &published);
@@ -119,7 +119,7 @@ fn measure_once(
 }
 
 fn answer_file(contender: Contender) -> Result<PathBuf, Failure> {
-    let folder = root().join("target/bench-answers");
+    let folder = target().join("bench-answers");
     let made = fs::create_dir_all(&folder);
     made.map_err(|error| format!("could not make {}: {error}", folder.display()))?;
     Ok(folder.join(format!("{}.tsv", contender.file_stem())))

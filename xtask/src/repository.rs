@@ -14,6 +14,11 @@ pub(crate) fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask is a folder of the repository")
 }
 
+/// Where cargo builds to, and what a benchmark makes is kept.
+pub(crate) fn target() -> PathBuf {
+    root().join(env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| OsString::from("target")))
+}
+
 /// Cargo, run in the repository; the one that runs us when there is one.
 pub(crate) fn cargo(arguments: &[&str]) -> Command {
     program(env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo")), arguments)

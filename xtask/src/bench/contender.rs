@@ -3,7 +3,7 @@
 use super::logs::{DAY, Logs};
 use crate::{
     Failure,
-    repository::{program, root, succeed},
+    repository::{program, root, succeed, target},
     say,
 };
 use std::{
@@ -89,7 +89,7 @@ impl Published<'_> {
 
     /// The whole night: counted, ranked, kept in the lake, published.
     fn run(&self, logs: &Logs, threads: u32) -> Command {
-        let mut run = program(root().join("target/release/topshelf"), &["run", "--day", DAY, "--input"]);
+        let mut run = program(target().join("release/topshelf"), &["run", "--day", DAY, "--input"]);
         run.arg(&logs.folder).arg("--lake").arg(self.folder.join("lake"));
         run.args(["--store", &format!("sqlite:{}", self.database().display())]);
         // No configuration file of the repository has a say.
@@ -113,7 +113,7 @@ fn python(script: &str) -> Command {
 }
 
 fn environment() -> PathBuf {
-    root().join("target/bench-venv")
+    target().join("bench-venv")
 }
 
 /// Makes the virtual environment and brings it to the versions of `requirements.txt`.

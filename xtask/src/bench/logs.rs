@@ -3,7 +3,7 @@
 use super::Options;
 use crate::{
     Failure,
-    repository::{program, root, succeed},
+    repository::{program, succeed, target},
     say,
 };
 use std::{
@@ -28,7 +28,7 @@ impl Logs {
     pub(super) fn find_or_generate(options: &Options) -> Result<Self, Failure> {
         let Options { rows, view_rows, advertisers, products, .. } = options;
         let name = format!("{rows}-{view_rows}-{advertisers}-{products}");
-        let folder = root().join("target/bench-data").join(name);
+        let folder = target().join("bench-data").join(name);
         // The last file to get its name: when it is there, the others are.
         if !folder.join("product_views.csv").is_file() {
             generate(options, &folder)?;
@@ -52,7 +52,7 @@ impl Logs {
 fn generate(options: &Options, folder: &Path) -> Result<(), Failure> {
     let gigabytes = (options.rows * 50 + options.view_rows * 39) / 1_000_000_000;
     say(&format!("generating about {gigabytes} GB of logs in {}", folder.display()));
-    let mut generate = program(root().join("target/release/topshelf"), &["generate", "--overwrite", "--out"]);
+    let mut generate = program(target().join("release/topshelf"), &["generate", "--overwrite", "--out"]);
     generate.arg(folder).args(["--days", "1", "--first-day", DAY, "--seed", "1"]);
     generate.args(["--rows", &options.rows.to_string(), "--view-rows", &options.view_rows.to_string()]);
     generate.args([
