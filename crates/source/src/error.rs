@@ -152,7 +152,8 @@ impl From<object_store::Error> for Cause {
 fn trouble_of(error: &object_store::Error, text: &str) -> Trouble {
     let has = |needles: &[&str]| needles.iter().any(|needle| text.contains(needle));
     match error {
-        _ if has(&["http://169.254.", "http://[fd00:ec2", "sts.amazonaws.com", "//sts."]) => {
+        // The URLs at which a machine's, a container's or a service account's role is asked.
+        _ if has(&["/latest/api/token", "/latest/meta-data/", "http://169.254.", "//sts."]) => {
             Trouble::NoCredentials
         }
         _ if has(&["NoSuchBucket"]) => Trouble::NoBucket,

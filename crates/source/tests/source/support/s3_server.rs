@@ -14,19 +14,19 @@ const ACCESS_KEY: &str = "AKIDTOPSHELF";
 const SECRET_KEY: &str = "a secret that no message shows";
 
 /// A server on a free port with one bucket, `logs`; it ends with the runtime it was started on.
-pub struct S3Server {
+pub(crate) struct S3Server {
     root: TempDir,
     endpoint: String,
 }
 
 impl S3Server {
     /// Starts a server that accepts only requests signed with its keys.
-    pub async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         Self::start_with(true).await
     }
 
     /// Starts a server that asks for no signature.
-    pub async fn start_public() -> Self {
+    pub(crate) async fn start_public() -> Self {
         Self::start_with(false).await
     }
 
@@ -54,12 +54,12 @@ impl S3Server {
     }
 
     /// The directory whose files are the bucket's objects.
-    pub fn bucket_directory(&self) -> PathBuf {
+    pub(crate) fn bucket_directory(&self) -> PathBuf {
         self.root.path().join("logs")
     }
 
     /// The environment in which a program finds this server.
-    pub fn environment(&self) -> Vec<(&'static str, String)> {
+    pub(crate) fn environment(&self) -> Vec<(&'static str, String)> {
         vec![
             ("AWS_ENDPOINT_URL", self.endpoint.clone()),
             ("AWS_ACCESS_KEY_ID", ACCESS_KEY.to_owned()),
@@ -68,7 +68,7 @@ impl S3Server {
     }
 
     /// The same as settings, for a caller that does not wait long.
-    pub fn settings(&self) -> AwsSettings {
+    pub(crate) fn settings(&self) -> AwsSettings {
         AwsSettings::from_pairs(self.environment()).with_patience(Duration::from_secs(2))
     }
 }
