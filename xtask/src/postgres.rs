@@ -1,7 +1,8 @@
 //! A PostgreSQL server for one test run: found or installed, started, and gone without a trace.
 //!
 //! It listens on the loopback address only, has a password of its own, and forgets everything: its data
-//! lie in a temporary folder and are never flushed. It dies with us even when we are killed.
+//! lie in a temporary folder and are never flushed. It ends with us even when we are killed; then its folder
+//! stays behind in the system's temporary one.
 
 use crate::{
     Failure,
