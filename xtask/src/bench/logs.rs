@@ -50,8 +50,8 @@ impl Logs {
 }
 
 fn generate(options: &Options, folder: &Path) -> Result<(), Failure> {
-    let gigabytes = (options.rows * 50 + options.view_rows * 39) / 1_000_000_000;
-    say(&format!("generating about {gigabytes} GB of logs in {}", folder.display()));
+    let megabytes = (options.rows * 50 + options.view_rows * 39) / 1_000_000;
+    say(&format!("generating about {megabytes} MB of logs in {}", folder.display()));
     let mut generate = program(target().join("release/topshelf"), &["generate", "--overwrite", "--out"]);
     generate.arg(folder).args(["--days", "1", "--first-day", DAY, "--seed", "1"]);
     generate.args(["--rows", &options.rows.to_string(), "--view-rows", &options.view_rows.to_string()]);

@@ -83,7 +83,7 @@ pub(super) fn markdown(options: &Options, logs: &Logs, rows: &[Row]) -> String {
     let lines: String = rows.iter().map(|row| line(row, ours.map(|(wall, ..)| wall))).collect();
     format!(
         "{} ad rows and {} view rows of CSV ({:.1} GB, warm), {} advertisers × {} products, one day. \
-         {} threads each, median of {} runs. Same answer from all, to the byte, where a time stands.\n\n\
+         {} each, median of {}. Same answer from all, to the byte, where a time stands.\n\n\
          | | wall s | CPU s | peak memory GB | wall ÷ topshelf |\n|---|---:|---:|---:|---:|\n{lines}\n\
          {}.\n\n```\n{}\n```\n",
         thousands(options.rows),
@@ -91,8 +91,8 @@ pub(super) fn markdown(options: &Options, logs: &Logs, rows: &[Row]) -> String {
         gigabytes(logs.bytes),
         thousands(options.advertisers.into()),
         thousands(options.products.into()),
-        options.threads,
-        options.runs,
+        counted(options.threads, "thread"),
+        counted(options.runs, "run"),
         machine(),
         command_line(options),
     )
@@ -118,6 +118,10 @@ fn command_line(options: &Options) -> String {
         "cargo xtask bench count --rows {rows} --view-rows {view_rows} --advertisers {advertisers} \
          --products {products} --runs {runs} --threads {threads}"
     )
+}
+
+fn counted(number: u32, what: &str) -> String {
+    if number == 1 { format!("{number} {what}") } else { format!("{number} {what}s") }
 }
 
 fn thousands(number: u64) -> String {
