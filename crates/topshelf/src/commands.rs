@@ -14,6 +14,7 @@ use crate::{
     failure::Failure,
     pipeline::Night,
     progress::Progress,
+    schedule::Schedule,
 };
 use output::Output;
 
@@ -56,6 +57,7 @@ fn night(global: &Global) -> Result<Night, Failure> {
 
 fn print_config(global: &Global, output: Output) -> Result<(), Failure> {
     let (mut config, figment) = config::load(&global.flags())?;
+    Schedule::new(&config.schedule)?;
     config.store.url = config::without_password(&config.store.url);
     output.either(&config, || config::as_toml(&config, &figment))
 }

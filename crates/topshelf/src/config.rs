@@ -6,6 +6,8 @@ mod show;
 pub use load::{Flags, load};
 pub use show::{as_toml, without_password};
 
+use crate::failure::{Exit, Failure};
+use counting::DateFormat;
 use serde::{Deserialize, Serialize};
 use sha2::Digest;
 use std::collections::BTreeMap;
@@ -196,6 +198,23 @@ impl Config {
         shown.store.url = without_password(&shown.store.url);
         let json = serde_json::to_vec(&shown).expect("the configuration is plain data");
         sha2::Sha256::digest(json).iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+    }
+}
+
+impl Input {
+    /// How dates are written.
+    ///
+    /// # Errors
+    /// When the pattern cannot be understood.
+    pub fn date_format(&self) -> Result<DateFormat, Failure> {
+        match self.date_format.as_str() {
+            "iso" => Ok(DateFormat::Iso),
+            pattern => DateFormat::pattern(pattern).map_err(|error| {
+                Failure::explained(Exit::Usage, error).help(
+                    "input.date_format is \"iso\", or a pattern such as \"%d/%m/%Y\" or \"%Y%m%d %H:%M:%S\"",
+                )
+            }),
+        }
     }
 }
 

@@ -1,5 +1,7 @@
 //! Why a command could not do its work, as a person and a calling program see it.
 
+mod explain;
+
 use miette::{Diagnostic, GraphicalReportHandler, GraphicalTheme};
 use std::{error::Error, fmt, io::IsTerminal, process::ExitCode};
 
@@ -56,7 +58,7 @@ impl Failure {
     #[must_use]
     pub fn explained(exit: Exit, error: impl Error + Send + Sync + 'static) -> Self {
         let message = error.to_string();
-        let source = error.source().map(|source| Box::new(Links::of(source)) as _);
+        let source = Links::behind(&message, &error).map(|links| Box::new(links) as _);
         Self { exit, message, source, help: None }
     }
 
@@ -65,6 +67,12 @@ impl Failure {
     pub fn help(mut self, help: impl Into<String>) -> Self {
         self.help = Some(help.into());
         self
+    }
+
+    /// The same failure, saying what to do next if nothing is said yet.
+    #[must_use]
+    pub fn or_help(self, help: impl Into<String>) -> Self {
+        if self.help.is_some() { self } else { self.help(help) }
     }
 
     /// The failure as the source of `message`.
@@ -133,7 +141,18 @@ struct Links {
 
 impl Links {
     fn of(error: &dyn Error) -> Self {
-        Self { message: error.to_string(), source: error.source().map(|source| Box::new(Self::of(source))) }
+        let message = error.to_string();
+        let source = Self::behind(&message, error).map(Box::new);
+        Self { message, source }
+    }
+
+    /// The sources of the error, without those whose words `message` ends with.
+    fn behind(message: &str, error: &dyn Error) -> Option<Self> {
+        let mut source = error.source();
+        while let Some(repeated) = source.filter(|source| message.ends_with(&source.to_string())) {
+            source = repeated.source();
+        }
+        source.map(Self::of)
     }
 }
 

@@ -129,10 +129,10 @@ pub enum GenerateError {
     #[error("{0}")]
     Options(String),
     /// A file of an earlier set is there.
-    #[error("{} is there already: choose another folder, or ask for it to be overwritten", .0.display())]
+    #[error("{} is there already", .0.display())]
     Exists(PathBuf),
     /// The disk is full.
-    #[error("no space is left on the disk for {}: free some, or choose another folder or fewer rows", .0.display())]
+    #[error("no space is left on the disk for {}", .0.display())]
     DiskFull(PathBuf),
     /// The operating system refused.
     #[error("could not write {}", path.display())]

@@ -83,7 +83,9 @@ impl Night {
     /// # Errors
     /// When its location cannot be opened.
     pub fn lake(&self) -> Result<Lake, Failure> {
-        let location = Location::open_with(&self.config.lake.url, true, &self.aws).map_err(input::explain)?;
+        let location = Location::open_with(&self.config.lake.url, true, &self.aws).map_err(|error| {
+            input::explain(error).or_help("check lake.url (--lake): the place must be a directory that this user may write, or a bucket")
+        })?;
         Ok(Lake::new(location.object_store(), location.prefix(), location.url()))
     }
 
@@ -92,8 +94,8 @@ impl Night {
     /// # Errors
     /// When it cannot be reached or migrated.
     pub async fn store(&self) -> Result<Store, Failure> {
-        let store = Store::open(&self.config.store.url).await.map_err(publish::explain)?;
-        store.migrate().await.map_err(publish::explain)?;
+        let store = Store::open(&self.config.store.url).await?;
+        store.migrate().await?;
         Ok(store)
     }
 }
@@ -162,7 +164,7 @@ impl<'a> Ledger<'a> {
                 config_hash: night.config.hash(),
                 started_at,
             };
-            store.begin_run(&run).await.map_err(publish::explain)?;
+            store.begin_run(&run).await?;
             info!(run_id = %run_id, day = %day, "run begins");
             open.push((*day, run_id));
         }
@@ -181,10 +183,11 @@ impl<'a> Ledger<'a> {
             Err(failure) => (Outcome::Failed, Some(failure.chain()), serde_json::Value::Null),
         };
         let end = RunEnd { ended_at: self.night.clock.now(), outcome, error, report };
-        let written = self.store.end_run(&run_id, &end).await.map_err(publish::explain);
+        let written = self.store.end_run(&run_id, &end).await.map_err(Failure::from);
         match &ended {
             Ok(report) => info!(%run_id, %day, verdict = ?report.verdict(), "run ended"),
-            Err(failure) => error!(%run_id, %day, error = failure.chain(), "run failed"),
+            // Whoever asked for the run tells of its failure.
+            Err(failure) => info!(%run_id, %day, error = failure.chain(), "run failed"),
         }
         self.open.retain(|(open, _)| *open != day);
         self.outcomes.push(RunOutcome::new(run_id, day, ended));

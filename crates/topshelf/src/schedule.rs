@@ -32,6 +32,11 @@ impl Schedule {
             )
             .help(help)
         };
+        // A sixth field would be seconds, and "30 2 * * * *" a run every hour.
+        let fields = schedule.cron.split_whitespace().count();
+        if !schedule.cron.starts_with('@') && fields != 5 {
+            return Err(bad(format!("it has {fields} fields")));
+        }
         let cron = Cron::from_str(&schedule.cron).map_err(|error| bad(error.to_string()))?;
         let now = Timestamp::UNIX_EPOCH.to_zoned(zone.clone());
         cron.find_next_occurrence(&now, false).map_err(|error| bad(error.to_string()))?;
@@ -105,9 +110,9 @@ mod tests {
             let promise = schedule.promise(text.parse().unwrap());
             format!("{} next {}", promise.newest_day, promise.next_run_at)
         };
-        assert_eq!(promised("2024-11-21T04:29:59Z"), "2024-11-19 next 2024-11-21T04:29:59Z");
+        assert_eq!(promised("2024-11-21T04:29:59Z"), "2024-11-19 next 2024-11-22T02:30:00Z");
         assert_eq!(promised("2024-11-21T04:30:00Z"), "2024-11-20 next 2024-11-22T02:30:00Z");
-        assert_eq!(promised("2024-11-21T02:30:00Z"), "2024-11-19 next 2024-11-21T02:30:00Z");
+        assert_eq!(promised("2024-11-21T02:30:00Z"), "2024-11-19 next 2024-11-22T02:30:00Z");
         assert_eq!(promised("2024-11-21T02:29:59Z"), "2024-11-19 next 2024-11-21T02:30:00Z");
     }
 
@@ -115,6 +120,7 @@ mod tests {
     fn what_cannot_be_understood_is_named() {
         let message = |cron, timezone| schedule(cron, timezone).unwrap_err().to_string();
         assert!(message("nightly", "UTC").starts_with("schedule.cron is \"nightly\""));
+        assert!(message("30 2 * * * *", "UTC").ends_with("which is no cron line: it has 6 fields"));
         assert!(message("0 0 30 2 *", "UTC").starts_with("schedule.cron is \"0 0 30 2 *\""));
         assert_eq!(
             message("30 2 * * *", "Mars"),

@@ -18,7 +18,10 @@ pub(crate) async fn run_nightly(night: Night) {
             tokio::time::sleep(left.min(SLEEP_MAX)).await;
         }
         let day = night.schedule.ended_day(next_run_at);
-        if let Err(failure) = pipeline::run(&night, &[day], StartedBy::Schedule).await {
+        let ended = pipeline::run(&night, &[day], StartedBy::Schedule).await;
+        let ended =
+            ended.and_then(|outcomes| outcomes.into_iter().try_for_each(|outcome| outcome.ended.map(drop)));
+        if let Err(failure) = ended {
             error!(%day, error = failure.chain(), "the night failed");
         }
     }

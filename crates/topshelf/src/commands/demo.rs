@@ -72,8 +72,8 @@ async fn run_days(night: &Night, range: DayRange) -> Result<(), Failure> {
 
 /// An advertiser with recommendations, to show as an example.
 async fn an_advertiser(night: &Night) -> Result<String, Failure> {
-    let store = Store::open(&night.config.store.url).await.map_err(Failure::of)?;
-    let published = store.published(1).await.map_err(Failure::of)?;
+    let store = Store::open(&night.config.store.url).await?;
+    let published = store.published(1).await?;
     let rankings = published.days.iter().flat_map(|day| &day.models).flat_map(|model| &model.rankings);
     Ok(rankings.map(|ranking| ranking.advertiser_id.to_string()).next().unwrap_or_default())
 }

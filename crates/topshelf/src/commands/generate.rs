@@ -44,9 +44,13 @@ pub(super) fn generate(flags: &Generate, output: Output) -> Result<(), Failure> 
 
 /// A failure to generate.
 pub(super) fn explain(error: GenerateError) -> Failure {
-    let exit = match error {
-        GenerateError::Options(_) | GenerateError::Exists(_) => Exit::Usage,
-        _ => Exit::Failed,
+    let (exit, help) = match error {
+        GenerateError::Options(_) => (Exit::Usage, "`topshelf generate --help` tells what each flag means"),
+        GenerateError::Exists(_) => {
+            (Exit::Usage, "choose another folder, or replace what is there with --overwrite")
+        }
+        GenerateError::DiskFull(_) => (Exit::Failed, "free some, or choose another folder or fewer --rows"),
+        GenerateError::Write { .. } => (Exit::Failed, "choose a folder that this user may write"),
     };
-    Failure::explained(exit, error)
+    Failure::explained(exit, error).help(help)
 }

@@ -19,16 +19,16 @@ pub(super) async fn migrate(night: &Night, output: Output) -> Result<(), Failure
 
 /// Lists runs, or shows one.
 pub(super) async fn runs(night: &Night, flags: &Runs, output: Output) -> Result<(), Failure> {
-    let store = Store::open(&night.config.store.url).await.map_err(Failure::of)?;
+    let store = Store::open(&night.config.store.url).await?;
     if let Some(id) = &flags.run {
-        let run = store.run(id).await.map_err(Failure::of)?;
+        let run = store.run(id).await?;
         let run = run.ok_or_else(|| {
             Failure::new(Exit::Failed, format!("there is no run {id} in {}", store.description()))
                 .help("`topshelf runs` lists those there are")
         })?;
         return output.either(&to_json(&run), || whole(&run));
     }
-    let runs = store.runs(flags.limit, flags.day).await.map_err(Failure::of)?;
+    let runs = store.runs(flags.limit, flags.day).await?;
     let json = json!({ "runs": runs.iter().map(to_json).collect::<Vec<_>>() });
     output.either(&json, || list(&runs))
 }

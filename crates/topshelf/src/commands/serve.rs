@@ -1,17 +1,12 @@
 //! `serve` and `up`: the API, alone or with the nightly scheduler beside it.
 
-use crate::{
-    failure::{Exit, Failure},
-    pipeline::Night,
-    progress::Progress,
-    scheduler,
-};
+use crate::{failure::Failure, pipeline::Night, progress::Progress, scheduler};
 use api::{Options, ServedStore, Server};
 use domain::ModelName;
 use std::time::Duration;
 use store::{Store, StoreError};
 use tokio::{
-    runtime::Handle,
+    runtime::{Builder, Handle},
     signal::unix::{SignalKind, signal},
 };
 use tracing::{info, warn};
@@ -38,19 +33,24 @@ pub(super) async fn serve(night: Night) -> Result<(), Failure> {
 pub(super) async fn up(night: Night) -> Result<(), Failure> {
     let server = bind(&night).await?;
     info!(address = %server.address(), "serving");
-    // Nights count and encode for seconds on end: a thread of their own keeps them out of the server's way.
-    let runtime = Handle::current();
-    std::thread::spawn(move || {
-        runtime.block_on(scheduler::run_nightly(Night { progress: Progress::none(), ..night }))
+    // Nights count and encode for seconds on end: a runtime of their own keeps them out of the server's way.
+    let nights = Builder::new_multi_thread().enable_all().worker_threads(2).build().map_err(Failure::of)?;
+    nights.spawn_blocking(move || {
+        Handle::current().block_on(scheduler::run_nightly(Night { progress: Progress::none(), ..night }))
     });
-    server.run(stopped()).await.map_err(Failure::of)
+    let served = server.run(stopped()).await.map_err(Failure::of);
+    // A run under way is let go where it is: what it has not published by now, readers never see.
+    nights.shutdown_background();
+    served
 }
 
 /// A server of what is published, listening already.
 pub(super) async fn bind(night: &Night) -> Result<Server, Failure> {
     let schedule = night.schedule.clone();
     let store = store(night).await?;
-    Server::bind(options(night), store, move |now| schedule.promise(now)).await.map_err(Failure::of)
+    Server::bind(options(night), store, move |now| schedule.promise(now))
+        .await
+        .map_err(|error| Failure::of(error).help("--listen 127.0.0.1:0 takes a free port"))
 }
 
 /// The store, migrated if that can be. A database that does not answer yet keeps no server from
@@ -64,7 +64,7 @@ async fn store(night: &Night) -> Result<ServedStore, Failure> {
             }
             Ok(store.into())
         }
-        Err(error @ StoreError::Url { .. }) => Err(Failure::explained(Exit::Usage, error)),
+        Err(error @ StoreError::Url { .. }) => Err(error.into()),
         Err(error) => {
             let failure = Failure::of(error);
             warn!(error = failure.chain(), "the database does not answer; trying again");

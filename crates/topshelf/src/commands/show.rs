@@ -11,28 +11,31 @@ use store::Store;
 
 /// Prints an advertiser's rankings, from what is published.
 pub(super) async fn show(night: &Night, flags: &Show, output: Output) -> Result<(), Failure> {
-    let store = Store::open(&night.config.store.url).await.map_err(Failure::of)?;
+    let store = Store::open(&night.config.store.url).await?;
     let snapshot = api::load(&store, &super::serve::options(night)).await.map_err(Failure::of)?;
     let promised_day = night.schedule.promise(night.clock.now()).newest_day;
     let advertiser = flags.advertiser.as_str();
     match &flags.model {
         Some(model) => {
             let answer = snapshot.recommendations(advertiser, model, flags.day, promised_day);
-            let answer = answer.or_else(|problem| refuse(&problem, output))?;
+            let answer = answer.or_else(|problem| refuse(&problem, &store, output))?;
             output.either(&answer, || recommendations_text(&answer))
         }
         None => {
             let answer = snapshot.history(advertiser, None, flags.days);
-            let answer = answer.or_else(|problem| refuse(&problem, output))?;
+            let answer = answer.or_else(|problem| refuse(&problem, &store, output))?;
             output.either(&answer, || history_text(&answer))
         }
     }
 }
 
 /// The API's problem, as JSON for programs, and as the command's failure.
-fn refuse<T>(problem: &Problem, output: Output) -> Result<T, Failure> {
+fn refuse<T>(problem: &Problem, store: &Store, output: Output) -> Result<T, Failure> {
     output.json_only(&problem.body())?;
-    Err(Failure::new(Exit::Failed, format!("{problem} ({})", problem.code().name())))
+    Err(Failure::new(Exit::Failed, format!("{problem} ({})", problem.code().name())).help(format!(
+        "looked in {}, another is named by --store; `topshelf runs` lists what was published in it",
+        store.description()
+    )))
 }
 
 fn recommendations_text(answer: &Recommendations<'_>) -> String {

@@ -25,7 +25,8 @@ pub(super) async fn run(night: &Night, day: Option<Day>, output: Output) -> Resu
 pub(super) async fn backfill(night: &Night, range: &Range, output: Output) -> Result<(), Failure> {
     let days: Vec<_> = DayRange { first: range.from, last: range.to }.days().collect();
     if days.is_empty() {
-        return Err(Failure::new(Exit::Usage, format!("--from {} is after --to {}", range.from, range.to)));
+        return Err(Failure::new(Exit::Usage, format!("--from {} is after --to {}", range.from, range.to))
+            .help("the first day comes first"));
     }
     report(pipeline::run(night, &days, StartedBy::of_environment()).await?, output)
 }

@@ -1,6 +1,6 @@
 //! Flag beats environment beats file beats default.
 
-use super::Config;
+use super::{Columns, Config, Input, Ranking};
 use crate::failure::{Exit, Failure};
 use figment::{
     Figment, Metadata, Profile, Provider,
@@ -8,6 +8,7 @@ use figment::{
     providers::{Env, Format, Serialized, Toml},
     value::{Dict, Map, Value},
 };
+use source::LogPattern;
 use std::path::{Path, PathBuf};
 
 /// The file that is read when it is there and no other is named.
@@ -106,14 +107,23 @@ fn explain(error: &figment::Error) -> Failure {
                 .help(format!("{}known here: {known}", nearest.unwrap_or_default()))
         }
         kind => {
-            let message = if path.is_empty() {
-                format!("the configuration cannot be read{place}: {kind}")
-            } else {
-                format!("configuration key `{path}`{place} cannot be used: {kind}")
-            };
-            Failure::new(Exit::Usage, message)
-                .help("`topshelf config` prints every key with its value and where it came from")
+            if path.is_empty() {
+                let message = format!("the configuration cannot be read{place}: {kind}");
+                return Failure::new(Exit::Usage, message)
+                    .help("it is TOML; `topshelf config` prints a whole one where no broken one lies");
+            }
+            let message = format!("configuration key `{path}`{place} cannot be used: {kind}");
+            Failure::new(Exit::Usage, message).help(default_of(&path))
         }
+    }
+}
+
+/// What the key is when nobody sets it, which shows its type too.
+fn default_of(key: &str) -> String {
+    let defaults = serde_json::to_value(Config::default()).expect("the configuration is plain data");
+    match defaults.pointer(&format!("/{}", key.replace('.', "/"))) {
+        Some(default) => format!("the default is `{default}`"),
+        None => "`topshelf config` prints every key where no broken one lies".to_owned(),
     }
 }
 
@@ -127,40 +137,80 @@ fn place(metadata: &Metadata) -> String {
 
 /// What types cannot say about values.
 fn check(config: &Config) -> Result<(), Failure> {
-    let usage = |message: String| Failure::new(Exit::Usage, message);
-    let input = &config.input;
-    if input.ads_views.is_empty() && input.product_views.is_empty() {
-        return Err(usage(
-            "input.ads_views and input.product_views are both empty: there is nothing to count".into(),
-        ));
+    check_input(&config.input)?;
+    check_models(&config.ranking)?;
+    if !(1..=1000).contains(&config.ranking.k) {
+        return Err(refused("ranking.k", "is not between 1 and 1000"));
     }
-    if input.advertiser_ids.is_empty() {
-        return Err(usage(
-            "input.advertiser_ids is empty: without active advertisers nothing can be ranked".into(),
-        ));
+    let counts = [
+        ("serve.history_days", config.serve.history_days == 0),
+        ("serve.poll_seconds", config.serve.poll_seconds == 0),
+        ("counting.slice_mib", config.counting.slice_mib == 0),
+    ];
+    if let Some((key, _)) = counts.into_iter().find(|(_, is_zero)| *is_zero) {
+        return Err(refused(key, "is 0"));
     }
-    if !(0.0..=1.0).contains(&input.max_rejected_ratio) {
-        let ratio = input.max_rejected_ratio;
-        return Err(usage(format!("input.max_rejected_ratio is {ratio}, which is not between 0 and 1")));
-    }
-    let known = || ranking::MODELS.iter().map(|model| model.name()).collect::<Vec<_>>().join(", ");
-    let named = config.ranking.models.iter().chain(config.ranking.k_per_model.keys());
-    for name in named.filter(|name| ranking::model(name).is_none()) {
-        return Err(usage(format!("{name:?} is not a model")).help(format!("the models are {}", known())));
-    }
-    if config.ranking.models.is_empty() {
-        return Err(usage("ranking.models is empty".into()).help(format!("the models are {}", known())));
-    }
-    let ks = config.ranking.k_per_model.values().chain([&config.ranking.k]);
-    if ks.into_iter().any(|k| !(1..=1000).contains(k)) {
-        return Err(usage("ranking.k is not between 1 and 1000".into()));
-    }
-    if config.serve.history_days == 0 || config.serve.poll_seconds == 0 || config.counting.slice_mib == 0 {
-        return Err(usage(
-            "serve.history_days, serve.poll_seconds and counting.slice_mib are at least 1".into(),
-        ));
+    let listen = &config.serve.listen;
+    let port =
+        listen.rsplit_once(':').filter(|(host, _)| !host.is_empty()).map(|(_, port)| port.parse::<u16>());
+    if !matches!(port, Some(Ok(_))) {
+        return Err(refused("serve.listen", &format!("is {listen:?}, which is not host:port")));
     }
     Ok(())
+}
+
+fn check_input(input: &Input) -> Result<(), Failure> {
+    if input.ads_views.is_empty() && input.product_views.is_empty() {
+        let message = "input.ads_views and input.product_views are both empty: there is nothing to count";
+        return Err(Failure::new(Exit::Usage, message).help(default_of("input.ads_views")));
+    }
+    if input.advertiser_ids.is_empty() {
+        return Err(refused(
+            "input.advertiser_ids",
+            "is empty: without active advertisers nothing can be ranked",
+        ));
+    }
+    let patterns = [
+        ("input.advertiser_ids", &input.advertiser_ids),
+        ("input.ads_views", &input.ads_views),
+        ("input.product_views", &input.product_views),
+    ];
+    for (key, pattern) in patterns.into_iter().filter(|(_, pattern)| !pattern.is_empty()) {
+        LogPattern::parse(pattern).map_err(|error| refused(key, &format!("cannot be used: {error}")))?;
+    }
+    if !(0.0..=1.0).contains(&input.max_rejected_ratio) {
+        let says = format!("is {}, which is not between 0 and 1", input.max_rejected_ratio);
+        return Err(refused("input.max_rejected_ratio", &says));
+    }
+    let Columns { advertiser_id, product_id, r#type, date } = &input.columns;
+    let names = [advertiser_id, product_id, r#type, date];
+    if let Some(twice) = names.iter().find(|name| names.iter().filter(|other| other == name).count() > 1) {
+        let message = format!("input.columns calls two columns {twice:?}");
+        return Err(Failure::new(Exit::Usage, message).help("each column has a name of its own"));
+    }
+    input.date_format().map(drop)
+}
+
+fn check_models(config: &Ranking) -> Result<(), Failure> {
+    let models = || ranking::MODELS.iter().map(|model| model.name()).collect::<Vec<_>>().join(", ");
+    let usage =
+        |message: String| Failure::new(Exit::Usage, message).help(format!("the models are {}", models()));
+    let named = config.models.iter().chain(config.k_per_model.keys());
+    if let Some(name) = named.into_iter().find(|name| ranking::model(name).is_none()) {
+        return Err(usage(format!("{name:?} is not a model")));
+    }
+    if config.models.is_empty() {
+        return Err(usage("ranking.models is empty".into()));
+    }
+    if let Some(model) = config.k_per_model.iter().find(|(_, k)| !(1..=1000).contains(*k)) {
+        return Err(refused(&format!("ranking.k_per_model.{}", model.0), "is not between 1 and 1000"));
+    }
+    Ok(())
+}
+
+/// The key's value cannot be meant.
+fn refused(key: &str, says: &str) -> Failure {
+    Failure::new(Exit::Usage, format!("{key} {says}")).help(default_of(key))
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use super::{
     },
 };
 use crate::failure::{Exit, Failure};
-use counting::{CountError, Counted, CountedDay, DateFormat, Limits, Objects, Wanted};
+use counting::{CountError, Counted, CountedDay, Limits, Objects, Wanted};
 use domain::{Day, Log, RejectExample, Tally};
 use futures::{StreamExt, TryStreamExt, stream};
 use lake::{CountsInput, CountsManifest, Lake, LogInput};
@@ -67,7 +67,7 @@ async fn count_objects(
             format!("{} days of {advertisers} advertisers are too many to count in one pass", days.len());
         return Err(Failure::new(Exit::Usage, message).help("backfill a shorter range at a time"));
     }
-    let format = date_format(night)?;
+    let format = night.config.input.date_format()?;
     let wanted = Wanted::new(
         days.iter().zip(active).map(|(day, active)| (*day, Arc::clone(&active.advertisers))).collect(),
     );
@@ -92,17 +92,6 @@ async fn count_objects(
 
 fn event_objects(logs: &[PlannedLog]) -> impl Iterator<Item = &PlannedObject> {
     logs.iter().filter(|planned| planned.log != Log::AdvertiserIds).flat_map(|planned| &planned.objects)
-}
-
-fn date_format(night: &Night) -> Result<DateFormat, Failure> {
-    match night.config.input.date_format.as_str() {
-        "iso" => Ok(DateFormat::Iso),
-        pattern => DateFormat::pattern(pattern).map_err(|error| {
-            Failure::explained(Exit::Usage, error).help(
-                "input.date_format is \"iso\", or a pattern such as \"%d/%m/%Y\" or \"%Y%m%d %H:%M:%S\"",
-            )
-        }),
-    }
 }
 
 fn limits(night: &Night) -> Limits {
@@ -212,7 +201,7 @@ async fn write(
         settings: settings(night),
         logs,
     };
-    lake.write_counts(&counted.counts, input).await.map_err(Failure::of)
+    Ok(lake.write_counts(&counted.counts, input).await?)
 }
 
 /// The settings that the counts depend on, beside the objects' bytes.

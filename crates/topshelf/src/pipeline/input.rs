@@ -53,12 +53,11 @@ pub(super) async fn plan(
     ];
     let mut planned = Vec::new();
     for (log, pattern) in logs.into_iter().filter(|(_, pattern)| !pattern.is_empty()) {
-        let pattern = LogPattern::parse(pattern)
-            .map_err(|error| Failure::new(Exit::Usage, format!("input.{log} cannot be used: {error}")))?;
+        let pattern = LogPattern::parse(pattern).expect("loading the configuration checks its patterns");
         let objects = source::plan(location, log, &pattern, days, &input.columns.date).await;
         let objects = objects.map_err(|error| {
             let is_missing = matches!(error, SourceError::NoObject(_));
-            let failure = explain(error);
+            let failure = explain(error).or_help(format!("let input.{log} take nothing but the log's files"));
             // A log that is not there at all is told by an empty name, never by silence.
             if is_missing && log != Log::AdvertiserIds { failure.help(no_such_log(log)) } else { failure }
         })?;
@@ -139,9 +138,9 @@ fn refuse_header(location: &Location, log: Log, name: &str, error: &HeaderError)
         HeaderError::Missing { missing, .. } => failure.help(format!(
             "if the column is called otherwise, name it in [input.columns]; if the object is no {log}, narrow input.{log} (missing: {missing})"
         )),
-        HeaderError::NotCsv(_) => failure.help(format!("logs are read as plain CSV; narrow input.{log} if the object is no {log}")),
         HeaderError::Empty => failure.help("an object without any event still has its header line"),
-        _ => failure,
+        HeaderError::Repeated(_) => failure.help("give one of the columns another name, or name the right one in [input.columns]"),
+        _ => failure.help(format!("logs are read as plain CSV; narrow input.{log} if the object is no {log}")),
     }
 }
 

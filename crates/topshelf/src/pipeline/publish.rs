@@ -5,7 +5,7 @@ use crate::failure::{Exit, Failure};
 use domain::{Day, DayRankings, ModelName, ModelRankings, RunId};
 use lake::{CountsManifest, Lake, RankingsManifest};
 use std::{collections::BTreeMap, time::Instant};
-use store::{Store, StoreError};
+use store::Store;
 
 /// Publishes a day from the lake, as a run of its own.
 ///
@@ -25,8 +25,7 @@ async fn publish_from_lake(
     day: Day,
     run: &RunId,
 ) -> Result<RunReport, Failure> {
-    let counts =
-        night.lake()?.counts_manifest(day).await.map_err(Failure::of)?.ok_or_else(|| not_counted(day))?;
+    let counts = night.lake()?.counts_manifest(day).await?.ok_or_else(|| not_counted(day))?;
     let mut report = RunReport::of_counts(&counts, None);
     publish_run(night, store, day, run, &mut report).await?;
     Ok(report)
@@ -42,8 +41,8 @@ pub(super) async fn publish_run(
 ) -> Result<(), Failure> {
     let started = Instant::now();
     let lake = night.lake()?;
-    let counts = lake.counts_manifest(day).await.map_err(Failure::of)?.ok_or_else(|| not_counted(day))?;
-    let active = lake.read_active(day).await.map_err(Failure::of)?.ok_or_else(|| not_counted(day))?;
+    let counts = lake.counts_manifest(day).await?.ok_or_else(|| not_counted(day))?;
+    let active = lake.read_active(day).await?.ok_or_else(|| not_counted(day))?;
     let mut models = Vec::new();
     let mut manifests = Vec::new();
     let mut not_computed = BTreeMap::new();
@@ -59,7 +58,7 @@ pub(super) async fn publish_run(
     }
     report.models_are(&manifests, not_computed);
     let rankings = DayRankings { day, active, models };
-    let published = store.publish(run, &rankings, night.clock.now()).await.map_err(explain)?;
+    let published = store.publish(run, &rankings, night.clock.now()).await?;
     report.publish(StageReport::since("publish", started), published);
     Ok(())
 }
@@ -72,7 +71,7 @@ async fn ranked(
     model: &ModelName,
 ) -> Result<(ModelRankings, RankingsManifest), Failure> {
     let remedy = || format!("run `topshelf rank --day {day}` first, with the same --lake");
-    let read = lake.read_rankings(day, model).await.map_err(Failure::of)?;
+    let read = lake.read_rankings(day, model).await?;
     let (rankings, manifest) = read.ok_or_else(|| {
         Failure::new(Exit::Failed, format!("{day} has not been ranked by {model}")).help(remedy())
     })?;
@@ -82,9 +81,4 @@ async fn ranked(
         return Err(Failure::new(Exit::Failed, message).help(remedy()));
     }
     Ok((rankings, manifest))
-}
-
-/// A failure of the store, which says itself what to do.
-pub(super) fn explain(error: StoreError) -> Failure {
-    Failure::of(error)
 }

@@ -43,8 +43,7 @@ pub fn ranked_models(night: &Night, names: &[String]) -> Result<Vec<&'static dyn
 pub async fn rank(night: &Night, day: Day, models: &[&'static dyn Model]) -> Result<Ranked, Failure> {
     let started = Instant::now();
     let lake = night.lake()?;
-    let (counts, counted) =
-        lake.read_counts(day).await.map_err(Failure::of)?.ok_or_else(|| not_counted(day))?;
+    let (counts, counted) = lake.read_counts(day).await?.ok_or_else(|| not_counted(day))?;
     let mut manifests = Vec::new();
     let mut not_computed = BTreeMap::new();
     for model in models {
@@ -54,7 +53,7 @@ pub async fn rank(night: &Night, day: Day, models: &[&'static dyn Model]) -> Res
         }
         let k = night.config.ranking.k_of(model.name());
         let rankings = ranking::rank(*model, &counts, k);
-        manifests.push(lake.write_rankings(&rankings, k, &counted.counts_digest).await.map_err(Failure::of)?);
+        manifests.push(lake.write_rankings(&rankings, k, &counted.counts_digest).await?);
     }
     Ok(Ranked { manifests, not_computed, stage: StageReport::since("rank", started) })
 }
