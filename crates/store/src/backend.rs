@@ -17,7 +17,7 @@ use std::time::Duration;
 /// How long a connection may take, and how long an operation waits for one.
 pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The tables that hold which migrations were applied: ours alone, as others may share the database.
+/// The table of the migrations applied: of our own name, as another program may share the database.
 pub(crate) const MIGRATIONS_TABLE: &str = "topshelf_migrations";
 
 #[derive(Clone)]
@@ -41,8 +41,7 @@ impl Backend {
         match url.split_once(':').map(|(scheme, _)| scheme) {
             Some("postgres" | "postgresql") => Postgres::open(url).await.map(Self::Postgres),
             Some("sqlite") => Sqlite::open(url).await.map(Self::Sqlite),
-            // A text without a scheme, or with one of Windows' drive letters, is not shown: it may
-            // be a password pasted in the wrong place.
+            // What was given is not shown: a URL of another database may hold a password too.
             _ => Err(StoreError::Url { reason: "it begins with neither sqlite: nor postgres:".into() }),
         }
     }

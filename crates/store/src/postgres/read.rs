@@ -50,6 +50,9 @@ impl Postgres {
     pub(crate) async fn published(&self, days_max: i64) -> Result<Published, Failure> {
         let one_moment = "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY";
         let mut transaction = self.pool.begin_with(one_moment).await?;
+        // Rows come in the order of their keys. Without this, a table that was filled a moment ago and
+        // has no statistics yet is sorted anew, on disk.
+        sqlx::query("SET LOCAL enable_sort = off").execute(&mut *transaction).await?;
         let version = version(&mut transaction).await?;
         let mut days = Vec::new();
         for (day, last_run) in published_days(&mut transaction, days_max).await? {
@@ -98,7 +101,7 @@ async fn published_day(
             .await?
             .flatten();
         builder.run(run.clone(), models.as_deref().map(ledger::models).transpose()?.unwrap_or_default());
-        rankings(connection, &run, day, &mut builder).await?;
+        rankings(connection, &run, &mut builder).await?;
     }
     Ok(builder.finish())
 }
@@ -124,15 +127,13 @@ async fn advertisers(
 async fn rankings(
     connection: &mut PgConnection,
     run: &RunId,
-    day: Day,
     builder: &mut DayBuilder,
 ) -> Result<(), Failure> {
     let mut rows = sqlx::query(
         "SELECT model, advertiser_id, product_id, score, impressions, clicks, views
-         FROM rankings WHERE run_id = $1 AND day = $2::date ORDER BY model, advertiser_id, rank",
+         FROM rankings WHERE run_id = $1 ORDER BY model, advertiser_id, rank",
     )
     .bind(run.as_str())
-    .bind(day.to_string())
     .fetch(connection);
     while let Some(row) = rows.try_next().await? {
         let counts = Counts { impressions: count(&row, 4)?, clicks: count(&row, 5)?, views: count(&row, 6)? };

@@ -93,7 +93,7 @@ async fn published_day(
             .await?
             .flatten();
         builder.run(run.clone(), models.as_deref().map(ledger::models).transpose()?.unwrap_or_default());
-        rankings(connection, &run, day, &mut builder).await?;
+        rankings(connection, &run, &mut builder).await?;
     }
     Ok(builder.finish())
 }
@@ -117,15 +117,13 @@ async fn advertisers(
 async fn rankings(
     connection: &mut SqliteConnection,
     run: &RunId,
-    day: Day,
     builder: &mut DayBuilder,
 ) -> Result<(), Failure> {
     let mut rows = sqlx::query(
         "SELECT model, advertiser_id, product_id, score, impressions, clicks, views
-         FROM rankings WHERE run_id = ? AND day = ? ORDER BY model, advertiser_id, rank",
+         FROM rankings WHERE run_id = ? ORDER BY model, advertiser_id, rank",
     )
     .bind(run.as_str())
-    .bind(day.to_string())
     .fetch(connection);
     while let Some(row) = rows.try_next().await? {
         let counts = Counts { impressions: count(&row, 4)?, clicks: count(&row, 5)?, views: count(&row, 6)? };

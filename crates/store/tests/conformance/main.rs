@@ -1,5 +1,7 @@
 //! What every database must do alike, run on PostgreSQL and SQLite.
 
+#![allow(clippy::unwrap_used, reason = "a test that meets the unexpected fails")]
+
 mod connecting;
 mod database;
 mod ledger;

@@ -99,7 +99,7 @@ pub(crate) async fn publish_at(
     (store.run(&run.run_id).await.unwrap().unwrap(), publication)
 }
 
-/// Publishes each text and checks what readers then see of the newest thirty days.
+/// Checks what is published against text in the notation of [`rankings`], indented or not.
 #[track_caller]
 pub(crate) fn check(published: &Published, expected: &str) {
     assert_eq!(plain(&show(published)), plain(expected));
