@@ -5,8 +5,9 @@ use crate::{
     notation::{publish, rankings, rankings_of},
 };
 use domain::DayRankings;
-use std::fmt::Write;
+use std::{fmt::Write, sync::Arc};
 use store::{Publication, Store};
+use tokio::sync::Barrier;
 
 on_both!(
     publications_of_one_day_take_turns,
@@ -30,12 +31,16 @@ fn content(day: &str, product: usize) -> DayRankings {
 }
 
 async fn publish_at_once(database: &Database, contents: Vec<DayRankings>) -> Vec<Publication> {
+    let start = Arc::new(Barrier::new(contents.len()));
     let publications: Vec<_> = contents
         .into_iter()
         .map(|content| {
-            let url = database.url.clone();
+            let (url, start) = (database.url.clone(), start.clone());
             tokio::spawn(async move {
                 let store = Store::open(&url).await.unwrap();
+                // Each has its connection before the first publishes.
+                store.publication_version().await.unwrap();
+                start.wait().await;
                 publish(&store, &content).await.1
             })
         })
