@@ -1,10 +1,11 @@
 //! The commit: data objects first, named by their bytes; the manifest last, in one put.
 
-use crate::{DataObject, Lake, LakeError};
+use crate::{DataObject, Lake, LakeError, manifest::FORMAT_VERSION};
 use bytes::Bytes;
+use domain::Day;
 use futures::TryStreamExt;
 use object_store::{ObjectMeta, ObjectStoreExt, PutPayload, path::Path};
-use serde::{Serialize, de::DeserializeOwned};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use sha2::{Digest, Sha256};
 use std::time::{Duration, SystemTime};
 
@@ -13,6 +14,13 @@ const MANIFEST: &str = "manifest.json";
 /// How old an object that no manifest names must be to be deleted: younger ones may belong to a
 /// write under way.
 const ORPHAN_AGE: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// What every manifest says first, whatever its format.
+#[derive(Deserialize)]
+struct Heading {
+    format_version: u32,
+    day: Day,
+}
 
 /// Bytes on their way into the lake.
 pub(crate) struct NewObject {
@@ -56,14 +64,11 @@ impl Lake {
         json.push(b'\n');
         let before = self.get(folder, MANIFEST).await?;
         let there = self.list(folder).await?;
-        let is_there = |object: &NewObject| {
-            let same_name =
-                |meta: &&ObjectMeta| meta.location.filename() == Some(object.described.name.as_str());
-            there.iter().find(same_name).is_some_and(|meta| meta.size == object.described.size)
-        };
         let names: Vec<_> = objects.iter().map(|object| object.described.name.clone()).collect();
-        for object in objects.into_iter().filter(|object| !is_there(object)) {
-            self.put(folder, &object.described.name, object.bytes).await?;
+        for object in objects {
+            if !self.holds(folder, &there, &object).await? {
+                self.put(folder, &object.described.name, object.bytes).await?;
+            }
         }
         if before.as_deref() != Some(&json[..]) {
             self.put(folder, MANIFEST, json.into()).await?;
@@ -71,6 +76,14 @@ impl Lake {
         let before = before.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default();
         self.clean(there, &names, &before).await;
         Ok(())
+    }
+
+    /// Whether the object is there already, byte for byte: a damaged one must be written again.
+    async fn holds(&self, folder: &str, there: &[ObjectMeta], object: &NewObject) -> Result<bool, LakeError> {
+        let DataObject { name, size, .. } = &object.described;
+        let is_listed =
+            there.iter().any(|meta| meta.location.filename() == Some(name.as_str()) && meta.size == *size);
+        Ok(is_listed && self.get(folder, name).await? == Some(object.bytes.clone()))
     }
 
     /// Deletes what is no longer named. That it could not be deleted is no failure: the next commit
@@ -89,15 +102,24 @@ impl Lake {
         }
     }
 
-    /// The manifest in the folder; none when nothing was committed there.
+    /// The manifest in the folder, of that day; none when nothing was committed there.
     pub(crate) async fn manifest<M: DeserializeOwned>(
         &self,
         folder: &str,
+        day: Day,
         remedy: &str,
     ) -> Result<Option<M>, LakeError> {
         let Some(bytes) = self.get(folder, MANIFEST).await? else { return Ok(None) };
-        let manifest = serde_json::from_slice(&bytes);
-        manifest.map(Some).map_err(|error| self.damaged(folder, MANIFEST, error.to_string(), remedy))
+        let damaged = |reason: String| self.damaged(folder, MANIFEST, reason, remedy);
+        let heading: Heading = serde_json::from_slice(&bytes).map_err(|error| damaged(error.to_string()))?;
+        if heading.format_version != FORMAT_VERSION {
+            let version = heading.format_version;
+            return Err(damaged(format!("its format is {version}, this program reads {FORMAT_VERSION}")));
+        }
+        if heading.day != day {
+            return Err(damaged(format!("it is of {}", heading.day)));
+        }
+        serde_json::from_slice(&bytes).map(Some).map_err(|error| damaged(error.to_string()))
     }
 
     /// The bytes of an object that a manifest names, checked.

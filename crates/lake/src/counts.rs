@@ -9,7 +9,7 @@ use crate::{
 use arrow_array::{ArrayRef, Int64Array, StringArray};
 use arrow_schema::{DataType, SchemaRef};
 use bytes::Bytes;
-use domain::{AdvertiserId, Counts, Day, DayCounts, DayCountsBuilder};
+use domain::{AdvertiserId, Counts, Day, DayCounts, DayCountsBuilder, ID_BYTES_MAX};
 use sha2::{Digest, Sha256};
 use std::sync::Arc;
 
@@ -51,7 +51,7 @@ impl Lake {
     /// # Errors
     /// When the manifest cannot be read.
     pub async fn counts_manifest(&self, day: Day) -> Result<Option<CountsManifest>, LakeError> {
-        self.manifest(&folder(day), &remedy(day)).await
+        self.manifest(&folder(day), day, &remedy(day)).await
     }
 
     /// The counts of a day; none when the day has not been counted.
@@ -143,6 +143,7 @@ fn decode_counts(day: Day, active: &[AdvertiserId], bytes: Bytes) -> Result<DayC
     let mut builder = DayCountsBuilder::new(day);
     let mut waiting = active.iter();
     let mut current: Option<&AdvertiserId> = None;
+    let mut last_product = String::new();
     decode(&counts_schema(), bytes, |batch| {
         let (advertisers, products) = (texts(batch, 0), texts(batch, 1));
         let [impressions, clicks, views] = [2, 3, 4].map(|column| integers(batch, column));
@@ -153,13 +154,19 @@ fn decode_counts(day: Day, active: &[AdvertiserId], bytes: Bytes) -> Result<DayC
                     waiting.next().ok_or_else(|| format!("{advertiser:?} is out of order or not active"))?;
                 builder.advertiser(next.clone());
                 current = Some(next);
+                last_product.clear();
             }
+            let product = products.value(row);
+            if product.len() > ID_BYTES_MAX || product <= last_product.as_str() {
+                return Err(format!("product {product:?} of {advertiser:?} is no id or out of order"));
+            }
+            last_product.replace_range(.., product);
             let counts = Counts {
                 impressions: from_integer(impressions[row])?,
                 clicks: from_integer(clicks[row])?,
                 views: from_integer(views[row])?,
             };
-            builder.product(products.value(row), counts);
+            builder.product(product, counts);
         }
         Ok(())
     })?;

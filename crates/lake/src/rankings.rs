@@ -53,7 +53,7 @@ impl Lake {
     ) -> Result<Option<(ModelRankings, RankingsManifest)>, LakeError> {
         let (folder, remedy) =
             (folder(day, model), format!("run `topshelf rank --day {day} --model {model}` again"));
-        let Some(manifest) = self.manifest::<RankingsManifest>(&folder, &remedy).await? else {
+        let Some(manifest) = self.manifest::<RankingsManifest>(&folder, day, &remedy).await? else {
             return Ok(None);
         };
         let bytes = self.data(&folder, &manifest.rankings, &remedy).await?;

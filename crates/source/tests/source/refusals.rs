@@ -1,6 +1,6 @@
 //! What a bucket that cannot be reached says, and what to do about it.
 
-use crate::support::S3Server;
+use crate::support::{S3Server, settings};
 use domain::Log;
 use source::{AwsSettings, Location, LogPattern, SourceError};
 use std::time::Duration;
@@ -37,7 +37,7 @@ async fn an_endpoint_that_nobody_listens_on() {
 #[tokio::test]
 async fn a_bucket_that_does_not_exist() {
     let server = S3Server::start().await;
-    let location = Location::open_with("s3://no-such-bucket", false, &server.settings()).unwrap();
+    let location = Location::open_with("s3://no-such-bucket", false, &settings(&server)).unwrap();
     let error = plan(&location).await.unwrap_err();
     assert_eq!(error.to_string(), "could not list s3://no-such-bucket: the server answered NoSuchBucket");
     assert!(error.help().unwrap().contains("bucket's name") && !error.is_transient());

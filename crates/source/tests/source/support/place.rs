@@ -1,6 +1,6 @@
 //! The same cases on a directory and on an S3 server.
 
-use super::S3Server;
+use super::{S3Server, settings};
 use domain::{Day, Log};
 use object_store::{ObjectStoreExt, path::Path};
 use source::{Location, LogPattern, ObjectDays, ObjectInfo, PlannedObject, SourceError};
@@ -32,7 +32,7 @@ impl Place {
 
     pub(crate) async fn bucket() -> Self {
         let server = S3Server::start().await;
-        let location = Location::open_with("s3://logs/ad logs/2024/", false, &server.settings()).unwrap();
+        let location = Location::open_with("s3://logs/ad logs/2024/", false, &settings(&server)).unwrap();
         let directory = server.bucket_directory().join("ad logs/2024");
         std::fs::create_dir_all(&directory).unwrap();
         Self { location, directory, server: Some(server), _temporary: tempfile::tempdir().unwrap() }

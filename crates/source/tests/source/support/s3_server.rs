@@ -5,8 +5,7 @@ use hyper_util::{
     server::conn::auto::Builder,
 };
 use s3s::{auth::SimpleAuth, service::S3ServiceBuilder};
-use source::AwsSettings;
-use std::{path::PathBuf, time::Duration};
+use std::path::PathBuf;
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 
@@ -65,10 +64,5 @@ impl S3Server {
             ("AWS_ACCESS_KEY_ID", ACCESS_KEY.to_owned()),
             ("AWS_SECRET_ACCESS_KEY", SECRET_KEY.to_owned()),
         ]
-    }
-
-    /// The same as settings, for a caller that does not wait long.
-    pub(crate) fn settings(&self) -> AwsSettings {
-        AwsSettings::from_pairs(self.environment()).with_patience(Duration::from_secs(2))
     }
 }
