@@ -189,8 +189,8 @@ pub struct Show {
     #[arg(long, value_name = "DAY", requires = "model")]
     pub day: Option<Day>,
     /// How many days, without a model
-    #[arg(long, value_name = "N", default_value_t = 7, conflicts_with = "model")]
-    pub days: usize,
+    #[arg(long, value_name = "N", default_value_t = 7, conflicts_with = "model", value_parser = clap::value_parser!(u32).range(1..))]
+    pub days: u32,
 }
 
 /// Flags of `runs`.
@@ -202,8 +202,8 @@ pub struct Runs {
     #[arg(long, value_name = "DAY", conflicts_with = "run")]
     pub day: Option<Day>,
     /// At most so many, newest first
-    #[arg(long, value_name = "N", default_value_t = 20, conflicts_with = "run")]
-    pub limit: usize,
+    #[arg(long, value_name = "N", default_value_t = 20, conflicts_with = "run", value_parser = clap::value_parser!(u32).range(1..))]
+    pub limit: u32,
 }
 
 /// Flags of `generate`.

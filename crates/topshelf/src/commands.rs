@@ -33,7 +33,7 @@ pub async fn execute(cli: Cli) -> Result<(), Failure> {
     let Cli { command, global } = cli;
     let output = Output::new(global.json);
     match command {
-        Command::Demo(flags) => demo::demo(flags, &global).await,
+        Command::Demo(flags) => demo::demo(flags, &global, output).await,
         Command::Run(flags) => stages::run(&night(&global)?, flags.day, output).await,
         Command::Backfill(range) => stages::backfill(&night(&global)?, &range, output).await,
         Command::Count(flags) => stages::count(&night(&global)?, flags.day, output).await,

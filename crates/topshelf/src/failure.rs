@@ -75,6 +75,12 @@ impl Failure {
         if self.help.is_some() { self } else { self.help(help) }
     }
 
+    /// The same failure with this as its only cause.
+    fn because(mut self, cause: String) -> Self {
+        self.source = Some(Box::new(Links { message: cause, source: None }));
+        self
+    }
+
     /// The failure as the source of `message`.
     #[must_use]
     pub fn within(self, message: impl Into<String>) -> Self {

@@ -29,6 +29,11 @@ pub const PRODUCTS_MAX: u32 = 1_000_000;
 /// The most products of all advertisers together: each takes eight bytes of memory.
 pub const PRODUCTS_TOTAL_MAX: u64 = 200_000_000;
 
+/// The most rows of both event logs over all days.
+pub const ROWS_MAX: u64 = 1_000_000_000_000;
+/// The day after 9999-12-31, in days since 1970-01-01.
+const DAYS_END: i64 = 2_932_897;
+
 /// What to generate, and where.
 #[derive(Debug, Clone, PartialEq)]
 pub struct GenerateOptions {
@@ -101,6 +106,10 @@ impl GenerateOptions {
             format!("advertisers × products is {products_total}: at most {PRODUCTS_TOTAL_MAX} fit")
         } else if self.days == 0 {
             "days must be at least 1".to_owned()
+        } else if i64::from(self.first_day.epoch_days()) + i64::from(self.days) > DAYS_END {
+            format!("{} days from {} on reach past the year 9999", self.days, self.first_day)
+        } else if self.total_rows() > ROWS_MAX {
+            format!("{} rows are more than {ROWS_MAX}", self.total_rows())
         } else if !(0.0..=1.0).contains(&self.active_ratio) {
             format!("active ratio {} is not between 0 and 1", self.active_ratio)
         } else {

@@ -13,6 +13,7 @@ mod report;
 pub use count::count;
 pub use publish::publish;
 pub use rank::{rank, ranked_models};
+pub(crate) use report::visible;
 pub use report::{ModelReport, RunOutcome, RunReport, StageReport, Verdict};
 
 use crate::{clock::Clock, config::Config, failure::Failure, progress::Progress, schedule::Schedule};
@@ -75,7 +76,7 @@ impl Night {
     }
 
     fn input(&self) -> Result<Location, Failure> {
-        Location::open_with(&self.config.input.url, false, &self.aws).map_err(input::explain)
+        Ok(Location::open_with(&self.config.input.url, false, &self.aws)?)
     }
 
     /// The lake, which is made when it is a directory that is not there.
@@ -84,7 +85,7 @@ impl Night {
     /// When its location cannot be opened.
     pub fn lake(&self) -> Result<Lake, Failure> {
         let location = Location::open_with(&self.config.lake.url, true, &self.aws).map_err(|error| {
-            input::explain(error).or_help("check lake.url (--lake): the place must be a directory that this user may write, or a bucket")
+            Failure::from(error).or_help("check lake.url (--lake): the place must be a directory that this user may write, or a bucket")
         })?;
         Ok(Lake::new(location.object_store(), location.prefix(), location.url()))
     }

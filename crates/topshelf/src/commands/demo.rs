@@ -1,6 +1,6 @@
 //! `demo`: the whole product on sample logs, in one command.
 
-use super::{generate::explain, serve};
+use super::{generate::explain, output::Output, serve};
 use crate::{
     cli::{Demo, Global},
     config::{self, Flags},
@@ -10,6 +10,7 @@ use crate::{
     progress::Progress,
 };
 use domain::{Day, DayRange};
+use serde_json::json;
 use std::path::Path;
 use store::Store;
 
@@ -17,7 +18,7 @@ use store::Store;
 const ROWS_A_DAY: u64 = 100_000;
 
 /// Makes sample logs up to yesterday, runs every day of them, and serves.
-pub(super) async fn demo(flags: Demo, global: &Global) -> Result<(), Failure> {
+pub(super) async fn demo(flags: Demo, global: &Global, output: Output) -> Result<(), Failure> {
     let night = demo_night(&flags.dir, global)?;
     let last = night.schedule.ended_day(night.clock.now());
     let first = (1..flags.days).fold(last, |day, _| day.yesterday());
@@ -28,7 +29,8 @@ pub(super) async fn demo(flags: Demo, global: &Global) -> Result<(), Failure> {
     run_days(&night, DayRange { first, last }).await?;
     let advertiser = an_advertiser(&night).await?;
     eprintln!("3/3  serving; Ctrl-C stops it\n");
-    println!("{}", addresses(&server.address().to_string(), &advertiser));
+    let addresses = addresses(&format!("http://{}", server.address()), &advertiser);
+    output.either(&addresses.to_json(), || addresses.to_text())?;
     server.run(serve::stopped()).await.map_err(Failure::of)
 }
 
@@ -78,16 +80,28 @@ async fn an_advertiser(night: &Night) -> Result<String, Failure> {
     Ok(rankings.map(|ranking| ranking.advertiser_id.to_string()).next().unwrap_or_default())
 }
 
-fn addresses(address: &str, advertiser: &str) -> String {
-    [
+/// What can be asked for, and its URL.
+struct Addresses(Vec<(&'static str, String)>);
+
+fn addresses(server: &str, advertiser: &str) -> Addresses {
+    let routes = [
         ("what runs here", String::new()),
         ("a ranking", format!("recommendations/{advertiser}/TopCTR")),
         ("the other model", format!("recommendations/{advertiser}/TopProduct")),
         ("the last 7 days", format!("history/{advertiser}/")),
         ("statistics", "stats/".to_owned()),
-        ("try the API", "docs/".to_owned()),
+        ("try the API", "docs".to_owned()),
         ("is it ready?", "health/ready".to_owned()),
-    ]
-    .map(|(what, path)| format!("{what:16} curl http://{address}/{path}"))
-    .join("\n")
+    ];
+    Addresses(routes.map(|(what, path)| (what, format!("{server}/{path}"))).into())
+}
+
+impl Addresses {
+    fn to_text(&self) -> String {
+        self.0.iter().map(|(what, url)| format!("{what:16} curl {url}\n")).collect()
+    }
+
+    fn to_json(&self) -> serde_json::Value {
+        self.0.iter().map(|(what, url)| json!({ "what": what, "url": url })).collect()
+    }
 }

@@ -4,7 +4,7 @@ use super::output::{Output, table};
 use crate::{
     cli::Runs,
     failure::{Exit, Failure},
-    pipeline::Night,
+    pipeline::{Night, visible},
 };
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -28,9 +28,9 @@ pub(super) async fn runs(night: &Night, flags: &Runs, output: Output) -> Result<
         })?;
         return output.either(&to_json(&run), || whole(&run));
     }
-    let runs = store.runs(flags.limit, flags.day).await?;
+    let runs = store.runs(flags.limit as usize, flags.day).await?;
     let json = json!({ "runs": runs.iter().map(to_json).collect::<Vec<_>>() });
-    output.either(&json, || list(&runs))
+    output.either(&json, || list(&runs, store.description()))
 }
 
 fn to_json(run: &RunRecord) -> Value {
@@ -51,9 +51,9 @@ fn to_json(run: &RunRecord) -> Value {
     })
 }
 
-fn list(runs: &[RunRecord]) -> String {
+fn list(runs: &[RunRecord], database: &str) -> String {
     if runs.is_empty() {
-        return "no runs yet; `topshelf run` makes one".to_owned();
+        return format!("no such runs in {database}; `topshelf run` makes one");
     }
     let mut table = table(&["run", "day", "status", "verdict", "started", "took", "by", "error"], &["took"]);
     for run in runs {
@@ -125,7 +125,7 @@ fn log_lines(report: &Value) -> Vec<String> {
             ));
         }
         for example in entries(input, "examples") {
-            let text = |key: &str| example[key].as_str().unwrap_or_default().escape_debug().to_string();
+            let text = |key: &str| visible(example[key].as_str().unwrap_or_default());
             lines.push(format!(
                 "  rejected {}:{} {}: {}",
                 text("object"),

@@ -38,7 +38,8 @@ impl Output {
         match written {
             // Whoever read has seen enough, as `head` has.
             Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
-            Err(error) => Err(Failure::explained(Exit::Failed, error)),
+            Err(error) => Err(Failure::new(Exit::Failed, format!("could not write to stdout: {error}"))
+                .help("what was to be done is done, only the result could not be printed")),
             Ok(()) => Ok(()),
         }
     }

@@ -6,7 +6,7 @@ use crate::{
     failure::{Exit, Failure},
     pipeline::Night,
 };
-use api::{History, Problem, Recommendation, Recommendations};
+use api::{Code, History, Problem, Recommendation, Recommendations};
 use store::Store;
 
 /// Prints an advertiser's rankings, from what is published.
@@ -22,7 +22,7 @@ pub(super) async fn show(night: &Night, flags: &Show, output: Output) -> Result<
             output.either(&answer, || recommendations_text(&answer))
         }
         None => {
-            let answer = snapshot.history(advertiser, None, flags.days);
+            let answer = snapshot.history(advertiser, None, flags.days as usize);
             let answer = answer.or_else(|problem| refuse(&problem, &store, output))?;
             output.either(&answer, || history_text(&answer))
         }
@@ -32,7 +32,8 @@ pub(super) async fn show(night: &Night, flags: &Show, output: Output) -> Result<
 /// The API's problem, as JSON for programs, and as the command's failure.
 fn refuse<T>(problem: &Problem, store: &Store, output: Output) -> Result<T, Failure> {
     output.json_only(&problem.body())?;
-    Err(Failure::new(Exit::Failed, format!("{problem} ({})", problem.code().name())).help(format!(
+    let exit = if problem.code() == Code::UnknownModel { Exit::Usage } else { Exit::Failed };
+    Err(Failure::new(exit, format!("{problem} ({})", problem.code().name())).help(format!(
         "looked in {}, another is named by --store; `topshelf runs` lists what was published in it",
         store.description()
     )))

@@ -7,9 +7,12 @@ use crate::{
     pipeline::{self, ModelReport, Night, RunOutcome, RunReport, StartedBy, Verdict},
 };
 use domain::{Day, DayRange, Log, Tally};
-use lake::CountsManifest;
+use lake::{CountsManifest, LogInput};
 use serde_json::json;
 use std::fmt::Write;
+
+/// The most days of one backfill: ten years. More is a slip of the hand, and each day is a run.
+const BACKFILL_DAYS_MAX: usize = 3660;
 
 fn day_or_ended(night: &Night, day: Option<Day>) -> Day {
     day.unwrap_or_else(|| night.schedule.ended_day(night.clock.now()))
@@ -24,6 +27,11 @@ pub(super) async fn run(night: &Night, day: Option<Day>, output: Output) -> Resu
 /// Each day of a range.
 pub(super) async fn backfill(night: &Night, range: &Range, output: Output) -> Result<(), Failure> {
     let days: Vec<_> = DayRange { first: range.from, last: range.to }.days().collect();
+    if days.len() > BACKFILL_DAYS_MAX {
+        let message =
+            format!("{} to {} are {} days, more than {BACKFILL_DAYS_MAX}", range.from, range.to, days.len());
+        return Err(Failure::new(Exit::Usage, message).help("backfill a shorter range at a time"));
+    }
     if days.is_empty() {
         return Err(Failure::new(Exit::Usage, format!("--from {} is after --to {}", range.from, range.to))
             .help("the first day comes first"));
@@ -50,7 +58,8 @@ fn report(outcomes: Vec<RunOutcome>, output: Output) -> Result<(), Failure> {
     for notice in notices(&outcomes) {
         eprintln!("{notice}");
     }
-    let several = outcomes.len() > 1;
+    let days_asked = outcomes.len();
+    let several = days_asked > 1;
     let failed: Vec<_> =
         outcomes.into_iter().filter_map(|outcome| Some((outcome.day, outcome.ended.err()?))).collect();
     let failed_days = failed.len();
@@ -58,7 +67,7 @@ fn report(outcomes: Vec<RunOutcome>, output: Output) -> Result<(), Failure> {
         None => Ok(()),
         Some((_, failure)) if !several => Err(failure),
         Some((day, failure)) => {
-            Err(failure.within(format!("{failed_days} of the days were not published, the first is {day}")))
+            Err(failure.within(format!("{failed_days} of {days_asked} days failed, the first is {day}")))
         }
     }
 }
@@ -120,20 +129,7 @@ fn notices(outcomes: &[RunOutcome]) -> Vec<String> {
                     notices.push(format!("{model} was not computed: {reason}"));
                 }
                 for (log, input) in report.logs() {
-                    let rejected: Vec<_> = input
-                        .tally
-                        .rejected
-                        .iter()
-                        .map(|(reason, lines)| format!("{reason} {lines}"))
-                        .collect();
-                    if let Some(example) = input.examples.first() {
-                        let (lines, reasons) = (input.tally.rejected.total(), rejected.join(", "));
-                        let text = example.text.escape_debug();
-                        notices.push(format!(
-                            "{log}: {lines} lines rejected ({reasons}), such as {}:{}: {text}",
-                            example.object, example.line
-                        ));
-                    }
+                    notices.extend(rejected_notice(*log, input));
                 }
             }
         }
@@ -141,6 +137,21 @@ fn notices(outcomes: &[RunOutcome]) -> Vec<String> {
     let mut seen = std::collections::BTreeSet::new();
     notices.retain(|notice| seen.insert(notice.clone()));
     notices
+}
+
+/// How many lines of a log were rejected and why, with an example.
+fn rejected_notice(log: Log, input: &LogInput) -> Option<String> {
+    let (example, tally) = (input.examples.first()?, input.tally);
+    let reasons: Vec<_> = tally.rejected.iter().map(|(reason, lines)| format!("{reason}: {lines}")).collect();
+    Some(format!(
+        "{log}: {} of {} lines rejected ({}), such as {}:{}: {}",
+        tally.rejected.total(),
+        tally.read,
+        reasons.join(", "),
+        example.object,
+        example.line,
+        pipeline::visible(&example.text)
+    ))
 }
 
 /// The first stage alone.

@@ -103,8 +103,13 @@ fn explain(error: &figment::Error) -> Failure {
                 .max_by(|left, right| left.0.total_cmp(&right.0))
                 .map(|(_, name)| format!("did you mean `{}`? ", full(name)));
             let known = known.iter().map(|name| full(name)).collect::<Vec<_>>().join(", ");
+            let spelling = if place.contains("environment") {
+                "; a variable is spelled like TOPSHELF_STORE__URL, two underscores between section and key"
+            } else {
+                ""
+            };
             Failure::new(Exit::Usage, format!("unknown configuration key `{}`{place}", full(field)))
-                .help(format!("{}known here: {known}", nearest.unwrap_or_default()))
+                .help(format!("{}known here: {known}{spelling}", nearest.unwrap_or_default()))
         }
         kind => {
             if path.is_empty() {
@@ -131,6 +136,7 @@ fn default_of(key: &str) -> String {
 fn place(metadata: &Metadata) -> String {
     match &metadata.source {
         Some(figment::Source::File(file)) => format!(" (in {})", file.display()),
+        _ if metadata.name.contains("environment") => " (from the environment)".to_owned(),
         _ => format!(" (from the {})", metadata.name),
     }
 }

@@ -1,7 +1,8 @@
-//! Failures of the store and the lake, with what to do next.
+//! Failures of the input, the lake and the store, with what to do next.
 
 use super::{Exit, Failure};
 use lake::LakeError;
+use source::{Cause, SourceError};
 use store::StoreError;
 
 impl From<StoreError> for Failure {
@@ -16,18 +17,57 @@ impl From<StoreError> for Failure {
             StoreError::Connect { .. } => (
                 Exit::Failed,
                 "check store.url (--store, TOPSHELF_STORE__URL or DATABASE_URL): its host and port, user, password and database; \
-                 for SQLite, that it is a file that this user may write",
+                 for SQLite, that it is a file that this user may write, on a disk with space left",
             ),
             StoreError::Migrate { .. } => (
                 Exit::Failed,
-                "the user needs the right to create tables; a database of a newer topshelf needs that topshelf",
+                "the user needs the right to create tables, and the disk space left; a database of a newer topshelf needs that topshelf",
             ),
             StoreError::Sql { .. } => {
                 (Exit::Failed, "check that the database is up, has space left, and lets this user write")
             }
             _ => return Self::of(error),
         };
-        Self::explained(exit, error).help(help)
+        let answer = database_answer(&error);
+        let failure = Self::explained(exit, error).help(help);
+        match answer {
+            Some(answer) => failure.because(answer),
+            None => failure,
+        }
+    }
+}
+
+/// What the database itself said: the driver adds a line number of the server's source to it.
+fn database_answer(error: &StoreError) -> Option<String> {
+    match error {
+        StoreError::Connect { source, .. } | StoreError::Sql { source, .. } => {
+            Some(source.as_database_error()?.message().to_owned())
+        }
+        _ => None,
+    }
+}
+
+impl From<SourceError> for Failure {
+    /// What may be cured by waiting is a failure (exit code 1).
+    fn from(error: SourceError) -> Self {
+        let exit = match &error {
+            SourceError::NotALocation { .. } | SourceError::Settings { .. } => Exit::Usage,
+            _ => Exit::Failed,
+        };
+        let help = error.help();
+        let failure = Self::explained(exit, error);
+        match help {
+            Some(help) => failure.help(help),
+            None => failure,
+        }
+    }
+}
+
+impl Failure {
+    /// The lake's place refused, told as the input's place tells it.
+    fn of_place(operation: &'static str, url: String, cause: impl Into<Cause>) -> Self {
+        Self::from(SourceError::Failed { operation, url, cause: cause.into() })
+            .or_help("check lake.url (--lake): the place must be there, be writable and have space left")
     }
 }
 
@@ -37,8 +77,8 @@ impl From<LakeError> for Failure {
             LakeError::Damaged { url, reason, remedy } => {
                 Self::new(Exit::Failed, format!("{url} is damaged: {reason}")).help(remedy)
             }
-            error @ (LakeError::Read { .. } | LakeError::Write { .. }) => Self::of(error)
-                .help("check lake.url (--lake): the place must be there, be writable and have space left"),
+            LakeError::Read { url, source } => Self::of_place("read", url, source),
+            LakeError::Write { url, source } => Self::of_place("write", url, source),
             error => Self::of(error),
         }
     }

@@ -3,9 +3,9 @@
 use super::{
     Night, StageReport,
     input::{
-        ActiveDay, PlannedLog, active_days, counted_objects, explain, explain_read, log_input, object_input,
-        plan,
+        ActiveDay, PlannedLog, active_days, counted_objects, explain_read, log_input, object_input, plan,
     },
+    visible,
 };
 use crate::failure::{Exit, Failure};
 use counting::{CountError, Counted, CountedDay, Limits, Objects, Wanted};
@@ -86,7 +86,7 @@ async fn count_objects(
     let counted = counted.await.expect("counting does not panic").map_err(explain_count)?;
     bar.finish_and_clear();
     let unchanged = infos.iter().map(|info| location.verify_unchanged(info));
-    stream::iter(unchanged).buffer_unordered(LOOKS_AT_A_TIME).try_collect::<()>().await.map_err(explain)?;
+    stream::iter(unchanged).buffer_unordered(LOOKS_AT_A_TIME).try_collect::<()>().await?;
     Ok(counted)
 }
 
@@ -181,7 +181,7 @@ fn too_many_rejects(log: Log, day: Day, input: &LogInput, allowed: f64) -> Failu
         reasons.join(", ")
     );
     let examples = input.examples.iter().take(5).map(|example| {
-        format!("\n  {}:{} {}: {}", example.object, example.line, example.reason, example.text.escape_debug())
+        format!("\n  {}:{} {}: {}", example.object, example.line, example.reason, visible(&example.text))
     });
     let help = format!(
         "mend the log, or allow more with input.max_rejected_ratio; for example{}",

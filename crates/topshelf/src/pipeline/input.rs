@@ -18,21 +18,6 @@ const HEADERS_AT_A_TIME: usize = 32;
 /// Bytes of an object that are fetched for its header at first.
 const HEADER_BYTES: usize = 16 << 10;
 
-/// A failure of the input, with the remedy where it is known. What may be cured by waiting is a
-/// failure (exit code 1), what the input itself is to blame for is refused (3).
-pub(super) fn explain(error: SourceError) -> Failure {
-    let help = error.help();
-    let exit = match &error {
-        SourceError::NotALocation { .. } | SourceError::Settings { .. } => Exit::Usage,
-        _ => Exit::Failed,
-    };
-    let failure = Failure::explained(exit, error);
-    match help {
-        Some(help) => failure.help(help),
-        None => failure,
-    }
-}
-
 /// The objects of one configured log, planned.
 pub(super) struct PlannedLog {
     pub(super) log: Log,
@@ -57,7 +42,8 @@ pub(super) async fn plan(
         let objects = source::plan(location, log, &pattern, days, &input.columns.date).await;
         let objects = objects.map_err(|error| {
             let is_missing = matches!(error, SourceError::NoObject(_));
-            let failure = explain(error).or_help(format!("let input.{log} take nothing but the log's files"));
+            let failure =
+                Failure::from(error).or_help(format!("let input.{log} take nothing but the log's files"));
             // A log that is not there at all is told by an empty name, never by silence.
             if is_missing && log != Log::AdvertiserIds { failure.help(no_such_log(log)) } else { failure }
         })?;
@@ -122,7 +108,7 @@ async fn layout(
     let refused = |error: HeaderError| refuse_header(location, log, &object.name, &error);
     let mut bytes = HEADER_BYTES;
     loop {
-        let head = location.head_bytes(object, bytes).await.map_err(explain)?;
+        let head = location.head_bytes(object, bytes).await?;
         let is_whole = head.len() as u64 >= object.size;
         match Header::read(&head, is_whole).map_err(refused)? {
             Some(header) => return header.layout(&columns).map_err(refused),
@@ -136,7 +122,7 @@ fn refuse_header(location: &Location, log: Log, name: &str, error: &HeaderError)
     let failure = Failure::new(Exit::Refused, message);
     match error {
         HeaderError::Missing { missing, .. } => failure.help(format!(
-            "if the column is called otherwise, name it in [input.columns]; if the object is no {log}, narrow input.{log} (missing: {missing})"
+            "the first line names the columns; if this one is called otherwise, name it in [input.columns]; if the object is no {log}, narrow input.{log} (missing: {missing})"
         )),
         HeaderError::Empty => failure.help("an object without any event still has its header line"),
         HeaderError::Repeated(_) => failure.help("give one of the columns another name, or name the right one in [input.columns]"),
@@ -213,14 +199,9 @@ async fn active_list(
 
 /// A failed read of a source's reader.
 pub(super) fn explain_read(error: std::io::Error) -> Failure {
-    let help = SourceError::of_read(&error).and_then(SourceError::help);
-    let failure = match error.downcast::<SourceError>() {
-        Ok(error) => Failure::of(error),
+    match error.downcast::<SourceError>() {
+        Ok(error) => error.into(),
         Err(error) => Failure::of(error),
-    };
-    match help {
-        Some(help) => failure.help(help),
-        None => failure,
     }
 }
 

@@ -24,6 +24,18 @@ impl StageReport {
     }
 }
 
+/// A line of a log as a message shows it: what cannot be seen is escaped, and quotes stay quotes.
+pub(crate) fn visible(text: &str) -> String {
+    let mut visible = String::new();
+    for char in text.chars() {
+        match char {
+            '"' | '\'' => visible.push(char),
+            _ => visible.extend(char.escape_debug()),
+        }
+    }
+    visible
+}
+
 /// One model of a run.
 #[derive(Debug, Clone, Serialize)]
 pub struct ModelReport {
