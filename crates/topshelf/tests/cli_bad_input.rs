@@ -11,6 +11,8 @@ mod files;
 mod lines;
 #[path = "cli/bad_input/places.rs"]
 mod places;
+#[path = "night/s3.rs"]
+mod s3;
 #[path = "cli/scene.rs"]
 mod scene;
 #[path = "cli/bad_input/servers.rs"]

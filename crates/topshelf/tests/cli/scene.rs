@@ -21,6 +21,7 @@ pub(crate) struct Scene {
     environment: Vec<(String, String)>,
     kept: Vec<Box<dyn Any>>,
     replacements: Vec<(String, String)>,
+    are_files_limited: bool,
 }
 
 /// How a call of the program ended.
@@ -36,8 +37,14 @@ impl Scene {
     /// Good logs of [`DAY`] in `logs/`: 100 ad rows and 100 view rows of the advertiser `acme`.
     pub(crate) fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let mut scene =
-            Self { folder, args: vec![], environment: vec![], kept: vec![], replacements: vec![] };
+        let mut scene = Self {
+            folder,
+            args: vec![],
+            environment: vec![],
+            kept: vec![],
+            replacements: vec![],
+            are_files_limited: false,
+        };
         scene.write("logs/advertiser_ids.csv", "advertiser_id\nacme\n");
         scene.ads("");
         scene.views("");
@@ -61,6 +68,11 @@ impl Scene {
     /// Keeps a server, a socket or the like until the scene ends.
     pub(crate) fn keep(&mut self, thing: impl Any) {
         self.kept.push(Box::new(thing));
+    }
+
+    /// No file can grow past 512 or 1024 bytes, as the shell counts blocks.
+    pub(crate) fn limit_files_to_a_block(&mut self) {
+        self.are_files_limited = true;
     }
 
     /// Says what documents call something that differs from one run to the next.
@@ -159,7 +171,15 @@ impl Scene {
 
     /// The program, ready to be started with these arguments.
     pub(crate) fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_topshelf"));
+        let program = env!("CARGO_BIN_EXE_topshelf");
+        let mut command = if self.are_files_limited {
+            // A process that ignores the signal hears of the limit as of a disk that is full.
+            let mut shell = Command::new("/bin/sh");
+            shell.args(["-c", "trap '' XFSZ; ulimit -f 1; exec \"$0\" \"$@\"", program]);
+            shell
+        } else {
+            Command::new(program)
+        };
         command.args(args).current_dir(self.folder()).stdin(Stdio::null()).env_clear();
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         command

@@ -186,6 +186,19 @@ pub(crate) const OUTPUT: Section = Section {
             },
         },
         Case {
+            what: "the lake's disk takes no more than a few hundred bytes",
+            exit: 1,
+            prepare: |scene| {
+                scene.args(&["count", "--day", DAY, "--input", "logs"]);
+                scene.limit_files_to_a_block();
+            },
+        },
+        Case {
+            what: "the store's disk takes no more than a few hundred bytes",
+            exit: 1,
+            prepare: |scene| scene.limit_files_to_a_block(),
+        },
+        Case {
             what: "the folder of the day's counts is a file",
             exit: 1,
             prepare: |scene| scene.write("topshelf-data/lake/counts", ""),

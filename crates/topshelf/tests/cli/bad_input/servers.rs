@@ -1,10 +1,11 @@
 //! Databases and buckets that refuse.
 
 use super::{
-    Case, Section,
+    Case, Section, s3,
     scene::{DAY, Scene},
 };
-use tokio::net::TcpSocket;
+use std::fs;
+use tokio::{net::TcpSocket, runtime};
 
 pub(crate) const STORE: Section = Section {
     title: "Databases that refuse",
@@ -136,11 +137,79 @@ pub(crate) const BUCKET: Section = Section {
                 scene.environment("AWS_SECRET_ACCESS_KEY", "hunter2");
             },
         },
+        Case {
+            what: "the wrong secret",
+            exit: 1,
+            prepare: |scene| {
+                bucket(scene);
+                serve_buckets(scene);
+                scene.environment("AWS_SECRET_ACCESS_KEY", "hunter2");
+            },
+        },
+        Case {
+            what: "an access key that the server does not know",
+            exit: 1,
+            prepare: |scene| {
+                bucket(scene);
+                serve_buckets(scene);
+                scene.environment("AWS_ACCESS_KEY_ID", "AKID");
+            },
+        },
+        Case {
+            what: "nothing below the prefix",
+            exit: 1,
+            prepare: |scene| {
+                bucket(scene);
+                serve_buckets(scene);
+            },
+        },
+        Case {
+            what: "a bad file",
+            exit: 3,
+            prepare: |scene| {
+                bucket(scene);
+                scene.write("buckets/logs/night/advertiser_ids.csv", "advertiser_id\nacme\n");
+                scene.write("buckets/logs/night/ads_views.csv", "");
+                scene.write("buckets/logs/night/product_views.csv", "");
+                serve_buckets(scene);
+            },
+        },
+        Case {
+            what: "the lake's bucket, without credentials: `--input logs --lake s3://lake/night`",
+            exit: 1,
+            prepare: |scene| {
+                scene.args(&["count", "--day", DAY, "--input", "logs", "--lake", "s3://lake/night"]);
+                scene.environment("AWS_METADATA_ENDPOINT", NO_METADATA);
+            },
+        },
+        Case {
+            what: "the lake's bucket, with the wrong secret",
+            exit: 1,
+            prepare: |scene| {
+                scene.args(&["count", "--day", DAY, "--input", "logs", "--lake", "s3://lake/night"]);
+                serve_buckets(scene);
+                scene.environment("AWS_SECRET_ACCESS_KEY", "hunter2");
+            },
+        },
     ],
 };
 
+/// Where no machine's role is told, not on AWS either.
+const NO_METADATA: &str = "http://169.254.0.1:9";
+
 fn bucket(scene: &mut Scene) {
     scene.args(&["count", "--day", DAY, "--input", "s3://logs/night"]);
+}
+
+/// A server of the buckets `logs` and `lake`, and the environment that leads to it.
+fn serve_buckets(scene: &mut Scene) {
+    for bucket in ["logs", "lake"] {
+        fs::create_dir_all(scene.path("buckets").join(bucket)).unwrap();
+    }
+    let runtime = runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let environment = runtime.block_on(s3::start(&scene.path("buckets")));
+    environment.iter().for_each(|(name, value)| scene.environment(name, value));
+    scene.keep(runtime);
 }
 
 /// A port at which nobody listens while the scene lasts: it is bound, and that is all.

@@ -39,7 +39,7 @@ pub(crate) const SETTINGS: Section = Section {
         },
         Case {
             what: "an unknown model, `show acme TopCRT`",
-            exit: 1,
+            exit: 2,
             prepare: |scene| {
                 scene.end_well(&["run", "--day", DAY, "--input", "logs", "--store", "sqlite:new.db"]);
                 scene.args(&["show", "acme", "TopCRT", "--store", "sqlite:new.db"]);
@@ -85,6 +85,23 @@ pub(crate) const SETTINGS: Section = Section {
             prepare: |scene| {
                 scene.args(&["generate", "--out", "new", "--format", "parquet"]);
             },
+        },
+        Case {
+            what: "sample logs past the year 9999",
+            exit: 2,
+            prepare: |scene| {
+                scene.args(&["generate", "--out", "new", "--first-day", "9999-12-31", "--days", "2"]);
+            },
+        },
+        Case {
+            what: "a range of a thousand years",
+            exit: 2,
+            prepare: |scene| scene.args(&["backfill", "--from", "1024-11-20", "--to", DAY]),
+        },
+        Case {
+            what: "a list in the environment without brackets",
+            exit: 2,
+            prepare: |scene| scene.environment("TOPSHELF_RANKING__MODELS", "TopCTR,TopProduct"),
         },
         Case {
             what: "the configuration file is missing",
