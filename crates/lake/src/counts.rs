@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 impl Lake {
     /// Writes the counts of a day and commits them with what they were made of. Encodes on the calling
-    /// thread: about half a second for a million products.
+    /// thread: tenths of a second for a million products.
     ///
     /// # Errors
     /// [`LakeError`]; what was committed before stays.
