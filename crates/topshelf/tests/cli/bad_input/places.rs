@@ -1,6 +1,7 @@
 //! Logs that are not where they should be, and places where nothing can be written.
 
-use super::{Case, Section, scene::DAY};
+use super::{Case, Section};
+use crate::scene::DAY;
 use std::{
     ffi::OsString,
     os::unix::{ffi::OsStringExt, fs::symlink, net::UnixListener},

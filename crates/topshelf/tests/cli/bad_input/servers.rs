@@ -1,7 +1,8 @@
 //! Databases and buckets that refuse.
 
-use super::{
-    Case, Section, s3,
+use super::{Case, Section};
+use crate::{
+    s3,
     scene::{DAY, Scene},
 };
 use std::fs;

@@ -1,9 +1,7 @@
 //! Flags, variables and configuration files that cannot be meant.
 
-use super::{
-    Case, Section,
-    scene::{DAY, Scene},
-};
+use super::{Case, Section};
+use crate::scene::{DAY, Scene};
 use std::net::TcpListener;
 
 pub(crate) const SETTINGS: Section = Section {

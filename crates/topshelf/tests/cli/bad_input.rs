@@ -1,26 +1,14 @@
 //! Every kind of bad input, against the real program: what it says and its exit code stand in
 //! `docs/bad-input.md`, which this test checks (and writes, with `UPDATE_DOCS=1`).
 
-#![expect(clippy::unwrap_used, reason = "what a test did not expect ends it")]
-
-#[path = "cli/bad_input/document.rs"]
 mod document;
-#[path = "cli/bad_input/files.rs"]
 mod files;
-#[path = "cli/bad_input/lines.rs"]
 mod lines;
-#[path = "cli/bad_input/places.rs"]
 mod places;
-#[path = "night/s3.rs"]
-mod s3;
-#[path = "cli/scene.rs"]
-mod scene;
-#[path = "cli/bad_input/servers.rs"]
 mod servers;
-#[path = "cli/bad_input/settings.rs"]
 mod settings;
 
-use scene::{Ended, Scene};
+use crate::scene::{Ended, Scene};
 use std::sync::{
     Mutex,
     atomic::{AtomicUsize, Ordering},

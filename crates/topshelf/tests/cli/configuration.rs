@@ -1,0 +1,72 @@
+//! Flag beats environment beats file beats default; secrets are not printed.
+
+use crate::scene::Scene;
+
+/// What `config` says of `input.url`, with its origin.
+fn input_line(scene: &Scene, args: &[&str]) -> String {
+    let printed = scene.end_well(&[&["config"], args].concat()).stdout;
+    let (_, section) = printed.split_once("[input]\n").unwrap();
+    section.lines().find(|line| line.starts_with("url = ")).unwrap().to_owned()
+}
+
+#[test]
+fn flag_beats_environment_beats_file_beats_default() {
+    let mut scene = Scene::new();
+    assert_eq!(input_line(&scene, &[]), "url = \"data\"");
+    scene.write("other.toml", "[input]\nurl = \"other\"\n");
+    assert_eq!(input_line(&scene, &["--config", "other.toml"]), "url = \"other\"  # other.toml");
+    scene.write("topshelf.toml", "[input]\nurl = \"file\"\n");
+    assert_eq!(input_line(&scene, &[]), "url = \"file\"  # topshelf.toml");
+    assert_eq!(input_line(&scene, &["--config", "other.toml"]), "url = \"other\"  # other.toml");
+    scene.environment("TOPSHELF_INPUT__URL", "environment");
+    assert_eq!(input_line(&scene, &[]), "url = \"environment\"  # environment");
+    assert_eq!(input_line(&scene, &["--input", "flag"]), "url = \"flag\"  # flag");
+}
+
+#[test]
+fn every_global_flag_is_its_key() {
+    let scene = Scene::new();
+    let flags = ["--input", "i", "--store", "sqlite:s", "--lake", "l", "--listen", "localhost:1"];
+    let config = scene.end_well(&[&["config", "--json"][..], &flags].concat()).json();
+    let keys = ["/input/url", "/store/url", "/lake/url", "/serve/listen"];
+    assert_eq!(
+        keys.map(|key| config.pointer(key).unwrap().as_str().unwrap()),
+        ["i", "sqlite:s", "l", "localhost:1"]
+    );
+}
+
+#[test]
+fn database_url_is_the_store_unless_ours_is_set() {
+    let mut scene = Scene::new();
+    let store = |scene: &Scene| scene.end_well(&["config", "--json"]).json()["store"]["url"].clone();
+    scene.environment("DATABASE_URL", "postgres://db/theirs");
+    assert_eq!(store(&scene), "postgres://db/theirs");
+    scene.environment("TOPSHELF_STORE__URL", "postgres://db/ours");
+    assert_eq!(store(&scene), "postgres://db/ours");
+}
+
+#[test]
+fn passwords_are_never_printed() {
+    for url in ["postgres://u:hunter2@db:5432/x", "postgres://u@db/x?password=hunter2&sslmode=require"] {
+        for by in ["TOPSHELF_STORE__URL", "DATABASE_URL"] {
+            let mut scene = Scene::new();
+            scene.environment(by, url);
+            for args in [&["config"][..], &["config", "--json"]] {
+                let ended = scene.end_well(args);
+                assert!(ended.stdout.contains("***") && !ended.stdout.contains("hunter2"), "{by}: {ended:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn what_config_prints_is_a_configuration_file() {
+    let mut scene = Scene::new();
+    scene.environment("TOPSHELF_RANKING__K", "7");
+    scene.environment("TOPSHELF_INPUT__COLUMNS__DATE", "fecha \"#\"");
+    let printed = scene.end_well(&["config"]).stdout;
+    let meant = scene.end_well(&["config", "--json"]).json();
+    let other = Scene::new();
+    other.write("topshelf.toml", printed);
+    assert_eq!(other.end_well(&["config", "--json"]).json(), meant);
+}

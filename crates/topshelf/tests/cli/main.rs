@@ -1,0 +1,15 @@
+//! The command line as a user meets it: the real program, its output, its exit codes.
+
+#![expect(clippy::unwrap_used, reason = "what a test did not expect ends it")]
+
+mod bad_input;
+mod configuration;
+mod help;
+mod json;
+#[path = "../night/s3.rs"]
+mod s3;
+mod sample_logs;
+mod scene;
+mod service;
+mod services;
+mod stages;

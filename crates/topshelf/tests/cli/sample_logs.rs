@@ -1,0 +1,70 @@
+//! `generate`: the same options, the same bytes; nothing that is there is lost.
+
+use crate::scene::Scene;
+use std::{collections::BTreeMap, fs, path::Path};
+
+const SMALL: [&str; 10] =
+    ["generate", "--rows", "1000", "--advertisers", "5", "--products", "9", "--days", "2", "--out"];
+
+/// Every file below the folder, by name.
+fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
+    let mut files = BTreeMap::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(open) = folders.pop() {
+        for entry in fs::read_dir(open).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else {
+                let name = path.strip_prefix(folder).unwrap().to_str().unwrap().to_owned();
+                files.insert(name, fs::read(path).unwrap());
+            }
+        }
+    }
+    files
+}
+
+fn generated(scene: &Scene, out: &str, more: &[&str]) -> BTreeMap<String, Vec<u8>> {
+    scene.end_well(&[&SMALL[..], &[out], more].concat());
+    files(&scene.path(out))
+}
+
+#[test]
+fn the_same_seed_gives_the_same_bytes_and_another_seed_others() {
+    let scene = Scene::new();
+    for layout in ["single", "daily", "hive"] {
+        let make = |out: &str, seed| {
+            generated(&scene, &format!("{layout}/{out}"), &["--layout", layout, "--seed", seed])
+        };
+        let first = make("first", "1");
+        assert_eq!(first, make("second", "1"), "{layout}");
+        assert_ne!(first, make("third", "2"), "{layout}");
+    }
+}
+
+#[test]
+fn files_that_are_there_are_replaced_only_when_asked() {
+    let scene = Scene::new();
+    let before = files(&scene.path("logs"));
+    let ended = scene.call(&[&SMALL[..], &["logs"]].concat());
+    assert_eq!(ended.exit, 2, "{ended:?}");
+    assert!(ended.stderr.contains("logs/advertiser_ids.csv is there already"), "{ended:?}");
+    assert_eq!(files(&scene.path("logs")), before);
+    assert_eq!(generated(&scene, "logs", &["--overwrite"]), generated(&scene, "new", &[]));
+}
+
+#[test]
+fn every_layout_is_read_with_its_template() {
+    for (layout, template) in [("single", "*"), ("daily", "-{day}.csv"), ("hive", "/date={yyyy}-{mm}-{dd}")] {
+        let mut scene = Scene::new();
+        generated(&scene, "new", &["--layout", layout]);
+        for log in ["ads_views", "product_views"] {
+            scene
+                .environment(&format!("TOPSHELF_INPUT__{}", log.to_uppercase()), &format!("{log}{template}"));
+        }
+        let counted = scene.end_well(&["count", "--day", "2024-11-21", "--input", "new", "--json"]).json();
+        let tally = &counted["logs"]["ads_views"]["tally"];
+        let events = ["kept", "inactive"].map(|name| tally[name].as_u64().unwrap());
+        assert_eq!(events.iter().sum::<u64>(), 1000, "{layout}: {tally}");
+    }
+}

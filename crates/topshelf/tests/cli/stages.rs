@@ -1,0 +1,109 @@
+//! The stages one by one, the ledger, and what people see of both.
+
+use crate::scene::{DAY, Ended, Scene};
+use std::{fs::File, process::Stdio};
+
+fn shown(scene: &Scene) -> serde_json::Value {
+    scene.end_well(&["show", "acme", "TopProduct", "--json"]).json()["recommendations"].clone()
+}
+
+#[test]
+fn stages_one_by_one_end_where_a_run_ends() {
+    let (staged, run) = (Scene::new(), Scene::new());
+    staged.end_well(&["count", "--day", DAY, "--input", "logs"]);
+    staged.end_well(&["rank", "--day", DAY]);
+    staged.end_well(&["publish", "--day", DAY]);
+    run.end_well(&["run", "--day", DAY, "--input", "logs"]);
+    assert_eq!(shown(&staged), shown(&run));
+}
+
+#[test]
+fn rankings_older_than_their_counts_are_not_published_and_readers_keep_theirs() {
+    let scene = Scene::new();
+    scene.end_well(&["run", "--day", DAY, "--input", "logs"]);
+    let before = shown(&scene);
+    scene.views("acme,hat,2024-11-20\n");
+    scene.end_well(&["count", "--day", DAY, "--input", "logs"]);
+    let ended = scene.call(&["publish", "--day", DAY]);
+    assert_eq!((ended.exit, ended.stdout.as_str()), (1, ""), "{ended:?}");
+    assert_eq!(shown(&scene), before);
+    scene.end_well(&["rank", "--day", DAY]);
+    scene.end_well(&["publish", "--day", DAY]);
+    assert_eq!(shown(&scene).as_array().unwrap().len(), 2);
+}
+
+#[test]
+fn the_ledger_tells_of_good_and_bad_runs_newest_first() {
+    let scene = Scene::new();
+    let empty = scene.end_well(&["runs"]).stdout;
+    assert_eq!(empty, "no such runs in sqlite:topshelf-data/topshelf.db; `topshelf run` makes one\n");
+    scene.end_well(&["run", "--day", DAY, "--input", "logs"]);
+    scene.write("logs/ads_views.csv", "");
+    assert_eq!(scene.call(&["run", "--day", DAY, "--input", "logs"]).exit, 3);
+    let ledger = scene.end_well(&["runs"]).stdout;
+    let rows: Vec<_> = ledger.lines().skip(2).collect();
+    assert!(rows[0].contains("failed") && rows[0].contains("the object is empty"), "{ledger}");
+    assert!(rows[1].contains("succeeded") && rows[1].contains("published"), "{ledger}");
+    assert_eq!(rows.len(), 2, "{ledger}");
+    assert_eq!(scene.end_well(&["runs", "--limit", "1"]).stdout.lines().count(), 3);
+    assert_eq!(
+        scene.end_well(&["runs", "--day", "2024-11-21", "--json"]).json()["runs"].as_array().unwrap().len(),
+        0
+    );
+
+    let whole = scene.end_well(&["runs", rows[1].split_whitespace().next().unwrap()]).stdout;
+    for line in [
+        "status     succeeded published",
+        "log        ads_views: 100 read, 100 kept",
+        "model      TopCTR: 1 advertisers",
+    ] {
+        assert!(whole.contains(line), "{line} is not in {whole}");
+    }
+}
+
+#[test]
+fn a_failure_is_told_once_and_names_what_to_do() {
+    let scene = Scene::new();
+    scene.write("logs/ads_views.csv", "");
+    let Ended { exit, stdout, stderr } = scene.call(&["run", "--day", DAY, "--input", "logs"]);
+    assert_eq!((exit, stdout.as_str()), (3, ""));
+    assert_eq!(stderr.matches("the object is empty").count(), 1, "{stderr}");
+    assert!(stderr.contains("help: an object without any event still has its header line"), "{stderr}");
+}
+
+#[test]
+fn the_default_day_is_yesterday_in_the_configured_zone() {
+    let mut scene = Scene::new();
+    // No two of these zones are ever on the same day.
+    let zones = ["Etc/GMT+12", "Etc/GMT-14"];
+    let days = zones.map(|zone| {
+        scene.environment("TOPSHELF_SCHEDULE__TIMEZONE", zone);
+        let ended = scene.call(&["rank"]);
+        assert_eq!(ended.exit, 1, "{ended:?}");
+        ended.stderr.split_whitespace().find(|word| word.starts_with("20")).unwrap().to_owned()
+    });
+    assert!(days[0] < days[1], "{days:?}");
+}
+
+#[test]
+fn a_reader_that_has_seen_enough_is_no_failure_and_a_full_disk_is() {
+    let scene = Scene::new();
+    let mut child =
+        scene.command(&["openapi"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!((output.status.code(), output.stderr.as_slice()), (Some(0), &b""[..]));
+
+    let full = File::options().write(true).open("/dev/full").unwrap();
+    let output = scene
+        .command(&["openapi"])
+        .stdout(full)
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap()
+        .wait_with_output()
+        .unwrap();
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{told}");
+    assert!(told.contains("could not write to stdout: No space left on device"), "{told}");
+}
