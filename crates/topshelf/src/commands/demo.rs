@@ -90,7 +90,7 @@ fn addresses(server: &str, advertiser: &str) -> Addresses {
         ("the other model", format!("recommendations/{advertiser}/TopProduct")),
         ("the last 7 days", format!("history/{advertiser}/")),
         ("statistics", "stats/".to_owned()),
-        ("try the API", "docs".to_owned()),
+        ("try the API", "docs/".to_owned()),
         ("is it ready?", "health/ready".to_owned()),
     ];
     Addresses(routes.map(|(what, path)| (what, format!("{server}/{path}"))).into())
