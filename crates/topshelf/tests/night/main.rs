@@ -1,0 +1,16 @@
+//! The whole night on real parts: logs in, counts and rankings in the lake, rankings in a database,
+//! answers over HTTP, and each of them compared with a computation that shares no code with ours.
+//!
+//! Logs lie in a directory or on an S3 server in this process; the database is SQLite or PostgreSQL.
+
+mod again;
+mod check;
+mod data_sets;
+mod dates;
+mod generated;
+mod logs;
+mod naive;
+mod place;
+mod reading;
+mod s3;
+mod site;

@@ -1,0 +1,191 @@
+//! Where a night happens: an input, a lake and a database of its own.
+
+use crate::{s3, site::Site};
+use domain::Day;
+use jiff::Timestamp;
+use source::AwsSettings;
+use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+    sync::atomic::{AtomicU32, Ordering::Relaxed},
+};
+use tempfile::TempDir;
+use topshelf::{
+    clock::Clock,
+    config::Config,
+    pipeline::{self, Night, RunOutcome, StartedBy, Verdict},
+    progress::Progress,
+    schedule::Schedule,
+};
+
+/// Where logs and lake lie.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Objects {
+    Directory,
+    Bucket,
+}
+
+/// What is published into.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Database {
+    Sqlite,
+    Postgres,
+}
+
+/// The four ways through the night.
+pub(crate) const WAYS: [(Objects, Database); 4] = [
+    (Objects::Directory, Database::Sqlite),
+    (Objects::Bucket, Database::Postgres),
+    (Objects::Bucket, Database::Sqlite),
+    (Objects::Directory, Database::Postgres),
+];
+
+/// An input, a lake and a database that no other test knows.
+pub(crate) struct Place {
+    /// Names the same runs in the same order wherever it ticks.
+    clock: Clock,
+    config: Config,
+    environment: Vec<(String, String)>,
+    folder: TempDir,
+}
+
+impl Place {
+    /// A place with an empty input, to be filled by [`Place::input`].
+    pub(crate) async fn new((objects, database): (Objects, Database)) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["bucket/input", "bucket/lake"] {
+            fs::create_dir_all(folder.path().join(name)).unwrap();
+        }
+        let mut config = Config::default();
+        let mut environment = Vec::new();
+        let (input, lake) = match objects {
+            Objects::Directory => {
+                let inside = |name| folder.path().join("bucket").join(name).display().to_string();
+                (inside("input"), inside("lake"))
+            }
+            Objects::Bucket => {
+                environment = s3::start(folder.path()).await;
+                ("s3://bucket/input".to_owned(), "s3://bucket/lake".to_owned())
+            }
+        };
+        (config.input.url, config.lake.url) = (input, lake);
+        config.store.url = match database {
+            Database::Sqlite => format!("sqlite:{}", folder.path().join("topshelf.db").display()),
+            Database::Postgres => new_postgres().await,
+        };
+        config.serve.history_days = 400;
+        Self { clock: clock("2024-12-20T02:30:00Z"), config, environment, folder }
+    }
+
+    /// A place whose input is what lies in `input`: read where it is, or put into the bucket.
+    pub(crate) async fn with_input(way: (Objects, Database), input: &Path) -> Self {
+        let mut place = Self::new(way).await;
+        if way.0 == Objects::Directory {
+            place.config.input.url = input.display().to_string();
+            return place;
+        }
+        for entry in fs::read_dir(input).unwrap().map(Result::unwrap) {
+            fs::copy(entry.path(), place.input().join(entry.file_name())).unwrap();
+        }
+        place
+    }
+
+    /// The same place, configured otherwise.
+    pub(crate) fn configured(mut self, change: impl FnOnce(&mut Config)) -> Self {
+        change(&mut self.config);
+        self
+    }
+
+    /// The same place, whose lake is a directory wherever the input is.
+    pub(crate) fn with_lake_in_directory(mut self) -> Self {
+        self.config.lake.url = self.folder.path().join("bucket/lake").display().to_string();
+        self
+    }
+
+    /// The folder whose files are the input.
+    pub(crate) fn input(&self) -> PathBuf {
+        self.folder.path().join("bucket/input")
+    }
+
+    /// Every object of the lake, by name.
+    pub(crate) fn lake(&self) -> BTreeMap<String, Vec<u8>> {
+        let root = self.folder.path().join("bucket/lake");
+        let mut objects = BTreeMap::new();
+        let mut folders = vec![root.clone()];
+        while let Some(folder) = folders.pop() {
+            for entry in fs::read_dir(folder).unwrap().map(Result::unwrap) {
+                let path = entry.path();
+                if path.is_dir() {
+                    folders.push(path);
+                } else {
+                    let name = path.strip_prefix(&root).unwrap().display().to_string();
+                    objects.insert(name, fs::read(&path).unwrap());
+                }
+            }
+        }
+        objects
+    }
+
+    pub(crate) fn night(&self) -> Night {
+        let config = self.config.clone();
+        let schedule = Schedule::new(&config.schedule).unwrap();
+        let aws = AwsSettings::from_pairs(self.environment.clone());
+        Night { config, schedule, clock: self.clock.clone(), progress: Progress::none(), aws }
+    }
+
+    /// Runs the days in one go.
+    pub(crate) async fn run(&self, days: &[Day]) -> Vec<RunOutcome> {
+        pipeline::run(&self.night(), days, StartedBy::Hand).await.unwrap()
+    }
+
+    /// Runs the days in one go, each of which must come to `verdict`.
+    pub(crate) async fn run_to(&self, verdict: Verdict, days: &[Day]) -> Vec<RunOutcome> {
+        let outcomes = self.run(days).await;
+        for outcome in &outcomes {
+            assert_eq!(outcome.ended.as_ref().unwrap().verdict(), verdict, "{}", outcome.day);
+        }
+        outcomes
+    }
+
+    /// Serves what is published here.
+    pub(crate) async fn serve(&self) -> Site {
+        Site::start(&self.night()).await
+    }
+
+    /// Runs a command of the program in a process of its own, which must succeed; what it printed.
+    pub(crate) async fn command(&self, arguments: &str) -> String {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_topshelf"));
+        command.current_dir(self.folder.path()).env_clear().envs(self.environment.clone());
+        command.args(["--input", &self.config.input.url, "--lake", &self.config.lake.url]);
+        command.args(["--store", &self.config.store.url]).args(arguments.split(' '));
+        // Our S3 server needs this thread while the process runs.
+        let output = tokio::task::spawn_blocking(move || command.output()).await.unwrap().unwrap();
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "topshelf {arguments}: {}\n{error}", output.status);
+        String::from_utf8(output.stdout).unwrap()
+    }
+}
+
+/// A clock that stands at `now`; what tells runs apart is counted.
+fn clock(now: &str) -> Clock {
+    let now: Timestamp = now.parse().unwrap();
+    let told = AtomicU32::new(0);
+    Clock::told_by(move || (now, told.fetch_add(1, Relaxed)))
+}
+
+/// The URL of a new, empty database.
+async fn new_postgres() -> String {
+    static DATABASES: AtomicU32 = AtomicU32::new(0);
+    let server = std::env::var("TOPSHELF_TEST_POSTGRES").unwrap_or_else(|_| {
+        panic!("TOPSHELF_TEST_POSTGRES is not set: run `cargo xtask test`, which starts a PostgreSQL")
+    });
+    let name = format!("topshelf_night_{}_{}", std::process::id(), DATABASES.fetch_add(1, Relaxed));
+    let mut connection = PgConnection::connect(&server).await.unwrap();
+    connection.execute(AssertSqlSafe(format!("CREATE DATABASE {name}"))).await.unwrap();
+    connection.close().await.unwrap();
+    let (address, _) = server.rsplit_once('/').unwrap();
+    format!("{address}/{name}")
+}
