@@ -6,7 +6,7 @@ use domain::ModelName;
 use std::time::Duration;
 use store::{Store, StoreError};
 use tokio::{
-    runtime::{Builder, Handle},
+    runtime::Builder,
     signal::unix::{SignalKind, signal},
 };
 use tracing::{info, warn};
@@ -35,13 +35,12 @@ pub(super) async fn up(night: Night) -> Result<(), Failure> {
     info!(address = %server.address(), "serving");
     // Nights count and encode for seconds on end: a runtime of their own keeps them out of the server's way.
     let nights = Builder::new_multi_thread().enable_all().worker_threads(2).build().map_err(Failure::of)?;
-    nights.spawn_blocking(move || {
-        Handle::current().block_on(scheduler::run_nightly(Night { progress: Progress::none(), ..night }))
+    // The thread is never joined and the runtime never shut down, which would panic under a timer. A run
+    // under way ends with the process: what it has not published by then, readers never see.
+    std::thread::spawn(move || {
+        nights.block_on(scheduler::run_nightly(Night { progress: Progress::none(), ..night }))
     });
-    let served = server.run(stopped()).await.map_err(Failure::of);
-    // A run under way is let go where it is: what it has not published by now, readers never see.
-    nights.shutdown_background();
-    served
+    server.run(stopped()).await.map_err(Failure::of)
 }
 
 /// A server of what is published, listening already.
