@@ -72,7 +72,11 @@ impl Service {
     pub(crate) fn stop(mut self, signal: &str) -> Option<i32> {
         let kill = format!("kill -{signal} {}", self.process.id());
         assert!(Command::new("/bin/sh").args(["-c", &kill]).status().unwrap().success());
-        self.process.wait().unwrap().code()
+        let code = self.process.wait().unwrap().code();
+        self.seen.extend(self.lines.iter());
+        let panics = self.seen.iter().any(|(_, line)| line.contains("panicked"));
+        assert!(!panics, "{:#?}", self.seen);
+        code
     }
 }
 
