@@ -171,7 +171,7 @@ fn shown(names: &[String]) -> String {
 
 /// Names the format whose signature the bytes carry, when it is none that is read here.
 fn other_format(bytes: &[u8]) -> Option<&'static str> {
-    const SIGNATURES: [(&[u8], &str); 8] = [
+    const SIGNATURES: [(&[u8], &str); 10] = [
         (b"\x1F\x8B", "gzip"),
         (b"\x28\xB5\x2F\xFD", "zstd"),
         (b"PAR1", "Parquet"),
@@ -180,6 +180,8 @@ fn other_format(bytes: &[u8]) -> Option<&'static str> {
         (b"PK\x03\x04", "a zip archive"),
         (b"BZh", "bzip2"),
         (b"Obj\x01", "Avro"),
+        (b"{", "JSON"),
+        (b"[", "JSON"),
     ];
     let signed = SIGNATURES.iter().find(|(signature, _)| bytes.starts_with(signature));
     let first_line = &bytes[..memchr::memchr(b'\n', bytes).unwrap_or(bytes.len())];

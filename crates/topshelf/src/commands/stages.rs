@@ -115,7 +115,8 @@ fn numbers_of(report: &RunReport) -> [String; 7] {
     ]
 }
 
-/// What a person should know beside the table: models left out, lines rejected, why days failed.
+/// What a person should know beside the table: models left out, logs in several objects, lines rejected,
+/// why days failed.
 fn notices(outcomes: &[RunOutcome]) -> Vec<String> {
     let mut notices = Vec::new();
     for outcome in outcomes {
@@ -129,6 +130,7 @@ fn notices(outcomes: &[RunOutcome]) -> Vec<String> {
                     notices.push(format!("{model} was not computed: {reason}"));
                 }
                 for (log, input) in report.logs() {
+                    notices.extend(objects_notice(*log, input));
                     notices.extend(rejected_notice(*log, input));
                 }
             }
@@ -137,6 +139,21 @@ fn notices(outcomes: &[RunOutcome]) -> Vec<String> {
     let mut seen = std::collections::BTreeSet::new();
     notices.retain(|notice| seen.insert(notice.clone()));
     notices
+}
+
+/// Which objects a log was read from, when they are several that no folder of a day holds together: a
+/// copy that lies beside its original would count twice.
+fn objects_notice(log: Log, input: &LogInput) -> Option<String> {
+    let names: Vec<_> = input.objects.iter().map(|object| object.name.as_str()).collect();
+    if names.len() < 2 || names.iter().all(|name| name.contains('=')) {
+        return None;
+    }
+    let more = if names.len() > 3 { ", …" } else { "" };
+    Some(format!(
+        "{log}: read from {} objects together ({}{more})",
+        names.len(),
+        names[..names.len().min(3)].join(", ")
+    ))
 }
 
 /// How many lines of a log were rejected and why, with an example.
