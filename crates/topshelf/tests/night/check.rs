@@ -102,8 +102,8 @@ async fn check_history(asked: &mut Asked, naive: &Naive, published: &[&str], adv
     let answer = asked.get(format!("/history/{}/?days=400", segment(advertiser))).await;
     let days: Vec<_> = published.iter().filter(|day| naive.is_active(day, advertiser)).collect();
     let ranking = |day: &str, model: &str| naive.ranking(day, advertiser, model).join(",");
-    let has_ranking = |day: &&&str| naive.models.iter().any(|model| !ranking(day, model).is_empty());
-    if !days.iter().any(|day| has_ranking(&day)) {
+    let has_ranking = |day: &str| naive.models.iter().any(|model| !ranking(day, model).is_empty());
+    if !days.iter().any(|day| has_ranking(day)) {
         assert_eq!(answer.status, 404, "{}", answer.body);
         return;
     }

@@ -1,1 +1,126 @@
+//! Logs as others may write them: any quoting, line ending, order of columns and layout of objects.
 
+use csv::{QuoteStyle, Terminator, WriterBuilder};
+use std::{fs, path::Path};
+
+/// How days are spread over objects.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Layout {
+    /// One object.
+    Single,
+    /// Two objects, each with lines of any day.
+    Parts,
+    /// An object a day, found by a glob.
+    Daily,
+    /// An object a day, found by a template.
+    Template,
+    /// A folder a day; the lines may say their day too.
+    Hive { has_date: bool },
+}
+
+impl Layout {
+    /// Whether an object's name tells the day of its lines.
+    pub(crate) fn tells_day(self) -> bool {
+        matches!(self, Self::Template | Self::Hive { .. })
+    }
+}
+
+/// How a log is written.
+#[derive(Debug, Clone)]
+pub(crate) struct Style {
+    pub(crate) layout: Layout,
+    pub(crate) quotes: QuoteStyle,
+    pub(crate) has_crlf: bool,
+    pub(crate) has_bom: bool,
+    pub(crate) ends_with_newline: bool,
+    /// Where each of at most four columns and of the two extra ones stands.
+    pub(crate) order: [usize; 6],
+    pub(crate) has_extras: bool,
+}
+
+/// As most programs write it.
+pub(crate) const PLAIN: Style = Style {
+    layout: Layout::Single,
+    quotes: QuoteStyle::Necessary,
+    has_crlf: false,
+    has_bom: false,
+    ends_with_newline: true,
+    order: [0, 1, 2, 3, 4, 5],
+    has_extras: false,
+};
+
+/// One line of a log, and the day that it is filed under.
+#[derive(Debug, Clone)]
+pub(crate) struct Line {
+    pub(crate) day: String,
+    pub(crate) fields: Vec<String>,
+}
+
+/// Writes a log of some `days`, whose date, if it has one, is the last column; the pattern that finds it.
+pub(crate) fn write(
+    folder: &Path,
+    log: &str,
+    columns: &[&str],
+    lines: &[Line],
+    days: &[String],
+    style: &Style,
+) -> String {
+    let object = |name: String, columns: &[&str], lines: &[&Line]| {
+        let path = folder.join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, object(columns, lines, style)).unwrap();
+    };
+    let all: Vec<_> = lines.iter().collect();
+    let of = |day: &String| lines.iter().filter(|line| line.day == *day).collect::<Vec<_>>();
+    match style.layout {
+        Layout::Single => object(format!("{log}.csv"), columns, &all),
+        Layout::Parts => {
+            let (first, second) = all.split_at(all.len() / 2);
+            object(format!("{log}-0.csv"), columns, first);
+            object(format!("{log}-1.csv"), columns, second);
+        }
+        Layout::Daily => days.iter().for_each(|day| object(format!("{log}-{day}.csv"), columns, &of(day))),
+        Layout::Template => {
+            for day in days {
+                object(format!("{}/{log}-{day}.csv", day.replace('-', "/")), columns, &of(day));
+            }
+            return format!("{{yyyy}}/{{mm}}/{{dd}}/{log}-{{day}}.csv");
+        }
+        Layout::Hive { has_date } => {
+            let last = if has_date { columns.len() } else { columns.len() - 1 };
+            for day in days {
+                object(format!("{log}/date={day}/part-0.csv"), &columns[..last], &of(day));
+            }
+        }
+    }
+    format!("{log}*")
+}
+
+/// The bytes of an object that holds the lines' first fields, as many as there are columns.
+fn object(columns: &[&str], lines: &[&Line], style: &Style) -> Vec<u8> {
+    let mut bytes = if style.has_bom { b"\xEF\xBB\xBF".to_vec() } else { Vec::new() };
+    let terminator = if style.has_crlf { Terminator::CRLF } else { Terminator::Any(b'\n') };
+    let mut writer = WriterBuilder::new();
+    let mut writer = writer.quote_style(style.quotes).terminator(terminator).from_writer(&mut bytes);
+    let arranged = |fields: Vec<&[u8]>, extras: [&'static [u8]; 2]| -> Vec<Vec<u8>> {
+        let place = |place: &usize| match *place {
+            index @ 0..4 => fields.get(index).map(|field| field.to_vec()),
+            extra => style.has_extras.then(|| extras[extra - 4].to_vec()),
+        };
+        style.order.iter().filter_map(place).collect()
+    };
+    let names = columns.iter().map(|name| name.as_bytes()).collect();
+    writer.write_record(arranged(names, [b"note", b"\"price\", in \xE2\x82\xAC"])).unwrap();
+    for line in lines {
+        let fields = line.fields[..columns.len()].iter().map(String::as_bytes).collect();
+        // Nobody needs these, so they may be anything.
+        writer.write_record(arranged(fields, [b"two\r\nlines, \"quoted\"", b"\xFF not UTF-8"])).unwrap();
+    }
+    writer.flush().unwrap();
+    drop(writer);
+    if !style.ends_with_newline {
+        let end = if style.has_crlf { "\r\n" } else { "\n" };
+        bytes.truncate(bytes.len() - end.len());
+    }
+    bytes
+}

@@ -3,6 +3,8 @@
 //!
 //! Logs lie in a directory or on an S3 server in this process; the database is SQLite or PostgreSQL.
 
+#![allow(clippy::unwrap_used, reason = "a test panics where it fails")]
+
 mod again;
 mod check;
 mod data_sets;
