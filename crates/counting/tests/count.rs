@@ -1,5 +1,7 @@
 //! Counting against a naive reading of the same bytes: byte by byte, into ordered maps.
 
+#![allow(clippy::unwrap_used, reason = "a test panics where it fails")]
+
 use counting::{Columns, CountedObject, DateFormat, Header, Limits, ObjectDays, Objects, Wanted, count};
 use domain::{AdvertiserId, Counts, Day, Log, RejectReason};
 use jiff::tz::TimeZone;

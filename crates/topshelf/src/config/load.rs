@@ -225,6 +225,7 @@ mod tests {
     use figment::Jail;
 
     /// Loads with the file's text, environment and flags given; what is told of the outcome.
+    #[expect(clippy::result_large_err, reason = "figment's error is what its jail takes")]
     fn check(file: &str, environment: &[(&str, &str)], flags: &Flags, expected: &str) {
         Jail::expect_with(|jail| {
             jail.clear_env();
