@@ -5,15 +5,12 @@ use crate::{
     check::check,
     data_sets::{days, folder, texts},
     naive::Naive,
-    place::{Database, Objects, Place, WAYS},
+    place::{Database, Objects, Place, TWO_WAYS, WAYS},
     site::Answer,
 };
 use domain::Day;
 use std::collections::BTreeMap;
 use topshelf::pipeline::Verdict;
-
-/// One way on a directory and SQLite, one on S3 and PostgreSQL.
-const TWO_WAYS: [(Objects, Database); 2] = [WAYS[0], WAYS[1]];
 
 fn some_days() -> Vec<Day> {
     days("2024-11-20", "2024-11-25")

@@ -3,18 +3,16 @@
 use crate::{
     check::check,
     naive::Naive,
-    place::{Database, Objects, Place, WAYS},
+    place::{Database, Objects, Place, TWO_WAYS, WAYS},
     site::Answer,
 };
 use domain::{Day, DayRange};
+use futures::future::join_all;
 use std::{collections::BTreeMap, path::PathBuf};
 use topshelf::{
     failure::Exit,
     pipeline::{RunOutcome, Verdict},
 };
-
-const DIRECTORY_SQLITE: (Objects, Database) = WAYS[0];
-const BUCKET_POSTGRES: (Objects, Database) = WAYS[1];
 
 /// The folder of a data set, which is never copied into the repository.
 pub(crate) fn folder(name: &str) -> PathBuf {
@@ -40,10 +38,23 @@ pub(crate) fn texts(days: &[Day]) -> Vec<String> {
     days.iter().map(ToString::to_string).collect()
 }
 
-/// Backfills a data set and checks every answer; the outcomes and the answers.
-async fn night(place: Place, naive: &Naive, days: &[Day]) -> (Vec<RunOutcome>, BTreeMap<String, Answer>) {
-    let outcomes = place.run(days).await;
-    (outcomes, check(&place.serve().await, naive).await)
+/// Backfills a data set by each way, all at the same time, and checks every answer, which must be the
+/// same byte for byte; the outcomes of each way, and the answers.
+async fn nights(
+    ways: &[(Objects, Database)],
+    (name, days, naive): (&str, &[Day], &Naive),
+    change: impl Fn(Place) -> Place,
+) -> (Vec<Vec<RunOutcome>>, BTreeMap<String, Answer>) {
+    let night = async |way: &(Objects, Database)| {
+        let place = change(Place::with_input(*way, &folder(name)).await);
+        let outcomes = place.run(days).await;
+        (outcomes, check(&place.serve().await, naive).await)
+    };
+    let (outcomes, answers): (Vec<_>, Vec<_>) = join_all(ways.iter().map(night)).await.into_iter().unzip();
+    for (way, others) in ways.iter().zip(&answers) {
+        assert!(*others == answers[0], "{way:?} answers otherwise than {:?}", ways[0]);
+    }
+    (outcomes, answers.into_iter().next().unwrap())
 }
 
 /// Which days were published; the others must have been refused for want of events.
@@ -71,15 +82,9 @@ fn assert_not_computed(outcomes: &[RunOutcome], model: &str, reason: &str) {
 async fn adtech_has_one_answer_four_ways() {
     let days = days("2024-11-20", "2024-12-19");
     let naive = Naive::read(&folder("adtech-2024"), texts(&days));
-    let mut first = None;
-    for way in WAYS {
-        let place = Place::with_input(way, &folder("adtech-2024")).await;
-        let (outcomes, answers) = night(place, &naive, &days).await;
-        assert_eq!(published(&outcomes), texts(&days), "{way:?}");
-        assert!(answers.len() > 30 * 20 * 2, "{} answers", answers.len());
-        let expected = first.get_or_insert_with(|| answers.clone());
-        assert!(*expected == answers, "{way:?} answers otherwise than {:?}", WAYS[0]);
-    }
+    let (nights, answers) = nights(&WAYS, ("adtech-2024", &days, &naive), |place| place).await;
+    assert!(nights.iter().all(|outcomes| published(outcomes) == texts(&days)));
+    assert!(answers.len() > 30 * 20 * 2, "{} answers", answers.len());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -87,24 +92,18 @@ async fn open_bandit_has_no_views_and_an_inactive_advertiser() {
     let days = days("2019-11-24", "2019-11-30");
     let naive = Naive::read(&folder("open-bandit"), texts(&days));
     assert_eq!(naive.models, ["TopCTR"]);
-    let mut first = None;
-    for way in [DIRECTORY_SQLITE, BUCKET_POSTGRES] {
-        let place = Place::with_input(way, &folder("open-bandit")).await;
-        let place = place.configured(|config| config.input.product_views.clear());
-        let (outcomes, answers) = night(place, &naive, &days).await;
-        assert_eq!(published(&outcomes), texts(&days), "{way:?}");
-        assert_not_computed(
-            &outcomes,
-            "TopProduct",
-            "it needs product_views, and input.product_views is empty",
-        );
-        for (path, Answer { status, body }) in &answers {
-            let is_asked_for = path.contains("zozo%2Dall");
-            assert_eq!(body.contains("zozo-all"), is_asked_for, "{path}: {body}");
-            assert!(!is_asked_for || *status == 404, "{path}: {body}");
-        }
-        let expected = first.get_or_insert_with(|| answers.clone());
-        assert!(*expected == answers, "{way:?} answers otherwise");
+    let without_views = |place: Place| place.configured(|config| config.input.product_views.clear());
+    let (nights, answers) = nights(&TWO_WAYS, ("open-bandit", &days, &naive), without_views).await;
+    for outcomes in nights {
+        assert_eq!(published(&outcomes), texts(&days));
+        let reason = "it needs product_views, and input.product_views is empty";
+        assert_not_computed(&outcomes, "TopProduct", reason);
+    }
+    assert!(naive.advertisers().contains("zozo-all"));
+    for (path, Answer { status, body }) in &answers {
+        let is_asked_for = path.contains("zozo%2Dall");
+        assert_eq!(body.contains("zozo-all"), is_asked_for, "{path}: {body}");
+        assert!(!is_asked_for || *status == 404, "{path}: {body}");
     }
 }
 
@@ -114,17 +113,14 @@ async fn online_retail_has_days_without_events_and_ids_with_spaces() {
     let naive = Naive::read(&folder("online-retail"), texts(&days));
     assert_eq!(naive.models, ["TopProduct"]);
     assert!(naive.advertisers().contains("United Kingdom"));
-    let mut first = None;
-    for way in [DIRECTORY_SQLITE, BUCKET_POSTGRES] {
-        // Our S3 server walks its whole bucket for every listing: a year's lake is too much for it.
-        let place = Place::with_input(way, &folder("online-retail")).await.with_lake_in_directory();
-        let place = place.configured(|config| config.input.ads_views.clear());
-        let (outcomes, answers) = night(place, &naive, &days).await;
-        let expected: Vec<_> = naive.published().into_iter().rev().map(str::to_owned).collect();
-        assert_eq!(expected.len(), 305, "days with an event of an active advertiser");
-        assert_eq!(published(&outcomes), expected, "{way:?}");
+    // Our S3 server walks its whole bucket for every listing: a year's lake is too much for it.
+    let without_ads =
+        |place: Place| place.with_lake_in_directory().configured(|config| config.input.ads_views.clear());
+    let (nights, _) = nights(&TWO_WAYS, ("online-retail", &days, &naive), without_ads).await;
+    let with_events: Vec<_> = naive.published().into_iter().rev().map(str::to_owned).collect();
+    assert_eq!(with_events.len(), 305, "days with an event of an active advertiser, of {}", days.len());
+    for outcomes in nights {
+        assert_eq!(published(&outcomes), with_events);
         assert_not_computed(&outcomes, "TopCTR", "it needs ads_views, and input.ads_views is empty");
-        let expected = first.get_or_insert_with(|| answers.clone());
-        assert!(*expected == answers, "{way:?} answers otherwise");
     }
 }

@@ -43,6 +43,9 @@ pub(crate) const WAYS: [(Objects, Database); 4] = [
     (Objects::Directory, Database::Postgres),
 ];
 
+/// Two of them that meet each part once.
+pub(crate) const TWO_WAYS: [(Objects, Database); 2] = [WAYS[0], WAYS[1]];
+
 /// An input, a lake and a database that no other test knows.
 pub(crate) struct Place {
     /// Names the same runs in the same order wherever it ticks.

@@ -3,7 +3,7 @@
 
 use crate::{
     logs::{self, Line, PLAIN},
-    place::{Place, WAYS},
+    place::{Place, TWO_WAYS, WAYS},
     site::{Answer, Site},
 };
 use domain::Day;
@@ -162,7 +162,7 @@ fn check_reader(seen: &[(String, Answer)], names: &RunNames, moments: &[Moment])
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn readers_see_one_moment_at_a_time_and_never_go_back() {
     let moments = moments().await;
-    for way in [WAYS[0], WAYS[1]] {
+    for way in TWO_WAYS {
         let place = Place::new(way).await;
         let mut names = RunNames::default();
         write_logs(&place, 1);
