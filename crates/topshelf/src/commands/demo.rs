@@ -28,10 +28,11 @@ pub(super) async fn demo(flags: Demo, global: &Global, output: Output) -> Result
     eprintln!("2/3  {} days: counted, ranked, published to {}", flags.days, night.config.store.url);
     run_days(&night, DayRange { first, last }).await?;
     let advertiser = an_advertiser(&night).await?;
+    let stopped = serve::stopped();
     eprintln!("3/3  serving; Ctrl-C stops it\n");
     let addresses = addresses(&format!("http://{}", server.address()), &advertiser);
     output.either(&addresses.to_json(), || addresses.to_text())?;
-    server.run(serve::stopped()).await.map_err(Failure::of)
+    server.run(stopped).await.map_err(Failure::of)
 }
 
 /// The demo's own places, whatever the configuration says; only the address can be chosen.

@@ -25,13 +25,15 @@ pub(super) fn options(night: &Night) -> Options {
 /// Serves what is published until a stop signal.
 pub(super) async fn serve(night: Night) -> Result<(), Failure> {
     let server = bind(&night).await?;
+    let stopped = stopped();
     info!(address = %server.address(), "serving");
-    server.run(stopped()).await.map_err(Failure::of)
+    server.run(stopped).await.map_err(Failure::of)
 }
 
 /// Serves, and runs every night at the scheduled time, until a stop signal.
 pub(super) async fn up(night: Night) -> Result<(), Failure> {
     let server = bind(&night).await?;
+    let stopped = stopped();
     info!(address = %server.address(), "serving");
     // Nights count and encode for seconds on end: a runtime of their own keeps them out of the server's way.
     let nights = Builder::new_multi_thread().enable_all().worker_threads(2).build().map_err(Failure::of)?;
@@ -40,7 +42,7 @@ pub(super) async fn up(night: Night) -> Result<(), Failure> {
     std::thread::spawn(move || {
         nights.block_on(scheduler::run_nightly(Night { progress: Progress::none(), ..night }))
     });
-    server.run(stopped()).await.map_err(Failure::of)
+    server.run(stopped).await.map_err(Failure::of)
 }
 
 /// A server of what is published, listening already.
@@ -72,12 +74,16 @@ async fn store(night: &Night) -> Result<ServedStore, Failure> {
     }
 }
 
-/// Completes at SIGTERM or at Ctrl-C.
-pub(super) async fn stopped() {
-    let mut terminated = signal(SignalKind::terminate()).expect("the runtime has signals");
-    tokio::select! {
-        _ = tokio::signal::ctrl_c() => {}
-        _ = terminated.recv() => {}
+/// Completes at SIGTERM or at Ctrl-C, from the call on: a signal that comes before it is awaited counts.
+pub(super) fn stopped() -> impl Future<Output = ()> + Send + 'static {
+    let listen = |kind| signal(kind).expect("the runtime has signals");
+    let (mut terminated, mut interrupted) =
+        (listen(SignalKind::terminate()), listen(SignalKind::interrupt()));
+    async move {
+        tokio::select! {
+            _ = interrupted.recv() => {}
+            _ = terminated.recv() => {}
+        }
+        info!("stopping");
     }
-    info!("stopping");
 }
