@@ -18,13 +18,22 @@ use domain::{Day, RunId};
 use jiff::Timestamp;
 use sqlx::{
     ConnectOptions, Connection, SqliteConnection, SqlitePool,
+    error::DatabaseError,
     migrate::{MigrateError, Migrator},
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
-use std::{path::Path, str::FromStr, sync::Arc, time::Duration};
+use std::{
+    path::Path,
+    str::FromStr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 /// Connections a process holds at most: readers beside a writer.
 const CONNECTIONS_MAX: u32 = 4;
+
+/// The pause before a locked new file is tried again.
+const BUSY_PAUSE: Duration = Duration::from_millis(20);
 
 /// How long a writer waits for its turn: longer than the largest publication takes.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(60);
@@ -42,12 +51,9 @@ impl Sqlite {
         let path = options.get_filename();
         let description: Arc<str> = format!("sqlite:{}", path.display()).into();
         make_folder(path, &description)?;
-        let pool = SqlitePoolOptions::new()
-            .max_connections(CONNECTIONS_MAX)
-            .acquire_timeout(CONNECT_TIMEOUT)
-            .connect_with(options.clone())
-            .await
-            .map_err(|source| StoreError::Connect { database: description.to_string(), source })?;
+        let pool = connect_in_turn(&options).await;
+        let pool =
+            pool.map_err(|source| StoreError::Connect { database: description.to_string(), source })?;
         Ok(Self { pool, options, description })
     }
 
@@ -122,6 +128,26 @@ impl Sqlite {
         transaction.commit().await?;
         Ok(decision)
     }
+}
+
+/// Connects, again and again while another process makes the new file one with a write-ahead log: for
+/// that alone SQLite waits no turn but answers that the file is locked.
+async fn connect_in_turn(options: &SqliteConnectOptions) -> Result<SqlitePool, sqlx::Error> {
+    let deadline = Instant::now() + CONNECT_TIMEOUT;
+    loop {
+        let pool = SqlitePoolOptions::new().max_connections(CONNECTIONS_MAX).acquire_timeout(CONNECT_TIMEOUT);
+        match pool.connect_with(options.clone()).await {
+            Err(sqlx::Error::Database(error)) if is_busy(&*error) && Instant::now() < deadline => {
+                tokio::time::sleep(BUSY_PAUSE).await;
+            }
+            connected => return connected,
+        }
+    }
+}
+
+/// The primary result code SQLITE_BUSY, with any extension in the higher bits.
+fn is_busy(error: &dyn DatabaseError) -> bool {
+    error.code().and_then(|code| code.parse::<u32>().ok()).is_some_and(|code| code & 0xFF == 5)
 }
 
 fn options(url: &str) -> Result<SqliteConnectOptions, StoreError> {
