@@ -14,7 +14,9 @@ use crate::{
     record::{Field, NextRecord, RECORD_BYTES_MAX, Shape, next_record},
     structure::Structure,
     table::{Counter, Key, Table},
-    wanted::{EXAMPLES_PER_REASON, NOT_WANTED, ObjectDays, Wanted, example_text, id_problem},
+    wanted::{
+        EXAMPLE_BYTES_MAX, EXAMPLES_PER_REASON, NOT_WANTED, ObjectDays, Wanted, example_text, id_problem,
+    },
 };
 use domain::{Log, RejectReason, Rejects};
 use std::{
@@ -401,6 +403,10 @@ impl Pass<'_, '_> {
                 self.tally_record(text, shape, &fields)?;
                 self.report.lines += memchr::memchr_iter(b'\n', text).count() as u64;
                 Ok(Taken::To(shape.end))
+            }
+            // The example shows the start of the line, wherever the block ends.
+            NextRecord::Rejected { line_end: None, .. } if !is_end && rest.len() < EXAMPLE_BYTES_MAX => {
+                Ok(Taken::Not)
             }
             NextRecord::Rejected { reason, line_end } => {
                 self.report.records += 1;

@@ -113,7 +113,7 @@ pub struct ActiveList {
 pub(crate) const EXAMPLES_PER_REASON: usize = 3;
 
 /// The most bytes of a rejected line that an example shows.
-const EXAMPLE_BYTES_MAX: usize = 120;
+pub(crate) const EXAMPLE_BYTES_MAX: usize = 120;
 
 /// The start of a rejected line, for people to read.
 pub(crate) fn example_text(line: &[u8]) -> String {

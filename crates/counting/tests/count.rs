@@ -356,6 +356,24 @@ fn a_line_of_10_mb_is_one_reject_and_the_rest_is_counted() {
 }
 
 #[test]
+fn an_example_shows_its_line_wherever_blocks_end() {
+    // Bytes are read 256 KiB at a time: the stray quote is the last byte of the first block.
+    let mut log = b"advertiser_id,product_id,date\n".to_vec();
+    let bad = b"a,5\" screen of the large kind,2024-11-20\n";
+    while log.len() + 4 < 256 << 10 {
+        let room = (256 << 10) - 4 - log.len();
+        let product = if room < 100 { "x".repeat(room - "a,,2024-11-20\n".len()) } else { "p".into() };
+        log.extend(format!("a,{product},2024-11-20\n").bytes());
+    }
+    assert_eq!(log.len(), (256 << 10) - 4);
+    log.extend(bad);
+    let told =
+        |slice_bytes| ours(&days(), &[(Log::ProductViews, ObjectDays::Any, log.clone())], 1, slice_bytes);
+    assert!(told(1 << 30).contains("screen of the large kind"), "{}", told(1 << 30));
+    assert_eq!(told(1 << 30), told(1000));
+}
+
+#[test]
 fn an_unreadable_object_is_named() {
     struct Broken;
     impl Objects for Broken {

@@ -78,7 +78,11 @@ impl Lake {
         }
     }
 
-    async fn active(&self, manifest: &CountsManifest) -> Result<Vec<AdvertiserId>, LakeError> {
+    /// The advertisers active on the manifest's day, in byte order.
+    ///
+    /// # Errors
+    /// As [`Lake::read_counts`].
+    pub async fn active(&self, manifest: &CountsManifest) -> Result<Vec<AdvertiserId>, LakeError> {
         let day = manifest.day;
         let bytes = self.data(&folder(day), &manifest.advertisers, &remedy(day)).await?;
         decode_advertisers(bytes)

@@ -129,7 +129,7 @@ pub enum Command {
     #[command(after_help = "Example:\n  topshelf migrate --store postgres://topshelf@db/topshelf")]
     Migrate,
     /// Print the effective configuration, without secrets, and where each value came from
-    #[command(after_help = "Example:\n  topshelf config > topshelf.toml")]
+    #[command(after_help = "Example:\n  topshelf config > example.toml   # passwords are left out")]
     Config,
     /// Print the API's OpenAPI specification
     #[command(after_help = "Example:\n  topshelf openapi > openapi.json")]

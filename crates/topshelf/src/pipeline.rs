@@ -20,6 +20,7 @@ use crate::{clock::Clock, config::Config, failure::Failure, progress::Progress, 
 use domain::{Day, RunId};
 use lake::{CountsManifest, Lake};
 use source::{AwsSettings, Location};
+use std::collections::BTreeSet;
 use store::{NewRun, Outcome, RunEnd, Store};
 use tracing::{error, info};
 
@@ -101,15 +102,17 @@ impl Night {
     }
 }
 
-/// Runs each day end to end: counts all in one pass, then ranks and publishes one after the other.
-/// A day whose input is refused does not keep the others; anything else that fails ends them all.
+/// Runs each day, oldest first, end to end: counts all in one pass, then ranks and publishes one after
+/// the other. A day whose lines are refused, or that cannot be ranked or published, does not keep the
+/// others; an object that cannot be found or read as its log fails all days of the pass.
 ///
 /// # Errors
 /// When nothing could be begun; what happened to a day is in its outcome.
 pub async fn run(night: &Night, days: &[Day], started_by: StartedBy) -> Result<Vec<RunOutcome>, Failure> {
+    let days: Vec<Day> = days.iter().copied().collect::<BTreeSet<_>>().into_iter().collect();
     let store = night.store().await?;
-    let mut ledger = Ledger::begin(night, &store, days, started_by).await?;
-    let counted = match count(night, days).await {
+    let mut ledger = Ledger::begin(night, &store, &days, started_by).await?;
+    let counted = match count(night, &days).await {
         Ok(counted) => counted,
         Err(failure) => return ledger.end_all(failure).await,
     };
@@ -119,7 +122,9 @@ pub async fn run(night: &Night, days: &[Day], started_by: StartedBy) -> Result<V
             Ok(counted) => rank_and_publish(night, &store, *day, ledger.run_of(*day), counted).await,
             Err(failure) => Err(failure),
         };
-        ledger.end(*day, ended).await?;
+        if let Err(failure) = ledger.end(*day, ended).await {
+            return ledger.end_all(failure).await;
+        }
         bar.inc(1);
     }
     bar.finish_and_clear();

@@ -71,7 +71,9 @@ impl Schedule {
         let last = self.cron.find_previous_occurrence(&due, true);
         let newest_day = last
             .map_or(Day::from_date(jiff::civil::Date::MIN), |last| Day::from_date(last.date()).yesterday());
-        api::Promise { newest_day, next_run_at: self.next_run_at(now) }
+        // A night that has begun may publish at any moment: caches must not wait for the one after it.
+        let next_run_at = self.next_run_at(due.timestamp()).max(now);
+        api::Promise { newest_day, next_run_at }
     }
 }
 
@@ -110,9 +112,9 @@ mod tests {
             let promise = schedule.promise(text.parse().unwrap());
             format!("{} next {}", promise.newest_day, promise.next_run_at)
         };
-        assert_eq!(promised("2024-11-21T04:29:59Z"), "2024-11-19 next 2024-11-22T02:30:00Z");
+        assert_eq!(promised("2024-11-21T04:29:59Z"), "2024-11-19 next 2024-11-21T04:29:59Z");
         assert_eq!(promised("2024-11-21T04:30:00Z"), "2024-11-20 next 2024-11-22T02:30:00Z");
-        assert_eq!(promised("2024-11-21T02:30:00Z"), "2024-11-19 next 2024-11-22T02:30:00Z");
+        assert_eq!(promised("2024-11-21T02:30:00Z"), "2024-11-19 next 2024-11-21T02:30:00Z");
         assert_eq!(promised("2024-11-21T02:29:59Z"), "2024-11-19 next 2024-11-21T02:30:00Z");
     }
 

@@ -1,7 +1,8 @@
 //! The built-in scheduler: fires every night, one run at a time.
 
 use crate::pipeline::{self, Night, StartedBy};
-use std::time::Duration;
+use futures::FutureExt;
+use std::{panic::AssertUnwindSafe, time::Duration};
 use tracing::{error, info};
 
 /// The longest sleep: a clock that is set meanwhile is noticed so soon.
@@ -18,7 +19,12 @@ pub(crate) async fn run_nightly(night: Night) {
             tokio::time::sleep(left.min(SLEEP_MAX)).await;
         }
         let day = night.schedule.ended_day(next_run_at);
-        let ended = pipeline::run(&night, &[day], StartedBy::Schedule).await;
+        // A defect in one night must not end all nights while the server goes on serving.
+        let run = AssertUnwindSafe(pipeline::run(&night, &[day], StartedBy::Schedule)).catch_unwind().await;
+        let Ok(ended) = run else {
+            error!(%day, "the night panicked: this is a defect, its message is on stderr");
+            continue;
+        };
         let ended =
             ended.and_then(|outcomes| outcomes.into_iter().try_for_each(|outcome| outcome.ended.map(drop)));
         if let Err(failure) = ended {

@@ -130,6 +130,7 @@ fn notices(outcomes: &[RunOutcome]) -> Vec<String> {
                     notices.push(format!("{model} was not computed: {reason}"));
                 }
                 for (log, input) in report.logs() {
+                    notices.extend(no_event_notice(outcome.day, *log, input));
                     notices.extend(objects_notice(*log, input));
                     notices.extend(rejected_notice(*log, input));
                 }
@@ -139,6 +140,14 @@ fn notices(outcomes: &[RunOutcome]) -> Vec<String> {
     let mut seen = std::collections::BTreeSet::new();
     notices.retain(|notice| seen.insert(notice.clone()));
     notices
+}
+
+/// That a log has nothing to rank, though it is there.
+fn no_event_notice(day: Day, log: Log, input: &LogInput) -> Option<String> {
+    let is_empty = log != Log::AdvertiserIds && input.tally.kept == 0;
+    is_empty.then(|| {
+        format!("{log}: no event of {day} by an active advertiser, the models that need it rank nothing")
+    })
 }
 
 /// Which objects a log was read from, when they are several that no folder of a day holds together: a

@@ -156,6 +156,12 @@ fn check(config: &Config) -> Result<(), Failure> {
     if let Some((key, _)) = counts.into_iter().find(|(_, is_zero)| *is_zero) {
         return Err(refused(key, "is 0"));
     }
+    if config.counting.slice_mib > 1024 {
+        return Err(refused("counting.slice_mib", "is more than 1024"));
+    }
+    if config.counting.threads > 1024 {
+        return Err(refused("counting.threads", "is more than 1024"));
+    }
     let listen = &config.serve.listen;
     let port =
         listen.rsplit_once(':').filter(|(host, _)| !host.is_empty()).map(|(_, port)| port.parse::<u16>());

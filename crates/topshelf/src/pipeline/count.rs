@@ -14,7 +14,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 use lake::{CountsInput, CountsManifest, Lake, LogInput};
 use source::{Location, ObjectInfo, PlannedObject};
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashSet},
     io::{self, Read},
     ops::Range,
     sync::Arc,
@@ -28,11 +28,13 @@ const LOOKS_AT_A_TIME: usize = 32;
 /// What counting made of each day: what it left in the lake, or why the day is refused.
 pub(super) type CountedDays = Vec<Result<(CountsManifest, StageReport), Failure>>;
 
-/// Counts the days in one pass over the objects they share and leaves each day's counts in the lake.
+/// Counts the days, which come oldest first, in one pass over the objects they share and leaves each
+/// day's counts in the lake.
 ///
 /// # Errors
 /// What concerns all days: the input cannot be found or read, or the lake cannot be written.
 pub async fn count(night: &Night, days: &[Day]) -> Result<CountedDays, Failure> {
+    assert!(days.is_sorted_by(|a, b| a < b), "days come oldest first, each once");
     let started = Instant::now();
     let location = night.input()?;
     let lake = night.lake()?;
@@ -61,8 +63,8 @@ async fn count_objects(
     days: &[Day],
     active: &[ActiveDay],
 ) -> Result<Counted, Failure> {
-    let advertisers = active.iter().map(|day| day.advertisers.len()).max().unwrap_or_default();
-    if days.len().saturating_mul(advertisers * 2) > u32::MAX as usize {
+    let advertisers = active.iter().flat_map(|day| day.advertisers.iter()).collect::<HashSet<_>>().len();
+    if days.len().saturating_mul(advertisers) > u32::MAX as usize {
         let message =
             format!("{} days of {advertisers} advertisers are too many to count in one pass", days.len());
         return Err(Failure::new(Exit::Usage, message).help("backfill a shorter range at a time"));
@@ -73,7 +75,7 @@ async fn count_objects(
     );
     let objects = counted_objects(night, location, logs).await?;
     let infos: Vec<_> = event_objects(logs).map(|planned| planned.object.clone()).collect();
-    let opened = Opened { location: location.clone(), infos: infos.clone(), runtime: Handle::current() };
+    let opened = Opened { location: location.clone(), infos, runtime: Handle::current() };
     let zone = night.schedule.zone().clone();
     let limits = limits(night);
     let bar = night.progress.bytes("counting", objects.iter().map(|object| object.size).sum());
@@ -85,7 +87,8 @@ async fn count_objects(
     });
     let counted = counted.await.expect("counting does not panic").map_err(explain_count)?;
     bar.finish_and_clear();
-    let unchanged = infos.iter().map(|info| location.verify_unchanged(info));
+    let all = logs.iter().flat_map(|planned| &planned.objects);
+    let unchanged = all.map(|planned| location.verify_unchanged(&planned.object));
     stream::iter(unchanged).buffer_unordered(LOOKS_AT_A_TIME).try_collect::<()>().await?;
     Ok(counted)
 }

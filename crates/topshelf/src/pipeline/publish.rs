@@ -42,14 +42,16 @@ pub(super) async fn publish_run(
     let started = Instant::now();
     let lake = night.lake()?;
     let counts = lake.counts_manifest(day).await?.ok_or_else(|| not_counted(day))?;
-    let active = lake.read_active(day).await?.ok_or_else(|| not_counted(day))?;
+    report.is_of(&counts)?;
+    let active = lake.active(&counts).await?;
     let mut models = Vec::new();
     let mut manifests = Vec::new();
     let mut not_computed = BTreeMap::new();
     for model in ranked_models(night, &[])? {
         let name = ModelName::new(model.name());
         if counts.logs.contains_key(&model.needs()) {
-            let (rankings, manifest) = ranked(&lake, &counts, day, &name).await?;
+            let (rankings, manifest) =
+                ranked(&lake, &counts, &name, night.config.ranking.k_of(model.name())).await?;
             models.push(rankings);
             manifests.push(manifest);
         } else {
@@ -63,13 +65,14 @@ pub(super) async fn publish_run(
     Ok(())
 }
 
-/// The day's rankings by the model, if they were ranked from the counts that lie there now.
+/// The day's rankings by the model, if they were ranked from these counts and are as long as configured.
 async fn ranked(
     lake: &Lake,
     counts: &CountsManifest,
-    day: Day,
     model: &ModelName,
+    k: usize,
 ) -> Result<(ModelRankings, RankingsManifest), Failure> {
+    let day = counts.day;
     let remedy = || format!("run `topshelf rank --day {day}` first, with the same --lake");
     let read = lake.read_rankings(day, model).await?;
     let (rankings, manifest) = read.ok_or_else(|| {
@@ -78,6 +81,13 @@ async fn ranked(
     if manifest.counts_digest != counts.counts_digest {
         let message =
             format!("the rankings of {day} by {model} were made from older counts than the lake holds now");
+        return Err(Failure::new(Exit::Failed, message).help(remedy()));
+    }
+    if manifest.k != k {
+        let message = format!(
+            "the rankings of {day} by {model} hold {} products at most, {k} are configured",
+            manifest.k
+        );
         return Err(Failure::new(Exit::Failed, message).help(remedy()));
     }
     Ok((rankings, manifest))

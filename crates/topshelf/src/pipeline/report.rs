@@ -66,6 +66,7 @@ pub enum Verdict {
 pub struct RunReport {
     /// What was done, in order.
     pub stages: Vec<StageReport>,
+    counts_digest: String,
     active_advertisers: usize,
     logs: BTreeMap<Log, LogInput>,
     models: Vec<ModelReport>,
@@ -82,6 +83,7 @@ impl RunReport {
     pub fn of_counts(counts: &CountsManifest, counting: Option<StageReport>) -> Self {
         Self {
             stages: counting.into_iter().collect(),
+            counts_digest: counts.counts_digest.clone(),
             active_advertisers: counts.active_advertisers,
             logs: counts.logs.clone(),
             models: Vec::new(),
@@ -89,6 +91,18 @@ impl RunReport {
             verdict: Verdict::Pending,
             published_run: None,
         }
+    }
+
+    /// Whether the lake still holds the counts that this report tells of.
+    ///
+    /// # Errors
+    /// When another run has counted the day differently meanwhile.
+    pub fn is_of(&self, counts: &CountsManifest) -> Result<(), Failure> {
+        if counts.counts_digest == self.counts_digest {
+            return Ok(());
+        }
+        let message = format!("another run has counted {} differently meanwhile", counts.day);
+        Err(Failure::new(Exit::Failed, message).help("run the day again, one run at a time"))
     }
 
     /// Adds what ranking did.
