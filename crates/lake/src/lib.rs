@@ -8,8 +8,9 @@
 //! rankings/day=2024-11-20/model=TopCTR/manifest.json
 //! ```
 //!
-//! Data objects are named by the SHA-256 of their bytes, so nothing that was committed is ever
-//! overwritten; the manifest, written last in one put, is the commit. A reader reads the manifest and
+//! Data objects are named by the SHA-256 of their bytes, so none is overwritten by another (only a
+//! damaged one by itself); the manifest, written last in one put, is the commit, and then what the
+//! manifest before it named is deleted. A reader reads the manifest and
 //! then exactly what it names, and checks size and digest. The same counts and rankings give the same
 //! bytes: no clock, run or place is in them. Nothing here counts, ranks or publishes.
 

@@ -20,7 +20,7 @@ pub struct NewRun {
     pub started_by: String,
     /// The version of the program that runs.
     pub program_version: String,
-    /// Tells apart the configurations that shape rankings.
+    /// Tells apart the configurations that runs had: every key counts, secrets apart.
     pub config_hash: String,
     /// When it began. Kept to the millisecond.
     pub started_at: Timestamp,

@@ -114,9 +114,11 @@ fn line(row: &Row, our_wall: Option<Duration>) -> String {
 
 fn command_line(options: &Options) -> String {
     let Options { rows, view_rows, advertisers, products, runs, threads, .. } = options;
+    let peers = options.peers.iter().copied().flatten().map(|peer| Contender::Peer(peer).file_stem());
+    let peers = peers.collect::<Vec<_>>().join(",");
     format!(
         "cargo xtask bench count --rows {rows} --view-rows {view_rows} --advertisers {advertisers} \
-         --products {products} --runs {runs} --threads {threads}"
+         --products {products} --runs {runs} --threads {threads} --peers \"{peers}\""
     )
 }
 
