@@ -122,6 +122,30 @@ impl Lake {
         serde_json::from_slice(&bytes).map(Some).map_err(|error| damaged(error.to_string()))
     }
 
+    /// What `read` makes of the manifest in the folder and the objects that it names. When another
+    /// commit replaces them meanwhile, its manifest is read instead: the old or the new, never neither.
+    pub(crate) async fn read_by_manifest<M: DeserializeOwned + PartialEq, T>(
+        &self,
+        folder: &str,
+        day: Day,
+        remedy: &str,
+        read: impl AsyncFn(&M) -> Result<T, LakeError>,
+    ) -> Result<Option<(T, M)>, LakeError> {
+        let mut newest = self.manifest::<M>(folder, day, remedy).await?;
+        while let Some(manifest) = newest {
+            match read(&manifest).await {
+                Ok(content) => return Ok(Some((content, manifest))),
+                Err(error) => {
+                    newest = self.manifest(folder, day, remedy).await?;
+                    if newest.as_ref() == Some(&manifest) {
+                        return Err(error);
+                    }
+                }
+            }
+        }
+        Ok(None)
+    }
+
     /// The bytes of an object that a manifest names, checked.
     pub(crate) async fn data(
         &self,

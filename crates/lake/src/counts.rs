@@ -59,12 +59,14 @@ impl Lake {
     /// # Errors
     /// When an object cannot be read or is not what was committed.
     pub async fn read_counts(&self, day: Day) -> Result<Option<(DayCounts, CountsManifest)>, LakeError> {
-        let Some(manifest) = self.counts_manifest(day).await? else { return Ok(None) };
-        let active = self.active(&manifest).await?;
-        let bytes = self.data(&folder(day), &manifest.counts, &remedy(day)).await?;
-        let counts = decode_counts(day, &active, bytes)
-            .map_err(|reason| self.damaged(&folder(day), &manifest.counts.name, reason, &remedy(day)))?;
-        Ok(Some((counts, manifest)))
+        let (folder, remedy) = (folder(day), remedy(day));
+        self.read_by_manifest(&folder, day, &remedy, async |manifest: &CountsManifest| {
+            let active = self.active(manifest).await?;
+            let bytes = self.data(&folder, &manifest.counts, &remedy).await?;
+            decode_counts(day, &active, bytes)
+                .map_err(|reason| self.damaged(&folder, &manifest.counts.name, reason, &remedy))
+        })
+        .await
     }
 
     /// The advertisers active on a day, in byte order; none when the day has not been counted.
@@ -72,10 +74,9 @@ impl Lake {
     /// # Errors
     /// As [`Lake::read_counts`].
     pub async fn read_active(&self, day: Day) -> Result<Option<Vec<AdvertiserId>>, LakeError> {
-        match self.counts_manifest(day).await? {
-            Some(manifest) => self.active(&manifest).await.map(Some),
-            None => Ok(None),
-        }
+        let active = async |manifest: &CountsManifest| self.active(manifest).await;
+        let read = self.read_by_manifest(&folder(day), day, &remedy(day), active).await?;
+        Ok(read.map(|(active, _)| active))
     }
 
     /// The advertisers active on the manifest's day, in byte order.

@@ -11,7 +11,7 @@
 //! Data objects are named by the SHA-256 of their bytes, so none is overwritten by another (only a
 //! damaged one by itself); the manifest, written last in one put, is the commit, and then what the
 //! manifest before it named is deleted. A reader reads the manifest and
-//! then exactly what it names, and checks size and digest. The same counts and rankings give the same
+//! then exactly what it names, checks size and digest, and begins anew when a commit replaced them meanwhile. The same counts and rankings give the same
 //! bytes: no clock, run or place is in them. Nothing here counts, ranks or publishes.
 
 mod commit;

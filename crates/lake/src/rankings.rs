@@ -53,13 +53,13 @@ impl Lake {
     ) -> Result<Option<(ModelRankings, RankingsManifest)>, LakeError> {
         let (folder, remedy) =
             (folder(day, model), format!("run `topshelf rank --day {day} --model {model}` again"));
-        let Some(manifest) = self.manifest::<RankingsManifest>(&folder, day, &remedy).await? else {
-            return Ok(None);
-        };
-        let bytes = self.data(&folder, &manifest.rankings, &remedy).await?;
-        let rankings = decode_rankings(bytes)
-            .map_err(|reason| self.damaged(&folder, &manifest.rankings.name, reason, &remedy))?;
-        Ok(Some((ModelRankings { day, model: manifest.model.clone(), rankings }, manifest)))
+        self.read_by_manifest(&folder, day, &remedy, async |manifest: &RankingsManifest| {
+            let bytes = self.data(&folder, &manifest.rankings, &remedy).await?;
+            let rankings = decode_rankings(bytes)
+                .map_err(|reason| self.damaged(&folder, &manifest.rankings.name, reason, &remedy))?;
+            Ok(ModelRankings { day, model: manifest.model.clone(), rankings })
+        })
+        .await
     }
 }
 

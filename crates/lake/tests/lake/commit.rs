@@ -82,6 +82,26 @@ async fn what_is_replaced_is_deleted_and_other_days_are_not() {
     .await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reader_beside_a_writer_reads_the_old_or_the_new() {
+    on_both(async |place| {
+        place.lake.write_counts(&counts(1), input()).await.unwrap();
+        let lake = place.lake.clone();
+        let writer = tokio::spawn(async move {
+            for version in 2..40 {
+                lake.write_counts(&counts(version), input()).await.unwrap();
+            }
+        });
+        while !writer.is_finished() {
+            let seen = read(place).await;
+            assert!((1..40).any(|version| seen == counts(version)));
+        }
+        writer.await.unwrap();
+        assert_eq!(read(place).await, counts(39));
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn orphans_go_when_they_are_too_old_to_belong_to_a_write_under_way() {
     let place = Place::directory();
