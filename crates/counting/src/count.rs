@@ -88,6 +88,9 @@ pub enum CountError {
         /// What went wrong.
         source: io::Error,
     },
+    /// Part of an object was read twice, and the second time it said something else.
+    #[error("an object of ads_views or product_views changed while it was being counted")]
+    Changed,
     /// The system gave no memory for the tables.
     #[error("could not get memory for the counts")]
     Memory(#[source] io::Error),
@@ -114,7 +117,7 @@ pub fn count(
         .iter()
         .flat_map(|counter| [(Log::AdsViews, &counter.ads), (Log::ProductViews, &counter.views)])
         .collect();
-    let counts = merge(wanted, &tables, limits.threads.max(1));
+    let counts = merge(wanted, &tables, limits.threads.max(1)).map_err(|_| CountError::Changed)?;
     let (examples, totals): (Vec<_>, Vec<_>) = objects
         .iter()
         .zip(&by_object)

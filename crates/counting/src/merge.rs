@@ -9,16 +9,27 @@ use std::ops::Range;
 
 /// Merges the tables. A group is (day slot × advertisers + advertiser); groups are shared out among
 /// `threads` threads, each sorts its groups' products and adds up what the tables hold of them.
-pub(crate) fn merge(wanted: &Wanted, tables: &[(Log, &Table)], threads: usize) -> Vec<DayCounts> {
+///
+/// # Errors
+/// [`TakenBackTooMuch`], when an object held other bytes as its slice was taken back.
+pub(crate) fn merge(
+    wanted: &Wanted,
+    tables: &[(Log, &Table)],
+    threads: usize,
+) -> Result<Vec<DayCounts>, TakenBackTooMuch> {
     let places = Places::of(tables, wanted.days().len() * wanted.advertisers());
     let shares = places.shares(threads);
-    let segments: Vec<Segment> = std::thread::scope(|scope| {
+    let segments: Result<Vec<Segment>, _> = std::thread::scope(|scope| {
         let workers: Vec<_> =
             shares.into_iter().map(|groups| scope.spawn(|| Segment::of(tables, &places, groups))).collect();
         workers.into_iter().map(|worker| worker.join().expect("a merging thread does not panic")).collect()
     });
-    by_day(wanted, &segments)
+    Ok(by_day(wanted, &segments?))
 }
+
+/// More events of a product were taken back than had been added.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct TakenBackTooMuch;
 
 /// Where the products of each group lie in the tables.
 struct Places {
@@ -92,7 +103,7 @@ struct Part<'a> {
 }
 
 impl Segment {
-    fn of(tables: &[(Log, &Table)], places: &Places, groups: Range<usize>) -> Self {
+    fn of(tables: &[(Log, &Table)], places: &Places, groups: Range<usize>) -> Result<Self, TakenBackTooMuch> {
         let mut segment = Self::default();
         let mut parts = Vec::new();
         for group in groups {
@@ -106,23 +117,23 @@ impl Segment {
             ));
             parts.sort_unstable_by(|a, b| a.product.order(&b.product));
             for same in parts.chunk_by(|a, b| a.product.order(&b.product).is_eq()) {
-                segment.push(same);
+                segment.push(same)?;
             }
             segment.group_ends.push(segment.counts.len());
         }
-        segment
+        Ok(segment)
     }
 
-    fn push(&mut self, parts: &[Part<'_>]) {
+    fn push(&mut self, parts: &[Part<'_>]) -> Result<(), TakenBackTooMuch> {
         let sum = |log: Log, counter: usize| {
             let sum: i64 =
                 parts.iter().filter(|part| part.log == log).map(|part| part.counters[counter]).sum();
-            u64::try_from(sum).expect("what was taken back had been added")
+            u64::try_from(sum).map_err(|_| TakenBackTooMuch)
         };
         let counts = Counts {
-            impressions: sum(Log::AdsViews, 0),
-            clicks: sum(Log::AdsViews, 1),
-            views: sum(Log::ProductViews, 0),
+            impressions: sum(Log::AdsViews, 0)?,
+            clicks: sum(Log::AdsViews, 1)?,
+            views: sum(Log::ProductViews, 0)?,
         };
         // Products of slices that were taken back leave a place without events.
         if counts != Counts::default() {
@@ -132,6 +143,7 @@ impl Segment {
             self.text_ends.push(self.text.len());
             self.counts.push(counts);
         }
+        Ok(())
     }
 
     /// The products of each group, in order.
@@ -165,4 +177,23 @@ fn by_day(wanted: &Wanted, segments: &[Segment]) -> Vec<DayCounts> {
         days.push(builder.finish());
     }
     days
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bytes16::PADDING_BYTES;
+    use domain::{AdvertiserId, Day};
+
+    #[test]
+    fn taking_back_what_was_never_added_is_an_error() {
+        let day: Day = "2024-11-20".parse().unwrap();
+        let wanted = Wanted::new(vec![(day, [AdvertiserId::new("a").unwrap()].into())]);
+        let mut table = Table::new().unwrap();
+        table.take_back(true);
+        let key = table.key(0, &[b'p'; 1 + PADDING_BYTES], 0, 1);
+        table.reserve(1).unwrap();
+        table.add(&key, 0, || b"p");
+        assert!(merge(&wanted, &[(Log::AdsViews, &table)], 1).is_err());
+    }
 }

@@ -122,6 +122,9 @@ impl Objects for Opened {
 fn explain_count(error: CountError) -> Failure {
     match error {
         CountError::Read { source, .. } => explain_read(source),
+        error @ CountError::Changed => {
+            Failure::of(error).help("nothing was published; run again once the logs are written whole")
+        }
         error @ CountError::Memory(_) => Failure::of(error),
     }
 }
