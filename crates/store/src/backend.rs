@@ -7,7 +7,7 @@ use crate::{
     ledger::{NewRun, RunEnd, RunRecord},
     postgres::Postgres,
     published::Published,
-    sqlite::Sqlite,
+    sqlite::{self, Sqlite},
 };
 use domain::{Day, RunId};
 use jiff::Timestamp;
@@ -44,6 +44,13 @@ impl Backend {
             // What was given is not shown: a URL of another database may hold a password too.
             _ => Err(StoreError::Url { reason: "it begins with neither sqlite: nor postgres:".into() }),
         }
+    }
+
+    pub(crate) async fn open_existing(url: &str) -> Result<Self, StoreError> {
+        if url.starts_with("sqlite:") {
+            sqlite::expect_file(url)?;
+        }
+        Self::open(url).await
     }
 
     pub(crate) fn description(&self) -> &str {

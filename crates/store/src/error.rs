@@ -15,6 +15,12 @@ pub enum StoreError {
         /// What is wrong with it; never the URL itself, which may hold a password.
         reason: String,
     },
+    /// No database is there to be read.
+    #[error("there is no database {database}")]
+    Missing {
+        /// The database.
+        database: String,
+    },
     /// The folder of an SQLite file could not be made.
     #[error("could not make the folder {} for {database}", folder.display())]
     Folder {

@@ -45,6 +45,14 @@ impl Store {
         Ok(Self { backend: Backend::open(url).await? })
     }
 
+    /// Opens a database that is there, as [`Store::open`] does: a mistyped path makes no empty file.
+    ///
+    /// # Errors
+    /// [`StoreError::Missing`] when no SQLite file is there; else as [`Store::open`].
+    pub async fn open_existing(url: &str) -> Result<Self, StoreError> {
+        Ok(Self { backend: Backend::open_existing(url).await? })
+    }
+
     /// The database in messages: its URL without password or parameters.
     #[must_use]
     pub fn description(&self) -> &str {

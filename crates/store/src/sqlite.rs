@@ -49,7 +49,7 @@ impl Sqlite {
     pub(crate) async fn open(url: &str) -> Result<Self, StoreError> {
         let options = options(url)?;
         let path = options.get_filename();
-        let description: Arc<str> = format!("sqlite:{}", path.display()).into();
+        let description: Arc<str> = describe(path).into();
         make_folder(path, &description)?;
         let pool = connect_in_turn(&options).await;
         let pool =
@@ -169,6 +169,17 @@ fn options(url: &str) -> Result<SqliteConnectOptions, StoreError> {
         .busy_timeout(BUSY_TIMEOUT)
         // sqlx would log whole statements; what matters is logged by callers, once.
         .disable_statement_logging())
+}
+
+fn describe(path: &Path) -> String {
+    format!("sqlite:{}", path.display())
+}
+
+/// Refuses a URL whose file is not there.
+pub(crate) fn expect_file(url: &str) -> Result<(), StoreError> {
+    let options = options(url)?;
+    let path = options.get_filename();
+    if path.exists() { Ok(()) } else { Err(StoreError::Missing { database: describe(path) }) }
 }
 
 fn make_folder(path: &Path, database: &str) -> Result<(), StoreError> {

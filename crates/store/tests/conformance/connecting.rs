@@ -67,6 +67,19 @@ async fn a_description_and_debug_hold_no_password() {
 }
 
 #[tokio::test]
+async fn a_database_to_be_read_is_not_made() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("mis/typed.db");
+    let url = format!("sqlite:{}", path.display());
+    let message = chain(&Store::open_existing(&url).await.unwrap_err());
+    assert_eq!(message, format!("there is no database {url}"));
+    assert!(!folder.path().join("mis").exists());
+
+    Store::open(&url).await.unwrap();
+    assert_eq!(Store::open_existing(&url).await.unwrap().description(), url);
+}
+
+#[tokio::test]
 async fn sqlite_makes_its_folder_and_says_when_it_cannot() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("deep/er/topshelf.db");

@@ -19,7 +19,7 @@ pub(super) async fn migrate(night: &Night, output: Output) -> Result<(), Failure
 
 /// Lists runs, or shows one.
 pub(super) async fn runs(night: &Night, flags: &Runs, output: Output) -> Result<(), Failure> {
-    let store = Store::open(&night.config.store.url).await?;
+    let store = Store::open_existing(&night.config.store.url).await?;
     if let Some(id) = &flags.run {
         let run = store.run(id).await?;
         let run = run.ok_or_else(|| {

@@ -11,6 +11,10 @@ impl From<StoreError> for Failure {
             StoreError::Url { .. } => {
                 (Exit::Usage, "set store.url (--store, TOPSHELF_STORE__URL or DATABASE_URL)")
             }
+            StoreError::Missing { .. } => (
+                Exit::Failed,
+                "the first `topshelf run` makes it; one elsewhere is named by store.url (--store, TOPSHELF_STORE__URL or DATABASE_URL)",
+            ),
             StoreError::Folder { .. } => {
                 (Exit::Failed, "make the folder, or keep the database elsewhere with store.url (--store)")
             }

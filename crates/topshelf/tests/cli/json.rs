@@ -65,6 +65,7 @@ fn each_stage_tells_what_it_did() {
 #[test]
 fn the_ledger_and_the_rankings_are_told_as_by_the_api() {
     let scene = Scene::new();
+    scene.end_well(&["migrate"]);
     assert_eq!(result(&scene, &["runs"]), json!({ "runs": [] }));
     scene.end_well(&["run", "--day", DAY, "--input", "logs"]);
     let run = result(&scene, &["runs", "--day", DAY])["runs"][0].clone();
@@ -90,6 +91,7 @@ fn what_is_not_published_is_a_problem_with_a_code() {
         assert_ne!(ended.exit, 0, "{ended:?}");
         ended.json()["code"].clone()
     };
+    scene.end_well(&["migrate"]);
     assert_eq!(code(&["show", "acme"]), "no_publication_yet");
     scene.end_well(&["run", "--day", DAY, "--input", "logs"]);
     assert_eq!(code(&["show", "ACME"]), "unknown_advertiser");

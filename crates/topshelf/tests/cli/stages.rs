@@ -35,6 +35,7 @@ fn rankings_older_than_their_counts_are_not_published_and_readers_keep_theirs() 
 #[test]
 fn the_ledger_tells_of_good_and_bad_runs_newest_first() {
     let scene = Scene::new();
+    scene.end_well(&["migrate"]);
     let empty = scene.end_well(&["runs"]).stdout;
     assert_eq!(empty, "no such runs in sqlite:topshelf-data/topshelf.db; `topshelf run` makes one\n");
     scene.end_well(&["run", "--day", DAY, "--input", "logs"]);

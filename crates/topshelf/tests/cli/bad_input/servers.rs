@@ -49,7 +49,7 @@ pub(crate) const STORE: Section = Section {
         },
         Case {
             what: "SQLite: the ledger is asked for where none is",
-            exit: 0,
+            exit: 1,
             prepare: |scene| {
                 scene.args(&["runs", "--store", "sqlite:new.db"]);
             },
@@ -58,6 +58,7 @@ pub(crate) const STORE: Section = Section {
             what: "SQLite: rankings are asked for where none are",
             exit: 1,
             prepare: |scene| {
+                scene.end_well(&["migrate", "--store", "sqlite:new.db"]);
                 scene.args(&["show", "acme", "--store", "sqlite:new.db"]);
             },
         },

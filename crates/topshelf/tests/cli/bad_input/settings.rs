@@ -55,6 +55,7 @@ pub(crate) const SETTINGS: Section = Section {
             what: "a run that is not in the ledger",
             exit: 1,
             prepare: |scene| {
+                scene.end_well(&["migrate"]);
                 scene.args(&["runs", "20241121T023000Z-3f9a1c2e"]);
             },
         },
