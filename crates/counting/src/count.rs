@@ -113,10 +113,7 @@ pub fn count(
     let reader = DayReader::new(date.0.clone(), date.1.clone());
     let (mut counters, reports) = job.count_slices(threads, &reader)?;
     let by_object = job.in_chain(reports, &mut counters[0])?;
-    let tables: Vec<_> = counters
-        .iter()
-        .flat_map(|counter| [(Log::AdsViews, &counter.ads), (Log::ProductViews, &counter.views)])
-        .collect();
+    let tables: Vec<_> = counters.iter().map(|counter| &counter.table).collect();
     let counts = merge(wanted, &tables, limits.threads.max(1)).map_err(|_| CountError::Changed)?;
     let (examples, totals): (Vec<_>, Vec<_>) = objects
         .iter()

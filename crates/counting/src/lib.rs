@@ -16,6 +16,7 @@ mod header;
 mod merge;
 mod record;
 mod slice;
+mod slots;
 mod structure;
 mod table;
 mod wanted;

@@ -1,10 +1,10 @@
 //! Partial counts of all threads become the counts of each day, in order.
 
 use crate::{
-    table::{Product, Table},
+    table::{Counter, Entry, Table},
     wanted::Wanted,
 };
-use domain::{Counts, DayCounts, DayCountsBuilder, Log};
+use domain::{Counts, DayCounts, DayCountsBuilder};
 use std::ops::Range;
 
 /// Merges the tables. A group is (day slot × advertisers + advertiser); groups are shared out among
@@ -14,14 +14,13 @@ use std::ops::Range;
 /// [`TakenBackTooMuch`], when an object held other bytes as its slice was taken back.
 pub(crate) fn merge(
     wanted: &Wanted,
-    tables: &[(Log, &Table)],
+    tables: &[&Table],
     threads: usize,
 ) -> Result<Vec<DayCounts>, TakenBackTooMuch> {
-    let places = Places::of(tables, wanted.days().len() * wanted.advertisers());
-    let shares = places.shares(threads);
+    let shares = shares(tables, wanted.days().len() * wanted.advertisers(), threads);
     let segments: Result<Vec<Segment>, _> = std::thread::scope(|scope| {
         let workers: Vec<_> =
-            shares.into_iter().map(|groups| scope.spawn(|| Segment::of(tables, &places, groups))).collect();
+            shares.into_iter().map(|groups| scope.spawn(|| Segment::of(tables, groups))).collect();
         workers.into_iter().map(|worker| worker.join().expect("a merging thread does not panic")).collect()
     });
     Ok(by_day(wanted, &segments?))
@@ -31,58 +30,22 @@ pub(crate) fn merge(
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct TakenBackTooMuch;
 
-/// Where the products of each group lie in the tables.
-struct Places {
-    /// `starts[g]..starts[g + 1]` are the places of group `g`.
-    starts: Vec<usize>,
-    /// (table, slot) of each product.
-    places: Vec<(u32, u32)>,
-}
-
-impl Places {
-    fn of(tables: &[(Log, &Table)], groups: usize) -> Self {
-        let occupied = || {
-            tables.iter().enumerate().flat_map(|(number, (_, table))| {
-                (0..table.slot_count())
-                    .filter_map(move |slot| Some((table.group_at(slot)? as usize, number, slot)))
-            })
-        };
-        let mut starts = vec![0; groups + 1];
-        for (group, _, _) in occupied() {
-            starts[group + 1] += 1;
+/// Cuts `0..groups` into at most `threads` ranges with about equally many products.
+fn shares(tables: &[&Table], groups: usize, threads: usize) -> Vec<Range<usize>> {
+    let products = |group| tables.iter().map(|table| table.products(group)).sum::<usize>();
+    let all: usize = (0..groups).map(products).sum();
+    let (mut end, mut taken) = (0, 0);
+    let mut shares = Vec::new();
+    for share in 1..=threads {
+        let start = end;
+        while end < groups && (share == threads || taken * threads < all * share) {
+            taken += products(end);
+            end += 1;
         }
-        for group in 0..groups {
-            starts[group + 1] += starts[group];
-        }
-        let mut ends = starts.clone();
-        let mut places = vec![(0, 0); starts[groups]];
-        for (group, table, slot) in occupied() {
-            let slot = u32::try_from(slot).expect("a table has fewer than 2^32 slots");
-            places[ends[group]] = (u32::try_from(table).expect("threads fit in 32 bits"), slot);
-            ends[group] += 1;
-        }
-        Self { starts, places }
+        shares.push(start..end);
     }
-
-    /// Ranges of groups with about equally many products, at most `threads` of them.
-    fn shares(&self, threads: usize) -> Vec<Range<usize>> {
-        let groups = self.starts.len() - 1;
-        let mut shares = Vec::new();
-        let mut start = 0;
-        for share in 1..=threads {
-            let target = self.places.len() * share / threads;
-            let end = if share == threads {
-                groups
-            } else {
-                self.starts.partition_point(|at| *at < target).min(groups)
-            };
-            if end > start {
-                shares.push(start..end);
-                start = end;
-            }
-        }
-        shares
-    }
+    shares.retain(|share| !share.is_empty());
+    shares
 }
 
 /// The merged products of consecutive groups.
@@ -95,28 +58,15 @@ struct Segment {
     counts: Vec<Counts>,
 }
 
-/// What one table holds of one product.
-struct Part<'a> {
-    product: Product<'a>,
-    log: Log,
-    counters: [i64; 2],
-}
-
 impl Segment {
-    fn of(tables: &[(Log, &Table)], places: &Places, groups: Range<usize>) -> Result<Self, TakenBackTooMuch> {
+    fn of(tables: &[&Table], groups: Range<usize>) -> Result<Self, TakenBackTooMuch> {
         let mut segment = Self::default();
-        let mut parts = Vec::new();
+        let mut entries = Vec::new();
         for group in groups {
-            parts.clear();
-            parts.extend(places.places[places.starts[group]..places.starts[group + 1]].iter().map(
-                |(table, slot)| {
-                    let (log, table) = tables[*table as usize];
-                    let entry = table.entry_at(*slot as usize);
-                    Part { product: entry.product, log, counters: entry.counters }
-                },
-            ));
-            parts.sort_unstable_by(|a, b| a.product.order(&b.product));
-            for same in parts.chunk_by(|a, b| a.product.order(&b.product).is_eq()) {
+            entries.clear();
+            entries.extend(tables.iter().flat_map(|table| table.entries(group)));
+            entries.sort_unstable_by(|a, b| a.product.order(&b.product));
+            for same in entries.chunk_by(|a, b| a.product.order(&b.product).is_eq()) {
                 segment.push(same)?;
             }
             segment.group_ends.push(segment.counts.len());
@@ -124,21 +74,20 @@ impl Segment {
         Ok(segment)
     }
 
-    fn push(&mut self, parts: &[Part<'_>]) -> Result<(), TakenBackTooMuch> {
-        let sum = |log: Log, counter: usize| {
-            let sum: i64 =
-                parts.iter().filter(|part| part.log == log).map(|part| part.counters[counter]).sum();
+    fn push(&mut self, entries: &[Entry<'_>]) -> Result<(), TakenBackTooMuch> {
+        let sum = |counter: Counter| {
+            let sum: i64 = entries.iter().map(|entry| entry.counters[counter as usize]).sum();
             u64::try_from(sum).map_err(|_| TakenBackTooMuch)
         };
         let counts = Counts {
-            impressions: sum(Log::AdsViews, 0)?,
-            clicks: sum(Log::AdsViews, 1)?,
-            views: sum(Log::ProductViews, 0)?,
+            impressions: sum(Counter::Impressions)?,
+            clicks: sum(Counter::Clicks)?,
+            views: sum(Counter::Views)?,
         };
         // Products of slices that were taken back leave a place without events.
         if counts != Counts::default() {
             let mut inline = [0; 16];
-            let id = parts[0].product.bytes(&mut inline);
+            let id = entries[0].product.bytes(&mut inline);
             self.text.push_str(std::str::from_utf8(id).expect("ids were checked when they were read"));
             self.text_ends.push(self.text.len());
             self.counts.push(counts);
@@ -189,11 +138,10 @@ mod tests {
     fn taking_back_what_was_never_added_is_an_error() {
         let day: Day = "2024-11-20".parse().unwrap();
         let wanted = Wanted::new(vec![(day, [AdvertiserId::new("a").unwrap()].into())]);
-        let mut table = Table::new().unwrap();
+        let mut table = Table::new(1).unwrap();
         table.take_back(true);
         let key = table.key(0, &[b'p'; 1 + PADDING_BYTES], 0, 1);
-        table.reserve(1).unwrap();
-        table.add(&key, 0, || b"p");
-        assert!(merge(&wanted, &[(Log::AdsViews, &table)], 1).is_err());
+        table.add(&key, Counter::Clicks, || b"p").unwrap();
+        assert!(merge(&wanted, &[&table], 1).is_err());
     }
 }

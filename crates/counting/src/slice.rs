@@ -1,4 +1,4 @@
-//! One slice — an object's byte range — counted into a thread's tables.
+//! One slice — an object's byte range — counted into a thread's table.
 //!
 //! A slice owns the records that *begin* in its range; it reads past its end to finish the last
 //! one. Where its first record begins is a guess (behind the first line ending), since the slice
@@ -18,7 +18,7 @@ use crate::{
         EXAMPLE_BYTES_MAX, EXAMPLES_PER_REASON, NOT_WANTED, ObjectDays, Wanted, example_text, id_problem,
     },
 };
-use domain::{Log, RejectReason, Rejects};
+use domain::{RejectReason, Rejects};
 use std::{
     borrow::Cow,
     io::{self, Read},
@@ -72,17 +72,10 @@ const BLOCK_BYTES: usize = 256 << 10;
 /// Events whose cache lines are asked for before the first of them is counted.
 const BATCH: usize = 64;
 
-const IMPRESSION: Counter = 0;
-const CLICK: Counter = 1;
-const VIEW: Counter = 0;
-
-/// A thread's counter: its tables and the buffers it reuses from slice to slice.
+/// A thread's counter: its table and the buffers it reuses from slice to slice.
 pub(crate) struct SliceCounter<'a> {
     wanted: &'a Wanted,
-    /// Impressions and clicks.
-    pub(crate) ads: Table,
-    /// Views.
-    pub(crate) views: Table,
+    pub(crate) table: Table,
     days: DaySlots<'a>,
     day_events: Vec<DayEvents>,
     structure: Structure,
@@ -97,8 +90,7 @@ impl<'a> SliceCounter<'a> {
     pub(crate) fn new(wanted: &'a Wanted, reader: DayReader) -> io::Result<Self> {
         Ok(Self {
             wanted,
-            ads: Table::new()?,
-            views: Table::new()?,
+            table: Table::new(wanted.days().len() * wanted.advertisers())?,
             days: DaySlots { wanted, reader, recent: [RecentDay::default(); RECENT_DAYS] },
             day_events: vec![DayEvents::default(); wanted.days().len()],
             structure: Structure::default(),
@@ -120,8 +112,7 @@ impl<'a> SliceCounter<'a> {
         input: &mut dyn Read,
         progress: &dyn Fn(u64),
     ) -> io::Result<SliceReport> {
-        let table = if object.log == Log::AdsViews { &mut self.ads } else { &mut self.views };
-        table.take_back(is_undo);
+        self.table.take_back(is_undo);
         let only = match object.days {
             ObjectDays::Any => None,
             ObjectDays::Only(day) => Some(self.wanted.slot(day.epoch_days())),
@@ -131,7 +122,7 @@ impl<'a> SliceCounter<'a> {
             wanted: self.wanted,
             layout: object.layout,
             only,
-            table,
+            table: &mut self.table,
             days: &mut self.days,
             day_events: &mut self.day_events,
             report: SliceReport::default(),
@@ -163,13 +154,13 @@ struct Pass<'p, 'a> {
 
 /// Events that wait for their cache lines.
 struct Batch {
-    events: [(Key, u32, u32); BATCH],
+    events: [(Key, u32, Counter); BATCH],
     length: usize,
 }
 
 impl Default for Batch {
     fn default() -> Self {
-        Self { events: [(Key::default(), 0, 0); BATCH], length: 0 }
+        Self { events: [(Key::default(), 0, Counter::default()); BATCH], length: 0 }
     }
 }
 
@@ -277,7 +268,7 @@ impl Pass<'_, '_> {
                 separator += 1;
             }
         }
-        self.count_batch(buffer);
+        self.count_batch(buffer)?;
         Ok(at)
     }
 
@@ -316,7 +307,7 @@ impl Pass<'_, '_> {
             return Ok(None);
         }
         let counter = match layout.kind.map(field) {
-            None => VIEW,
+            None => Counter::Views,
             Some((at, length)) => match kind_counter(buffer, at, length) {
                 Some(counter) => counter,
                 None => return Ok(None),
@@ -365,28 +356,23 @@ impl Pass<'_, '_> {
     }
 
     #[inline(always)]
-    #[expect(
-        clippy::cast_possible_truncation,
-        reason = "a buffer is far smaller than 4 GiB, a counter is 0 or 1"
-    )]
+    #[expect(clippy::cast_possible_truncation, reason = "a buffer is far smaller than 4 GiB")]
     fn push(&mut self, buffer: &[u8], key: Key, product: usize, counter: Counter) -> io::Result<()> {
-        if self.batch.length == 0 {
-            self.table.reserve(BATCH)?;
-        }
-        self.batch.events[self.batch.length] = (key, product as u32, counter as u32);
+        self.batch.events[self.batch.length] = (key, product as u32, counter);
         self.batch.length += 1;
         if self.batch.length == BATCH {
-            self.count_batch(buffer);
+            self.count_batch(buffer)?;
         }
         Ok(())
     }
 
     #[inline(always)]
-    fn count_batch(&mut self, buffer: &[u8]) {
+    fn count_batch(&mut self, buffer: &[u8]) -> io::Result<()> {
         for (key, product, counter) in &self.batch.events[..self.batch.length] {
-            self.table.add(key, *counter as Counter, || key.id(buffer, *product as usize));
+            self.table.add(key, *counter, || key.id(buffer, *product as usize))?;
         }
         self.batch.length = 0;
+        Ok(())
     }
 
     /// Any record at the start of `rest`, by the exact reader.
@@ -436,8 +422,7 @@ impl Pass<'_, '_> {
                 let find = || self.wanted.table.find(&padded, 0, advertiser.len());
                 if let Some(group) = self.group(&event, find) {
                     let key = self.table.key(group, &self::padded(&product), 0, product.len());
-                    self.table.reserve(BATCH + 1)?;
-                    self.table.add(&key, event.counter, || &product);
+                    self.table.add(&key, event.counter, || &product)?;
                 }
             }
         }
@@ -460,9 +445,9 @@ impl Pass<'_, '_> {
             return Err(reason);
         }
         let counter = match kind {
-            None => VIEW,
-            Some(b"impression") => IMPRESSION,
-            Some(b"click") => CLICK,
+            None => Counter::Views,
+            Some(b"impression") => Counter::Impressions,
+            Some(b"click") => Counter::Clicks,
             Some(_) => return Err(RejectReason::UnknownType),
         };
         let day_slot = match date {
@@ -565,8 +550,8 @@ fn kind_counter(buffer: &[u8], at: usize, length: usize) -> Option<Counter> {
     }
     let text = Bytes16::load(buffer, at, length).to_bytes();
     match length {
-        10 if text == IMPRESSION_TEXT => Some(IMPRESSION),
-        5 if text == CLICK_TEXT => Some(CLICK),
+        10 if text == IMPRESSION_TEXT => Some(Counter::Impressions),
+        5 if text == CLICK_TEXT => Some(Counter::Clicks),
         _ => None,
     }
 }

@@ -1,11 +1,15 @@
-//! Partial counts: a hash table whose probe touches one cache line.
+//! Partial counts: a small hash table per (day, advertiser) group, whose probe touches one cache line.
 //!
-//! A slot is 32 bytes: the product's id inline when it has at most 16 bytes, the (day, advertiser)
-//! group, and two counters. Longer ids lie in an arena; their slot holds a hash and the offset, and
-//! the text is compared whole. Counters are 32 bits wide and carry into a list when they overflow.
+//! Events are skewed: a few advertisers have most of them. As a group's slots lie side by side, the
+//! busy ones share few pages, and the address cache of the processor holds them. A slot is 32 bytes:
+//! the product's id inline when it has at most 16 bytes, and three counters. Longer ids lie in an
+//! arena; their slot holds a hash and the offset, and the text is compared whole. Counters are 32
+//! bits wide and carry into a list when they overflow.
 
-use crate::bytes16::{Bytes16, PADDING_BYTES, fold};
-use memmap2::MmapMut;
+use crate::{
+    bytes16::{Bytes16, PADDING_BYTES, fold},
+    slots::{Slot, Slots},
+};
 use std::{
     hash::{BuildHasher, RandomState},
     io,
@@ -13,20 +17,6 @@ use std::{
 
 /// Ids of at most so many bytes lie inline in their slot.
 const INLINE_BYTES_MAX: usize = 16;
-
-/// Slots of a new table, a power of two.
-const SLOTS_MIN: usize = 1 << 12;
-
-#[derive(Debug, Clone, Copy)]
-#[repr(C, align(32))]
-struct Slot {
-    /// The id inline; of a long id, its hash and its offset in the arena.
-    key: Bytes16,
-    group: u32,
-    /// The id's length in bytes; 0 in an empty slot.
-    length: u32,
-    counters: [u32; 2],
-}
 
 /// A product to be counted, with its hash.
 #[derive(Debug, Clone, Copy, Default)]
@@ -44,8 +34,18 @@ impl Key {
     }
 }
 
-/// Which of a slot's two counters an event adds to.
-pub(crate) type Counter = usize;
+/// What an event adds to: which of a slot's counters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[repr(u32)]
+pub(crate) enum Counter {
+    #[default]
+    Impressions,
+    Clicks,
+    Views,
+}
+
+/// How many [`Counter`]s there are.
+pub(crate) const COUNTERS: usize = 3;
 
 /// An addition that 32 bits could not hold.
 #[derive(Debug, Clone, Copy)]
@@ -57,11 +57,26 @@ struct Carry {
     amount: i64,
 }
 
+/// Where a group's slots lie. A group without any points at slot 0, which stays empty.
+#[derive(Debug, Clone, Copy, Default)]
+struct Group {
+    /// Its first slot.
+    start: u32,
+    /// Its slots less one; they are a power of two.
+    mask: u32,
+    occupied: u32,
+    /// It grows before more than so many are occupied.
+    limit: u32,
+}
+
+/// Slots of a group's first table, a power of two.
+const GROUP_SLOTS_MIN: u32 = 8;
+
 /// Events per (group, product): partial counts of whatever slices were added.
 #[derive(Debug)]
 pub(crate) struct Table {
+    groups: Vec<Group>,
     slots: Slots,
-    occupied: usize,
     arena: Vec<u8>,
     carries: Vec<Carry>,
     seeds: [u64; 2],
@@ -74,7 +89,8 @@ pub(crate) struct Table {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Entry<'a> {
     pub(crate) product: Product<'a>,
-    pub(crate) counters: [i64; 2],
+    /// By [`Counter`].
+    pub(crate) counters: [i64; COUNTERS],
 }
 
 /// A product's id: its first 16 bytes as a number that orders as they do, and the whole.
@@ -87,17 +103,17 @@ pub(crate) struct Product<'a> {
 }
 
 impl Table {
-    /// An empty table.
+    /// An empty table for groups `0..groups`.
     ///
     /// # Errors
     /// When the system gives no memory.
-    pub(crate) fn new() -> io::Result<Self> {
+    pub(crate) fn new(groups: usize) -> io::Result<Self> {
         let random = RandomState::new();
         // Seeds decide where a product lies, never what is counted: no input can be made to collide.
         let seeds = [random.hash_one(1), random.hash_one(2) | 1];
-        let slots = Slots::new(SLOTS_MIN)?;
+        let (groups, slots) = (vec![Group::default(); groups], Slots::new()?);
         let (arena, carries) = (Vec::new(), Vec::new());
-        Ok(Self { slots, occupied: 0, arena, carries, seeds, step: 1, wrapped: 0, carry_amount: 1 << 32 })
+        Ok(Self { groups, slots, arena, carries, seeds, step: 1, wrapped: 0, carry_amount: 1 << 32 })
     }
 
     /// From now on events are added, or, to undo a slice, taken back.
@@ -116,7 +132,7 @@ impl Table {
         } else {
             self.long_key(&buffer[at..at + length])
         };
-        Key { bytes, hash: self.hash(bytes, group, length as u32), group, length: length as u32 }
+        Key { bytes, hash: self.hash(bytes, length as u32), group, length: length as u32 }
     }
 
     #[cold]
@@ -130,50 +146,34 @@ impl Table {
     }
 
     #[inline(always)]
-    fn hash(&self, bytes: Bytes16, group: u32, length: u32) -> u64 {
+    fn hash(&self, bytes: Bytes16, length: u32) -> u64 {
         let high = if length as usize > INLINE_BYTES_MAX { 0 } else { bytes.high };
-        let spread = u64::from(group).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-        fold(bytes.low ^ self.seeds[0] ^ spread, high ^ self.seeds[1])
+        fold(bytes.low ^ self.seeds[0], high ^ self.seeds[1])
     }
 
     /// Asks for the cache line that [`Table::add`] will touch first.
     #[inline(always)]
     pub(crate) fn prefetch(&self, key: &Key) {
-        self.slots.prefetch(key.hash);
+        let group = self.groups[key.group as usize];
+        self.slots.prefetch(group.start + group.place(key.hash));
     }
 
-    /// Makes room for `more` new products.
+    /// Adds one event, or takes one back. `id` gives a long id's bytes.
     ///
     /// # Errors
     /// When the system gives no memory.
-    pub(crate) fn reserve(&mut self, more: usize) -> io::Result<()> {
-        while (self.occupied + more) * 10 > self.slots.len() * 7 {
-            self.grow()?;
-        }
-        Ok(())
-    }
-
-    #[cold]
-    fn grow(&mut self) -> io::Result<()> {
-        let mut slots = Slots::new(self.slots.len() * 2)?;
-        for slot in self.slots.as_slice().iter().filter(|slot| slot.length != 0) {
-            let mut at = slots.start(self.hash(slot.key, slot.group, slot.length));
-            while slots.as_slice()[at].length != 0 {
-                at = slots.after(at);
-            }
-            slots.as_mut_slice()[at] = *slot;
-        }
-        self.slots = slots;
-        Ok(())
-    }
-
-    /// Adds one event, or takes one back; room must have been reserved. `id` gives a long id's bytes.
     #[inline(always)]
-    pub(crate) fn add<'a>(&mut self, key: &Key, counter: Counter, id: impl Fn() -> &'a [u8]) {
-        let mut at = self.slots.start(key.hash);
+    pub(crate) fn add<'a>(
+        &mut self,
+        key: &Key,
+        counter: Counter,
+        id: impl Fn() -> &'a [u8],
+    ) -> io::Result<()> {
+        let group = self.groups[key.group as usize];
+        let mut place = group.place(key.hash);
         loop {
-            let slot = &mut self.slots.as_mut_slice()[at];
-            if slot.length == key.length && slot.group == key.group {
+            let slot = self.slots.get_mut(group.start + place);
+            if slot.length == key.length {
                 let is_same = if key.length as usize <= INLINE_BYTES_MAX {
                     slot.key == key.bytes
                 } else {
@@ -184,50 +184,84 @@ impl Table {
                 }
             }
             if slot.length == 0 {
-                let Key { bytes, group, length, .. } = *key;
-                *slot = Slot { key: bytes, group, length, counters: [0; 2] };
-                if length as usize > INLINE_BYTES_MAX {
-                    slot.key.high = self.arena.len() as u64;
-                    self.arena.extend_from_slice(id());
-                }
-                self.occupied += 1;
+                place = self.insert(key, id())?;
                 break;
             }
-            at = self.slots.after(at);
+            place = (place + 1) & group.mask;
         }
-        let slot = &mut self.slots.as_mut_slice()[at];
-        let count = slot.counters[counter].wrapping_add(self.step);
-        slot.counters[counter] = count;
+        let start = self.groups[key.group as usize].start;
+        self.count(start + place, key.group, counter);
+        Ok(())
+    }
+
+    #[inline(always)]
+    fn count(&mut self, at: u32, group: u32, counter: Counter) {
+        let slot = self.slots.get_mut(at);
+        let count = slot.counters[counter as usize].wrapping_add(self.step);
+        slot.counters[counter as usize] = count;
         if count == self.wrapped {
-            let (slot_key, group, length) = (slot.key, slot.group, slot.length);
+            let (slot_key, length) = (slot.key, slot.length);
             self.carries.push(Carry { slot_key, group, length, counter, amount: self.carry_amount });
         }
     }
 
-    /// How many slots there are; [`Table::group_at`] and [`Table::entry_at`] take a smaller index.
-    pub(crate) fn slot_count(&self) -> usize {
-        self.slots.len()
+    /// Gives a product that the group does not have a place of its own.
+    #[cold]
+    fn insert(&mut self, key: &Key, id: &[u8]) -> io::Result<u32> {
+        if self.groups[key.group as usize].occupied == self.groups[key.group as usize].limit {
+            self.grow(key.group)?;
+        }
+        let group = &mut self.groups[key.group as usize];
+        let place = free_place(&self.slots, group, key.hash);
+        group.occupied += 1;
+        let slot = self.slots.get_mut(group.start + place);
+        *slot = Slot { key: key.bytes, counters: [0; COUNTERS], length: key.length };
+        if key.length as usize > INLINE_BYTES_MAX {
+            slot.key.high = self.arena.len() as u64;
+            self.arena.extend_from_slice(id);
+        }
+        Ok(place)
     }
 
-    /// The group of the product in a slot; none when the slot is empty.
-    #[inline(always)]
-    pub(crate) fn group_at(&self, index: usize) -> Option<u32> {
-        let slot = &self.slots.as_slice()[index];
-        (slot.length != 0).then_some(slot.group)
-    }
-
-    /// What an occupied slot holds.
-    #[inline(always)]
-    pub(crate) fn entry_at(&self, index: usize) -> Entry<'_> {
-        let slot = &self.slots.as_slice()[index];
-        let mut counters = slot.counters.map(i64::from);
-        if !self.carries.is_empty() {
-            let is_same = |carry: &&Carry| {
-                carry.slot_key == slot.key && carry.group == slot.group && carry.length == slot.length
-            };
-            for carry in self.carries.iter().filter(is_same) {
-                counters[carry.counter] += carry.amount;
+    /// Gives a group twice the slots.
+    fn grow(&mut self, number: u32) -> io::Result<()> {
+        let old = self.groups[number as usize];
+        let slots = if old.limit == 0 { GROUP_SLOTS_MIN } else { (old.mask + 1) * 2 };
+        let start = self.slots.take(slots)?;
+        let new = Group { start, mask: slots - 1, occupied: old.occupied, limit: slots / 4 * 3 };
+        if old.limit != 0 {
+            for at in old.start..=old.start + old.mask {
+                let slot = *self.slots.get_mut(at);
+                if slot.length != 0 {
+                    let place = free_place(&self.slots, &new, self.hash(slot.key, slot.length));
+                    *self.slots.get_mut(new.start + place) = slot;
+                }
             }
+            self.slots.give_back(old.start, old.mask + 1);
+        }
+        self.groups[number as usize] = new;
+        Ok(())
+    }
+
+    /// How many products a group has.
+    pub(crate) fn products(&self, group: usize) -> usize {
+        self.groups[group].occupied as usize
+    }
+
+    /// What the table holds of a group's products, in no order.
+    pub(crate) fn entries(&self, group: usize) -> impl Iterator<Item = Entry<'_>> {
+        let Group { start, mask, limit, .. } = self.groups[group];
+        let slots = if limit == 0 { &[][..] } else { self.slots.slice(start, mask + 1) };
+        slots.iter().filter(|slot| slot.length != 0).map(move |slot| self.entry(group, slot))
+    }
+
+    fn entry(&self, group: usize, slot: &Slot) -> Entry<'_> {
+        let mut counters = slot.counters.map(i64::from);
+        let is_same = |carry: &&Carry| {
+            carry.slot_key == slot.key && carry.group as usize == group && carry.length == slot.length
+        };
+        for carry in self.carries.iter().filter(is_same) {
+            counters[carry.counter as usize] += carry.amount;
         }
         let (sort_key, long) = if slot.length as usize <= INLINE_BYTES_MAX {
             (slot.key.sort_key(), &[][..])
@@ -237,6 +271,23 @@ impl Table {
         };
         Entry { product: Product { sort_key, length: slot.length, long }, counters }
     }
+}
+
+impl Group {
+    /// Where a product with this hash is looked for first, counted from the group's first slot.
+    #[inline(always)]
+    #[expect(clippy::cast_possible_truncation, reason = "the mask leaves a place in the group")]
+    fn place(self, hash: u64) -> u32 {
+        hash as u32 & self.mask
+    }
+}
+
+fn free_place(slots: &Slots, group: &Group, hash: u64) -> u32 {
+    let mut place = group.place(hash);
+    while slots.get(group.start + place).length != 0 {
+        place = (place + 1) & group.mask;
+    }
+    place
 }
 
 fn arena_id(arena: &[u8], key: Bytes16, length: u32) -> &[u8] {
@@ -268,137 +319,103 @@ impl Product<'_> {
     }
 }
 
-/// Zeroed slots in pages of their own, huge ones where the system has them.
-#[derive(Debug)]
-struct Slots {
-    memory: MmapMut,
-    count: usize,
-    shift: u32,
-}
-
-impl Slots {
-    fn new(count: usize) -> io::Result<Self> {
-        let memory = MmapMut::map_anon(count * size_of::<Slot>())?;
-        // Fewer misses of the address cache; a system without huge pages says no and loses nothing.
-        #[cfg(target_os = "linux")]
-        let _ = memory.advise(memmap2::Advice::HugePage);
-        Ok(Self { memory, count, shift: u64::BITS - count.trailing_zeros() })
-    }
-
-    fn len(&self) -> usize {
-        self.count
-    }
-
-    #[inline(always)]
-    #[expect(clippy::cast_possible_truncation, reason = "the shift leaves an index into the slots")]
-    fn start(&self, hash: u64) -> usize {
-        (hash >> self.shift) as usize
-    }
-
-    #[inline(always)]
-    fn after(&self, at: usize) -> usize {
-        (at + 1) & (self.count - 1)
-    }
-
-    #[inline(always)]
-    fn as_slice(&self) -> &[Slot] {
-        // SAFETY: the mapping is page-aligned, holds `count` slots, lives as long as `self`, and any
-        // bytes are a valid `Slot`, which is integers without padding.
-        unsafe { std::slice::from_raw_parts(self.memory.as_ptr().cast(), self.count) }
-    }
-
-    #[inline(always)]
-    fn as_mut_slice(&mut self) -> &mut [Slot] {
-        // SAFETY: as in `as_slice`, and `&mut self` makes the access exclusive.
-        unsafe { std::slice::from_raw_parts_mut(self.memory.as_mut_ptr().cast(), self.count) }
-    }
-
-    #[inline(always)]
-    fn prefetch(&self, hash: u64) {
-        #[cfg(target_arch = "x86_64")]
-        {
-            use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-            let slot = &raw const self.as_slice()[self.start(hash)];
-            // SAFETY: a prefetch reads nothing into the program, whatever the address.
-            unsafe { _mm_prefetch::<_MM_HINT_T0>(slot.cast()) };
-        }
-        #[cfg(not(target_arch = "x86_64"))]
-        let _ = hash;
-    }
-}
-
-const _: () = assert!(size_of::<Slot>() == 32 && PADDING_BYTES >= INLINE_BYTES_MAX);
+const _: () = assert!(PADDING_BYTES >= INLINE_BYTES_MAX);
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use Counter::{Clicks, Impressions, Views};
     use proptest::prelude::*;
     use std::collections::BTreeMap;
+
+    const GROUPS: usize = 9;
 
     fn add(table: &mut Table, group: u32, id: &str, counter: Counter) {
         let mut buffer = id.as_bytes().to_vec();
         buffer.resize(id.len() + PADDING_BYTES, b'?');
         let key = table.key(group, &buffer, 0, id.len());
-        table.reserve(1).unwrap();
-        table.add(&key, counter, || id.as_bytes());
+        table.add(&key, counter, || id.as_bytes()).unwrap();
     }
 
-    fn contents(table: &Table) -> BTreeMap<(u32, Vec<u8>), [i64; 2]> {
-        let occupied =
-            (0..table.slot_count()).filter_map(|index| Some((table.group_at(index)?, table.entry_at(index))));
-        occupied
-            .filter(|(_, entry)| entry.counters != [0, 0])
+    fn contents(table: &Table) -> BTreeMap<(usize, Vec<u8>), [i64; COUNTERS]> {
+        let entries = (0..GROUPS).flat_map(|group| table.entries(group).map(move |entry| (group, entry)));
+        entries
+            .filter(|(_, entry)| entry.counters != [0; COUNTERS])
             .map(|(group, entry)| ((group, entry.product.bytes(&mut [0; 16]).to_vec()), entry.counters))
             .collect()
     }
 
     #[test]
     fn a_counter_carries_past_32_bits_and_back() {
-        let mut table = Table::new().unwrap();
-        add(&mut table, 7, "p", 1);
-        for slot in table.slots.as_mut_slice().iter_mut().filter(|slot| slot.length != 0) {
-            slot.counters[1] = u32::MAX;
+        let mut table = Table::new(GROUPS).unwrap();
+        add(&mut table, 7, "p", Clicks);
+        let group = table.groups[7];
+        for at in group.start..=group.start + group.mask {
+            let slot = table.slots.get_mut(at);
+            if slot.length != 0 {
+                slot.counters[Clicks as usize] = u32::MAX;
+            }
         }
-        add(&mut table, 7, "p", 1);
-        assert_eq!(contents(&table)[&(7, b"p".to_vec())], [0, 1 << 32]);
+        add(&mut table, 7, "p", Clicks);
+        assert_eq!(contents(&table)[&(7, b"p".to_vec())], [0, 1 << 32, 0]);
         table.take_back(true);
-        add(&mut table, 7, "p", 1);
-        assert_eq!(contents(&table)[&(7, b"p".to_vec())], [0, (1 << 32) - 1]);
-        add(&mut table, 8, "new", 0);
-        assert_eq!(contents(&table)[&(8, b"new".to_vec())], [-1, 0]);
+        add(&mut table, 7, "p", Clicks);
+        assert_eq!(contents(&table)[&(7, b"p".to_vec())], [0, (1 << 32) - 1, 0]);
+        add(&mut table, 8, "new", Impressions);
+        assert_eq!(contents(&table)[&(8, b"new".to_vec())], [-1, 0, 0]);
+    }
+
+    #[test]
+    fn groups_grow_in_what_others_gave_back() {
+        let mut table = Table::new(GROUPS).unwrap();
+        for round in 0..3 {
+            for group in 0..u32::try_from(GROUPS).unwrap() {
+                for product in 0..1000 * (group + 1) {
+                    add(&mut table, group, &format!("p{}", product * (round + 1)), Views);
+                }
+            }
+        }
+        let contents = contents(&table);
+        assert_eq!(contents.values().map(|counters| counters[Views as usize]).sum::<i64>(), 3 * 1000 * 45);
+        assert_eq!(contents[&(0, b"p0".to_vec())], [0, 0, 3]);
+        assert_eq!(contents[&(8, b"p8998".to_vec())], [0, 0, 2]);
+        assert_eq!(table.products(0), contents.keys().filter(|(group, _)| *group == 0).count());
     }
 
     proptest! {
         #[test]
         fn a_table_counts_as_a_map_counts(
             events in proptest::collection::vec(
-                (0u32..3, "[a-c]{1,2}|[a-b\0]{1,3}|x{15,17}|[ab]{16,18}|y{200}[ab]{30,55}", 0usize..2, any::<bool>()),
+                (
+                    0u32..3,
+                    "[a-c]{1,2}|[a-b\0]{1,3}|x{15,17}|[ab]{16,18}|y{200}[ab]{30,55}",
+                    prop::sample::select(vec![Impressions, Clicks, Views]),
+                    any::<bool>(),
+                ),
                 0..400,
             )
         ) {
-            let mut table = Table::new().unwrap();
-            let mut map = BTreeMap::<_, [i64; 2]>::new();
+            let mut table = Table::new(GROUPS).unwrap();
+            let mut map = BTreeMap::<_, [i64; COUNTERS]>::new();
             for (group, id, counter, is_undo) in &events {
                 table.take_back(*is_undo);
                 add(&mut table, *group, id, *counter);
-                map.entry((*group, id.as_bytes().to_vec())).or_default()[*counter] += if *is_undo { -1 } else { 1 };
+                map.entry((*group as usize, id.as_bytes().to_vec())).or_default()[*counter as usize] +=
+                    if *is_undo { -1 } else { 1 };
             }
-            map.retain(|_, counters| *counters != [0, 0]);
+            map.retain(|_, counters| *counters != [0; COUNTERS]);
             prop_assert_eq!(contents(&table), map);
         }
 
         #[test]
         fn products_order_as_bytes(ids in proptest::collection::vec("[a-b\0é]{1,20}", 2)) {
-            let mut table = Table::new().unwrap();
+            let mut table = Table::new(GROUPS).unwrap();
             for id in &ids {
-                add(&mut table, 0, id, 0);
+                add(&mut table, 0, id, Views);
             }
             let find = |id: &str| {
-                (0..table.slot_count())
-                    .filter(|index| table.group_at(*index).is_some())
-                    .map(|index| table.entry_at(index).product)
-                    .find(|product| product.bytes(&mut [0; 16]) == id.as_bytes())
-                    .unwrap()
+                let mut products = table.entries(0).map(|entry| entry.product);
+                products.find(|product| product.bytes(&mut [0; 16]) == id.as_bytes()).unwrap()
             };
             prop_assert_eq!(find(&ids[0]).order(&find(&ids[1])), ids[0].as_bytes().cmp(ids[1].as_bytes()));
         }

@@ -17,9 +17,6 @@ use std::time::Duration;
 /// How long a connection may take, and how long an operation waits for one.
 pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The table of the migrations applied: of our own name, as another program may share the database.
-pub(crate) const MIGRATIONS_TABLE: &str = "topshelf_migrations";
-
 #[derive(Clone)]
 pub(crate) enum Backend {
     Postgres(Postgres),

@@ -1,6 +1,7 @@
 //! Whether a publication moves anything: a pure decision over what the database says.
 
 use crate::{
+    columns::from_columns,
     content::Content,
     error::{Failure, StoreError},
     ledger,
@@ -20,21 +21,25 @@ pub enum Publication {
 }
 
 /// The run that publishes, as the ledger has it.
-#[derive(Debug, sqlx::FromRow)]
+#[derive(Debug)]
 pub(crate) struct RunState {
     pub(crate) day: String,
     pub(crate) status: String,
     pub(crate) rankings_digest: Option<String>,
 }
 
+from_columns!(RunState { day, status, rankings_digest });
+
 /// The day's last move, and how many of the day's rows still say the same.
-#[derive(Debug, sqlx::FromRow)]
+#[derive(Debug)]
 pub(crate) struct Standing {
     pub(crate) run_id: String,
     pub(crate) rankings_digest: Option<String>,
     pub(crate) rows: i64,
     pub(crate) rows_of_run: i64,
 }
+
+from_columns!(Standing { run_id, rankings_digest, rows, rows_of_run });
 
 /// Decides what publishing `content` as `run_id` shall do.
 pub(crate) fn decide(

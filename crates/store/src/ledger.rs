@@ -3,7 +3,7 @@
 //! A run is written twice, at its beginning and at its end (publishing adds the digest in between).
 //! Once ended it never changes.
 
-use crate::{error::Failure, time};
+use crate::{columns::from_columns, error::Failure, time};
 use domain::{Day, ModelName, RunId};
 use jiff::Timestamp;
 use serde::{Serialize, Serializer};
@@ -137,7 +137,7 @@ pub struct RunRecord {
 }
 
 /// A row of `runs`, the same from both databases.
-#[derive(Debug, sqlx::FromRow)]
+#[derive(Debug)]
 pub(crate) struct RunRow {
     run_id: String,
     day: String,
@@ -153,6 +153,22 @@ pub(crate) struct RunRow {
     rankings_digest: Option<String>,
     rankings_run_id: Option<String>,
 }
+
+from_columns!(RunRow {
+    run_id,
+    day,
+    status,
+    started_by,
+    program_version,
+    config_hash,
+    started_at,
+    ended_at,
+    error,
+    report,
+    models,
+    rankings_digest,
+    rankings_run_id
+});
 
 impl TryFrom<RunRow> for RunRecord {
     type Error = Failure;

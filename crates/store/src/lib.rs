@@ -6,10 +6,12 @@
 //! Never here: computing or judging rankings, deciding which run to publish, caching what was read.
 
 mod backend;
+mod columns;
 mod content;
 mod decision;
 mod error;
 mod ledger;
+mod migrations;
 mod postgres;
 mod published;
 mod sqlite;

@@ -7,12 +7,12 @@ mod copy;
 mod read;
 
 use crate::{
-    backend::{CONNECT_TIMEOUT, MIGRATIONS_TABLE},
+    backend::CONNECT_TIMEOUT,
     content::Content,
     decision::{Publication, RunState, Standing, decide},
     error::{Failure, StoreError},
     ledger::{NewRun, RunEnd, storable_error},
-    time,
+    migrations, time,
 };
 use copy::CopyIn;
 use domain::{Day, RunId};
@@ -68,9 +68,7 @@ impl Postgres {
     }
 
     pub(crate) async fn migrate(&self) -> Result<(), MigrateError> {
-        let mut migrator = sqlx::migrate!("migrations/postgres");
-        migrator.set_ignore_missing(true);
-        migrator.dangerous_set_table_name(MIGRATIONS_TABLE);
+        let migrator = migrations::of_postgres();
         // A connection of its own: closing it frees the migrator's lock also after a failure.
         let mut connection = self.options.connect().await?;
         let migrated = match is_current(&migrator, &mut connection).await {
@@ -174,7 +172,7 @@ fn describe(options: &PgConnectOptions) -> String {
 
 /// Whether every migration was applied: then a role that may not create anything has nothing to do.
 async fn is_current(migrator: &Migrator, connection: &mut PgConnection) -> bool {
-    let Ok(applied) = connection.list_applied_migrations(MIGRATIONS_TABLE).await else { return false };
+    let Ok(applied) = connection.list_applied_migrations(migrations::TABLE).await else { return false };
     migrator.iter().all(|ours| {
         applied.iter().any(|theirs| theirs.version == ours.version && theirs.checksum == ours.checksum)
     })

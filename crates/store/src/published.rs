@@ -3,7 +3,7 @@
 //! Rows go in, in the order of their keys; days with their advertisers and rankings come out. Nothing
 //! here asks a database.
 
-use crate::error::Failure;
+use crate::{columns::from_columns, error::Failure};
 use domain::{AdvertiserId, Counts, Day, ModelName, ModelRankings, ProductId, RankedProduct, Ranking, RunId};
 use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
@@ -40,12 +40,14 @@ pub struct PublishedAdvertiser {
 }
 
 /// A publication as it is read.
-#[derive(Debug, sqlx::FromRow)]
+#[derive(Debug)]
 pub(crate) struct AdvertiserRow {
     pub(crate) advertiser_id: String,
     pub(crate) run_id: String,
     pub(crate) published_at: String,
 }
+
+from_columns!(AdvertiserRow { advertiser_id, run_id, published_at });
 
 /// Builds the advertisers of a day from rows in byte order; what repeats is parsed once.
 #[derive(Debug, Default)]

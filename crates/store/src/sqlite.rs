@@ -7,12 +7,12 @@ mod insert;
 mod read;
 
 use crate::{
-    backend::{CONNECT_TIMEOUT, MIGRATIONS_TABLE},
+    backend::CONNECT_TIMEOUT,
     content::Content,
     decision::{Publication, RunState, Standing, decide},
     error::{Failure, StoreError},
     ledger::{NewRun, RunEnd, storable_error},
-    time,
+    migrations, time,
 };
 use domain::{Day, RunId};
 use jiff::Timestamp;
@@ -62,9 +62,7 @@ impl Sqlite {
     }
 
     pub(crate) async fn migrate(&self) -> Result<(), MigrateError> {
-        let mut migrator = sqlx::migrate!("migrations/sqlite");
-        migrator.set_ignore_missing(true);
-        migrator.dangerous_set_table_name(MIGRATIONS_TABLE);
+        let migrator = migrations::of_sqlite();
         let mut connection = self.options.connect().await?;
         let migrated = migrate_in_turn(&migrator, &mut connection).await;
         connection.close().await?;
