@@ -1,83 +1,121 @@
 //! The active advertisers as a table that a field of a log is looked up in.
 
-use crate::bytes16::{Bytes16, PADDING_BYTES, fold};
+use crate::{
+    bytes16::{Bytes16, fold},
+    padded::{Padded, PaddedCopy},
+};
 use domain::AdvertiserId;
 
 /// One advertiser. The first and the last 16 bytes with the length are the whole id when it has at
 /// most 32 bytes; of a longer one the text is compared too.
-#[derive(Debug, Clone, Copy, Default)]
-#[repr(align(64))]
-struct Entry {
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Id {
     head: Bytes16,
     tail: Bytes16,
-    length: u32,
-    index: u32,
+    length: usize,
 }
 
-/// Advertisers, each with its index in the list the table was made of.
+impl Id {
+    /// An id of at most so many bytes is wholly compared by [`Id::is`].
+    const WHOLE_BYTES_MAX: usize = 32;
+
+    #[inline(always)]
+    fn of(id: Padded<'_>) -> Self {
+        let (head, tail) = id.ends();
+        Self { head, tail, length: id.len() }
+    }
+
+    #[inline(always)]
+    fn hash(&self) -> u64 {
+        const ODD: [u64; 2] = [0x9E37_79B9_7F4A_7C15, 0xC2B2_AE3D_27D4_EB4F];
+        let low = self.head.low ^ self.tail.high.rotate_left(29) ^ ODD[0];
+        let high = self.head.high ^ self.tail.low.rotate_left(29) ^ self.length as u64 ^ ODD[1];
+        fold(low, high)
+    }
+
+    /// Whether the ids are equal, found without a branch.
+    #[inline(always)]
+    fn is(&self, other: &Self) -> bool {
+        let heads = (self.head.low ^ other.head.low) | (self.head.high ^ other.head.high);
+        let tails = (self.tail.low ^ other.tail.low) | (self.tail.high ^ other.tail.high);
+        heads | tails | (self.length ^ other.length) as u64 == 0
+    }
+}
+
+/// The number of an advertiser: its index in the list plus one, or 0 for one that is not listed.
+pub(crate) type Number = u32;
+
+/// Places per advertiser: so many that nearly all lie at the first place that is looked at.
+const SPARSENESS: usize = 8;
+
+/// Advertisers, each with its number.
+///
+/// Whether a line is of a listed advertiser cannot be foreseen, and a branch that waits for what is
+/// still to be loaded costs more than the lookup. So there is none on the usual way.
 #[derive(Debug)]
 pub(crate) struct ActiveTable {
-    entries: Vec<Entry>,
-    shift: u32,
+    /// The number of the advertiser that lies at each place, or 0.
+    places: Vec<Number>,
+    /// By number; the first is of nobody.
+    numbered: Vec<Id>,
     ids: Vec<AdvertiserId>,
 }
 
 impl ActiveTable {
     /// The table of `ids`, which are distinct.
     pub(crate) fn new(ids: Vec<AdvertiserId>) -> Self {
-        let capacity = (ids.len() * 2).next_power_of_two().max(16);
-        let shift = u64::BITS - capacity.trailing_zeros();
-        let mut table = Self { entries: vec![Entry::default(); capacity], shift, ids: Vec::new() };
-        for (index, id) in ids.iter().enumerate() {
-            table.insert(id.as_str().as_bytes(), u32::try_from(index).expect("advertisers fit in 32 bits"));
+        let places = vec![0; (ids.len() * SPARSENESS).next_power_of_two()];
+        let mut table = Self { places, numbered: vec![Id::default()], ids: Vec::new() };
+        for id in &ids {
+            let id = Id::of(PaddedCopy::of(id.as_str().as_bytes()).text());
+            let mut place = table.place(id.hash());
+            while table.places[place] != 0 {
+                place = table.after(place);
+            }
+            table.places[place] = Number::try_from(table.numbered.len()).expect("advertisers fit in 32 bits");
+            table.numbered.push(id);
         }
         table.ids = ids;
         table
     }
 
-    fn insert(&mut self, id: &[u8], index: u32) {
-        let mut padded = [0; 255 + PADDING_BYTES];
-        padded[..id.len()].copy_from_slice(id);
-        let (head, tail) = ends(&padded, 0, id.len());
-        let length = u32::try_from(id.len()).expect("an id has at most 255 bytes");
-        let mut at = self.start(head, tail, id.len());
-        while self.entries[at].length != 0 {
-            at = (at + 1) & (self.entries.len() - 1);
-        }
-        self.entries[at] = Entry { head, tail, length, index };
+    #[inline(always)]
+    #[expect(clippy::cast_possible_truncation, reason = "the mask leaves a place")]
+    fn place(&self, hash: u64) -> usize {
+        hash as usize & (self.places.len() - 1)
     }
 
-    #[inline(always)]
-    #[expect(clippy::cast_possible_truncation, reason = "the shift leaves an index into the table")]
-    fn start(&self, head: Bytes16, tail: Bytes16, length: usize) -> usize {
-        const ODD: [u64; 3] = [0x9E37_79B9_7F4A_7C15, 0xC2B2_AE3D_27D4_EB4F, 0x1656_67B1_9E37_79F9];
-        let first = fold(head.low ^ ODD[0], head.high ^ ODD[1]);
-        let second = fold(tail.low ^ ODD[1], tail.high ^ ODD[2] ^ length as u64);
-        ((first ^ second).wrapping_mul(ODD[0]) >> self.shift) as usize
+    fn after(&self, place: usize) -> usize {
+        (place + 1) & (self.places.len() - 1)
     }
 
-    /// The index of the advertiser whose id stands in `buffer` from `at`, `length` (1–255) bytes
-    /// long; none when it is not in the list. [`PADDING_BYTES`] must be readable behind the id.
+    /// The number of the advertiser with this id (1–255 bytes), or 0.
     #[inline(always)]
-    pub(crate) fn find(&self, buffer: &[u8], at: usize, length: usize) -> Option<u32> {
-        let (head, tail) = ends(buffer, at, length);
-        let mut place = self.start(head, tail, length);
-        loop {
-            let entry = &self.entries[place];
-            if entry.length == 0 {
-                return None;
-            }
-            let is_same = entry.head == head && entry.tail == tail && entry.length as usize == length;
-            if is_same && (length <= 32 || self.is_text(entry.index, &buffer[at..at + length])) {
-                return Some(entry.index);
-            }
-            place = (place + 1) & (self.entries.len() - 1);
-        }
+    pub(crate) fn find(&self, text: Padded<'_>) -> Number {
+        let id = Id::of(text);
+        let place = self.place(id.hash());
+        let number = self.places[place];
+        let is_found = self.numbered[number as usize].is(&id) & (id.length <= Id::WHOLE_BYTES_MAX);
+        if is_found | (number == 0) { number } else { self.find_from(place, &id, text) }
     }
 
     #[cold]
-    fn is_text(&self, index: u32, text: &[u8]) -> bool {
-        self.ids[index as usize].as_str().as_bytes() == text
+    fn find_from(&self, mut place: usize, id: &Id, text: Padded<'_>) -> Number {
+        loop {
+            let number = self.places[place];
+            let is = |number| {
+                self.numbered[number as usize].is(id) && self.id(number).as_str().as_bytes() == text.bytes()
+            };
+            if number == 0 || is(number) {
+                return number;
+            }
+            place = self.after(place);
+        }
+    }
+
+    /// The advertiser with this number, which is not 0.
+    fn id(&self, number: Number) -> &AdvertiserId {
+        &self.ids[number as usize - 1]
     }
 
     /// The advertisers, by index.
@@ -86,27 +124,11 @@ impl ActiveTable {
     }
 }
 
-/// The first and the last 16 bytes of an id; of a shorter one the tail is empty.
-#[inline(always)]
-fn ends(buffer: &[u8], at: usize, length: usize) -> (Bytes16, Bytes16) {
-    if length <= 16 {
-        (Bytes16::load(buffer, at, length), Bytes16::default())
-    } else {
-        (Bytes16::load(buffer, at, 16), Bytes16::load(buffer, at + length - 16, 16))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
     use std::collections::BTreeSet;
-
-    fn find(table: &ActiveTable, text: &str) -> Option<u32> {
-        let mut buffer = format!("<{text}>").into_bytes();
-        buffer.resize(buffer.len() + PADDING_BYTES, b'x');
-        table.find(&buffer, 1, text.len())
-    }
 
     proptest! {
         #[test]
@@ -118,7 +140,8 @@ mod tests {
             let table = ActiveTable::new(list.clone());
             for id in ids.iter().chain(&others).collect::<BTreeSet<_>>() {
                 let expected = list.iter().position(|listed| listed.as_str() == id);
-                prop_assert_eq!(find(&table, id).map(|index| index as usize), expected);
+                let number = table.find(PaddedCopy::of(id.as_bytes()).text());
+                prop_assert_eq!((number as usize).checked_sub(1), expected);
             }
         }
     }

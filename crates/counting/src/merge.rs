@@ -17,7 +17,7 @@ pub(crate) fn merge(
     tables: &[&Table],
     threads: usize,
 ) -> Result<Vec<DayCounts>, TakenBackTooMuch> {
-    let shares = shares(tables, wanted.days().len() * wanted.advertisers(), threads);
+    let shares = shares(tables, wanted.groups(), threads);
     let segments: Result<Vec<Segment>, _> = std::thread::scope(|scope| {
         let workers: Vec<_> =
             shares.into_iter().map(|groups| scope.spawn(|| Segment::of(tables, groups))).collect();
@@ -131,7 +131,7 @@ fn by_day(wanted: &Wanted, segments: &[Segment]) -> Vec<DayCounts> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bytes16::PADDING_BYTES;
+    use crate::padded::PaddedCopy;
     use domain::{AdvertiserId, Day};
 
     #[test]
@@ -140,8 +140,9 @@ mod tests {
         let wanted = Wanted::new(vec![(day, [AdvertiserId::new("a").unwrap()].into())]);
         let mut table = Table::new(1).unwrap();
         table.take_back(true);
-        let key = table.key(0, &[b'p'; 1 + PADDING_BYTES], 0, 1);
-        table.add(&key, Counter::Clicks, || b"p").unwrap();
+        let id = PaddedCopy::of(b"p");
+        let key = table.key(0, id.text());
+        table.add(&key, Counter::Clicks, id.text()).unwrap();
         assert!(merge(&wanted, &[&table], 1).is_err());
     }
 }

@@ -7,20 +7,19 @@
 //! it stopped, and has a slice that guessed wrong taken back and counted again.
 
 use crate::{
-    bytes16::{Bytes16, PADDING_BYTES},
     count::CountedObject,
     date::DayReader,
+    event::{DaySlots, Event, Fields, Needed, Rules},
     header::Layout,
-    record::{Field, NextRecord, RECORD_BYTES_MAX, Shape, next_record},
-    structure::Structure,
-    table::{Counter, Key, Table},
-    wanted::{
-        EXAMPLE_BYTES_MAX, EXAMPLES_PER_REASON, NOT_WANTED, ObjectDays, Wanted, example_text, id_problem,
-    },
+    padded::{PADDING_BYTES, PaddedCopy},
+    record::{NextRecord, RECORD_BYTES_MAX, Shape, next_record},
+    rows::{DayEvents, Row, Target, count_rows},
+    structure::{Quirks, Structure},
+    table::Table,
+    wanted::{EXAMPLE_BYTES_MAX, EXAMPLES_PER_REASON, Wanted, example_text},
 };
 use domain::{RejectReason, Rejects};
 use std::{
-    borrow::Cow,
     io::{self, Read},
     ops::Range,
 };
@@ -59,18 +58,8 @@ pub(crate) struct SliceReport {
     pub(crate) days: Vec<(u32, DayEvents)>,
 }
 
-/// Events of one day in one slice.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) struct DayEvents {
-    pub(crate) kept: u64,
-    pub(crate) inactive: u64,
-}
-
 /// Bytes read at once.
-const BLOCK_BYTES: usize = 256 << 10;
-
-/// Events whose cache lines are asked for before the first of them is counted.
-const BATCH: usize = 64;
+const BLOCK_BYTES: usize = 128 << 10;
 
 /// A thread's counter: its table and the buffers it reuses from slice to slice.
 pub(crate) struct SliceCounter<'a> {
@@ -90,8 +79,8 @@ impl<'a> SliceCounter<'a> {
     pub(crate) fn new(wanted: &'a Wanted, reader: DayReader) -> io::Result<Self> {
         Ok(Self {
             wanted,
-            table: Table::new(wanted.days().len() * wanted.advertisers())?,
-            days: DaySlots { wanted, reader, recent: [RecentDay::default(); RECENT_DAYS] },
+            table: Table::new(wanted.groups())?,
+            days: DaySlots::new(wanted, reader),
             day_events: vec![DayEvents::default(); wanted.days().len()],
             structure: Structure::default(),
             buffer: Vec::new(),
@@ -113,20 +102,12 @@ impl<'a> SliceCounter<'a> {
         progress: &dyn Fn(u64),
     ) -> io::Result<SliceReport> {
         self.table.take_back(is_undo);
-        let only = match object.days {
-            ObjectDays::Any => None,
-            ObjectDays::Only(day) => Some(self.wanted.slot(day.epoch_days())),
-        };
         self.day_events.fill(DayEvents::default());
         let mut pass = Pass {
-            wanted: self.wanted,
             layout: object.layout,
-            only,
-            table: &mut self.table,
-            days: &mut self.days,
-            day_events: &mut self.day_events,
+            rules: Rules::new(&mut self.days, object.days),
+            target: Target { wanted: self.wanted, table: &mut self.table, day_events: &mut self.day_events },
             report: SliceReport::default(),
-            batch: Batch::default(),
             is_skipping: false,
         };
         pass.run(&mut self.buffer, &mut self.structure, range, begin, input, progress)?;
@@ -139,35 +120,12 @@ impl<'a> SliceCounter<'a> {
 
 /// The way of one slice through the buffer.
 struct Pass<'p, 'a> {
-    wanted: &'a Wanted,
     layout: Layout,
-    /// The only day slot that counts, when the object holds one day.
-    only: Option<u32>,
-    table: &'p mut Table,
-    days: &'p mut DaySlots<'a>,
-    day_events: &'p mut [DayEvents],
+    rules: Rules<'p, 'a>,
+    target: Target<'p>,
     report: SliceReport,
-    batch: Batch,
     /// Inside a rejected line whose end is not yet read.
     is_skipping: bool,
-}
-
-/// Events that wait for their cache lines.
-struct Batch {
-    events: [(Key, u32, Counter); BATCH],
-    length: usize,
-}
-
-impl Default for Batch {
-    fn default() -> Self {
-        Self { events: [(Key::default(), 0, Counter::default()); BATCH], length: 0 }
-    }
-}
-
-/// A record's needed fields are all right.
-struct Event {
-    counter: Counter,
-    day_slot: u32,
 }
 
 impl Pass<'_, '_> {
@@ -244,16 +202,17 @@ impl Pass<'_, '_> {
                 None => return Ok(filled),
             }
         }
-        structure.index(&buffer[..filled]);
-        let positions = structure.positions();
-        let needs_text_check = structure.has_unusual_bytes();
-        // The index in `positions` of the separator that ends the record's first field.
-        let mut separator = 1 + positions[1..].partition_point(|position| (*position as usize) < at);
+        let mut records = structure.index(buffer, filled);
+        let is_plain = records.quirks() == Quirks::default() && filled <= RECORD_BYTES_MAX;
         let limit = limit.min(filled);
         while at < limit {
-            if let Some(end) = self.usual_record(buffer, positions, separator, needs_text_check)? {
-                at = end;
-                separator += self.layout.fields;
+            records.advance(at);
+            let rows = if is_plain { count_rows::<true> } else { count_rows::<false> };
+            let rows = rows(&mut records, limit, &self.layout, &mut self.rules, &mut self.target)?;
+            self.report.records += rows;
+            self.report.lines += rows;
+            if rows > 0 {
+                at = records.at();
                 continue;
             }
             match self.any_record(&buffer[at..filled], is_end)? {
@@ -264,115 +223,8 @@ impl Pass<'_, '_> {
                 }
                 Taken::Not => break,
             }
-            while positions.get(separator).is_some_and(|position| (*position as usize) < at) {
-                separator += 1;
-            }
         }
-        self.count_batch(buffer)?;
         Ok(at)
-    }
-
-    /// The path of nearly every record: no quotes, as many fields as the header, all of them good.
-    /// Returns the record's end; none, having done nothing, when the record is anything else.
-    #[inline(always)]
-    fn usual_record(
-        &mut self,
-        buffer: &[u8],
-        positions: &[u32],
-        separator: usize,
-        needs_text_check: bool,
-    ) -> io::Result<Option<usize>> {
-        let layout = self.layout;
-        let Some(around) = positions.get(separator - 1..separator + layout.fields) else { return Ok(None) };
-        let last = around[layout.fields] as usize;
-        let is_usual =
-            buffer[last] == b'\n' && around[1..layout.fields].iter().all(|at| buffer[*at as usize] == b',');
-        let start = around[0].wrapping_add(1) as usize;
-        if !is_usual || last - start >= RECORD_BYTES_MAX {
-            return Ok(None);
-        }
-        let has_cr = last > start && buffer[last - 1] == b'\r';
-        let field = |number: usize| {
-            let start = around[number].wrapping_add(1) as usize;
-            let end = around[number + 1] as usize - usize::from(has_cr && number + 1 == layout.fields);
-            (start, end - start)
-        };
-        let advertiser = field(layout.advertiser);
-        let product = field(layout.product.expect("events have a product"));
-        let is_id = |length: usize| length.wrapping_sub(1) < domain::ID_BYTES_MAX;
-        if !is_id(advertiser.1) || !is_id(product.1) {
-            return Ok(None);
-        }
-        if needs_text_check && !(is_plain(buffer, advertiser) && is_plain(buffer, product)) {
-            return Ok(None);
-        }
-        let counter = match layout.kind.map(field) {
-            None => Counter::Views,
-            Some((at, length)) => match kind_counter(buffer, at, length) {
-                Some(counter) => counter,
-                None => return Ok(None),
-            },
-        };
-        let day_slot = match layout.date.map(field) {
-            None => self.only.expect("an object without dates holds one day"),
-            Some((at, length)) => match self.days.slot_at(buffer, at, length) {
-                Some(slot) => slot,
-                None => return Ok(None),
-            },
-        };
-        self.report.records += 1;
-        self.report.lines += 1;
-        let event = Event { counter, day_slot };
-        if let Some(group) = self.group(&event, || self.wanted.table.find(buffer, advertiser.0, advertiser.1))
-        {
-            let key = self.table.key(group, buffer, product.0, product.1);
-            self.table.prefetch(&key);
-            self.push(buffer, key, product.0, counter)?;
-        }
-        Ok(Some(last + 1))
-    }
-
-    /// Tallies an event; its group when it counts.
-    #[inline(always)]
-    fn group(&mut self, event: &Event, advertiser: impl FnOnce() -> Option<u32>) -> Option<u32> {
-        let slot = event.day_slot;
-        if slot == NOT_WANTED || self.only.is_some_and(|only| only != slot) {
-            return None;
-        }
-        let events = &mut self.day_events[slot as usize];
-        match advertiser().filter(|advertiser| self.wanted.is_active(slot, *advertiser)) {
-            Some(advertiser) => {
-                events.kept += 1;
-                Some(
-                    slot * u32::try_from(self.wanted.advertisers()).expect("checked by Wanted::new")
-                        + advertiser,
-                )
-            }
-            None => {
-                events.inactive += 1;
-                None
-            }
-        }
-    }
-
-    #[inline(always)]
-    #[expect(clippy::cast_possible_truncation, reason = "a buffer is far smaller than 4 GiB")]
-    fn push(&mut self, buffer: &[u8], key: Key, product: usize, counter: Counter) -> io::Result<()> {
-        self.batch.events[self.batch.length] = (key, product as u32, counter);
-        self.batch.length += 1;
-        if self.batch.length == BATCH {
-            self.count_batch(buffer)?;
-        }
-        Ok(())
-    }
-
-    #[inline(always)]
-    fn count_batch(&mut self, buffer: &[u8]) -> io::Result<()> {
-        for (key, product, counter) in &self.batch.events[..self.batch.length] {
-            self.table.add(key, *counter, || key.id(buffer, *product as usize))?;
-        }
-        self.batch.length = 0;
-        Ok(())
     }
 
     /// Any record at the start of `rest`, by the exact reader.
@@ -403,58 +255,26 @@ impl Pass<'_, '_> {
         }
     }
 
-    fn tally_record(&mut self, text: &[u8], shape: Shape, fields: &Needed) -> io::Result<()> {
+    fn tally_record(&mut self, text: &[u8], shape: Shape, needed: &Needed) -> io::Result<()> {
         if shape.is_blank {
             self.report.blank += 1;
             return Ok(());
         }
         self.report.records += 1;
-        if shape.fields != self.layout.fields {
-            self.reject(RejectReason::FieldCount, text);
-            return Ok(());
-        }
-        let [advertiser, product, kind, date] = [fields.advertiser, fields.product, fields.kind, fields.date]
-            .map(|field| field.map_or(Cow::Borrowed(&[][..]), |field| field.value(text)));
-        match self.event(&advertiser, &product, fields.kind.map(|_| &*kind), fields.date.map(|_| &*date)) {
-            Err(reason) => self.reject(reason, text),
-            Ok(event) => {
-                let padded = padded(&advertiser);
-                let find = || self.wanted.table.find(&padded, 0, advertiser.len());
-                if let Some(group) = self.group(&event, find) {
-                    let key = self.table.key(group, &self::padded(&product), 0, product.len());
-                    self.table.add(&key, event.counter, || &product)?;
-                }
+        let judged = Fields::of(text, shape, &self.layout, needed)
+            .and_then(|fields| Ok((self.rules.event(&fields)?, fields)));
+        match judged {
+            Ok((event, fields)) => self.count(event, &fields),
+            Err(reason) => {
+                self.reject(reason, text);
+                Ok(())
             }
         }
-        Ok(())
     }
 
-    /// The rules of a record, in the order in which a reason is given.
-    fn event(
-        &mut self,
-        advertiser: &[u8],
-        product: &[u8],
-        kind: Option<&[u8]>,
-        date: Option<&[u8]>,
-    ) -> Result<Event, RejectReason> {
-        let needed = [Some(advertiser), Some(product), kind, date];
-        if needed.into_iter().flatten().any(|field| std::str::from_utf8(field).is_err()) {
-            return Err(RejectReason::NotUtf8);
-        }
-        if let Some(reason) = id_problem(advertiser).or_else(|| id_problem(product)) {
-            return Err(reason);
-        }
-        let counter = match kind {
-            None => Counter::Views,
-            Some(b"impression") => Counter::Impressions,
-            Some(b"click") => Counter::Clicks,
-            Some(_) => return Err(RejectReason::UnknownType),
-        };
-        let day_slot = match date {
-            None => self.only.expect("an object without dates holds one day"),
-            Some(date) => self.days.slot(date).ok_or(RejectReason::BadDate)?,
-        };
-        Ok(Event { counter, day_slot })
+    fn count(&mut self, event: Event, fields: &Fields<'_>) -> io::Result<()> {
+        let [advertiser, product] = [&fields.advertiser, &fields.product].map(|id| PaddedCopy::of(id));
+        self.target.count(&Row { event, advertiser: advertiser.text(), product: product.text() })
     }
 
     fn reject(&mut self, reason: RejectReason, text: &[u8]) {
@@ -474,98 +294,6 @@ enum Taken {
     Skipping,
     /// Nothing: the record does not end within the buffer.
     Not,
-}
-
-/// The needed fields of one record.
-#[derive(Default)]
-struct Needed {
-    advertiser: Option<Field>,
-    product: Option<Field>,
-    kind: Option<Field>,
-    date: Option<Field>,
-}
-
-impl Needed {
-    fn note(&mut self, layout: &Layout, number: usize, field: Field) {
-        let place = match Some(number) {
-            of if of == Some(layout.advertiser) => &mut self.advertiser,
-            of if of == layout.product => &mut self.product,
-            of if of == layout.kind => &mut self.kind,
-            of if of == layout.date => &mut self.date,
-            _ => return,
-        };
-        *place = Some(field);
-    }
-}
-
-/// Days read lately, since the same few texts come again and again.
-struct DaySlots<'a> {
-    wanted: &'a Wanted,
-    reader: DayReader,
-    recent: [RecentDay; RECENT_DAYS],
-}
-
-const RECENT_DAYS: usize = 64;
-
-#[derive(Debug, Clone, Copy, Default)]
-struct RecentDay {
-    text: Bytes16,
-    /// 0 when nothing is remembered.
-    length: u32,
-    slot: u32,
-}
-
-impl DaySlots<'_> {
-    /// The slot of the day written in `buffer` from `at`; none when it is no date.
-    #[inline(always)]
-    #[expect(clippy::cast_possible_truncation, reason = "a short field's length, and a hash cut to an index")]
-    fn slot_at(&mut self, buffer: &[u8], at: usize, length: usize) -> Option<u32> {
-        if length > 16 {
-            return self.slot(&buffer[at..at + length]);
-        }
-        let text = Bytes16::load(buffer, at, length);
-        let mixed = (text.low ^ text.high.rotate_left(32)).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-        let place = (mixed >> 58) as usize % RECENT_DAYS;
-        let recent = &self.recent[place];
-        if recent.length == length as u32 && recent.text == text && length > 0 {
-            return Some(recent.slot);
-        }
-        let slot = self.slot(&buffer[at..at + length])?;
-        self.recent[place] = RecentDay { text, length: length as u32, slot };
-        Some(slot)
-    }
-
-    fn slot(&mut self, field: &[u8]) -> Option<u32> {
-        self.reader.epoch_day(field).map(|day| self.wanted.slot(day))
-    }
-}
-
-const IMPRESSION_TEXT: [u8; 16] = *b"impression\0\0\0\0\0\0";
-const CLICK_TEXT: [u8; 16] = *b"click\0\0\0\0\0\0\0\0\0\0\0";
-
-#[inline(always)]
-fn kind_counter(buffer: &[u8], at: usize, length: usize) -> Option<Counter> {
-    if length > 16 {
-        return None;
-    }
-    let text = Bytes16::load(buffer, at, length).to_bytes();
-    match length {
-        10 if text == IMPRESSION_TEXT => Some(Counter::Impressions),
-        5 if text == CLICK_TEXT => Some(Counter::Clicks),
-        _ => None,
-    }
-}
-
-#[inline(always)]
-fn is_plain(buffer: &[u8], (at, length): (usize, usize)) -> bool {
-    let field = &buffer[at..at + length];
-    std::str::from_utf8(field).is_ok() && !field.contains(&0)
-}
-
-fn padded(field: &[u8]) -> Vec<u8> {
-    let mut padded = field.to_vec();
-    padded.resize(field.len() + PADDING_BYTES, 0);
-    padded
 }
 
 /// Fills `block` as far as `input` goes; 0 only at its end.

@@ -2,41 +2,92 @@
 //!
 //! The idea of indexing structure before parsing follows simdjson (Langdale and Lemire, 2019).
 
+use crate::padded::{PADDING_BYTES, Padded};
+
 /// Positions of commas, newlines and quotes in a buffer, in order.
 #[derive(Debug, Default)]
 pub(crate) struct Structure {
+    /// [`BEFORE_START`], then the positions.
     positions: Vec<u32>,
     length: usize,
-    has_unusual_bytes: bool,
+    /// Where in `positions` the newlines are.
+    line_ends: Vec<u32>,
+    lines: usize,
+    quirks: Quirks,
+}
+
+/// What a buffer holds beside printable ASCII without quotes, and newlines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Quirks {
+    pub(crate) has_quotes: bool,
+    /// Any `\r`.
+    pub(crate) has_cr: bool,
+    /// Any other byte: then ids must be looked at.
+    pub(crate) has_unusual_bytes: bool,
 }
 
 /// Stands before the first position, so that a field begins one after the position before it.
 const BEFORE_START: u32 = u32::MAX;
 
+/// A buffer with its index, and a place between two of its records.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Records<'b> {
+    buffer: &'b [u8],
+    positions: &'b [u32],
+    line_ends: &'b [u32],
+    quirks: Quirks,
+    /// In the positions, the first one that is not before the place; at least 1.
+    separator: usize,
+    /// In the line ends, the first one that is not before the place.
+    line: usize,
+}
+
+/// A line with as many separators as a record should have, its newline the last of them.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Line<'b> {
+    buffer: &'b [u8],
+    /// The position before the line, then those of its separators.
+    marks: &'b [u32],
+}
+
+/// One look at 64 bytes. Masks have a bit for each byte, the lowest for the first.
+struct Look {
+    separators: u64,
+    newlines: u64,
+    quirks: Quirks,
+}
+
 impl Structure {
-    /// Indexes `buffer` anew, with what the processor offers.
-    pub(crate) fn index(&mut self, buffer: &[u8]) {
+    /// Indexes `buffer[..filled]` anew, with what the processor offers; the place is its start.
+    ///
+    /// # Panics
+    /// When no padding is behind.
+    pub(crate) fn index<'b>(&'b mut self, buffer: &'b [u8], filled: usize) -> Records<'b> {
+        assert!(filled + PADDING_BYTES <= buffer.len(), "text has padding");
+        self.scan(&buffer[..filled]);
+        let (positions, line_ends) = (&self.positions[..self.length], &self.line_ends[..self.lines]);
+        Records { buffer, positions, line_ends, quirks: self.quirks, separator: 1, line: 0 }
+    }
+
+    fn scan(&mut self, buffer: &[u8]) {
         #[cfg(target_arch = "x86_64")]
         if x86::is_supported() {
             // SAFETY: the features that `index` is compiled for were just detected.
             return unsafe { x86::index(self, buffer) };
         }
-        self.index_by(buffer, scan_portable);
+        self.index_by(buffer, look);
     }
 
-    /// Indexes by `scan`, which takes one look at 64 bytes: the separators as bits, lowest first,
-    /// and whether any byte is above 127 or NUL.
     #[inline(always)]
-    fn index_by(&mut self, buffer: &[u8], scan: impl Fn(&[u8; 64]) -> (u64, bool)) {
+    fn index_by(&mut self, buffer: &[u8], look: impl Fn(&[u8; 64]) -> Look) {
         self.begin(buffer.len());
         let (blocks, rest) = buffer.as_chunks::<64>();
         let mut last = [b' '; 64];
         last[..rest.len()].copy_from_slice(rest);
         let mut base = 0;
         for block in blocks.iter().chain([&last]) {
-            let (mask, is_unusual) = scan(block);
-            self.push(base, mask);
-            self.has_unusual_bytes |= is_unusual;
+            let look = look(block);
+            self.push(base, &look);
             base += 64;
         }
     }
@@ -46,55 +97,137 @@ impl Structure {
         let room = buffer_bytes + 1 + 64 + 64;
         if self.positions.len() < room {
             self.positions.resize(room, 0);
+            self.line_ends.resize(room, 0);
         }
         self.positions[0] = BEFORE_START;
-        self.length = 1;
-        self.has_unusual_bytes = false;
+        (self.length, self.lines) = (1, 0);
+        self.quirks = Quirks::default();
     }
 
     #[inline(always)]
-    fn push(&mut self, base: u32, mut mask: u64) {
-        let count = mask.count_ones() as usize;
-        let out = &mut self.positions[self.length..self.length + 64];
+    #[expect(clippy::cast_possible_truncation, reason = "a buffer is far smaller than 4 GiB")]
+    fn push(&mut self, base: u32, look: &Look) {
+        // Some at a time without a branch between: most blocks hold fewer than eight separators.
+        let mut newlines = look.newlines;
+        let out = &mut self.line_ends[self.lines..self.lines + 64];
+        let count = newlines.count_ones() as usize;
         let mut written = 0;
-        // Eight at a time without a branch between: most blocks hold fewer than eight separators.
+        while written < count {
+            for place in &mut out[written..written + 2] {
+                let before = newlines.wrapping_sub(1) & !newlines;
+                *place = self.length as u32 + (look.separators & before).count_ones();
+                newlines &= newlines.wrapping_sub(1);
+            }
+            written += 2;
+        }
+        self.lines += count;
+        let mut separators = look.separators;
+        let out = &mut self.positions[self.length..self.length + 64];
+        let count = separators.count_ones() as usize;
+        let mut written = 0;
         while written < count {
             for place in &mut out[written..written + 8] {
-                *place = base + mask.trailing_zeros();
-                mask &= mask.wrapping_sub(1);
+                *place = base + separators.trailing_zeros();
+                separators &= separators.wrapping_sub(1);
             }
             written += 8;
         }
         self.length += count;
-    }
-
-    /// [`BEFORE_START`], then the positions.
-    pub(crate) fn positions(&self) -> &[u32] {
-        &self.positions[..self.length]
-    }
-
-    /// Whether the buffer holds any byte above 127, or a NUL: then ids must be looked at.
-    pub(crate) fn has_unusual_bytes(&self) -> bool {
-        self.has_unusual_bytes
+        self.quirks.has_quotes |= look.quirks.has_quotes;
+        self.quirks.has_cr |= look.quirks.has_cr;
+        self.quirks.has_unusual_bytes |= look.quirks.has_unusual_bytes;
     }
 }
 
-fn scan_portable(block: &[u8; 64]) -> (u64, bool) {
-    let mut mask = 0;
-    let mut is_unusual = false;
-    for (bit, byte) in block.iter().enumerate() {
-        mask |= u64::from(matches!(byte, b',' | b'\n' | b'"')) << bit;
-        is_unusual |= matches!(byte, 0 | 128..);
+impl<'b> Records<'b> {
+    /// What the buffer holds beside the usual.
+    pub(crate) fn quirks(&self) -> Quirks {
+        self.quirks
     }
-    (mask, is_unusual)
+
+    /// Moves the place on to `at`, where a record begins.
+    pub(crate) fn advance(&mut self, at: usize) {
+        while self.positions.get(self.separator).is_some_and(|position| (*position as usize) < at) {
+            self.separator += 1;
+        }
+        while self.line_ends.get(self.line).is_some_and(|end| (*end as usize) < self.separator) {
+            self.line += 1;
+        }
+    }
+
+    /// Where the place is.
+    #[inline(always)]
+    pub(crate) fn at(&self) -> usize {
+        self.positions[self.separator - 1].wrapping_add(1) as usize
+    }
+
+    /// The line at the place, if it has `fields` separators, its newline the last of these.
+    #[inline(always)]
+    pub(crate) fn line(&self, fields: usize) -> Option<Line<'b>> {
+        let end = *self.line_ends.get(self.line)? as usize;
+        let start = self.separator - 1;
+        (end - start == fields).then(|| Line { buffer: self.buffer, marks: &self.positions[start..=end] })
+    }
+
+    /// Moves the place behind a line that [`Records::line`] gave.
+    #[inline(always)]
+    pub(crate) fn pass(&mut self, line: Line<'b>) {
+        self.separator += line.marks.len() - 1;
+        self.line += 1;
+    }
+}
+
+impl<'b> Line<'b> {
+    /// The text of a field, of the last one with its `\r`.
+    #[inline(always)]
+    pub(crate) fn field(&self, number: usize) -> Padded<'b> {
+        let [before, end] = self.marks[number..number + 2] else { unreachable!("two marks") };
+        let start = before.wrapping_add(1);
+        // SAFETY: the end is a position in the buffer, which has padding, and the start, which is
+        // behind the position before, is not behind it.
+        unsafe { Padded::new_unchecked(self.buffer, start as usize, (end - start) as usize) }
+    }
+
+    /// The text of a field, of the last one without its `\r`.
+    #[inline(always)]
+    pub(crate) fn field_without_cr(&self, number: usize) -> Padded<'b> {
+        let field = self.field(number);
+        if number + 2 == self.marks.len() && field.bytes().last() == Some(&b'\r') {
+            field.shortened(1)
+        } else {
+            field
+        }
+    }
+
+    /// Whether all separators but the newline are commas.
+    pub(crate) fn is_without_quotes(&self) -> bool {
+        self.marks[1..self.marks.len() - 1].iter().all(|mark| self.buffer[*mark as usize] == b',')
+    }
+
+    /// The line's bytes with its newline.
+    pub(crate) fn len(&self) -> usize {
+        self.marks[self.marks.len() - 1].wrapping_sub(self.marks[0]) as usize
+    }
+}
+
+fn look(block: &[u8; 64]) -> Look {
+    let mut look = Look { separators: 0, newlines: 0, quirks: Quirks::default() };
+    for (bit, byte) in block.iter().enumerate() {
+        look.separators |= u64::from(matches!(byte, b',' | b'\n' | b'"')) << bit;
+        look.newlines |= u64::from(*byte == b'\n') << bit;
+        look.quirks.has_quotes |= *byte == b'"';
+        look.quirks.has_cr |= *byte == b'\r';
+        look.quirks.has_unusual_bytes |= !matches!(byte, b'\n' | b'\r' | b' '..128);
+    }
+    look
 }
 
 #[cfg(target_arch = "x86_64")]
 mod x86 {
-    use super::Structure;
+    use super::{Look, Quirks, Structure};
     use std::arch::x86_64::{
-        __m256i, _mm256_cmpeq_epi8, _mm256_loadu_si256, _mm256_movemask_epi8, _mm256_or_si256,
-        _mm256_set1_epi8, _mm256_setzero_si256,
+        __m256i, _mm256_cmpeq_epi8, _mm256_cmpgt_epi8, _mm256_loadu_si256, _mm256_movemask_epi8,
+        _mm256_or_si256, _mm256_set1_epi8,
     };
 
     pub(super) fn is_supported() -> bool {
@@ -105,31 +238,37 @@ mod x86 {
             && is_x86_feature_detected!("lzcnt")
     }
 
-    /// The loop of `index_by`, compiled so that the scan is inlined into it.
+    /// The loop of `index_by`, compiled so that the look is inlined into it.
     #[target_feature(enable = "avx2,bmi1,bmi2,popcnt,lzcnt")]
     pub(super) fn index(structure: &mut Structure, buffer: &[u8]) {
-        structure.index_by(buffer, |block| scan(block));
+        structure.index_by(buffer, |block| look(block));
     }
 
     #[target_feature(enable = "avx2")]
     #[inline]
-    fn scan(block: &[u8; 64]) -> (u64, bool) {
-        let (low, low_unusual) = half(block[..32].try_into().expect("half a block is 32 bytes"));
-        let (high, high_unusual) = half(block[32..].try_into().expect("half a block is 32 bytes"));
-        (u64::from(low) | (u64::from(high) << 32), (low_unusual | high_unusual) != 0)
+    fn look(block: &[u8; 64]) -> Look {
+        let low = half(block[..32].try_into().expect("half a block is 32 bytes"));
+        let high = half(block[32..].try_into().expect("half a block is 32 bytes"));
+        let [separators, newlines, quotes, crs, control] =
+            std::array::from_fn(|mask| u64::from(low[mask]) | (u64::from(high[mask]) << 32));
+        let (has_quotes, has_cr, has_unusual_bytes) = (quotes != 0, crs != 0, control != newlines | crs);
+        Look { separators, newlines, quirks: Quirks { has_quotes, has_cr, has_unusual_bytes } }
     }
 
+    /// Separators, newlines, quotes, `\r`, control characters and bytes above 127: a bit for each byte.
     #[target_feature(enable = "avx2")]
     #[inline]
-    fn half(bytes: &[u8; 32]) -> (u32, i32) {
+    fn half(bytes: &[u8; 32]) -> [u32; 5] {
         // SAFETY: the reference covers the 32 bytes that are loaded; the load may be unaligned.
         let data = unsafe { _mm256_loadu_si256(bytes.as_ptr().cast::<__m256i>()) };
         let comma = _mm256_cmpeq_epi8(data, _mm256_set1_epi8(b',' as i8));
         let newline = _mm256_cmpeq_epi8(data, _mm256_set1_epi8(b'\n' as i8));
         let quote = _mm256_cmpeq_epi8(data, _mm256_set1_epi8(b'"' as i8));
+        let cr = _mm256_cmpeq_epi8(data, _mm256_set1_epi8(b'\r' as i8));
         let any = _mm256_or_si256(_mm256_or_si256(comma, newline), quote);
-        let unusual = _mm256_or_si256(data, _mm256_cmpeq_epi8(data, _mm256_setzero_si256()));
-        (_mm256_movemask_epi8(any).cast_unsigned(), _mm256_movemask_epi8(unusual))
+        // Bytes above 127 are negative.
+        let control = _mm256_cmpgt_epi8(_mm256_set1_epi8(b' ' as i8), data);
+        [any, newline, quote, cr, control].map(|bytes| _mm256_movemask_epi8(bytes).cast_unsigned())
     }
 }
 
@@ -138,23 +277,58 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn naive(buffer: &[u8]) -> Vec<u32> {
-        let separators = buffer.iter().enumerate().filter(|(_, byte)| b",\n\"".contains(byte));
-        [BEFORE_START].into_iter().chain(separators.map(|(at, _)| u32::try_from(at).unwrap())).collect()
+    fn check(structure: &Structure, buffer: &[u8]) {
+        let separators: Vec<_> = (0..buffer.len()).filter(|at| b",\n\"".contains(&buffer[*at])).collect();
+        let positions = structure.positions[1..structure.length].iter().map(|at| *at as usize);
+        assert_eq!(positions.collect::<Vec<_>>(), separators);
+        let newlines = (0..separators.len()).filter(|index| buffer[separators[*index]] == b'\n');
+        let line_ends = structure.line_ends[..structure.lines].iter().map(|end| *end as usize - 1);
+        assert_eq!(line_ends.collect::<Vec<_>>(), newlines.collect::<Vec<_>>());
+        assert_eq!(structure.positions[0], BEFORE_START);
+        let holds = |is: fn(&u8) -> bool| buffer.iter().any(is);
+        let quirks = Quirks {
+            has_quotes: holds(|byte| *byte == b'"'),
+            has_cr: holds(|byte| *byte == b'\r'),
+            has_unusual_bytes: holds(|byte| matches!(byte, 0..=9 | 11..=12 | 14..=31 | 128..)),
+        };
+        assert_eq!(structure.quirks, quirks);
+    }
+
+    #[test]
+    fn lines_have_fields_until_one_has_not() {
+        let buffer = b"a,b\ncd,\r\n\"e\",f\n\ng,h\npadding that is not read";
+        let mut structure = Structure::default();
+        let mut records = structure.index(buffer, 20);
+        let mut next = |skip_to: usize| {
+            records.advance(skip_to);
+            let line = records.line(2);
+            line.inspect(|line| records.pass(*line)).map(|line| {
+                assert_eq!(line.len(), line.field(0).len() + line.field(1).len() + 2);
+                [0, 1]
+                    .map(|number| String::from_utf8_lossy(line.field_without_cr(number).bytes()).into_owned())
+            })
+        };
+        assert_eq!(next(0).unwrap(), ["a", "b"]);
+        assert_eq!(next(0).unwrap(), ["cd", ""]);
+        assert_eq!(next(0), None);
+        assert_eq!(next(15), None);
+        assert_eq!(next(16).unwrap(), ["g", "h"]);
+        assert_eq!(next(16), None);
     }
 
     proptest! {
         #[test]
         fn every_path_finds_what_a_loop_finds(
-            buffer in proptest::collection::vec(prop_oneof![Just(b','), Just(b'\n'), Just(b'"'), any::<u8>()], 0..400)
+            buffer in proptest::collection::vec(
+                prop_oneof![Just(b','), Just(b'\n'), Just(b'"'), b' '..=b'~', any::<u8>()],
+                0..400,
+            )
         ) {
             let mut structure = Structure::default();
-            structure.index_by(&buffer, scan_portable);
-            prop_assert_eq!(structure.positions(), naive(&buffer));
-            prop_assert_eq!(structure.has_unusual_bytes(), buffer.iter().any(|byte| matches!(byte, 0 | 128..)));
-            structure.index(&buffer);
-            prop_assert_eq!(structure.positions(), naive(&buffer));
-            prop_assert_eq!(structure.has_unusual_bytes(), buffer.iter().any(|byte| matches!(byte, 0 | 128..)));
+            structure.index_by(&buffer, look);
+            check(&structure, &buffer);
+            structure.scan(&buffer);
+            check(&structure, &buffer);
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Which days are wanted, and which advertisers are active on them.
 
 use crate::{
-    active::ActiveTable,
+    active::{ActiveTable, Number},
     header::Layout,
     record::{Field, NextRecord, next_record},
 };
@@ -89,12 +89,19 @@ impl Wanted {
         offset.and_then(|offset| self.slots.get(offset)).copied().unwrap_or(NOT_WANTED)
     }
 
-    /// Whether the advertiser, which is active on some wanted day, is active on that of `slot`.
+    /// The group of the events of the advertiser with this number on a day, and whether they count: if
+    /// not, it is any group.
     #[inline(always)]
-    pub(crate) fn is_active(&self, slot: u32, advertiser: u32) -> bool {
-        self.active_on
-            .as_ref()
-            .is_none_or(|active| active[slot as usize * self.advertisers() + advertiser as usize])
+    #[expect(clippy::cast_possible_truncation, reason = "checked by `Wanted::new`")]
+    pub(crate) fn group(&self, slot: u32, number: Number) -> (u32, bool) {
+        let group = slot * self.advertisers() as u32 + number.saturating_sub(1);
+        let is_active = self.active_on.as_ref().is_none_or(|active| active[group as usize]);
+        (group, is_active & (number != 0))
+    }
+
+    /// How many groups there are.
+    pub(crate) fn groups(&self) -> usize {
+        self.days.len() * self.advertisers()
     }
 }
 

@@ -1,0 +1,201 @@
+//! The rules of an event: what it adds to, on which day, or why its line is rejected.
+
+use crate::{
+    bytes16::Bytes16,
+    date::DayReader,
+    header::Layout,
+    padded::Padded,
+    record::{Field, Shape},
+    table::Counter,
+    wanted::{NOT_WANTED, ObjectDays, Wanted, id_problem},
+};
+use domain::RejectReason;
+use std::borrow::Cow;
+
+/// A line that breaks no rule.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Event {
+    pub(crate) counter: Counter,
+    /// [`NOT_WANTED`] when the event is of another day.
+    pub(crate) day_slot: u32,
+}
+
+/// The needed fields of one record.
+#[derive(Debug, Default)]
+pub(crate) struct Needed {
+    pub(crate) advertiser: Option<Field>,
+    pub(crate) product: Option<Field>,
+    pub(crate) kind: Option<Field>,
+    pub(crate) date: Option<Field>,
+}
+
+impl Needed {
+    /// Notes a field of the record when it is a needed one.
+    pub(crate) fn note(&mut self, layout: &Layout, number: usize, field: Field) {
+        let places = [
+            (Some(layout.advertiser), &mut self.advertiser),
+            (layout.product, &mut self.product),
+            (layout.kind, &mut self.kind),
+            (layout.date, &mut self.date),
+        ];
+        for (_, place) in places.into_iter().filter(|(of, _)| *of == Some(number)) {
+            *place = Some(field);
+        }
+    }
+}
+
+/// The fields of a record, as text of which the rules were not yet asked.
+#[derive(Debug)]
+pub(crate) struct Fields<'t> {
+    pub(crate) advertiser: Cow<'t, [u8]>,
+    pub(crate) product: Cow<'t, [u8]>,
+    kind: Option<Cow<'t, [u8]>>,
+    date: Option<Cow<'t, [u8]>>,
+}
+
+impl<'t> Fields<'t> {
+    /// The needed fields in the text of a record of as many fields as the header.
+    pub(crate) fn of(
+        text: &'t [u8],
+        shape: Shape,
+        layout: &Layout,
+        needed: &Needed,
+    ) -> Result<Self, RejectReason> {
+        if shape.fields != layout.fields {
+            return Err(RejectReason::FieldCount);
+        }
+        let value = |field: Option<Field>| field.map(|field| field.value(text));
+        Ok(Self {
+            advertiser: value(needed.advertiser).unwrap_or_default(),
+            product: value(needed.product).unwrap_or_default(),
+            kind: value(needed.kind),
+            date: value(needed.date),
+        })
+    }
+}
+
+/// What decides about the lines of one object.
+pub(crate) struct Rules<'r, 'a> {
+    pub(crate) days: &'r mut DaySlots<'a>,
+    /// The only day slot that counts, when the object holds one day.
+    only: Option<u32>,
+}
+
+impl<'r, 'a> Rules<'r, 'a> {
+    pub(crate) fn new(days: &'r mut DaySlots<'a>, object_days: ObjectDays) -> Self {
+        let only = match object_days {
+            ObjectDays::Any => None,
+            ObjectDays::Only(day) => Some(days.wanted.slot(day.epoch_days())),
+        };
+        Self { days, only }
+    }
+
+    /// The rules of a record, in the order in which a reason is given.
+    pub(crate) fn event(&mut self, fields: &Fields<'_>) -> Result<Event, RejectReason> {
+        let Fields { advertiser, product, kind, date } = fields;
+        let needed = [Some(advertiser), Some(product), kind.as_ref(), date.as_ref()];
+        if needed.into_iter().flatten().any(|field| std::str::from_utf8(field).is_err()) {
+            return Err(RejectReason::NotUtf8);
+        }
+        if let Some(reason) = id_problem(advertiser).or_else(|| id_problem(product)) {
+            return Err(reason);
+        }
+        let counter = match kind.as_deref() {
+            None => Counter::Views,
+            Some(b"impression") => Counter::Impressions,
+            Some(b"click") => Counter::Clicks,
+            Some(_) => return Err(RejectReason::UnknownType),
+        };
+        let day_slot = match date {
+            None => self.day_of_object(),
+            Some(date) => {
+                let slot = self.days.slot(date).ok_or(RejectReason::BadDate)?;
+                self.among_wanted(slot)
+            }
+        };
+        Ok(Event { counter, day_slot })
+    }
+
+    /// The day slot of all events of an object without dates.
+    pub(crate) fn day_of_object(&self) -> u32 {
+        self.only.expect("an object without dates holds one day")
+    }
+
+    /// The slot, when events of its day count in this object.
+    #[inline(always)]
+    pub(crate) fn among_wanted(&self, slot: u32) -> u32 {
+        if self.only.is_none_or(|only| only == slot) { slot } else { NOT_WANTED }
+    }
+}
+
+/// What an event of this kind adds to; none when it is no kind.
+#[inline(always)]
+pub(crate) fn kind_counter(kind: Padded<'_>) -> Option<Counter> {
+    if kind.is(b"impression") {
+        Some(Counter::Impressions)
+    } else if kind.is(b"click") {
+        Some(Counter::Clicks)
+    } else {
+        None
+    }
+}
+
+/// Days read lately, since the same few texts come again and again.
+pub(crate) struct DaySlots<'a> {
+    wanted: &'a Wanted,
+    reader: DayReader,
+    last: RecentDay,
+    recent: [RecentDay; RECENT_DAYS],
+}
+
+const RECENT_DAYS: usize = 64;
+
+#[derive(Debug, Clone, Copy)]
+struct RecentDay {
+    /// At most 16 bytes, and the mask of so many.
+    text: Bytes16,
+    mask: Bytes16,
+    length: usize,
+    slot: u32,
+}
+
+impl RecentDay {
+    /// Nothing is remembered: no text is as long.
+    const NONE: Self = Self { text: Bytes16::MIN, mask: Bytes16::MIN, length: usize::MAX, slot: NOT_WANTED };
+}
+
+impl<'a> DaySlots<'a> {
+    pub(crate) fn new(wanted: &'a Wanted, reader: DayReader) -> Self {
+        let (last, recent) = (RecentDay::NONE, [RecentDay::NONE; RECENT_DAYS]);
+        Self { wanted, reader, last, recent }
+    }
+
+    /// The slot of the day written in a field; none when it is no date.
+    #[inline(always)]
+    pub(crate) fn slot_of(&mut self, date: Padded<'_>) -> Option<u32> {
+        let is_last = self.last.length == date.len() && date.begins_with(self.last.text, self.last.mask);
+        if is_last { Some(self.last.slot) } else { self.other_slot_of(date) }
+    }
+
+    #[inline(never)]
+    fn other_slot_of(&mut self, date: Padded<'_>) -> Option<u32> {
+        if date.len() > 16 {
+            return self.slot(date.bytes());
+        }
+        let text = date.head();
+        let mixed = (text.low ^ text.high.rotate_left(32)).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        let place = (mixed >> 58) as usize % RECENT_DAYS;
+        let recent = self.recent[place];
+        if recent.length != date.len() || recent.text != text {
+            let slot = self.slot(date.bytes())?;
+            self.recent[place] =
+                RecentDay { text, mask: Bytes16::mask(date.len()), length: date.len(), slot };
+        }
+        self.last = self.recent[place];
+        Some(self.last.slot)
+    }
+
+    fn slot(&mut self, field: &[u8]) -> Option<u32> {
+        self.reader.epoch_day(field).map(|day| self.wanted.slot(day))
+    }
+}
