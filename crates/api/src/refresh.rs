@@ -95,12 +95,15 @@ pub(crate) async fn follow_schedule(serving: Arc<Serving>) {
     }
 }
 
-/// An error with its causes, in one line.
+/// An error with its causes, in one line; a cause that the one before it has told is not told again.
 fn chain(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {
-        text = format!("{text}: {error}");
+        let told = error.to_string();
+        if !text.ends_with(&told) {
+            text = format!("{text}: {told}");
+        }
         cause = error.source();
     }
     text

@@ -131,6 +131,24 @@ pub enum StoreError {
     },
 }
 
+impl StoreError {
+    /// Whether waiting cannot help: the URL is no database's, or its SQLite file is none or cannot be
+    /// opened. A server elsewhere may come back, and so may its answer change.
+    #[must_use]
+    pub fn is_permanent(&self) -> bool {
+        match self {
+            Self::Url { .. } | Self::Missing { .. } | Self::Folder { .. } => true,
+            Self::Connect { source: sqlx::Error::Database(error), .. } => {
+                let code = error.code();
+                let is_sqlite = error.try_downcast_ref::<sqlx::sqlite::SqliteError>().is_some();
+                // SQLITE_CANTOPEN, SQLITE_NOTADB: https://www.sqlite.org/rescode.html
+                is_sqlite && matches!(code.as_deref(), Some("14" | "26"))
+            }
+            _ => false,
+        }
+    }
+}
+
 /// What a backend answers when it fails; [`crate::Store`] adds the operation and the database.
 #[derive(Debug)]
 pub(crate) enum Failure {

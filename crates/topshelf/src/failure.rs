@@ -2,8 +2,9 @@
 
 mod explain;
 
+use domain::Day;
 use miette::{Diagnostic, GraphicalReportHandler, GraphicalTheme};
-use std::{error::Error, fmt, io::IsTerminal, process::ExitCode};
+use std::{collections::BTreeSet, error::Error, fmt, io::IsTerminal, process::ExitCode};
 
 /// What the exit code says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,13 +40,15 @@ pub struct Failure {
     message: String,
     source: Option<Box<dyn Error + Send + Sync>>,
     help: Option<String>,
+    /// The days that fail by it, when it is not all that were asked for.
+    days: Option<BTreeSet<Day>>,
 }
 
 impl Failure {
     /// A failure that `message` says, in lower case and without a full stop.
     #[must_use]
     pub fn new(exit: Exit, message: impl Into<String>) -> Self {
-        Self { exit, message: message.into(), source: None, help: None }
+        Self { exit, message: message.into(), source: None, help: None, days: None }
     }
 
     /// A failure (exit code 1) that an error explains by itself.
@@ -59,7 +62,7 @@ impl Failure {
     pub fn explained(exit: Exit, error: impl Error + Send + Sync + 'static) -> Self {
         let message = error.to_string();
         let source = Links::behind(&message, &error).map(|links| Box::new(links) as _);
-        Self { exit, message, source, help: None }
+        Self { exit, message, source, help: None, days: None }
     }
 
     /// The same failure, saying what to do next.
@@ -85,7 +88,34 @@ impl Failure {
     #[must_use]
     pub fn within(self, message: impl Into<String>) -> Self {
         let (exit, help) = (self.exit, self.help.clone());
-        Self { exit, message: message.into(), source: Some(Box::new(Links::of(&self))), help }
+        Self {
+            exit,
+            message: message.into(),
+            source: Some(Box::new(Links::of(&self))),
+            help,
+            days: self.days,
+        }
+    }
+
+    /// The same failure, of these days only.
+    #[must_use]
+    pub fn of_days(mut self, days: impl IntoIterator<Item = Day>) -> Self {
+        self.days = Some(days.into_iter().collect());
+        self
+    }
+
+    /// The days that fail by it; none when it is all that were asked for.
+    #[must_use]
+    pub fn days(&self) -> Option<&BTreeSet<Day>> {
+        self.days.as_ref()
+    }
+
+    /// The same failure once more, for another day.
+    #[must_use]
+    pub fn again(&self) -> Self {
+        let Links { message, source } = Links::of(self);
+        let source = source.map(|links| links as _);
+        Self { exit: self.exit, message, source, help: self.help.clone(), days: self.days.clone() }
     }
 
     /// The message and its chain of sources in one line, for logs and the ledger.

@@ -76,7 +76,11 @@ impl Night {
         Ok(Self { config, schedule, clock: Clock::system(), progress, aws: AwsSettings::from_env() })
     }
 
-    fn input(&self) -> Result<Location, Failure> {
+    /// Where the logs are. No bucket is asked; a directory must be there.
+    ///
+    /// # Errors
+    /// When the location cannot be opened.
+    pub fn input(&self) -> Result<Location, Failure> {
         Ok(Location::open_with(&self.config.input.url, false, &self.aws)?)
     }
 
@@ -103,8 +107,8 @@ impl Night {
 }
 
 /// Runs each day, oldest first, end to end: counts all in one pass, then ranks and publishes one after
-/// the other. A day whose lines are refused, or that cannot be ranked or published, does not keep the
-/// others; an object that cannot be found or read as its log fails all days of the pass.
+/// the other. A day that lacks an object, whose objects cannot be read, whose lines are refused, or that
+/// cannot be ranked or published, does not keep the others.
 ///
 /// # Errors
 /// When nothing could be begun; what happened to a day is in its outcome.
@@ -203,9 +207,8 @@ impl<'a> Ledger<'a> {
     /// All open runs end by the same failure, which is the answer too.
     async fn end_all(mut self, failure: Failure) -> Result<Vec<RunOutcome>, Failure> {
         for (day, _) in self.open.clone() {
-            let same = Failure::new(failure.exit, failure.chain());
             // What failed first is what a person needs to see, even if the ledger fails too.
-            if let Err(ledger) = self.end(day, Err(same)).await {
+            if let Err(ledger) = self.end(day, Err(failure.again())).await {
                 error!(error = ledger.chain(), "could not write the failure into the ledger");
                 break;
             }

@@ -4,7 +4,7 @@ use crate::{failure::Failure, pipeline::Night, progress::Progress, scheduler};
 use api::{Options, ServedStore, Server};
 use domain::ModelName;
 use std::time::Duration;
-use store::{Store, StoreError};
+use store::Store;
 use tokio::{
     runtime::Builder,
     signal::unix::{SignalKind, signal},
@@ -35,6 +35,10 @@ pub(super) async fn up(night: Night) -> Result<(), Failure> {
     let server = bind(&night).await?;
     let stopped = stopped();
     info!(address = %server.address(), "serving");
+    // What the night will need is better missed in the evening.
+    if let Err(failure) = night.input() {
+        warn!(error = failure.chain(), "the logs cannot be read; the next night fails if this stays so");
+    }
     // Nights count and encode for seconds on end: a runtime of their own keeps them out of the server's way.
     let nights = Builder::new_multi_thread().enable_all().worker_threads(2).build().map_err(Failure::of)?;
     // The thread is never joined and the runtime never shut down, which would panic under a timer. A run
@@ -54,7 +58,7 @@ pub(super) async fn bind(night: &Night) -> Result<Server, Failure> {
         .map_err(|error| Failure::of(error).help("--listen 127.0.0.1:0 takes a free port"))
 }
 
-/// The store, migrated if that can be. A database that does not answer yet keeps no server from
+/// The store, migrated if that can be. A database server that does not answer yet keeps no API from
 /// starting: it is tried again and again.
 async fn store(night: &Night) -> Result<ServedStore, Failure> {
     let url = &night.config.store.url;
@@ -65,7 +69,7 @@ async fn store(night: &Night) -> Result<ServedStore, Failure> {
             }
             Ok(store.into())
         }
-        Err(error @ StoreError::Url { .. }) => Err(error.into()),
+        Err(error) if error.is_permanent() => Err(error.into()),
         Err(error) => {
             let failure = Failure::of(error);
             warn!(error = failure.chain(), "the database does not answer; trying again");

@@ -7,7 +7,7 @@ use crate::{
     pipeline::{self, ModelReport, Night, RunOutcome, RunReport, StartedBy, Verdict},
 };
 use domain::{Day, DayRange, Log, Tally};
-use lake::{CountsManifest, LogInput};
+use lake::{CountsManifest, LogInput, ObjectInput};
 use serde_json::json;
 use std::fmt::Write;
 
@@ -132,6 +132,7 @@ fn notices(outcomes: &[RunOutcome]) -> Vec<String> {
                 for (log, input) in report.logs() {
                     notices.extend(no_event_notice(outcome.day, *log, input));
                     notices.extend(objects_notice(*log, input));
+                    notices.extend(other_days_notice(outcome.day, *log, input));
                     notices.extend(rejected_notice(*log, input));
                 }
             }
@@ -163,6 +164,15 @@ fn objects_notice(log: Log, input: &LogInput) -> Option<String> {
         names.len(),
         names[..names.len().min(3)].join(", ")
     ))
+}
+
+/// That objects named after the day hold lines of other days, which count on no day.
+fn other_days_notice(day: Day, log: Log, input: &LogInput) -> Option<String> {
+    let named = |object: &&ObjectInput| object.name.contains(&day.to_string());
+    let others = input.objects.iter().filter(named).map(|object| object.tally.other_days).sum::<u64>();
+    (others > 0).then(|| {
+        format!("{log}: lines of another day in objects of {day}, which count on none: {}", grouped(others))
+    })
 }
 
 /// How many lines of a log were rejected and why, with an example.

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 const FILE_DEFAULT: &str = "topshelf.toml";
 
 /// Variables of the family that are no configuration keys.
-const NOT_KEYS: [&str; 4] = ["config", "log", "shared", "test_postgres"];
+const NOT_KEYS: [&str; 2] = ["config", "log"];
 
 /// The keys that every command takes as a flag.
 #[derive(Debug, Clone, Default)]
@@ -55,6 +55,46 @@ impl Provider for Flags {
     }
 }
 
+/// The variables of the environment, `TOPSHELF_INPUT__URL` for `input.url`.
+struct Environment(Env);
+
+impl Environment {
+    fn new() -> Self {
+        Self(Env::prefixed("TOPSHELF_").ignore(&NOT_KEYS).split("__"))
+    }
+}
+
+impl Provider for Environment {
+    fn metadata(&self) -> Metadata {
+        self.0.metadata()
+    }
+
+    /// Where the configuration wants text, a value that looks like a number is text too.
+    fn data(&self) -> Result<Map<Profile, Dict>, figment::Error> {
+        let defaults = Value::serialize(Config::default())?;
+        let mut dict = Dict::new();
+        for (key, text) in self.0.iter() {
+            let is_text = defaults.find_ref(key.as_str()).is_some_and(|default| default.as_str().is_some());
+            let value = if is_text { Value::from(text) } else { text.parse().expect("any text is a value") };
+            let nested = figment::util::nest(key.as_str(), value).into_dict();
+            dict = merged(dict, nested.expect("a key and its value are a dictionary"));
+        }
+        Ok(Profile::Default.collect(dict))
+    }
+}
+
+/// Both dictionaries, of what both have the latter.
+fn merged(mut into: Dict, from: Dict) -> Dict {
+    for (key, value) in from {
+        let value = match (into.remove(&key), value) {
+            (Some(Value::Dict(_, old)), Value::Dict(tag, new)) => Value::Dict(tag, merged(old, new)),
+            (_, value) => value,
+        };
+        into.insert(key, value);
+    }
+    into
+}
+
 /// The configuration, and where each value came from.
 ///
 /// # Errors
@@ -67,13 +107,12 @@ pub fn load(flags: &Flags) -> Result<(Config, Figment), Failure> {
 }
 
 fn layers(flags: &Flags) -> Result<Figment, Failure> {
-    let environment = Env::prefixed("TOPSHELF_").ignore(&NOT_KEYS).split("__");
     let database_url = Env::raw().only(&["DATABASE_URL"]).map(|_| "store.url".into()).split(".");
     let mut figment = Figment::from(Serialized::defaults(Config::default()));
     if let Some(file) = file(flags)? {
         figment = figment.merge(Toml::file_exact(file));
     }
-    Ok(figment.merge(database_url).merge(environment).merge(flags))
+    Ok(figment.merge(database_url).merge(Environment::new()).merge(flags))
 }
 
 fn file(flags: &Flags) -> Result<Option<PathBuf>, Failure> {
@@ -257,6 +296,9 @@ mod tests {
         check(file, &[], &none, "file sqlite:topshelf-data/topshelf.db 5");
         let environment = [("TOPSHELF_INPUT__URL", "environment"), ("DATABASE_URL", "postgres://db/x")];
         check(file, &environment, &none, "environment postgres://db/x 5");
+        let numbers =
+            [("TOPSHELF_INPUT__URL", "2024"), ("TOPSHELF_STORE__URL", "true"), ("TOPSHELF_RANKING__K", "7")];
+        check(file, &numbers, &none, "2024 true 7");
         let both = [("TOPSHELF_STORE__URL", "sqlite:mine"), ("DATABASE_URL", "postgres://db/x")];
         check(file, &both, &none, "file sqlite:mine 5");
         let flags = Flags { input: Some("flag".into()), store: Some("sqlite:f".into()), ..Flags::default() };

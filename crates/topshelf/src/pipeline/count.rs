@@ -3,7 +3,8 @@
 use super::{
     Night, StageReport,
     input::{
-        ActiveDay, PlannedLog, active_days, counted_objects, explain_read, log_input, object_input, plan,
+        ActiveDay, PlannedLog, active_days, counted_objects, explain_read, log_input, object_input,
+        of_object, plan,
     },
     visible,
 };
@@ -29,12 +30,38 @@ const LOOKS_AT_A_TIME: usize = 32;
 pub(super) type CountedDays = Vec<Result<(CountsManifest, StageReport), Failure>>;
 
 /// Counts the days, which come oldest first, in one pass over the objects they share and leaves each
-/// day's counts in the lake.
+/// day's counts in the lake. Days that an object of their own fails are left out, and the pass is made
+/// again for the others.
 ///
 /// # Errors
 /// What concerns all days: the input cannot be found or read, or the lake cannot be written.
 pub async fn count(night: &Night, days: &[Day]) -> Result<CountedDays, Failure> {
     assert!(days.is_sorted_by(|a, b| a < b), "days come oldest first, each once");
+    let mut ended = BTreeMap::new();
+    loop {
+        let rest: Vec<Day> = days.iter().copied().filter(|day| !ended.contains_key(day)).collect();
+        if rest.is_empty() {
+            return Ok(ended.into_values().collect());
+        }
+        match count_in_one_pass(night, &rest).await {
+            Ok(counted) => ended.extend(rest.into_iter().zip(counted)),
+            Err(failure) => {
+                let of: Vec<Day> = match failure.days() {
+                    Some(of) => rest.iter().copied().filter(|day| of.contains(day)).collect(),
+                    None => rest,
+                };
+                // What fails all of the days asked for is the answer to the whole.
+                if of.len() == days.len() {
+                    return Err(failure);
+                }
+                assert!(!of.is_empty(), "a failure is of a day that was asked for");
+                ended.extend(of.into_iter().map(|day| (day, Err(failure.again()))));
+            }
+        }
+    }
+}
+
+async fn count_in_one_pass(night: &Night, days: &[Day]) -> Result<CountedDays, Failure> {
     let started = Instant::now();
     let location = night.input()?;
     let lake = night.lake()?;
@@ -85,10 +112,14 @@ async fn count_objects(
             counting_bar.inc(bytes)
         })
     });
-    let counted = counted.await.expect("counting does not panic").map_err(explain_count)?;
+    let counted = counted.await.expect("counting does not panic");
     bar.finish_and_clear();
+    let counted = counted.map_err(|error| explain_count(error, logs))?;
     let all = logs.iter().flat_map(|planned| &planned.objects);
-    let unchanged = all.map(|planned| location.verify_unchanged(&planned.object));
+    let unchanged = all.map(|planned| async {
+        let unchanged = location.verify_unchanged(&planned.object).await;
+        unchanged.map_err(|error| of_object(error.into(), planned.days))
+    });
     stream::iter(unchanged).buffer_unordered(LOOKS_AT_A_TIME).try_collect::<()>().await?;
     Ok(counted)
 }
@@ -119,9 +150,16 @@ impl Objects for Opened {
     }
 }
 
-fn explain_count(error: CountError) -> Failure {
+fn explain_count(error: CountError, logs: &[PlannedLog]) -> Failure {
     match error {
-        CountError::Read { source, .. } => explain_read(source),
+        CountError::Read { object, source } => {
+            let named = |planned: &&PlannedObject| planned.object.name == object;
+            let days: Vec<_> = event_objects(logs).filter(named).map(|planned| planned.days).collect();
+            match days[..] {
+                [days] => of_object(explain_read(source), days),
+                _ => explain_read(source),
+            }
+        }
         error @ CountError::Changed => {
             Failure::of(error).help("nothing was published; run again once the logs are written whole")
         }

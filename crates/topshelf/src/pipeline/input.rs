@@ -41,11 +41,16 @@ pub(super) async fn plan(
         let pattern = LogPattern::parse(pattern).expect("loading the configuration checks its patterns");
         let objects = source::plan(location, log, &pattern, days, &input.columns.date).await;
         let objects = objects.map_err(|error| {
-            let is_missing = matches!(error, SourceError::NoObject(_));
+            let lacking =
+                if let SourceError::NoObject(missing) = &error { missing.days.clone() } else { Vec::new() };
             let failure =
                 Failure::from(error).or_help(format!("let input.{log} take nothing but the log's files"));
+            if lacking.is_empty() {
+                return failure;
+            }
             // A log that is not there at all is told by an empty name, never by silence.
-            if is_missing && log != Log::AdvertiserIds { failure.help(no_such_log(log)) } else { failure }
+            let failure = if log == Log::AdvertiserIds { failure } else { failure.help(no_such_log(log)) };
+            failure.of_days(lacking)
         })?;
         planned.push(PlannedLog { log, objects });
     }
@@ -84,7 +89,8 @@ pub(super) async fn counted_objects(
     let objects: Vec<_> = objects.collect();
     stream::iter(objects)
         .map(|(log, planned)| async move {
-            let layout = layout(night, location, log, planned).await?;
+            let layout = layout(night, location, log, planned).await;
+            let layout = layout.map_err(|failure| of_object(failure, planned.days))?;
             let days = match planned.days {
                 ObjectDays::Any => counting::ObjectDays::Any,
                 ObjectDays::Template(day) | ObjectDays::Partition(day) => counting::ObjectDays::Only(day),
@@ -150,8 +156,11 @@ pub(super) async fn active_days(
         .objects;
     let mut lists = Vec::new();
     for object in planned {
-        let layout = layout(night, location, Log::AdvertiserIds, object).await?;
-        lists.push(active_list(location, object, layout).await?);
+        let list = match layout(night, location, Log::AdvertiserIds, object).await {
+            Ok(layout) => active_list(location, object, layout).await,
+            Err(failure) => Err(failure),
+        };
+        lists.push(list.map_err(|failure| of_object(failure, object.days))?);
     }
     let of_day = |day: &Day| {
         let mut advertisers = BTreeSet::new();
@@ -167,7 +176,8 @@ pub(super) async fn active_days(
             let message =
                 format!("no active advertiser of {day} in {}: {objects} lists none", location.url());
             return Err(Failure::new(Exit::Refused, message)
-                .help("nothing can be ranked without active advertisers; check who writes the list"));
+                .help("nothing can be ranked without active advertisers; check who writes the list")
+                .of_days([*day]));
         }
         Ok(ActiveDay { advertisers: advertisers.into_iter().collect(), input: log_input(parts, examples) })
     };
@@ -195,6 +205,14 @@ async fn active_list(
         Ok(read_active_list(&object.name, &bytes, &layout))
     });
     read.await.expect("reading a list does not panic").map_err(explain_read)
+}
+
+/// A failure at an object that may hold events of these days.
+pub(super) fn of_object(failure: Failure, days: ObjectDays) -> Failure {
+    match days {
+        ObjectDays::Any => failure,
+        ObjectDays::Template(day) | ObjectDays::Partition(day) => failure.of_days([day]),
+    }
 }
 
 /// A failed read of a source's reader.

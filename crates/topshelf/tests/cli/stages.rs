@@ -108,3 +108,45 @@ fn a_reader_that_has_seen_enough_is_no_failure_and_a_full_disk_is() {
     assert_eq!(output.status.code(), Some(1), "{told}");
     assert!(told.contains("could not write to stdout: No space left on device"), "{told}");
 }
+
+#[test]
+fn a_day_whose_objects_are_missing_or_bad_fails_alone() {
+    let mut scene = Scene::new();
+    scene.environment("TOPSHELF_INPUT__PRODUCT_VIEWS", "views/{day}.csv");
+    scene.environment("TOPSHELF_INPUT__ADVERTISER_IDS", "active/date={day}/*.csv");
+    scene.environment("TOPSHELF_INPUT__ADS_VIEWS", "");
+    for day in 20..=25 {
+        let day = format!("2024-11-{day}");
+        let views = format!("advertiser_id,product_id,date\nacme,shoe,{day}\n");
+        scene.write(&format!("logs/views/{day}.csv"), views);
+        scene.write(&format!("logs/active/date={day}/ids.csv"), "advertiser_id\nacme\n");
+    }
+    scene.remove("logs/views/2024-11-21.csv");
+    scene.write("logs/views/2024-11-22.csv", "advertiser,product\nacme,shoe\n");
+    scene.write("logs/active/date=2024-11-23/ids.csv", "advertiser_id\n");
+    scene.write("logs/active/date=2024-11-24/ids.csv", "");
+    let args = ["backfill", "--from", "2024-11-20", "--to", "2024-11-25", "--input", "logs"];
+    let ended = scene.call(&args);
+    assert_eq!(ended.exit, 1, "{ended:?}");
+    for (day, said) in [
+        ("2024-11-21", "no object of product_views matches \"views/2024-11-21.csv\""),
+        ("2024-11-22", "views/2024-11-22.csv cannot be read as product_views"),
+        ("2024-11-23", "no active advertiser of 2024-11-23"),
+        ("2024-11-24", "ids.csv cannot be read as advertiser_ids: the object is empty"),
+    ] {
+        let notice = ended.stderr.lines().find(|line| line.starts_with(&format!("{day}: ")));
+        assert!(notice.is_some_and(|notice| notice.contains(said)), "{day}: {ended:?}");
+    }
+    assert!(ended.stderr.contains("4 of 6 days failed, the first is 2024-11-21"), "{ended:?}");
+    let runs = scene.end_well(&["runs", "--json"]).json()["runs"].clone();
+    let of_day = |day: &str| {
+        let mut runs = runs.as_array().unwrap().iter().filter(|run| run["day"] == day);
+        runs.next().unwrap()["status"].as_str().unwrap().to_owned()
+    };
+    let statuses = [20, 21, 22, 23, 24, 25].map(|day| of_day(&format!("2024-11-{day}")));
+    assert_eq!(statuses, ["succeeded", "failed", "failed", "failed", "failed", "succeeded"]);
+    assert_eq!(
+        scene.call(&["backfill", "--from", "2024-11-21", "--to", "2024-11-21", "--input", "logs"]).exit,
+        1
+    );
+}

@@ -79,8 +79,20 @@ pub(crate) const INPUT: Section = Section {
             exit: 1,
             prepare: |scene| {
                 scene.environment("TOPSHELF_INPUT__ADS_VIEWS", "ads_views-{day}.csv");
-                scene.write("logs/ads_views-2024-11-19.csv", "advertiser_id,product_id,type,date\n");
+                let good = "advertiser_id,product_id,type,date\nacme,shoe,click,2024-11-19\n";
+                scene.write("logs/ads_views-2024-11-19.csv", good);
                 scene.args(&["backfill", "--from", "2024-11-19", "--to", DAY, "--input", "logs"]);
+            },
+        },
+        Case {
+            what: "Hive folders in which the day's holds lines of another day",
+            exit: 0,
+            prepare: |scene| {
+                scene.remove("logs/ads_views.csv");
+                scene.write(
+                    "logs/ads_views/date=2024-11-20/part-0.csv",
+                    "advertiser_id,product_id,type,date\nacme,shoe,click,2024-11-20\nacme,shoe,click,2024-11-19\n",
+                );
             },
         },
         Case {

@@ -36,6 +36,14 @@ pub(crate) const STORE: Section = Section {
             },
         },
         Case {
+            what: "SQLite: a file that is no database is to be served",
+            exit: 1,
+            prepare: |scene| {
+                scene.write("not.db", "this file is text".repeat(100));
+                scene.args(&["serve", "--listen", "127.0.0.1:0", "--store", "sqlite:not.db"]);
+            },
+        },
+        Case {
             what: "SQLite: the file is a folder",
             exit: 1,
             prepare: |scene| scene.add_args(&["--store", "sqlite:logs"]),
