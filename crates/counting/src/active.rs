@@ -99,7 +99,7 @@ impl ActiveTable {
         if is_found | (number == 0) { number } else { self.find_from(place, &id, text) }
     }
 
-    #[cold]
+    #[inline(never)]
     fn find_from(&self, mut place: usize, id: &Id, text: Padded<'_>) -> Number {
         loop {
             let number = self.places[place];

@@ -7,7 +7,7 @@ use crate::{
     slice::{Begin, SliceCounter, SliceReport},
     wanted::{EXAMPLES_PER_REASON, ObjectDays, Wanted},
 };
-use domain::{DayCounts, Log, RejectExample, Rejects, Tally};
+use domain::{DayCounts, RejectExample, Rejects, Tally};
 use jiff::tz::TimeZone;
 use std::{
     collections::BTreeMap,
@@ -16,11 +16,9 @@ use std::{
     sync::atomic::{AtomicBool, AtomicUsize, Ordering},
 };
 
-/// An object of `ads_views` or `product_views`, with its header already read.
+/// An object of `ads_views` or `product_views`, with its header already read: the layout tells which.
 #[derive(Debug, Clone)]
 pub struct CountedObject {
-    /// `ads_views` or `product_views`.
-    pub log: Log,
     /// The object's name, for messages.
     pub name: String,
     /// The object's size in bytes.
@@ -81,10 +79,12 @@ pub struct ObjectDay {
 #[derive(Debug, thiserror::Error)]
 pub enum CountError {
     /// An object could not be read to its end.
-    #[error("could not count {object}")]
+    #[error("could not count {name}")]
     Read {
+        /// The object's index.
+        object: usize,
         /// The object's name.
-        object: String,
+        name: String,
         /// What went wrong.
         source: io::Error,
     },
@@ -218,7 +218,7 @@ impl<'a> Job<'a> {
         let counted = self.bytes.open(slice.object, start..slice.range.end).and_then(|mut input| {
             counter.count(object, slice.range.clone(), begin, is_undo, &mut *input, progress)
         });
-        counted.map_err(|source| CountError::Read { object: object.name.clone(), source })
+        counted.map_err(|source| CountError::Read { object: slice.object, name: object.name.clone(), source })
     }
 
     /// Makes each slice begin where the one before it stopped: takes back those that guessed wrong

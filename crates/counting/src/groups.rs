@@ -8,6 +8,7 @@ use crate::{
     bytes16::Bytes16,
     slots::{Slot, SlotKey, Slots},
     table::{COUNTERS, Counter, Hasher},
+    zeroed::{Plain, Zeroed},
 };
 use std::{collections::BTreeMap, io};
 
@@ -22,6 +23,9 @@ struct Group {
     /// It grows before more than so many are occupied.
     limit: u32,
 }
+
+// SAFETY: integers.
+unsafe impl Plain for Group {}
 
 /// Slots of a group's first table, a power of two.
 const SLOTS_MIN: u32 = 8;
@@ -45,7 +49,7 @@ impl Step {
 /// The tables of all groups, of products whose keys are `K`s.
 #[derive(Debug)]
 pub(crate) struct Groups<K> {
-    groups: Vec<Group>,
+    groups: Zeroed<Group>,
     slots: Slots<K>,
     /// By (group, key): what the counters could not hold.
     carries: BTreeMap<(u32, Bytes16), [i64; COUNTERS]>,
@@ -58,7 +62,8 @@ impl<K: SlotKey> Groups<K> {
     /// # Errors
     /// When the system gives no memory.
     pub(crate) fn new(groups: usize, hasher: Hasher) -> io::Result<Self> {
-        let groups = vec![Group::default(); groups];
+        // One at least: what is in no group is prefetched as if it were in the first.
+        let groups = Zeroed::new(groups.max(1))?;
         Ok(Self { groups, slots: Slots::new()?, carries: BTreeMap::new(), hasher })
     }
 
@@ -164,13 +169,10 @@ impl<K: SlotKey> Groups<K> {
         let group = self.groups[number];
         let slots = if group.limit == 0 { &[][..] } else { self.slots.slice(group.start, group.mask + 1) };
         let number = u32::try_from(number).expect("groups fit in 32 bits");
-        let carries = self.carries.range((number, Bytes16::MIN)..=(number, Bytes16::MAX));
         slots.iter().filter(|slot| !slot.key.is_empty()).map(move |slot| {
             let mut counters = slot.counts();
-            for (_, carry) in carries.clone().filter(|((_, key), _)| *key == slot.key.bytes()) {
-                for (counter, carry) in counters.iter_mut().zip(carry) {
-                    *counter += carry;
-                }
+            if let Some(carries) = self.carries.get(&(number, slot.key.bytes())) {
+                counters.iter_mut().zip(carries).for_each(|(counter, carry)| *counter += carry);
             }
             (slot.key, counters)
         })

@@ -24,6 +24,7 @@ mod slots;
 mod structure;
 mod table;
 mod wanted;
+mod zeroed;
 
 pub use count::{CountError, Counted, CountedDay, CountedObject, Limits, ObjectDay, Objects, count};
 pub use date::{DateFormat, DateFormatError, DayReader};

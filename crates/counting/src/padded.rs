@@ -20,7 +20,8 @@ impl<'b> Padded<'b> {
     /// # Panics
     /// When they are not in the buffer, or no padding is behind them.
     pub(crate) fn new(buffer: &'b [u8], at: usize, length: usize) -> Self {
-        assert!(at <= buffer.len() && length + PADDING_BYTES <= buffer.len() - at, "text has padding");
+        let room = buffer.len().checked_sub(PADDING_BYTES).and_then(|room| room.checked_sub(at));
+        assert!(room.is_some_and(|room| length <= room), "text has padding");
         // SAFETY: just checked.
         unsafe { Self::new_unchecked(buffer, at, length) }
     }

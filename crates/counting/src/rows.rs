@@ -53,14 +53,11 @@ impl Target<'_> {
         (group, is_kept)
     }
 
-    /// Counts one event.
+    /// Counts one event of a wanted day.
     ///
     /// # Errors
     /// When the system gives no memory.
     pub(crate) fn count(&mut self, row: &Row<'_>) -> io::Result<()> {
-        if row.event.day_slot == NOT_WANTED {
-            return Ok(());
-        }
         let (group, is_kept) = self.tally(row);
         if is_kept {
             let key = self.table.key(group, row.product);
@@ -70,19 +67,30 @@ impl Target<'_> {
     }
 }
 
+/// Room for the rows of a batch, of one buffer.
+pub(crate) struct Batch<'b> {
+    rows: [Row<'b>; BATCH],
+    keys: [(Key, Counter, Padded<'b>); BATCH],
+}
+
+impl Batch<'_> {
+    pub(crate) fn new() -> Self {
+        let key = (Key::default(), Counter::Views, Padded::default());
+        Self { rows: [Row::default(); BATCH], keys: [key; BATCH] }
+    }
+}
+
 /// Counts the usual rows at the records' place that begin before `limit`; returns how many.
 ///
 /// # Errors
 /// When the system gives no memory.
-pub(crate) fn count_rows<const IS_PLAIN: bool>(
-    records: &mut Records<'_>,
-    limit: usize,
+pub(crate) fn count_rows<'b, const IS_PLAIN: bool>(
+    (records, limit): (&mut Records<'b>, usize),
     layout: &Layout,
     rules: &mut Rules<'_, '_>,
+    batch: &mut Batch<'b>,
     target: &mut Target<'_>,
 ) -> io::Result<u64> {
-    let mut batch = [Row::default(); BATCH];
-    let mut keys = [(Key::default(), Counter::Views, Padded::default()); BATCH];
     let mut rows = 0;
     loop {
         let mut waiting = 0;
@@ -92,19 +100,19 @@ pub(crate) fn count_rows<const IS_PLAIN: bool>(
             records.pass(line);
             rows += 1;
             if row.event.day_slot != NOT_WANTED {
-                batch[waiting] = row;
+                batch.rows[waiting] = row;
                 waiting += 1;
             }
         }
         let mut kept = 0;
-        for row in &batch[..waiting] {
+        for row in &batch.rows[..waiting] {
             let (group, is_kept) = target.tally(row);
             let key = target.table.key(group, row.product);
             target.table.prefetch(&key);
-            keys[kept] = (key, row.event.counter, row.product);
+            batch.keys[kept] = (key, row.event.counter, row.product);
             kept += usize::from(is_kept);
         }
-        for (key, counter, product) in &keys[..kept] {
+        for (key, counter, product) in &batch.keys[..kept] {
             target.table.add(key, *counter, *product)?;
         }
         if waiting < BATCH {

@@ -13,10 +13,10 @@ use crate::{
     header::Layout,
     padded::{PADDING_BYTES, PaddedCopy},
     record::{NextRecord, RECORD_BYTES_MAX, Shape, next_record},
-    rows::{DayEvents, Row, Target, count_rows},
+    rows::{Batch, DayEvents, Row, Target, count_rows},
     structure::{Quirks, Structure},
     table::Table,
-    wanted::{EXAMPLE_BYTES_MAX, EXAMPLES_PER_REASON, Wanted, example_text},
+    wanted::{EXAMPLE_BYTES_MAX, EXAMPLES_PER_REASON, NOT_WANTED, Wanted, example_text},
 };
 use domain::{RejectReason, Rejects};
 use std::{
@@ -205,10 +205,12 @@ impl Pass<'_, '_> {
         let mut records = structure.index(buffer, filled);
         let is_plain = records.quirks() == Quirks::default() && filled <= RECORD_BYTES_MAX;
         let limit = limit.min(filled);
+        let mut batch = Batch::new();
+        let count = if is_plain { count_rows::<true> } else { count_rows::<false> };
         while at < limit {
             records.advance(at);
-            let rows = if is_plain { count_rows::<true> } else { count_rows::<false> };
-            let rows = rows(&mut records, limit, &self.layout, &mut self.rules, &mut self.target)?;
+            let Self { layout, rules, target, .. } = &mut *self;
+            let rows = count((&mut records, limit), layout, rules, &mut batch, target)?;
             self.report.records += rows;
             self.report.lines += rows;
             if rows > 0 {
@@ -273,6 +275,9 @@ impl Pass<'_, '_> {
     }
 
     fn count(&mut self, event: Event, fields: &Fields<'_>) -> io::Result<()> {
+        if event.day_slot == NOT_WANTED {
+            return Ok(());
+        }
         let [advertiser, product] = [&fields.advertiser, &fields.product].map(|id| PaddedCopy::of(id));
         self.target.count(&Row { event, advertiser: advertiser.text(), product: product.text() })
     }

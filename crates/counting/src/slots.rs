@@ -1,14 +1,14 @@
 //! Slots of the counting table: memory of its own, handed out in runs of a power of two.
 
-use crate::{bytes16::Bytes16, table::COUNTERS};
-use memmap2::MmapMut;
-use std::{fmt::Debug, io, marker::PhantomData};
+use crate::{
+    bytes16::Bytes16,
+    table::COUNTERS,
+    zeroed::{Plain, Zeroed},
+};
+use std::{fmt::Debug, io};
 
-/// A product's id as a slot holds it: integers without padding, of which any bits are a value.
-///
-/// # Safety
-/// As just said: slots are made from zeroed memory.
-pub(crate) unsafe trait SlotKey: Copy + Eq + Debug + 'static {
+/// A product's id as a slot holds it; zero in an empty slot.
+pub(crate) trait SlotKey: Plain + Eq + Debug {
     /// The key of an empty slot.
     const EMPTY: Self;
 
@@ -21,7 +21,9 @@ pub(crate) unsafe trait SlotKey: Copy + Eq + Debug + 'static {
 }
 
 // SAFETY: an integer.
-unsafe impl SlotKey for u64 {
+unsafe impl Plain for u64 {}
+
+impl SlotKey for u64 {
     const EMPTY: Self = 0;
 
     #[inline(always)]
@@ -30,8 +32,10 @@ unsafe impl SlotKey for u64 {
     }
 }
 
-// SAFETY: two integers of the same size.
-unsafe impl SlotKey for Bytes16 {
+// SAFETY: two integers.
+unsafe impl Plain for Bytes16 {}
+
+impl SlotKey for Bytes16 {
     const EMPTY: Self = Self::MIN;
 
     #[inline(always)]
@@ -45,9 +49,11 @@ unsafe impl SlotKey for Bytes16 {
 #[repr(C, align(16))]
 pub(crate) struct Slot<K> {
     pub(crate) key: K,
-    /// The last is not used: it fills the slot.
-    pub(crate) counters: [u16; COUNTERS + 1],
+    pub(crate) counters: [u16; COUNTERS],
 }
+
+// SAFETY: a plain key, and integers.
+unsafe impl<K: Plain> Plain for Slot<K> {}
 
 impl<K: SlotKey> Slot<K> {
     const EMPTY: Self = Self::of(K::EMPTY);
@@ -57,28 +63,26 @@ impl<K: SlotKey> Slot<K> {
 
     /// A product without events.
     pub(crate) const fn of(key: K) -> Self {
-        Self { key, counters: [0; COUNTERS + 1] }
+        Self { key, counters: [0; COUNTERS] }
     }
 
     /// The counters.
     pub(crate) fn counts(&self) -> [i64; COUNTERS] {
-        std::array::from_fn(|counter| i64::from(self.counters[counter]))
+        self.counters.map(i64::from)
     }
 }
 
 /// Slots of new memory.
 const SLOTS_MIN: usize = 1 << 12;
 
-/// Empty slots lie in zeroed pages, huge ones where the system has them.
+/// All slots of a table.
 #[derive(Debug)]
 pub(crate) struct Slots<K> {
-    memory: MmapMut,
-    capacity: usize,
+    all: Zeroed<Slot<K>>,
     /// Slots from here on were never handed out.
     unused: usize,
     /// Runs given back: at `[b]` those of 2^b slots.
     free: [Vec<u32>; 32],
-    keys: PhantomData<K>,
 }
 
 impl<K: SlotKey> Slots<K> {
@@ -88,13 +92,7 @@ impl<K: SlotKey> Slots<K> {
     /// When the system gives no memory.
     pub(crate) fn new() -> io::Result<Self> {
         let free = std::array::from_fn(|_| Vec::new());
-        Ok(Self {
-            memory: map::<K>(SLOTS_MIN)?,
-            capacity: SLOTS_MIN,
-            unused: Slot::<K>::PER_LINE as usize,
-            free,
-            keys: PhantomData,
-        })
+        Ok(Self { all: Zeroed::new(SLOTS_MIN)?, unused: Slot::<K>::PER_LINE as usize, free })
     }
 
     /// Hands out `count` empty slots, a power of two that fills cache lines; returns the first.
@@ -107,30 +105,30 @@ impl<K: SlotKey> Slots<K> {
         }
         let start = u32::try_from(self.unused).map_err(|_| io::ErrorKind::OutOfMemory)?;
         start.checked_add(count).ok_or(io::ErrorKind::OutOfMemory)?;
-        self.unused += count as usize;
-        while self.unused > self.capacity {
+        while self.unused + count as usize > self.all.len() {
             self.double()?;
         }
+        self.unused += count as usize;
         Ok(start)
     }
 
     /// Takes back a run of slots, to be handed out again.
     pub(crate) fn give_back(&mut self, start: u32, count: u32) {
         let run = start as usize..start as usize + count as usize;
-        self.all_mut()[run].fill(Slot::EMPTY);
+        self.all[run].fill(Slot::EMPTY);
         self.free[count.trailing_zeros() as usize].push(start);
     }
 
     fn double(&mut self) -> io::Result<()> {
-        let mut memory = map::<K>(self.capacity * 2)?;
-        memory[..self.memory.len()].copy_from_slice(&self.memory);
-        (self.memory, self.capacity) = (memory, self.capacity * 2);
+        let mut all = Zeroed::new(self.all.len() * 2)?;
+        all[..self.unused].copy_from_slice(&self.all[..self.unused]);
+        self.all = all;
         Ok(())
     }
 
     #[inline(always)]
     pub(crate) fn get_mut(&mut self, at: u32) -> &mut Slot<K> {
-        &mut self.all_mut()[at as usize]
+        &mut self.all[at as usize]
     }
 
     /// The slots of the cache line that begins at `start`.
@@ -139,23 +137,10 @@ impl<K: SlotKey> Slots<K> {
         self.slice(start, Slot::<K>::PER_LINE)
     }
 
-    #[inline(always)]
     /// `count` slots from `start` on.
+    #[inline(always)]
     pub(crate) fn slice(&self, start: u32, count: u32) -> &[Slot<K>] {
-        &self.all()[start as usize..start as usize + count as usize]
-    }
-
-    #[inline(always)]
-    fn all(&self) -> &[Slot<K>] {
-        // SAFETY: the mapping is page-aligned, holds `capacity` slots, lives as long as `self`, and
-        // any bits are a `Slot`, which is integers (see `SlotKey`).
-        unsafe { std::slice::from_raw_parts(self.memory.as_ptr().cast(), self.capacity) }
-    }
-
-    #[inline(always)]
-    fn all_mut(&mut self) -> &mut [Slot<K>] {
-        // SAFETY: as in `all`, and `&mut self` makes the access exclusive.
-        unsafe { std::slice::from_raw_parts_mut(self.memory.as_mut_ptr().cast(), self.capacity) }
+        &self.all[start as usize..start as usize + count as usize]
     }
 
     /// Asks for the cache line that begins at `start`.
@@ -165,17 +150,9 @@ impl<K: SlotKey> Slots<K> {
         {
             use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
             // SAFETY: a prefetch reads nothing into the program, whatever the address.
-            unsafe { _mm_prefetch::<_MM_HINT_T0>((&raw const self.all()[start as usize]).cast()) };
+            unsafe { _mm_prefetch::<_MM_HINT_T0>((&raw const self.all[start as usize]).cast()) };
         }
         #[cfg(not(target_arch = "x86_64"))]
         let _ = start;
     }
-}
-
-fn map<K>(slots: usize) -> io::Result<MmapMut> {
-    let memory = MmapMut::map_anon(slots * size_of::<Slot<K>>())?;
-    // Fewer misses of the address cache; a system without huge pages says no and loses nothing.
-    #[cfg(target_os = "linux")]
-    let _ = memory.advise(memmap2::Advice::HugePage);
-    Ok(memory)
 }

@@ -61,8 +61,9 @@ impl Structure {
     /// Indexes `buffer[..filled]` anew, with what the processor offers; the place is its start.
     ///
     /// # Panics
-    /// When no padding is behind.
+    /// When no padding is behind, or the buffer has 4 GiB: a position has 32 bits.
     pub(crate) fn index<'b>(&'b mut self, buffer: &'b [u8], filled: usize) -> Records<'b> {
+        assert!(u32::try_from(buffer.len()).is_ok(), "positions have 32 bits");
         assert!(filled + PADDING_BYTES <= buffer.len(), "text has padding");
         self.scan(&buffer[..filled]);
         let (positions, line_ends) = (&self.positions[..self.length], &self.line_ends[..self.lines]);

@@ -1,7 +1,7 @@
 //! Partial counts: events per (group, product), of whatever slices were added.
 //!
 //! An id of at most 8 bytes is its own key in slots of 16 bytes, one of at most 16 bytes in slots of
-//! 24. Longer ids lie in an arena; their key is a hash and the place there, and the text is compared
+//! 32. Longer ids lie in an arena; their key is a hash and the place there, and the text is compared
 //! whole. Ids hold no NUL, so that a key padded with zeros is of one id only, and no byte 255, which
 //! UTF-8 has not, so that it marks the key of a long id.
 
@@ -64,7 +64,7 @@ impl Hasher {
         fold(key.low ^ self.seeds[0], high ^ self.seeds[1])
     }
 
-    #[cold]
+    #[inline(never)]
     fn long_key(self, id: &[u8]) -> Bytes16 {
         let mut hash = self.seeds[0] ^ id.len() as u64;
         for chunk in id.chunks(16) {
@@ -154,7 +154,7 @@ impl Table {
         }
     }
 
-    #[cold]
+    #[inline(never)]
     fn add_long(&mut self, key: &Key, counter: Counter, id: &[u8]) -> io::Result<()> {
         let arena = &mut self.arena;
         let new = Bytes16 { low: key.bytes.low, high: LONG | arena.len() as u64 };

@@ -139,10 +139,11 @@ impl StoreError {
         match self {
             Self::Url { .. } | Self::Missing { .. } | Self::Folder { .. } => true,
             Self::Connect { source: sqlx::Error::Database(error), .. } => {
-                let code = error.code();
                 let is_sqlite = error.try_downcast_ref::<sqlx::sqlite::SqliteError>().is_some();
-                // SQLITE_CANTOPEN, SQLITE_NOTADB: https://www.sqlite.org/rescode.html
-                is_sqlite && matches!(code.as_deref(), Some("14" | "26"))
+                let code = error.code().and_then(|code| code.parse::<u32>().ok());
+                // SQLITE_CANTOPEN and SQLITE_NOTADB, https://www.sqlite.org/rescode.html; above the
+                // lowest byte stands what they are in detail.
+                is_sqlite && matches!(code.map(|code| code & 0xFF), Some(14 | 26))
             }
             _ => false,
         }

@@ -7,7 +7,7 @@ use crate::{
     pipeline::{self, ModelReport, Night, RunOutcome, RunReport, StartedBy, Verdict},
 };
 use domain::{Day, DayRange, Log, Tally};
-use lake::{CountsManifest, LogInput, ObjectInput};
+use lake::{CountsManifest, LogInput};
 use serde_json::json;
 use std::fmt::Write;
 
@@ -166,12 +166,16 @@ fn objects_notice(log: Log, input: &LogInput) -> Option<String> {
     ))
 }
 
-/// That objects named after the day hold lines of other days, which count on no day.
+/// That objects in a folder of the day hold lines of other days, which count on none.
 fn other_days_notice(day: Day, log: Log, input: &LogInput) -> Option<String> {
-    let named = |object: &&ObjectInput| object.name.contains(&day.to_string());
-    let others = input.objects.iter().filter(named).map(|object| object.tally.other_days).sum::<u64>();
+    let is_folder_of_day = |folder: &str| folder.ends_with(&format!("={day}"));
+    let partitions = input.objects.iter().filter(|object| object.name.split('/').any(is_folder_of_day));
+    let others = partitions.map(|object| object.tally.other_days).sum::<u64>();
     (others > 0).then(|| {
-        format!("{log}: lines of another day in objects of {day}, which count on none: {}", grouped(others))
+        format!(
+            "{log}: lines of another day in the folder of {day}, which count on none: {}",
+            grouped(others)
+        )
     })
 }
 

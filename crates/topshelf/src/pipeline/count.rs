@@ -3,15 +3,15 @@
 use super::{
     Night, StageReport,
     input::{
-        ActiveDay, PlannedLog, active_days, counted_objects, explain_read, log_input, object_input,
-        of_object, plan,
+        ActiveDay, Failures, PlannedLog, active_days, all_or_failures, counted_objects, explain_read,
+        log_input, object_input, of_object, plan,
     },
     visible,
 };
 use crate::failure::{Exit, Failure};
 use counting::{CountError, Counted, CountedDay, Limits, Objects, Wanted};
 use domain::{Day, Log, RejectExample, Tally};
-use futures::{StreamExt, TryStreamExt, stream};
+use futures::{StreamExt, stream};
 use lake::{CountsInput, CountsManifest, Lake, LogInput};
 use source::{Location, ObjectInfo, PlannedObject};
 use std::{
@@ -30,11 +30,11 @@ const LOOKS_AT_A_TIME: usize = 32;
 pub(super) type CountedDays = Vec<Result<(CountsManifest, StageReport), Failure>>;
 
 /// Counts the days, which come oldest first, in one pass over the objects they share and leaves each
-/// day's counts in the lake. Days that an object of their own fails are left out, and the pass is made
+/// day's counts in the lake. Days that objects of their own fail are left out, and the pass is made
 /// again for the others.
 ///
 /// # Errors
-/// What concerns all days: the input cannot be found or read, or the lake cannot be written.
+/// What fails all days: the input cannot be found or read, or the lake cannot be written.
 pub async fn count(night: &Night, days: &[Day]) -> Result<CountedDays, Failure> {
     assert!(days.is_sorted_by(|a, b| a < b), "days come oldest first, each once");
     let mut ended = BTreeMap::new();
@@ -45,23 +45,25 @@ pub async fn count(night: &Night, days: &[Day]) -> Result<CountedDays, Failure> 
         }
         match count_in_one_pass(night, &rest).await {
             Ok(counted) => ended.extend(rest.into_iter().zip(counted)),
-            Err(failure) => {
-                let of: Vec<Day> = match failure.days() {
-                    Some(of) => rest.iter().copied().filter(|day| of.contains(day)).collect(),
-                    None => rest,
-                };
-                // What fails all of the days asked for is the answer to the whole.
-                if of.len() == days.len() {
-                    return Err(failure);
+            Err(failures) => {
+                for failure in failures {
+                    let fails = |day: &&Day| failure.days().is_none_or(|days| days.contains(day));
+                    let failed: Vec<_> = rest.iter().filter(fails).collect();
+                    assert!(!failed.is_empty(), "a failure is of a day that was asked for");
+                    // What fails all of the days asked for is the answer to the whole.
+                    if failed.len() == days.len() {
+                        return Err(failure);
+                    }
+                    for day in failed {
+                        ended.entry(*day).or_insert_with(|| Err(failure.again()));
+                    }
                 }
-                assert!(!of.is_empty(), "a failure is of a day that was asked for");
-                ended.extend(of.into_iter().map(|day| (day, Err(failure.again()))));
             }
         }
     }
 }
 
-async fn count_in_one_pass(night: &Night, days: &[Day]) -> Result<CountedDays, Failure> {
+async fn count_in_one_pass(night: &Night, days: &[Day]) -> Result<CountedDays, Failures> {
     let started = Instant::now();
     let location = night.input()?;
     let lake = night.lake()?;
@@ -89,12 +91,12 @@ async fn count_objects(
     logs: &[PlannedLog],
     days: &[Day],
     active: &[ActiveDay],
-) -> Result<Counted, Failure> {
+) -> Result<Counted, Failures> {
     let advertisers = active.iter().flat_map(|day| day.advertisers.iter()).collect::<HashSet<_>>().len();
     if days.len().saturating_mul(advertisers) > u32::MAX as usize {
         let message =
             format!("{} days of {advertisers} advertisers are too many to count in one pass", days.len());
-        return Err(Failure::new(Exit::Usage, message).help("backfill a shorter range at a time"));
+        return Err(Failure::new(Exit::Usage, message).help("backfill a shorter range at a time").into());
     }
     let format = night.config.input.date_format()?;
     let wanted = Wanted::new(
@@ -120,7 +122,7 @@ async fn count_objects(
         let unchanged = location.verify_unchanged(&planned.object).await;
         unchanged.map_err(|error| of_object(error.into(), planned.days))
     });
-    stream::iter(unchanged).buffer_unordered(LOOKS_AT_A_TIME).try_collect::<()>().await?;
+    all_or_failures(stream::iter(unchanged).buffered(LOOKS_AT_A_TIME).collect().await)?;
     Ok(counted)
 }
 
@@ -152,13 +154,9 @@ impl Objects for Opened {
 
 fn explain_count(error: CountError, logs: &[PlannedLog]) -> Failure {
     match error {
-        CountError::Read { object, source } => {
-            let named = |planned: &&PlannedObject| planned.object.name == object;
-            let days: Vec<_> = event_objects(logs).filter(named).map(|planned| planned.days).collect();
-            match days[..] {
-                [days] => of_object(explain_read(source), days),
-                _ => explain_read(source),
-            }
+        CountError::Read { object, source, .. } => {
+            let planned = event_objects(logs).nth(object).expect("the object was planned");
+            of_object(explain_read(source), planned.days)
         }
         error @ CountError::Changed => {
             Failure::of(error).help("nothing was published; run again once the logs are written whole")

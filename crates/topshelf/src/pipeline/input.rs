@@ -6,7 +6,7 @@ use counting::{
     ActiveList, Columns, CountedObject, HEADER_BYTES_MAX, Header, HeaderError, Layout, read_active_list,
 };
 use domain::{AdvertiserId, Day, Log, RejectExample};
-use futures::{StreamExt, TryStreamExt, stream};
+use futures::{StreamExt, stream};
 use lake::{LogInput, ObjectInput};
 use source::{Location, LogPattern, ObjectDays, PlannedObject, SourceError};
 use std::{collections::BTreeSet, io::Read, sync::Arc};
@@ -83,11 +83,11 @@ pub(super) async fn counted_objects(
     night: &Night,
     location: &Location,
     logs: &[PlannedLog],
-) -> Result<Vec<CountedObject>, Failure> {
+) -> Result<Vec<CountedObject>, Failures> {
     let events = logs.iter().filter(|planned| planned.log != Log::AdvertiserIds);
     let objects = events.flat_map(|planned| planned.objects.iter().map(move |object| (planned.log, object)));
     let objects: Vec<_> = objects.collect();
-    stream::iter(objects)
+    let read: Vec<_> = stream::iter(objects)
         .map(|(log, planned)| async move {
             let layout = layout(night, location, log, planned).await;
             let layout = layout.map_err(|failure| of_object(failure, planned.days))?;
@@ -96,11 +96,12 @@ pub(super) async fn counted_objects(
                 ObjectDays::Template(day) | ObjectDays::Partition(day) => counting::ObjectDays::Only(day),
             };
             let (name, size) = (planned.object.name.clone(), planned.object.size);
-            Ok(CountedObject { log, name, size, layout, days })
+            Ok(CountedObject { name, size, layout, days })
         })
         .buffered(HEADERS_AT_A_TIME)
-        .try_collect()
-        .await
+        .collect()
+        .await;
+    all_or_failures(read)
 }
 
 async fn layout(
@@ -148,7 +149,7 @@ pub(super) async fn active_days(
     location: &Location,
     logs: &[PlannedLog],
     days: &[Day],
-) -> Result<Vec<ActiveDay>, Failure> {
+) -> Result<Vec<ActiveDay>, Failures> {
     let planned = &logs
         .iter()
         .find(|planned| planned.log == Log::AdvertiserIds)
@@ -160,8 +161,9 @@ pub(super) async fn active_days(
             Ok(layout) => active_list(location, object, layout).await,
             Err(failure) => Err(failure),
         };
-        lists.push(list.map_err(|failure| of_object(failure, object.days))?);
+        lists.push(list.map_err(|failure| of_object(failure, object.days)));
     }
+    let lists = all_or_failures(lists)?;
     let of_day = |day: &Day| {
         let mut advertisers = BTreeSet::new();
         let mut parts = Vec::new();
@@ -182,8 +184,7 @@ pub(super) async fn active_days(
         Ok(ActiveDay { advertisers: advertisers.into_iter().collect(), input: log_input(parts, examples) })
     };
     let mut active: Vec<ActiveDay> = Vec::new();
-    for day in days {
-        let mut day = of_day(day)?;
+    for mut day in all_or_failures(days.iter().map(of_day).collect())? {
         // Days that share their lists share the copy too.
         if let Some(last) = active.last().filter(|last| last.advertisers == day.advertisers) {
             day.advertisers = Arc::clone(&last.advertisers);
@@ -213,6 +214,21 @@ pub(super) fn of_object(failure: Failure, days: ObjectDays) -> Failure {
         ObjectDays::Any => failure,
         ObjectDays::Template(day) | ObjectDays::Partition(day) => failure.of_days([day]),
     }
+}
+
+/// Why days cannot be counted; at least one failure. See [`Failure::days`].
+pub(super) type Failures = Vec<Failure>;
+
+/// All results, or all failures: so that what is wrong with several days is known at once.
+pub(super) fn all_or_failures<T>(results: Vec<Result<T, Failure>>) -> Result<Vec<T>, Failures> {
+    let (mut good, mut failures) = (Vec::new(), Vec::new());
+    for result in results {
+        match result {
+            Ok(result) => good.push(result),
+            Err(failure) => failures.push(failure),
+        }
+    }
+    if failures.is_empty() { Ok(good) } else { Err(failures) }
 }
 
 /// A failed read of a source's reader.
