@@ -72,17 +72,30 @@ impl Provider for Environment {
     /// Where the configuration wants text, a value that looks like a number is text too.
     fn data(&self) -> Result<Map<Profile, Dict>, figment::Error> {
         let defaults = Value::serialize(Config::default())?;
-        let mut layer = Figment::new();
+        let mut dict = Dict::new();
         for (key, text) in self.0.iter() {
             let is_text = defaults.find_ref(key.as_str()).is_some_and(|default| default.as_str().is_some());
             let value = match text.parse().expect("any text is a value") {
                 other if is_text && Value::as_str(&other).is_none() => Value::from(text.trim()),
                 value => value,
             };
-            layer = layer.merge(Serialized::default(key.as_str(), value));
+            let nested = figment::util::nest(key.as_str(), value).into_dict();
+            dict = merged(dict, nested.expect("a key and its value are a dictionary"));
         }
-        layer.data()
+        Ok(Profile::Default.collect(dict))
     }
+}
+
+/// Both dictionaries, of what both have the latter.
+fn merged(mut into: Dict, from: Dict) -> Dict {
+    for (key, value) in from {
+        let value = match (into.remove(&key), value) {
+            (Some(Value::Dict(_, old)), Value::Dict(tag, new)) => Value::Dict(tag, merged(old, new)),
+            (_, value) => value,
+        };
+        into.insert(key, value);
+    }
+    into
 }
 
 /// The configuration, and where each value came from.
