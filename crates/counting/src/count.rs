@@ -21,8 +21,9 @@ use std::{
 pub struct CountedObject {
     /// The object's name, for messages.
     pub name: String,
-    /// The object's size in bytes.
-    pub size: u64,
+    /// Its size in bytes; none when it can only be read from its start to its end, as what was
+    /// compressed: then one thread counts it.
+    pub size: Option<u64>,
     /// Where its fields are.
     pub layout: Layout,
     /// The days that it may hold.
@@ -96,7 +97,7 @@ pub enum CountError {
     Memory(#[source] io::Error),
 }
 
-/// Counts the wanted days in one pass over the objects. `progress` is told of bytes as they are read.
+/// Counts the wanted days in one pass over the objects.
 ///
 /// # Errors
 /// [`CountError`]; nothing is left behind then.
@@ -106,9 +107,8 @@ pub fn count(
     bytes: &dyn Objects,
     date: (&DateFormat, &TimeZone),
     limits: Limits,
-    progress: &(dyn Fn(u64) + Sync),
 ) -> Result<Counted, CountError> {
-    let job = Job { wanted, objects, bytes, slices: cut(objects, limits.slice_bytes.max(1)), progress };
+    let job = Job { wanted, objects, bytes, slices: cut(objects, limits.slice_bytes.max(1)) };
     let threads = limits.threads.clamp(1, job.slices.len().max(1));
     let reader = DayReader::new(date.0.clone(), date.1.clone());
     let (mut counters, reports) = job.count_slices(threads, &reader)?;
@@ -141,13 +141,18 @@ struct Slice {
     is_first: bool,
 }
 
+/// What only one thread can count comes first, since it takes longest.
 fn cut(objects: &[CountedObject], slice_bytes: u64) -> Vec<Slice> {
     let mut slices = Vec::new();
+    for (object, counted) in objects.iter().enumerate().filter(|(_, counted)| counted.size.is_none()) {
+        slices.push(Slice { object, range: counted.layout.data_start..u64::MAX, is_first: true });
+    }
     for (object, counted) in objects.iter().enumerate() {
-        let mut start = counted.layout.data_start;
-        while start < counted.size {
-            let end = start.saturating_add(slice_bytes).min(counted.size);
-            slices.push(Slice { object, range: start..end, is_first: start == counted.layout.data_start });
+        let (first, size) = (counted.layout.data_start, counted.size.unwrap_or_default());
+        let mut start = first;
+        while start < size {
+            let end = start.saturating_add(slice_bytes).min(size);
+            slices.push(Slice { object, range: start..end, is_first: start == first });
             start = end;
         }
     }
@@ -159,7 +164,6 @@ struct Job<'a> {
     objects: &'a [CountedObject],
     bytes: &'a dyn Objects,
     slices: Vec<Slice>,
-    progress: &'a (dyn Fn(u64) + Sync),
 }
 
 impl<'a> Job<'a> {
@@ -178,7 +182,7 @@ impl<'a> Job<'a> {
                 let index = next.fetch_add(1, Ordering::Relaxed);
                 let Some(slice) = self.slices.get(index) else { break };
                 let begin = if slice.is_first { Begin::At(slice.range.start) } else { Begin::Guess };
-                let report = self.count_slice(&mut counter, slice, begin, false, self.progress);
+                let report = self.count_slice(&mut counter, slice, begin, false);
                 let report = report.inspect_err(|_| has_failed.store(true, Ordering::Relaxed))?;
                 reports.push((index, report));
             }
@@ -208,16 +212,16 @@ impl<'a> Job<'a> {
         slice: &Slice,
         begin: Begin,
         is_undo: bool,
-        progress: &dyn Fn(u64),
     ) -> Result<SliceReport, CountError> {
         let object = &self.objects[slice.object];
         let start = match begin {
             Begin::At(start) => start,
             Begin::Guess => slice.range.start - 1,
         };
-        let counted = self.bytes.open(slice.object, start..slice.range.end).and_then(|mut input| {
-            counter.count(object, slice.range.clone(), begin, is_undo, &mut *input, progress)
-        });
+        let counted = self
+            .bytes
+            .open(slice.object, start..slice.range.end)
+            .and_then(|mut input| counter.count(object, slice.range.clone(), begin, is_undo, &mut *input));
         counted.map_err(|source| CountError::Read { object: slice.object, name: object.name.clone(), source })
     }
 
@@ -238,12 +242,12 @@ impl<'a> Job<'a> {
             let took_records = report.first.is_some_and(|first| first < slice.range.end);
             let has_records = expected < slice.range.end;
             if took_records && !is_right {
-                self.count_slice(counter, slice, Begin::Guess, true, &|_| ())?;
+                self.count_slice(counter, slice, Begin::Guess, true)?;
             }
             let report = match (has_records, is_right) {
                 (false, _) => continue,
                 (true, true) => report,
-                (true, false) => self.count_slice(counter, slice, Begin::At(expected), false, &|_| ())?,
+                (true, false) => self.count_slice(counter, slice, Begin::At(expected), false)?,
             };
             expected = report.next;
             by_object[slice.object].push(report);

@@ -35,6 +35,8 @@ impl Columns {
 /// Where the needed fields of a record are, counted from 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Layout {
+    /// What stands between fields.
+    pub delimiter: u8,
     /// How many fields each record has.
     pub fields: usize,
     /// The advertiser's id.
@@ -81,21 +83,32 @@ pub enum HeaderError {
     TooLong,
 }
 
-/// The names of the columns, and where the records begin.
+/// The header line, read with each delimiter that it may have.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Header {
+    readings: Vec<Reading>,
+}
+
+/// The names of the columns, and where the records begin.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Reading {
+    delimiter: u8,
     names: Vec<String>,
     data_start: u64,
     lines: u64,
 }
 
+/// Tried in this order when none is given.
+const DELIMITERS: [u8; 4] = [b',', b'\t', b';', b'|'];
+
 impl Header {
-    /// Reads the header from an object's first bytes; `is_whole` when there are no more.
+    /// Reads the header from an object's first bytes; `is_whole` when there are no more. Without a
+    /// `delimiter` it may be a comma, a tab, a semicolon or a bar: [`Header::layout`] finds which.
     /// None when it does not end within `bytes`: call again with more, up to [`HEADER_BYTES_MAX`].
     ///
     /// # Errors
     /// [`HeaderError`] when the object cannot be CSV.
-    pub fn read(bytes: &[u8], is_whole: bool) -> Result<Option<Self>, HeaderError> {
+    pub fn read(bytes: &[u8], is_whole: bool, delimiter: Option<u8>) -> Result<Option<Self>, HeaderError> {
         if let Some(format) = other_format(bytes) {
             return Err(HeaderError::NotCsv(format));
         }
@@ -104,25 +117,42 @@ impl Header {
         if text.is_empty() && is_whole {
             return Err(HeaderError::Empty);
         }
-        let mut fields = Vec::new();
-        match parse_record(text, is_whole, &mut |_, field: Field| fields.push(field)) {
-            Parsed::More if bytes.len() >= HEADER_BYTES_MAX => Err(HeaderError::TooLong),
-            Parsed::More => Ok(None),
-            Parsed::Bad => Err(HeaderError::BadQuoting),
-            Parsed::Record(Shape { end, .. }) => {
-                let name = |field: &Field| String::from_utf8_lossy(&field.value(text)).into_owned();
-                let lines = memchr::memchr_iter(b'\n', &text[..end]).count() as u64;
-                let names = fields.iter().map(name).collect();
-                Ok(Some(Self { names, data_start: (bom + end) as u64, lines }))
+        let delimiters = delimiter.map_or(DELIMITERS.to_vec(), |delimiter| vec![delimiter]);
+        let mut readings = Vec::new();
+        for delimiter in delimiters {
+            let mut fields = Vec::new();
+            match parse_record(text, is_whole, delimiter, &mut |_, field: Field| fields.push(field)) {
+                Parsed::More if bytes.len() >= HEADER_BYTES_MAX => return Err(HeaderError::TooLong),
+                Parsed::More => return Ok(None),
+                Parsed::Bad => {}
+                Parsed::Record(Shape { end, .. }) => {
+                    let name = |field: &Field| String::from_utf8_lossy(&field.value(text)).into_owned();
+                    let lines = memchr::memchr_iter(b'\n', &text[..end]).count() as u64;
+                    let names = fields.iter().map(name).collect();
+                    readings.push(Reading { delimiter, names, data_start: (bom + end) as u64, lines });
+                }
             }
         }
+        if readings.is_empty() { Err(HeaderError::BadQuoting) } else { Ok(Some(Self { readings })) }
     }
 
-    /// Finds the needed columns.
+    /// Finds the needed columns, with the first delimiter that lets them be found.
     ///
     /// # Errors
     /// [`HeaderError::Missing`] or [`HeaderError::Repeated`].
     pub fn layout(&self, columns: &Columns) -> Result<Layout, HeaderError> {
+        let layouts = self.readings.iter().map(|reading| reading.layout(columns));
+        // The delimiter that makes most columns is most likely the one that was meant.
+        let likely = self.readings.iter().rev().max_by_key(|reading| reading.names.len());
+        layouts
+            .into_iter()
+            .find_map(Result::ok)
+            .map_or_else(|| likely.expect("a header has a reading").layout(columns), Ok)
+    }
+}
+
+impl Reading {
+    fn layout(&self, columns: &Columns) -> Result<Layout, HeaderError> {
         let position = |name: &String| self.position(name, columns);
         let advertiser = position(&columns.advertiser_id)?;
         let product = columns.product_id.as_ref().map(position).transpose()?;
@@ -132,6 +162,7 @@ impl Header {
             found => found?,
         };
         Ok(Layout {
+            delimiter: self.delimiter,
             fields: self.names.len(),
             advertiser,
             product,
@@ -203,7 +234,7 @@ mod tests {
     }
 
     fn check(text: &[u8], expected: Result<(usize, usize, usize, usize, u64), &str>) {
-        let layout = Header::read(text, true).and_then(|header| header.expect("whole").layout(&ads()));
+        let layout = Header::read(text, true, None).and_then(|header| header.expect("whole").layout(&ads()));
         let seen = layout.map(|at| {
             (at.advertiser, at.product.unwrap(), at.kind.unwrap(), at.date.unwrap(), at.data_start)
         });
@@ -214,6 +245,8 @@ mod tests {
     fn columns_are_found_by_name() {
         check(b"advertiser_id,product_id,type,date\n", Ok((0, 1, 2, 3, 35)));
         check(b"\xEF\xBB\xBFdate,x,\"type\",product_id,advertiser_id\r\nrow", Ok((4, 3, 2, 0, 43)));
+        check(b"advertiser_id\tproduct_id\ttype\tdate\tx,y", Ok((0, 1, 2, 3, 38)));
+        check(b"\"advertiser_id\";product_id;type;a|b;date\n", Ok((0, 1, 2, 4, 41)));
         check(b"date,\"a \"\"b\n\",type,product_id,advertiser_id", Ok((4, 3, 2, 0, 43)));
     }
 
@@ -223,9 +256,15 @@ mod tests {
         check(b"\x1F\x8B\x08", Err("the object looks like gzip, not CSV text"));
         check(b"a\0b\n", Err("the object looks like binary data, not CSV text"));
         check(
-            b"advertiser_id;product_id;type;date\n",
+            b"advertiser_id:product_id:type:date\n",
             Err(
-                "no column \"advertiser_id\"; found: advertiser_id;product_id;type;date; expected: advertiser_id, product_id, type, date",
+                "no column \"advertiser_id\"; found: advertiser_id:product_id:type:date; expected: advertiser_id, product_id, type, date",
+            ),
+        );
+        check(
+            b"advertiser_id;product,id;kind;date\n",
+            Err(
+                "no column \"product_id\"; found: advertiser_id, product,id, kind, date; expected: advertiser_id, product_id, type, date",
             ),
         );
         check(
@@ -237,6 +276,6 @@ mod tests {
 
     #[test]
     fn a_header_may_need_more_bytes() {
-        assert_eq!(Header::read(b"advertiser_id,prod", false), Ok(None));
+        assert_eq!(Header::read(b"advertiser_id,prod", false, None), Ok(None));
     }
 }

@@ -1,7 +1,7 @@
 //! One CSV record at a time, exactly: RFC 4180 with its rare cases. The slower path of the hot loop.
 //!
-//! A record is fields separated by commas and ended by `\n` or `\r\n`. A field that begins with a
-//! quote runs to the next single quote, two quotes inside it stand for one, and it may hold commas
+//! A record is fields separated by a delimiter, mostly a comma, and ended by `\n` or `\r\n`. A field that begins with a
+//! quote runs to the next single quote, two quotes inside it stand for one, and it may hold delimiters
 //! and line breaks. A quote anywhere else, or text behind a closing quote, is bad quoting. **A bad
 //! record costs its first physical line only**: reading goes on with the line after it, so a stray
 //! quote never swallows its neighbours.
@@ -78,11 +78,12 @@ pub(crate) enum NextRecord {
 pub(crate) fn next_record(
     buffer: &[u8],
     is_end: bool,
+    delimiter: u8,
     on_field: &mut impl FnMut(usize, Field),
 ) -> NextRecord {
     let is_cut = buffer.len() > RECORD_BYTES_MAX;
     let window = if is_cut { &buffer[..RECORD_BYTES_MAX] } else { buffer };
-    match parse_record(window, is_end && !is_cut, on_field) {
+    match parse_record(window, is_end && !is_cut, delimiter, on_field) {
         Parsed::Record(shape) => NextRecord::Record(shape),
         Parsed::More if !is_cut => NextRecord::More,
         Parsed::More => rejected(buffer, RejectReason::LineTooLong),
@@ -96,12 +97,18 @@ fn rejected(buffer: &[u8], reason: RejectReason) -> NextRecord {
 
 /// Parses the record at the start of `buffer`, telling `on_field` each field with its number.
 /// `is_end` says that no bytes follow the buffer: the record then ends with it.
-pub(crate) fn parse_record(buffer: &[u8], is_end: bool, on_field: &mut impl FnMut(usize, Field)) -> Parsed {
+pub(crate) fn parse_record(
+    buffer: &[u8],
+    is_end: bool,
+    delimiter: u8,
+    on_field: &mut impl FnMut(usize, Field),
+) -> Parsed {
     let mut at = 0;
     let mut fields = 0;
     loop {
         let is_quoted = buffer.get(at) == Some(&b'"');
-        let scanned = if is_quoted { quoted(buffer, at, is_end) } else { unquoted(buffer, at, is_end) };
+        let scan = if is_quoted { quoted } else { unquoted };
+        let scanned = scan(buffer, at, is_end, delimiter);
         let (field, next) = match scanned {
             Scanned::Field(field, next) => (field, next),
             Scanned::Bad => return Parsed::Bad,
@@ -130,13 +137,13 @@ enum Scanned {
     More,
 }
 
-fn unquoted(buffer: &[u8], start: usize, is_end: bool) -> Scanned {
-    let found = memchr::memchr3(b',', b'\n', b'"', &buffer[start..]);
+fn unquoted(buffer: &[u8], start: usize, is_end: bool, delimiter: u8) -> Scanned {
+    let found = memchr::memchr3(delimiter, b'\n', b'"', &buffer[start..]);
     let end = found.map_or(buffer.len(), |offset| start + offset);
     let without_cr = if buffer[start..end].ends_with(b"\r") { end - 1 } else { end };
     let field = |end| Field { start, end, has_escapes: false };
     match buffer.get(end) {
-        Some(b',') => Scanned::Field(field(end), Next::Field(end + 1)),
+        Some(found) if *found == delimiter => Scanned::Field(field(end), Next::Field(end + 1)),
         Some(b'\n') => Scanned::Field(field(without_cr), Next::End(end + 1)),
         Some(_) => Scanned::Bad,
         None if is_end => Scanned::Field(field(without_cr), Next::End(end)),
@@ -144,7 +151,7 @@ fn unquoted(buffer: &[u8], start: usize, is_end: bool) -> Scanned {
     }
 }
 
-fn quoted(buffer: &[u8], open: usize, is_end: bool) -> Scanned {
+fn quoted(buffer: &[u8], open: usize, is_end: bool, delimiter: u8) -> Scanned {
     let start = open + 1;
     let mut at = start;
     let mut has_escapes = false;
@@ -165,7 +172,7 @@ fn quoted(buffer: &[u8], open: usize, is_end: bool) -> Scanned {
     let field = Field { start, end: close, has_escapes };
     let after = &buffer[close + 1..];
     match after {
-        [b',', ..] => Scanned::Field(field, Next::Field(close + 2)),
+        [next, ..] if *next == delimiter => Scanned::Field(field, Next::Field(close + 2)),
         [b'\n', ..] => Scanned::Field(field, Next::End(close + 2)),
         [b'\r', b'\n', ..] => Scanned::Field(field, Next::End(close + 3)),
         [] | [b'\r'] if is_end => Scanned::Field(field, Next::End(buffer.len())),
@@ -180,7 +187,7 @@ mod tests {
 
     fn check(text: &str, expected: &str) {
         let mut fields = Vec::new();
-        let parsed = next_record(text.as_bytes(), true, &mut |_, field| fields.push(field));
+        let parsed = next_record(text.as_bytes(), true, b',', &mut |_, field| fields.push(field));
         let seen = match parsed {
             NextRecord::Record(shape) if shape.is_blank => format!("blank to {}", shape.end),
             NextRecord::Record(shape) => {
@@ -226,7 +233,7 @@ mod tests {
     #[test]
     fn an_unfinished_record_asks_for_more() {
         for text in ["a,b", "\"a", "\"a\"", "\"a\"\r", "a,\"b\"\"c"] {
-            let parsed = next_record(text.as_bytes(), false, &mut |_, _| ());
+            let parsed = next_record(text.as_bytes(), false, b',', &mut |_, _| ());
             assert_eq!(parsed, NextRecord::More, "{text:?}");
         }
     }
@@ -235,11 +242,11 @@ mod tests {
     fn a_record_may_have_so_many_bytes_and_no_more() {
         let whole = format!("{}\n", "x".repeat(RECORD_BYTES_MAX - 1));
         let shape = Shape { fields: 1, end: RECORD_BYTES_MAX, is_blank: false };
-        assert_eq!(next_record(whole.as_bytes(), false, &mut |_, _| ()), NextRecord::Record(shape));
+        assert_eq!(next_record(whole.as_bytes(), false, b',', &mut |_, _| ()), NextRecord::Record(shape));
         let long = format!("{}\n", "x".repeat(RECORD_BYTES_MAX));
         for (bytes, line_end) in [(long.len(), Some(long.len())), (long.len() - 1, None)] {
             let (next, reason) = (&long.as_bytes()[..bytes], RejectReason::LineTooLong);
-            let next = next_record(next, false, &mut |_, _| ());
+            let next = next_record(next, false, b',', &mut |_, _| ());
             let expected =
                 if line_end.is_none() { NextRecord::More } else { NextRecord::Rejected { reason, line_end } };
             assert_eq!(next, expected, "{bytes} bytes");

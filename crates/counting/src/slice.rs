@@ -99,7 +99,6 @@ impl<'a> SliceCounter<'a> {
         begin: Begin,
         is_undo: bool,
         input: &mut dyn Read,
-        progress: &dyn Fn(u64),
     ) -> io::Result<SliceReport> {
         self.table.take_back(is_undo);
         self.day_events.fill(DayEvents::default());
@@ -110,7 +109,7 @@ impl<'a> SliceCounter<'a> {
             report: SliceReport::default(),
             is_skipping: false,
         };
-        pass.run(&mut self.buffer, &mut self.structure, range, begin, input, progress)?;
+        pass.run(&mut self.buffer, &mut self.structure, range, begin, input)?;
         let mut report = pass.report;
         let days = self.day_events.iter().enumerate().filter(|(_, events)| **events != DayEvents::default());
         report.days = days.map(|(slot, events)| (u32::try_from(slot).expect("days fit"), *events)).collect();
@@ -136,7 +135,6 @@ impl Pass<'_, '_> {
         range: Range<u64>,
         begin: Begin,
         input: &mut dyn Read,
-        progress: &dyn Fn(u64),
     ) -> io::Result<()> {
         // The offset in the object of the buffer's first byte.
         let mut offset = match begin {
@@ -153,7 +151,6 @@ impl Pass<'_, '_> {
                 buffer.resize(filled + BLOCK_BYTES + PADDING_BYTES, 0);
             }
             let read = read_block(input, &mut buffer[filled..filled + BLOCK_BYTES])?;
-            progress(read as u64);
             filled += read;
             let is_end = read == 0;
             let limit = usize::try_from(range.end.saturating_sub(offset)).unwrap_or(usize::MAX);
@@ -202,7 +199,7 @@ impl Pass<'_, '_> {
                 None => return Ok(filled),
             }
         }
-        let mut records = structure.index(buffer, filled);
+        let mut records = structure.index(buffer, filled, self.layout.delimiter);
         let is_plain = records.quirks() == Quirks::default() && filled <= RECORD_BYTES_MAX;
         let limit = limit.min(filled);
         let mut batch = Batch::new();
@@ -235,7 +232,9 @@ impl Pass<'_, '_> {
     fn any_record(&mut self, rest: &[u8], is_end: bool) -> io::Result<Taken> {
         let layout = self.layout;
         let mut fields = Needed::default();
-        let next = next_record(rest, is_end, &mut |number, field| fields.note(&layout, number, field));
+        let next = next_record(rest, is_end, layout.delimiter, &mut |number, field| {
+            fields.note(&layout, number, field)
+        });
         match next {
             NextRecord::More => Ok(Taken::Not),
             NextRecord::Record(shape) => {

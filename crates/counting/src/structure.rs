@@ -4,7 +4,7 @@
 
 use crate::padded::{PADDING_BYTES, Padded};
 
-/// Positions of commas, newlines and quotes in a buffer, in order.
+/// Positions of delimiters, newlines and quotes in a buffer, in order.
 #[derive(Debug, Default)]
 pub(crate) struct Structure {
     /// [`BEFORE_START`], then the positions.
@@ -16,7 +16,7 @@ pub(crate) struct Structure {
     quirks: Quirks,
 }
 
-/// What a buffer holds beside printable ASCII without quotes, and newlines.
+/// What a buffer holds beside printable ASCII without quotes, newlines and tabs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Quirks {
     pub(crate) has_quotes: bool,
@@ -33,6 +33,7 @@ const BEFORE_START: u32 = u32::MAX;
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Records<'b> {
     buffer: &'b [u8],
+    delimiter: u8,
     positions: &'b [u32],
     line_ends: &'b [u32],
     quirks: Quirks,
@@ -46,6 +47,7 @@ pub(crate) struct Records<'b> {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Line<'b> {
     buffer: &'b [u8],
+    delimiter: u8,
     /// The position before the line, then those of its separators.
     marks: &'b [u32],
 }
@@ -58,25 +60,26 @@ struct Look {
 }
 
 impl Structure {
-    /// Indexes `buffer[..filled]` anew, with what the processor offers; the place is its start.
+    /// Indexes `buffer[..filled]` anew, with what the processor offers; the place is its start. The
+    /// delimiter is an ASCII character, neither a quote nor a line ending.
     ///
     /// # Panics
     /// When no padding is behind, or the buffer has 4 GiB: a position has 32 bits.
-    pub(crate) fn index<'b>(&'b mut self, buffer: &'b [u8], filled: usize) -> Records<'b> {
+    pub(crate) fn index<'b>(&'b mut self, buffer: &'b [u8], filled: usize, delimiter: u8) -> Records<'b> {
         assert!(u32::try_from(buffer.len()).is_ok(), "positions have 32 bits");
         assert!(filled + PADDING_BYTES <= buffer.len(), "text has padding");
-        self.scan(&buffer[..filled]);
+        self.scan(&buffer[..filled], delimiter);
         let (positions, line_ends) = (&self.positions[..self.length], &self.line_ends[..self.lines]);
-        Records { buffer, positions, line_ends, quirks: self.quirks, separator: 1, line: 0 }
+        Records { buffer, delimiter, positions, line_ends, quirks: self.quirks, separator: 1, line: 0 }
     }
 
-    fn scan(&mut self, buffer: &[u8]) {
+    fn scan(&mut self, buffer: &[u8], delimiter: u8) {
         #[cfg(target_arch = "x86_64")]
         if x86::is_supported() {
             // SAFETY: the features that `index` is compiled for were just detected.
-            return unsafe { x86::index(self, buffer) };
+            return unsafe { x86::index(self, buffer, delimiter) };
         }
-        self.index_by(buffer, look);
+        self.index_by(buffer, |block| look(block, delimiter));
     }
 
     #[inline(always)]
@@ -167,7 +170,11 @@ impl<'b> Records<'b> {
     pub(crate) fn line(&self, fields: usize) -> Option<Line<'b>> {
         let end = *self.line_ends.get(self.line)? as usize;
         let start = self.separator - 1;
-        (end - start == fields).then(|| Line { buffer: self.buffer, marks: &self.positions[start..=end] })
+        (end - start == fields).then(|| Line {
+            buffer: self.buffer,
+            delimiter: self.delimiter,
+            marks: &self.positions[start..=end],
+        })
     }
 
     /// Moves the place behind a line that [`Records::line`] gave.
@@ -200,9 +207,9 @@ impl<'b> Line<'b> {
         }
     }
 
-    /// Whether all separators but the newline are commas.
+    /// Whether all separators but the newline are delimiters.
     pub(crate) fn is_without_quotes(&self) -> bool {
-        self.marks[1..self.marks.len() - 1].iter().all(|mark| self.buffer[*mark as usize] == b',')
+        self.marks[1..self.marks.len() - 1].iter().all(|mark| self.buffer[*mark as usize] == self.delimiter)
     }
 
     /// The line's bytes with its newline.
@@ -211,14 +218,14 @@ impl<'b> Line<'b> {
     }
 }
 
-fn look(block: &[u8; 64]) -> Look {
+fn look(block: &[u8; 64], delimiter: u8) -> Look {
     let mut look = Look { separators: 0, newlines: 0, quirks: Quirks::default() };
     for (bit, byte) in block.iter().enumerate() {
-        look.separators |= u64::from(matches!(byte, b',' | b'\n' | b'"')) << bit;
+        look.separators |= u64::from(matches!(byte, b'\n' | b'"') || *byte == delimiter) << bit;
         look.newlines |= u64::from(*byte == b'\n') << bit;
         look.quirks.has_quotes |= *byte == b'"';
         look.quirks.has_cr |= *byte == b'\r';
-        look.quirks.has_unusual_bytes |= !matches!(byte, b'\n' | b'\r' | b' '..128);
+        look.quirks.has_unusual_bytes |= !matches!(byte, b'\n' | b'\r' | b'\t' | b' '..128);
     }
     look
 }
@@ -241,35 +248,37 @@ mod x86 {
 
     /// The loop of `index_by`, compiled so that the look is inlined into it.
     #[target_feature(enable = "avx2,bmi1,bmi2,popcnt,lzcnt")]
-    pub(super) fn index(structure: &mut Structure, buffer: &[u8]) {
-        structure.index_by(buffer, |block| look(block));
+    pub(super) fn index(structure: &mut Structure, buffer: &[u8], delimiter: u8) {
+        structure.index_by(buffer, |block| look(block, delimiter));
     }
 
     #[target_feature(enable = "avx2")]
     #[inline]
-    fn look(block: &[u8; 64]) -> Look {
-        let low = half(block[..32].try_into().expect("half a block is 32 bytes"));
-        let high = half(block[32..].try_into().expect("half a block is 32 bytes"));
-        let [separators, newlines, quotes, crs, control] =
+    fn look(block: &[u8; 64], delimiter: u8) -> Look {
+        let low = half(block[..32].try_into().expect("half a block is 32 bytes"), delimiter);
+        let high = half(block[32..].try_into().expect("half a block is 32 bytes"), delimiter);
+        let [separators, newlines, quotes, crs, tabs, control] =
             std::array::from_fn(|mask| u64::from(low[mask]) | (u64::from(high[mask]) << 32));
-        let (has_quotes, has_cr, has_unusual_bytes) = (quotes != 0, crs != 0, control != newlines | crs);
+        let (has_quotes, has_cr, has_unusual_bytes) =
+            (quotes != 0, crs != 0, control != newlines | crs | tabs);
         Look { separators, newlines, quirks: Quirks { has_quotes, has_cr, has_unusual_bytes } }
     }
 
-    /// Separators, newlines, quotes, `\r`, control characters and bytes above 127: a bit for each byte.
+    /// Separators, newlines, quotes, `\r`, tabs, control characters and bytes above 127: a bit for each byte.
     #[target_feature(enable = "avx2")]
     #[inline]
-    fn half(bytes: &[u8; 32]) -> [u32; 5] {
+    fn half(bytes: &[u8; 32], delimiter: u8) -> [u32; 6] {
         // SAFETY: the reference covers the 32 bytes that are loaded; the load may be unaligned.
         let data = unsafe { _mm256_loadu_si256(bytes.as_ptr().cast::<__m256i>()) };
-        let comma = _mm256_cmpeq_epi8(data, _mm256_set1_epi8(b',' as i8));
+        let delimiter = _mm256_cmpeq_epi8(data, _mm256_set1_epi8(delimiter.cast_signed()));
         let newline = _mm256_cmpeq_epi8(data, _mm256_set1_epi8(b'\n' as i8));
         let quote = _mm256_cmpeq_epi8(data, _mm256_set1_epi8(b'"' as i8));
         let cr = _mm256_cmpeq_epi8(data, _mm256_set1_epi8(b'\r' as i8));
-        let any = _mm256_or_si256(_mm256_or_si256(comma, newline), quote);
+        let tab = _mm256_cmpeq_epi8(data, _mm256_set1_epi8(b'\t' as i8));
+        let any = _mm256_or_si256(_mm256_or_si256(delimiter, newline), quote);
         // Bytes above 127 are negative.
         let control = _mm256_cmpgt_epi8(_mm256_set1_epi8(b' ' as i8), data);
-        [any, newline, quote, cr, control].map(|bytes| _mm256_movemask_epi8(bytes).cast_unsigned())
+        [any, newline, quote, cr, tab, control].map(|bytes| _mm256_movemask_epi8(bytes).cast_unsigned())
     }
 }
 
@@ -278,8 +287,9 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn check(structure: &Structure, buffer: &[u8]) {
-        let separators: Vec<_> = (0..buffer.len()).filter(|at| b",\n\"".contains(&buffer[*at])).collect();
+    fn check(structure: &Structure, buffer: &[u8], delimiter: u8) {
+        let separators: Vec<_> =
+            (0..buffer.len()).filter(|at| [delimiter, b'\n', b'"'].contains(&buffer[*at])).collect();
         let positions = structure.positions[1..structure.length].iter().map(|at| *at as usize);
         assert_eq!(positions.collect::<Vec<_>>(), separators);
         let newlines = (0..separators.len()).filter(|index| buffer[separators[*index]] == b'\n');
@@ -290,7 +300,7 @@ mod tests {
         let quirks = Quirks {
             has_quotes: holds(|byte| *byte == b'"'),
             has_cr: holds(|byte| *byte == b'\r'),
-            has_unusual_bytes: holds(|byte| matches!(byte, 0..=9 | 11..=12 | 14..=31 | 128..)),
+            has_unusual_bytes: holds(|byte| matches!(byte, 0..=8 | 11..=12 | 14..=31 | 128..)),
         };
         assert_eq!(structure.quirks, quirks);
     }
@@ -299,7 +309,7 @@ mod tests {
     fn lines_have_fields_until_one_has_not() {
         let buffer = b"a,b\ncd,\r\n\"e\",f\n\ng,h\npadding that is not read";
         let mut structure = Structure::default();
-        let mut records = structure.index(buffer, 20);
+        let mut records = structure.index(buffer, 20, b',');
         let mut next = |skip_to: usize| {
             records.advance(skip_to);
             let line = records.line(2);
@@ -321,15 +331,16 @@ mod tests {
         #[test]
         fn every_path_finds_what_a_loop_finds(
             buffer in proptest::collection::vec(
-                prop_oneof![Just(b','), Just(b'\n'), Just(b'"'), b' '..=b'~', any::<u8>()],
+                prop_oneof![Just(b','), Just(b'\t'), Just(b'\n'), Just(b'"'), b' '..=b'~', any::<u8>()],
                 0..400,
-            )
+            ),
+            delimiter in prop::sample::select(vec![b',', b'\t', b';']),
         ) {
             let mut structure = Structure::default();
-            structure.index_by(&buffer, look);
-            check(&structure, &buffer);
-            structure.scan(&buffer);
-            check(&structure, &buffer);
+            structure.index_by(&buffer, |block| look(block, delimiter));
+            check(&structure, &buffer, delimiter);
+            structure.scan(&buffer, delimiter);
+            check(&structure, &buffer, delimiter);
         }
     }
 }

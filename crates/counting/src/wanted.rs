@@ -146,7 +146,7 @@ pub fn read_active_list(object: &str, bytes: &[u8], layout: &Layout) -> ActiveLi
     let mut rest = &bytes[usize::try_from(layout.data_start).expect("the header is in memory")..];
     while !rest.is_empty() {
         let mut id = Field::default();
-        let next = next_record(rest, true, &mut |number, field| {
+        let next = next_record(rest, true, layout.delimiter, &mut |number, field| {
             if number == layout.advertiser {
                 id = field;
             }
@@ -220,7 +220,7 @@ mod tests {
             date: None,
             date_is_optional: false,
         };
-        let layout = Header::read(text.as_bytes(), true).unwrap().unwrap().layout(&columns).unwrap();
+        let layout = Header::read(text.as_bytes(), true, None).unwrap().unwrap().layout(&columns).unwrap();
         let list = read_active_list("advertiser_ids.csv", text.as_bytes(), &layout);
         let ids: Vec<_> = list.advertisers.iter().map(AdvertiserId::as_str).collect();
         assert_eq!(ids, ["a", "c\nd", "f"]);

@@ -54,15 +54,15 @@ fn ours(
         .iter()
         .enumerate()
         .map(|(number, (log, days, bytes))| {
-            let header = Header::read(bytes, true).unwrap().unwrap();
+            let header = Header::read(bytes, true, None).unwrap().unwrap();
             let layout = header.layout(&columns(*log)).unwrap();
             let (name, size) = (number.to_string(), bytes.len() as u64);
-            CountedObject { name, size, layout, days: *days }
+            CountedObject { name, size: Some(size), layout, days: *days }
         })
         .collect();
     let date = (&DateFormat::Iso, &TimeZone::UTC);
     let limits = Limits { threads, slice_bytes };
-    let counted = count(&wanted, &objects, &InMemory(&bytes), date, limits, &|_| ()).unwrap();
+    let counted = count(&wanted, &objects, &InMemory(&bytes), date, limits).unwrap();
     let mut told = String::new();
     for day in &counted.days {
         writeln!(told, "{}", day.counts.day()).unwrap();
@@ -113,13 +113,15 @@ struct NaiveRecord {
 }
 
 fn naive_records(bytes: &[u8]) -> Vec<NaiveRecord> {
+    // The column `advertiser_id` is the first, where it is not alone or quoted.
+    let delimiter = *bytes.get(13).filter(|byte| b",\t;|".contains(byte)).unwrap_or(&b',');
     let mut records = Vec::new();
     let mut at = 0;
     let mut line = 1;
     while at < bytes.len() {
         let line_end =
             bytes[at..].iter().position(|b| *b == b'\n').map_or(bytes.len(), |offset| at + offset + 1);
-        let (fields, end) = match naive_record(&bytes[at..]) {
+        let (fields, end) = match naive_record(&bytes[at..], delimiter) {
             Some((fields, length)) => (Ok(fields), at + length),
             None => (Err(RejectReason::BadQuoting), line_end),
         };
@@ -134,7 +136,7 @@ fn naive_records(bytes: &[u8]) -> Vec<NaiveRecord> {
 }
 
 /// A state machine over bytes: the fields of the first record and its length; none for bad quoting.
-fn naive_record(bytes: &[u8]) -> Option<(Vec<Vec<u8>>, usize)> {
+fn naive_record(bytes: &[u8], delimiter: u8) -> Option<(Vec<Vec<u8>>, usize)> {
     #[derive(PartialEq)]
     enum State {
         Start,
@@ -164,7 +166,7 @@ fn naive_record(bytes: &[u8]) -> Option<(Vec<Vec<u8>>, usize)> {
                 field.push(b'"');
                 state = State::Quoted;
             }
-            (_, b',') => {
+            (_, byte) if *byte == delimiter => {
                 fields.push(Vec::new());
                 state = State::Start;
             }
@@ -429,30 +431,28 @@ fn an_unreadable_object_is_named() {
             Err(io::Error::other("the cable is cut"))
         }
     }
-    let header = Header::read(b"advertiser_id,product_id,date\n", true).unwrap().unwrap();
+    let header = Header::read(b"advertiser_id,product_id,date\n", true, None).unwrap().unwrap();
     let layout = header.layout(&columns(Log::ProductViews)).unwrap();
-    let object = CountedObject { name: "views.csv".into(), size: 1000, layout, days: ObjectDays::Any };
+    let object = CountedObject { name: "views.csv".into(), size: Some(1000), layout, days: ObjectDays::Any };
     let wanted = Wanted::new(vec![(day("2024-11-20"), vec![advertiser("a")].into())]);
     let limits = Limits { threads: 2, slice_bytes: 100 };
-    let error =
-        count(&wanted, &[object], &Broken, (&DateFormat::Iso, &TimeZone::UTC), limits, &|_| ()).unwrap_err();
+    let error = count(&wanted, &[object], &Broken, (&DateFormat::Iso, &TimeZone::UTC), limits).unwrap_err();
     assert_eq!(error.to_string(), "could not count views.csv");
 }
 
 #[test]
 fn dates_may_be_missing_where_the_object_holds_one_day() {
-    let header = Header::read(b"product_id,advertiser_id\n", true).unwrap().unwrap();
+    let header = Header::read(b"product_id,advertiser_id\n", true, None).unwrap().unwrap();
     let columns = Columns { date_is_optional: true, ..columns(Log::ProductViews) };
     let layout = header.layout(&columns).unwrap();
     let bytes = [b"product_id,advertiser_id\np,a\n\"p\",a\n,a\n".to_vec()];
     let size = bytes[0].len() as u64;
     let days = ObjectDays::Only(day("2024-11-20"));
-    let object = CountedObject { name: "views".into(), size, layout, days };
+    let object = CountedObject { name: "views".into(), size: Some(size), layout, days };
     let wanted = Wanted::new(vec![(day("2024-11-20"), vec![advertiser("a")].into())]);
     let limits = Limits { threads: 1, slice_bytes: 100 };
     let counted =
-        count(&wanted, &[object], &InMemory(&bytes), (&DateFormat::Iso, &TimeZone::UTC), limits, &|_| ())
-            .unwrap();
+        count(&wanted, &[object], &InMemory(&bytes), (&DateFormat::Iso, &TimeZone::UTC), limits).unwrap();
     let (_, products) = counted.days[0].counts.iter().next().unwrap();
     let views: Vec<_> = products.iter().map(|(product, counts)| (product, counts.views)).collect();
     assert_eq!(views, [("p", 2)]);
@@ -510,7 +510,10 @@ proptest! {
         threads in 1usize..4,
         slice_bytes in prop_oneof![1u64..40, 40u64..400, Just(1 << 20)],
         only in any::<bool>(),
+        delimiter in prop::sample::select(b",,,\t;|".to_vec()),
     ) {
+        let delimited = |bytes: Vec<u8>| bytes.into_iter().map(|byte| if byte == b',' { delimiter } else { byte });
+        let (first, second) = (delimited(first).collect(), delimited(second).collect());
         let without_bom = |bytes: &Vec<u8>| bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes).to_vec();
         let days_of_second = if only { ObjectDays::Only(day("2024-11-22")) } else { ObjectDays::Any };
         let logs = [(Log::AdsViews, ObjectDays::Any, first), (Log::AdsViews, days_of_second, second)];

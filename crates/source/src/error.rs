@@ -39,6 +39,16 @@ pub enum SourceError {
         /// Why.
         cause: Cause,
     },
+    /// An object is not what its first bytes claim.
+    #[error("{url} cannot be read as {compression}: {reason}")]
+    Damaged {
+        /// The object.
+        url: String,
+        /// `gzip` or `zstd`.
+        compression: &'static str,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// An object is not the one that was planned any more.
     #[error("{url} changed after the run began: {change}")]
     Changed {
@@ -230,6 +240,15 @@ impl SourceError {
         error.get_ref().and_then(|inner| inner.downcast_ref())
     }
 
+    /// An object whose decompression ended in `error`.
+    pub(crate) fn damaged(url: String, compression: &'static str, error: &io::Error) -> Self {
+        let reason = match error.kind() {
+            io::ErrorKind::UnexpectedEof => "it ends too early".to_owned(),
+            _ => error.to_string(),
+        };
+        Self::Damaged { url, compression, reason }
+    }
+
     /// What to do about it, as one sentence, where that is known.
     #[must_use]
     pub fn help(&self) -> Option<String> {
@@ -241,6 +260,9 @@ impl SourceError {
                     "set input.{} to a name, a glob, or a template with {{day}} that matches what is there",
                     missing.log
                 ));
+            }
+            Self::Damaged { .. } => {
+                "write the object again, whole: nothing of it was used; `gzip -t` and `zstd -t` test a file"
             }
             Self::Changed { .. } => {
                 "run the day again when nothing writes to its logs; better, write each object once under a final name"

@@ -48,6 +48,8 @@ pub struct Input {
     pub max_rejected_ratio: f64,
     /// `iso`, or a pattern such as `%d/%m/%Y`.
     pub date_format: String,
+    /// `auto` (a comma, tab, semicolon or bar, as the header has it), `tab`, or one character.
+    pub delimiter: String,
     /// What the columns are called in the files.
     pub columns: Columns,
 }
@@ -137,6 +139,7 @@ impl Default for Input {
             product_views: "product_views*".into(),
             max_rejected_ratio: 0.01,
             date_format: "iso".into(),
+            delimiter: "auto".into(),
             columns: Columns::default(),
         }
     }
@@ -214,6 +217,22 @@ impl Input {
                     "input.date_format is \"iso\", or a pattern such as \"%d/%m/%Y\" or \"%Y%m%d %H:%M:%S\"",
                 )
             }),
+        }
+    }
+}
+
+impl Input {
+    /// What stands between fields; none when the header tells.
+    ///
+    /// # Errors
+    /// When it cannot stand between fields.
+    pub fn delimiter(&self) -> Result<Option<u8>, Failure> {
+        match self.delimiter.as_bytes() {
+            b"auto" => Ok(None),
+            b"tab" | b"\\t" => Ok(Some(b'\t')),
+            [delimiter @ (b'\t' | b' '..=b'~')] if *delimiter != b'"' => Ok(Some(*delimiter)),
+            _ => Err(Failure::new(Exit::Usage, format!("input.delimiter {:?} cannot stand between fields", self.delimiter))
+                .help("input.delimiter is \"auto\", \"tab\", or one ASCII character that is no quote, such as \";\"")),
         }
     }
 }

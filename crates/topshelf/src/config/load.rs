@@ -242,6 +242,7 @@ fn check_input(input: &Input) -> Result<(), Failure> {
         let message = format!("input.columns calls two columns {twice:?}");
         return Err(Failure::new(Exit::Usage, message).help("each column has a name of its own"));
     }
+    input.delimiter()?;
     input.date_format().map(drop)
 }
 

@@ -12,8 +12,9 @@ use crate::failure::{Exit, Failure};
 use counting::{CountError, Counted, CountedDay, Limits, Objects, Wanted};
 use domain::{Day, Log, RejectExample, Tally};
 use futures::{StreamExt, stream};
+use indicatif::ProgressBar;
 use lake::{CountsInput, CountsManifest, Lake, LogInput};
-use source::{Location, ObjectInfo, PlannedObject};
+use source::{Compression, Location, ObjectInfo, PlannedObject};
 use std::{
     collections::{BTreeMap, HashSet},
     io::{self, Read},
@@ -102,17 +103,16 @@ async fn count_objects(
     let wanted = Wanted::new(
         days.iter().zip(active).map(|(day, active)| (*day, Arc::clone(&active.advertisers))).collect(),
     );
-    let objects = counted_objects(night, location, logs).await?;
+    let (objects, compressions) =
+        counted_objects(night, location, logs).await?.into_iter().unzip::<_, _, Vec<_>, _>();
     let infos: Vec<_> = event_objects(logs).map(|planned| planned.object.clone()).collect();
-    let opened = Opened { location: location.clone(), infos, runtime: Handle::current() };
     let zone = night.schedule.zone().clone();
     let limits = limits(night);
-    let bar = night.progress.bytes("counting", objects.iter().map(|object| object.size).sum());
-    let counting_bar = bar.clone();
+    let bar = night.progress.bytes("counting", infos.iter().map(|info| info.size).sum());
+    let runtime = Handle::current();
+    let opened = Opened { location: location.clone(), infos, compressions, runtime, bar: bar.clone() };
     let counted = tokio::task::spawn_blocking(move || {
-        counting::count(&wanted, &objects, &opened, (&format, &zone), limits, &|bytes| {
-            counting_bar.inc(bytes)
-        })
+        counting::count(&wanted, &objects, &opened, (&format, &zone), limits)
     });
     let counted = counted.await.expect("counting does not panic");
     bar.finish_and_clear();
@@ -142,12 +142,22 @@ fn limits(night: &Night) -> Limits {
 struct Opened {
     location: Location,
     infos: Vec<ObjectInfo>,
+    compressions: Vec<Compression>,
     runtime: Handle,
+    /// Moves as bytes are read.
+    bar: ProgressBar,
 }
 
 impl Objects for Opened {
     fn open(&self, object: usize, range: Range<u64>) -> io::Result<Box<dyn Read + '_>> {
-        let reader: Box<dyn Read> = self.location.read_slice(&self.infos[object], range, &self.runtime)?;
+        let (info, compression) = (&self.infos[object], self.compressions[object]);
+        if compression == Compression::None {
+            let reader = self.location.read_slice(info, range, &self.runtime)?;
+            return Ok(Box::new(self.bar.wrap_read(reader)));
+        }
+        let compressed = self.bar.wrap_read(self.location.read_from(info, 0, &self.runtime)?);
+        let mut reader = self.location.decompressed(info, compression, compressed)?;
+        io::copy(&mut reader.by_ref().take(range.start), &mut io::sink())?;
         Ok(reader)
     }
 }
@@ -256,6 +266,7 @@ fn settings(night: &Night) -> BTreeMap<String, String> {
         ("columns.type", &columns.r#type),
         ("columns.date", &columns.date),
         ("date_format", &input.date_format),
+        ("delimiter", &input.delimiter),
         ("timezone", &night.config.schedule.timezone),
     ];
     settings.into_iter().map(|(key, value)| (key.to_owned(), value.clone())).collect()

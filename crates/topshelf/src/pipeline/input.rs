@@ -8,7 +8,7 @@ use counting::{
 use domain::{AdvertiserId, Day, Log, RejectExample};
 use futures::{StreamExt, stream};
 use lake::{LogInput, ObjectInput};
-use source::{Location, LogPattern, ObjectDays, PlannedObject, SourceError};
+use source::{Compression, Location, LogPattern, ObjectDays, ObjectInfo, PlannedObject, SourceError};
 use std::{collections::BTreeSet, io::Read, sync::Arc};
 use tokio::runtime::Handle;
 
@@ -78,25 +78,26 @@ fn columns(night: &Night, log: Log, days: ObjectDays) -> Columns {
     }
 }
 
-/// Reads the headers of the events' objects and says how to count each.
+/// Reads the headers of the events' objects and says how to count each, and how it is compressed.
 pub(super) async fn counted_objects(
     night: &Night,
     location: &Location,
     logs: &[PlannedLog],
-) -> Result<Vec<CountedObject>, Failures> {
+) -> Result<Vec<(CountedObject, Compression)>, Failures> {
     let events = logs.iter().filter(|planned| planned.log != Log::AdvertiserIds);
     let objects = events.flat_map(|planned| planned.objects.iter().map(move |object| (planned.log, object)));
     let objects: Vec<_> = objects.collect();
     let read: Vec<_> = stream::iter(objects)
         .map(|(log, planned)| async move {
-            let layout = layout(night, location, log, planned).await;
-            let layout = layout.map_err(|failure| of_object(failure, planned.days))?;
+            let found = layout(night, location, log, planned).await;
+            let (layout, compression) = found.map_err(|failure| of_object(failure, planned.days))?;
             let days = match planned.days {
                 ObjectDays::Any => counting::ObjectDays::Any,
                 ObjectDays::Template(day) | ObjectDays::Partition(day) => counting::ObjectDays::Only(day),
             };
             let (name, size) = (planned.object.name.clone(), planned.object.size);
-            Ok(CountedObject { name, size, layout, days })
+            let size = (compression == Compression::None).then_some(size);
+            Ok((CountedObject { name, size, layout, days }, compression))
         })
         .buffered(HEADERS_AT_A_TIME)
         .collect()
@@ -109,19 +110,42 @@ async fn layout(
     location: &Location,
     log: Log,
     planned: &PlannedObject,
-) -> Result<Layout, Failure> {
+) -> Result<(Layout, Compression), Failure> {
     let object = &planned.object;
     let columns = columns(night, log, planned.days);
+    let delimiter = night.config.input.delimiter()?;
     let refused = |error: HeaderError| refuse_header(location, log, &object.name, &error);
     let mut bytes = HEADER_BYTES;
     loop {
-        let head = location.head_bytes(object, bytes).await?;
-        let is_whole = head.len() as u64 >= object.size;
-        match Header::read(&head, is_whole).map_err(refused)? {
-            Some(header) => return header.layout(&columns).map_err(refused),
-            None => bytes = (bytes * 4).min(HEADER_BYTES_MAX),
+        let compressed = location.head_bytes(object, bytes).await?;
+        let is_whole = compressed.len() as u64 >= object.size;
+        let compression = Compression::of(&compressed);
+        let head = compression.head(&compressed, is_whole, HEADER_BYTES_MAX);
+        match Header::read(&head.bytes, head.is_whole, delimiter).map_err(refused)? {
+            Some(header) => return Ok((header.layout(&columns).map_err(refused)?, compression)),
+            None if is_whole || bytes >= 2 * HEADER_BYTES_MAX => {
+                return Err(match read_through(location, object, compression).await {
+                    Ok(()) => refused(HeaderError::TooLong),
+                    Err(failure) => failure,
+                });
+            }
+            None => bytes *= 4,
         }
     }
+}
+
+/// Reads an object whose header does not end, to tell whether it is damaged.
+async fn read_through(
+    location: &Location,
+    object: &ObjectInfo,
+    compression: Compression,
+) -> Result<(), Failure> {
+    let (location, object, runtime) = (location.clone(), object.clone(), Handle::current());
+    let read = tokio::task::spawn_blocking(move || {
+        let compressed = location.read_from(&object, 0, &runtime)?;
+        std::io::copy(&mut location.decompressed(&object, compression, compressed)?, &mut std::io::sink())
+    });
+    read.await.expect("reading does not panic").map(drop).map_err(explain_read)
 }
 
 fn refuse_header(location: &Location, log: Log, name: &str, error: &HeaderError) -> Failure {
@@ -129,11 +153,11 @@ fn refuse_header(location: &Location, log: Log, name: &str, error: &HeaderError)
     let failure = Failure::new(Exit::Refused, message);
     match error {
         HeaderError::Missing { missing, .. } => failure.help(format!(
-            "the first line names the columns; if this one is called otherwise, name it in [input.columns]; if the object is no {log}, narrow input.{log} (missing: {missing})"
+            "the first line names the columns; if this one is called otherwise, name it in [input.columns]; if they stand between something else, name that in input.delimiter; if the object is no {log}, narrow input.{log} (missing: {missing})"
         )),
         HeaderError::Empty => failure.help("an object without any event still has its header line"),
         HeaderError::Repeated(_) => failure.help("give one of the columns another name, or name the right one in [input.columns]"),
-        _ => failure.help(format!("logs are read as plain CSV; narrow input.{log} if the object is no {log}")),
+        _ => failure.help(format!("logs are read as CSV or TSV, plain, gzip or zstd; narrow input.{log} if the object is no {log}")),
     }
 }
 
@@ -158,7 +182,7 @@ pub(super) async fn active_days(
     let mut lists = Vec::new();
     for object in planned {
         let list = match layout(night, location, Log::AdvertiserIds, object).await {
-            Ok(layout) => active_list(location, object, layout).await,
+            Ok((layout, compression)) => active_list(location, object, layout, compression).await,
             Err(failure) => Err(failure),
         };
         lists.push(list.map_err(|failure| of_object(failure, object.days)));
@@ -198,11 +222,13 @@ async fn active_list(
     location: &Location,
     planned: &PlannedObject,
     layout: Layout,
+    compression: Compression,
 ) -> Result<ActiveList, Failure> {
     let (location, object, runtime) = (location.clone(), planned.object.clone(), Handle::current());
     let read = tokio::task::spawn_blocking(move || {
         let mut bytes = Vec::new();
-        location.read_from(&object, 0, &runtime)?.read_to_end(&mut bytes)?;
+        let compressed = location.read_from(&object, 0, &runtime)?;
+        location.decompressed(&object, compression, compressed)?.read_to_end(&mut bytes)?;
         Ok(read_active_list(&object.name, &bytes, &layout))
     });
     read.await.expect("reading a list does not panic").map_err(explain_read)

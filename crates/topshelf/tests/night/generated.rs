@@ -3,7 +3,7 @@
 
 use crate::{
     check::check,
-    logs::{self, Layout, Line, Style},
+    logs::{self, Compression, Layout, Line, Style},
     naive::{Kind, Naive},
     place::{Database, Objects, Place},
 };
@@ -101,15 +101,22 @@ fn layout() -> impl Strategy<Value = Layout> {
 fn style() -> impl Strategy<Value = Style> {
     let quotes = select(&[QuoteStyle::Necessary, QuoteStyle::Always, QuoteStyle::NonNumeric][..]);
     let order = Just([0, 1, 2, 3, 4, 5]).prop_shuffle();
-    (layout(), quotes, order, any::<[bool; 4]>()).prop_map(
-        |(layout, quotes, order, [has_crlf, has_bom, ends_with_newline, has_extras])| Style {
-            layout,
-            quotes,
-            has_crlf,
-            has_bom,
-            ends_with_newline,
-            order,
-            has_extras,
+    let delimiter = select(&b",,,,\t;|"[..]);
+    let compressions = [Compression::None, Compression::None, Compression::Gzip, Compression::Zstd];
+    (layout(), quotes, order, any::<[bool; 4]>(), delimiter, select(compressions.to_vec())).prop_map(
+        |(layout, quotes, order, flags, delimiter, compression)| {
+            let [has_crlf, has_bom, ends_with_newline, has_extras] = flags;
+            Style {
+                layout,
+                quotes,
+                has_crlf,
+                has_bom,
+                ends_with_newline,
+                order,
+                has_extras,
+                delimiter,
+                compression,
+            }
         },
     )
 }

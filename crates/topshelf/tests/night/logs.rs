@@ -1,7 +1,8 @@
 //! Logs as others may write them: any quoting, line ending, order of columns and layout of objects.
 
 use csv::{QuoteStyle, Terminator, WriterBuilder};
-use std::{fs, path::Path};
+use flate2::write::GzEncoder;
+use std::{fs, io::Write, path::Path};
 
 /// How days are spread over objects.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -36,6 +37,33 @@ pub(crate) struct Style {
     /// Where each of at most four columns and of the two extra ones stands.
     pub(crate) order: [usize; 6],
     pub(crate) has_extras: bool,
+    /// A comma where there is only one column: nothing would tell which other it is.
+    pub(crate) delimiter: u8,
+    pub(crate) compression: Compression,
+}
+
+/// How an object is compressed: in two parts, each of which could stand alone.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Compression {
+    None,
+    Gzip,
+    Zstd,
+}
+
+impl Compression {
+    fn compress(self, bytes: &[u8]) -> Vec<u8> {
+        let gzip = |part: &[u8]| {
+            let mut encoder = GzEncoder::new(Vec::new(), flate2::Compression::fast());
+            encoder.write_all(part).unwrap();
+            encoder.finish().unwrap()
+        };
+        let (first, second) = bytes.split_at(bytes.len() / 2);
+        match self {
+            Self::None => bytes.to_vec(),
+            Self::Gzip => [gzip(first), gzip(second)].concat(),
+            Self::Zstd => [first, second].map(|part| zstd::encode_all(part, 1).unwrap()).concat(),
+        }
+    }
 }
 
 /// As most programs write it.
@@ -47,6 +75,8 @@ pub(crate) const PLAIN: Style = Style {
     ends_with_newline: true,
     order: [0, 1, 2, 3, 4, 5],
     has_extras: false,
+    delimiter: b',',
+    compression: Compression::None,
 };
 
 /// One line of a log, and the day that it is filed under.
@@ -68,7 +98,7 @@ pub(crate) fn write(
     let object = |name: String, columns: &[&str], lines: &[&Line]| {
         let path = folder.join(name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, object(columns, lines, style)).unwrap();
+        fs::write(path, style.compression.compress(&object(columns, lines, style))).unwrap();
     };
     let all: Vec<_> = lines.iter().collect();
     let of = |day: &String| lines.iter().filter(|line| line.day == *day).collect::<Vec<_>>();
@@ -101,7 +131,9 @@ fn object(columns: &[&str], lines: &[&Line], style: &Style) -> Vec<u8> {
     let mut bytes = if style.has_bom { b"\xEF\xBB\xBF".to_vec() } else { Vec::new() };
     let terminator = if style.has_crlf { Terminator::CRLF } else { Terminator::Any(b'\n') };
     let mut writer = WriterBuilder::new();
-    let mut writer = writer.quote_style(style.quotes).terminator(terminator).from_writer(&mut bytes);
+    let delimiter = if columns.len() == 1 && !style.has_extras { b',' } else { style.delimiter };
+    let mut writer =
+        writer.quote_style(style.quotes).terminator(terminator).delimiter(delimiter).from_writer(&mut bytes);
     let arranged = |fields: Vec<&[u8]>, extras: [&'static [u8]; 2]| -> Vec<Vec<u8>> {
         let place = |place: &usize| match *place {
             index @ 0..4 => fields.get(index).map(|field| field.to_vec()),

@@ -1,6 +1,8 @@
 //! Files that are no logs, and unusual ones that are.
 
 use super::{Case, Section};
+use flate2::{Compression, write::GzEncoder};
+use std::io::Write;
 
 pub(crate) const NOT_A_LOG: Section = Section {
     title: "Files that are not the log they claim to be",
@@ -16,7 +18,7 @@ pub(crate) const NOT_A_LOG: Section = Section {
         },
         Case {
             what: "semicolons instead of commas",
-            exit: 3,
+            exit: 0,
             prepare: |scene| {
                 scene.write(
                     "logs/ads_views.csv",
@@ -25,11 +27,26 @@ pub(crate) const NOT_A_LOG: Section = Section {
             },
         },
         Case {
-            what: "tabs instead of commas",
+            what: "tabs instead of commas, and decimal commas in a column of no interest",
+            exit: 0,
+            prepare: |scene| {
+                scene.write(
+                    "logs/ads_views.csv",
+                    "advertiser_id\tproduct_id\ttype\tdate\tbid\nacme\tshoe\tclick\t2024-11-20\t0,12\n",
+                );
+            },
+        },
+        Case {
+            what: "colons instead of commas",
             exit: 3,
             prepare: |scene| {
-                scene.write("logs/ads_views.csv", "advertiser_id\tproduct_id\ttype\tdate\n");
+                scene.write("logs/ads_views.csv", "advertiser_id:product_id:type:date\n");
             },
+        },
+        Case {
+            what: "a delimiter in the configuration that is not there",
+            exit: 3,
+            prepare: |scene| scene.environment("TOPSHELF_INPUT__DELIMITER", ";"),
         },
         Case {
             what: "other column names",
@@ -143,22 +160,89 @@ pub(crate) const NOT_A_LOG: Section = Section {
                 scene.write("logs/ads_views.csv", text.flat_map(u16::to_le_bytes).collect::<Vec<_>>());
             },
         },
-        Case { what: "gzip", exit: 3, prepare: |scene| scene.write("logs/ads_views.csv", GZIP) },
         Case {
-            what: "gzip, cut off",
+            what: "gzip that holds no log",
             exit: 3,
-            prepare: |scene| scene.write("logs/ads_views.csv", &GZIP[..12]),
+            prepare: |scene| scene.write("logs/ads_views.csv", gzip("some,other,file\n")),
         },
         Case {
-            what: "gzip under its own name, `ads_views.csv.gz`",
-            exit: 3,
+            what: "gzip of a good log, whatever its name",
+            exit: 0,
+            prepare: |scene| scene.write("logs/ads_views.csv", gzip(&good_ads())),
+        },
+        Case {
+            what: "gzip of a good log in two members, `ads_views.csv.gz`, beside zstd, `product_views.tsv.zst`",
+            exit: 0,
             prepare: |scene| {
                 scene.remove("logs/ads_views.csv");
-                scene.write("logs/ads_views.csv.gz", GZIP);
+                scene.remove("logs/product_views.csv");
+                let text = good_ads();
+                let (first, second) = text.split_at(500);
+                scene.write("logs/ads_views.csv.gz", [gzip(first), gzip(second)].concat());
+                let views =
+                    "advertiser_id\tproduct_id\tdate\n".to_owned() + &"acme\tshoe\t2024-11-20\n".repeat(99);
+                scene.write("logs/product_views.tsv.zst", zstd::encode_all(views.as_bytes(), 3).unwrap());
             },
         },
         Case {
-            what: "zstd",
+            what: "gzip, cut off in the header",
+            exit: 3,
+            prepare: |scene| scene.write("logs/ads_views.csv", &gzip(&good_ads())[..12]),
+        },
+        Case {
+            what: "gzip, cut off behind the header",
+            exit: 3,
+            prepare: |scene| {
+                let compressed = gzip(&good_ads());
+                scene.write("logs/ads_views.csv", &compressed[..compressed.len() - 6]);
+            },
+        },
+        Case {
+            what: "gzip whose checksum is wrong",
+            exit: 3,
+            prepare: |scene| {
+                let mut compressed = gzip(&good_ads());
+                let checksum = compressed.len() - 8;
+                compressed[checksum] ^= 1;
+                scene.write("logs/ads_views.csv", compressed);
+            },
+        },
+        Case {
+            what: "gzip with something else behind it",
+            exit: 3,
+            prepare: |scene| scene.write("logs/ads_views.csv", [&gzip(&good_ads())[..], b"more"].concat()),
+        },
+        Case {
+            what: "gzip of an empty file",
+            exit: 3,
+            prepare: |scene| scene.write("logs/ads_views.csv", gzip("")),
+        },
+        Case {
+            what: "a plain log under a compressed one's name, `ads_views.csv.gz`",
+            exit: 0,
+            prepare: |scene| {
+                scene.remove("logs/ads_views.csv");
+                scene.write("logs/ads_views.csv.gz", good_ads());
+            },
+        },
+        Case {
+            what: "the list of active advertisers, gzip cut off",
+            exit: 3,
+            prepare: |scene| {
+                let list = gzip(&("advertiser_id\n".to_owned() + &"acme\n".repeat(9999)));
+                scene.write("logs/advertiser_ids.csv", &list[..list.len() - 9]);
+            },
+        },
+        Case {
+            what: "zstd, cut off",
+            exit: 3,
+            prepare: |scene| {
+                let compressed = zstd::encode_all(good_ads().as_bytes(), 3).unwrap();
+                scene.write("logs/ads_views.csv", &compressed[..compressed.len() - 1]);
+            },
+        },
+        Case {
+            what: "bytes that begin as zstd does",
             exit: 3,
             prepare: |scene| scene.write("logs/ads_views.csv", b"\x28\xB5\x2F\xFD\x04\x58\x51\0\0"),
         },
@@ -350,5 +434,13 @@ pub(crate) const ALL_RIGHT: Section = Section {
     ],
 };
 
-/// `gzip -n` of a short log.
-const GZIP: &[u8] = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\x03\x4b\x4c\x29\x4b\x2d\x2a\xc9\x2c\x4e\x2d\x8a\xcf\x4c\xd1\x29\x28\xca\x4f\x29\x4d\x2e\x01\x73\xb8\x00\x21\xa4\x1d\xd2\x19\x00\x00\x00";
+fn good_ads() -> String {
+    let rows = "acme,shoe,impression,2024-11-20\nacme,shoe,click,2024-11-20\n".repeat(50);
+    format!("advertiser_id,product_id,type,date\n{rows}")
+}
+
+fn gzip(text: &str) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+    encoder.write_all(text.as_bytes()).unwrap();
+    encoder.finish().unwrap()
+}

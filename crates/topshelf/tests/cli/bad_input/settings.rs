@@ -183,6 +183,11 @@ pub(crate) const SETTINGS: Section = Section {
             prepare: |scene| file(scene, "[input]\nads_views = \"../ads.csv\""),
         },
         Case {
+            what: "a delimiter of two characters",
+            exit: 2,
+            prepare: |scene| file(scene, "[input]\ndelimiter = \"||\""),
+        },
+        Case {
             what: "a pattern of dates that is none",
             exit: 2,
             prepare: |scene| file(scene, "[input]\ndate_format = \"DD/MM/YYYY\""),
