@@ -5,6 +5,7 @@ use crate::{
     header::Layout,
     merge::merge,
     slice::{Begin, SliceCounter, SliceReport},
+    stream::{Stream, Turn},
     wanted::{EXAMPLES_PER_REASON, ObjectDays, Wanted},
 };
 use domain::{DayCounts, RejectExample, Rejects, Tally};
@@ -22,7 +23,7 @@ pub struct CountedObject {
     /// The object's name, for messages.
     pub name: String,
     /// Its size in bytes; none when it can only be read from its start to its end, as what was
-    /// compressed: then one thread counts it.
+    /// compressed.
     pub size: Option<u64>,
     /// Where its fields are.
     pub layout: Layout,
@@ -37,7 +38,7 @@ pub trait Objects: Sync {
     ///
     /// # Errors
     /// When the object cannot be opened.
-    fn open(&self, object: usize, range: Range<u64>) -> io::Result<Box<dyn Read + '_>>;
+    fn open(&self, object: usize, range: Range<u64>) -> io::Result<Box<dyn Read + Send + '_>>;
 }
 
 /// How the work is cut.
@@ -108,11 +109,14 @@ pub fn count(
     date: (&DateFormat, &TimeZone),
     limits: Limits,
 ) -> Result<Counted, CountError> {
-    let job = Job { wanted, objects, bytes, slices: cut(objects, limits.slice_bytes.max(1)) };
-    let threads = limits.threads.clamp(1, job.slices.len().max(1));
+    let slice_bytes = limits.slice_bytes.max(1);
+    let streams = objects.iter().enumerate().filter(|(_, object)| object.size.is_none());
+    let streams: Vec<_> = streams.map(|object| Stream::new(object, bytes, slice_bytes)).collect();
+    let job = Job { wanted, objects, bytes, slices: cut(objects, slice_bytes), streams };
+    let of_use = if job.streams.is_empty() { job.slices.len().max(1) } else { usize::MAX };
     let reader = DayReader::new(date.0.clone(), date.1.clone());
-    let (mut counters, reports) = job.count_slices(threads, &reader)?;
-    let by_object = job.in_chain(reports, &mut counters[0])?;
+    let (mut counters, counted) = job.count_all(limits.threads.clamp(1, of_use), &reader)?;
+    let by_object = job.in_chain(counted, &mut counters[0])?;
     let tables: Vec<_> = counters.iter().map(|counter| &counter.table).collect();
     let counts = merge(wanted, &tables, limits.threads.max(1)).map_err(|_| CountError::Changed)?;
     let (examples, totals): (Vec<_>, Vec<_>) = objects
@@ -141,12 +145,8 @@ struct Slice {
     is_first: bool,
 }
 
-/// What only one thread can count comes first, since it takes longest.
 fn cut(objects: &[CountedObject], slice_bytes: u64) -> Vec<Slice> {
     let mut slices = Vec::new();
-    for (object, counted) in objects.iter().enumerate().filter(|(_, counted)| counted.size.is_none()) {
-        slices.push(Slice { object, range: counted.layout.data_start..u64::MAX, is_first: true });
-    }
     for (object, counted) in objects.iter().enumerate() {
         let (first, size) = (counted.layout.data_start, counted.size.unwrap_or_default());
         let mut start = first;
@@ -164,46 +164,110 @@ struct Job<'a> {
     objects: &'a [CountedObject],
     bytes: &'a dyn Objects,
     slices: Vec<Slice>,
+    /// The objects that cannot be cut.
+    streams: Vec<Stream<'a>>,
+}
+
+/// What threads counted, each in the order of its objects.
+#[derive(Default)]
+struct Parts {
+    /// By the slice's index.
+    slices: Vec<(usize, SliceReport)>,
+    /// By the object's index, and where in the object the chunk began.
+    chunks: Vec<(usize, u64, SliceReport)>,
 }
 
 impl<'a> Job<'a> {
-    /// Counts every slice on `threads` threads; the reports are in the order of the slices.
-    fn count_slices(
+    /// Counts everything on `threads` threads.
+    fn count_all(
         &self,
         threads: usize,
         reader: &DayReader,
-    ) -> Result<(Vec<SliceCounter<'a>>, Vec<SliceReport>), CountError> {
+    ) -> Result<(Vec<SliceCounter<'a>>, Parts), CountError> {
         let next = AtomicUsize::new(0);
         let has_failed = AtomicBool::new(false);
-        let work = || {
+        let work = |worker| {
             let mut counter = SliceCounter::new(self.wanted, reader.clone()).map_err(CountError::Memory)?;
-            let mut reports = Vec::new();
-            while !has_failed.load(Ordering::Relaxed) {
-                let index = next.fetch_add(1, Ordering::Relaxed);
-                let Some(slice) = self.slices.get(index) else { break };
-                let begin = if slice.is_first { Begin::At(slice.range.start) } else { Begin::Guess };
-                let report = self.count_slice(&mut counter, slice, begin, false);
-                let report = report.inspect_err(|_| has_failed.store(true, Ordering::Relaxed))?;
-                reports.push((index, report));
-            }
-            Ok((counter, reports))
+            let mut parts = Parts::default();
+            let counted = self
+                .count_streams(worker, &has_failed, &mut counter, &mut parts)
+                .and_then(|()| self.count_slices(&next, &has_failed, &mut counter, &mut parts));
+            counted.inspect_err(|_| has_failed.store(true, Ordering::Relaxed))?;
+            Ok((counter, parts))
         };
+        let work = &work;
         let results: Vec<Result<_, CountError>> = std::thread::scope(|scope| {
-            let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
+            let workers: Vec<_> = (0..threads).map(|worker| scope.spawn(move || work(worker))).collect();
             workers
                 .into_iter()
                 .map(|worker| worker.join().expect("a counting thread does not panic"))
                 .collect()
         });
-        let mut counters = Vec::new();
-        let mut all = Vec::new();
+        let (mut counters, mut all) = (Vec::new(), Parts::default());
         for result in results {
-            let (counter, reports) = result?;
+            let (counter, parts) = result?;
             counters.push(counter);
-            all.extend(reports);
+            all.slices.extend(parts.slices);
+            all.chunks.extend(parts.chunks);
         }
-        all.sort_by_key(|(index, _)| *index);
-        Ok((counters, all.into_iter().map(|(_, report)| report).collect()))
+        all.slices.sort_by_key(|(index, _)| *index);
+        all.chunks.sort_by_key(|(object, start, _)| (*object, *start));
+        Ok((counters, all))
+    }
+
+    fn count_slices(
+        &self,
+        next: &AtomicUsize,
+        has_failed: &AtomicBool,
+        counter: &mut SliceCounter<'_>,
+        parts: &mut Parts,
+    ) -> Result<(), CountError> {
+        while !has_failed.load(Ordering::Relaxed) {
+            let index = next.fetch_add(1, Ordering::Relaxed);
+            let Some(slice) = self.slices.get(index) else { break };
+            let begin = if slice.is_first { Begin::At(slice.range.start) } else { Begin::Guess };
+            parts.slices.push((index, self.count_slice(counter, slice, begin, false)?));
+        }
+        Ok(())
+    }
+
+    /// Takes turns at the streams until all are done, each worker first at another one.
+    fn count_streams(
+        &self,
+        worker: usize,
+        has_failed: &AtomicBool,
+        counter: &mut SliceCounter<'_>,
+        parts: &mut Parts,
+    ) -> Result<(), CountError> {
+        let first = worker % self.streams.len().max(1);
+        let (before, from) = self.streams.split_at(first);
+        let mut open: Vec<_> = from.iter().chain(before).collect();
+        // Where all others are busy, the worker waits for the first.
+        let mut may_wait = false;
+        while !open.is_empty() && !has_failed.load(Ordering::Relaxed) {
+            let mut at = 0;
+            let mut has_counted = false;
+            while at < open.len() && !has_counted {
+                let stream = open[at];
+                match stream
+                    .take_turn(counter, may_wait)
+                    .map_err(|source| self.unread(stream.object, source))?
+                {
+                    Turn::Busy => at += 1,
+                    Turn::Done => drop(open.remove(at)),
+                    Turn::Counted(start, report) => {
+                        parts.chunks.push((stream.object, start, report));
+                        has_counted = true;
+                    }
+                }
+            }
+            may_wait = !has_counted;
+        }
+        Ok(())
+    }
+
+    fn unread(&self, object: usize, source: io::Error) -> CountError {
+        CountError::Read { object, name: self.objects[object].name.clone(), source }
     }
 
     fn count_slice(
@@ -222,19 +286,19 @@ impl<'a> Job<'a> {
             .bytes
             .open(slice.object, start..slice.range.end)
             .and_then(|mut input| counter.count(object, slice.range.clone(), begin, is_undo, &mut *input));
-        counted.map_err(|source| CountError::Read { object: slice.object, name: object.name.clone(), source })
+        counted.map_err(|source| self.unread(slice.object, source))
     }
 
     /// Makes each slice begin where the one before it stopped: takes back those that guessed wrong
     /// and counts them again from there. Returns the reports of each object, in order.
     fn in_chain(
         &self,
-        reports: Vec<SliceReport>,
+        parts: Parts,
         counter: &mut SliceCounter<'_>,
     ) -> Result<Vec<Vec<SliceReport>>, CountError> {
         let mut by_object: Vec<Vec<SliceReport>> = vec![Vec::new(); self.objects.len()];
         let mut expected = 0;
-        for (slice, report) in self.slices.iter().zip(reports) {
+        for (slice, (_, report)) in self.slices.iter().zip(parts.slices) {
             if slice.is_first {
                 expected = slice.range.start;
             }
@@ -251,6 +315,10 @@ impl<'a> Job<'a> {
             };
             expected = report.next;
             by_object[slice.object].push(report);
+        }
+        // Chunks begin where a record does.
+        for (object, _, report) in parts.chunks {
+            by_object[object].push(report);
         }
         Ok(by_object)
     }

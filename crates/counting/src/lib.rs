@@ -21,6 +21,7 @@ mod record;
 mod rows;
 mod slice;
 mod slots;
+mod stream;
 mod structure;
 mod table;
 mod wanted;

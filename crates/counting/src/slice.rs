@@ -69,6 +69,8 @@ pub(crate) struct SliceCounter<'a> {
     day_events: Vec<DayEvents>,
     structure: Structure,
     buffer: Vec<u8>,
+    /// What was read into the buffer and not taken.
+    rest: Range<usize>,
 }
 
 impl<'a> SliceCounter<'a> {
@@ -84,6 +86,7 @@ impl<'a> SliceCounter<'a> {
             day_events: vec![DayEvents::default(); wanted.days().len()],
             structure: Structure::default(),
             buffer: Vec::new(),
+            rest: 0..0,
         })
     }
 
@@ -109,11 +112,16 @@ impl<'a> SliceCounter<'a> {
             report: SliceReport::default(),
             is_skipping: false,
         };
-        pass.run(&mut self.buffer, &mut self.structure, range, begin, input)?;
+        self.rest = pass.run(&mut self.buffer, &mut self.structure, range, begin, input)?;
         let mut report = pass.report;
         let days = self.day_events.iter().enumerate().filter(|(_, events)| **events != DayEvents::default());
         report.days = days.map(|(slot, events)| (u32::try_from(slot).expect("days fit"), *events)).collect();
         Ok(report)
+    }
+
+    /// The bytes that the last call of [`SliceCounter::count`] read behind the last record it took.
+    pub(crate) fn rest(&self) -> &[u8] {
+        &self.buffer[self.rest.clone()]
     }
 }
 
@@ -128,6 +136,7 @@ struct Pass<'p, 'a> {
 }
 
 impl Pass<'_, '_> {
+    /// Takes the slice's records; where in the buffer what was read and not taken is.
     fn run(
         &mut self,
         buffer: &mut Vec<u8>,
@@ -135,7 +144,7 @@ impl Pass<'_, '_> {
         range: Range<u64>,
         begin: Begin,
         input: &mut dyn Read,
-    ) -> io::Result<()> {
+    ) -> io::Result<Range<usize>> {
         // The offset in the object of the buffer's first byte.
         let mut offset = match begin {
             Begin::At(start) => start,
@@ -170,7 +179,7 @@ impl Pass<'_, '_> {
             }
             self.report.next = offset + at as u64;
             if at >= limit && !self.is_skipping || is_end {
-                return Ok(());
+                return Ok(at..filled);
             }
             buffer.copy_within(at..filled, 0);
             filled -= at;

@@ -16,7 +16,7 @@ use std::{
 struct InMemory<'a>(&'a [Vec<u8>]);
 
 impl Objects for InMemory<'_> {
-    fn open(&self, object: usize, range: Range<u64>) -> io::Result<Box<dyn Read + '_>> {
+    fn open(&self, object: usize, range: Range<u64>) -> io::Result<Box<dyn Read + Send + '_>> {
         Ok(Box::new(&self.0[object][usize::try_from(range.start).unwrap()..]))
     }
 }
@@ -48,6 +48,17 @@ fn ours(
     threads: usize,
     slice_bytes: u64,
 ) -> Told {
+    ours_of(active, logs, threads, slice_bytes, |_| false)
+}
+
+/// `is_stream` says which of the logs can only be read from the start to the end.
+fn ours_of(
+    active: &[(Day, Vec<AdvertiserId>)],
+    logs: &[(Log, ObjectDays, Vec<u8>)],
+    threads: usize,
+    slice_bytes: u64,
+    is_stream: impl Fn(usize) -> bool,
+) -> Told {
     let wanted = Wanted::new(active.iter().map(|(day, list)| (*day, list.clone().into())).collect());
     let bytes: Vec<_> = logs.iter().map(|(_, _, bytes)| bytes.clone()).collect();
     let objects: Vec<_> = logs
@@ -57,7 +68,7 @@ fn ours(
             let header = Header::read(bytes, true, None).unwrap().unwrap();
             let layout = header.layout(&columns(*log)).unwrap();
             let (name, size) = (number.to_string(), bytes.len() as u64);
-            CountedObject { name, size: Some(size), layout, days: *days }
+            CountedObject { name, size: (!is_stream(number)).then_some(size), layout, days: *days }
         })
         .collect();
     let date = (&DateFormat::Iso, &TimeZone::UTC);
@@ -302,10 +313,13 @@ fn check(
     threads: usize,
     slice_bytes: u64,
 ) {
-    let (ours, naive) = (ours(active, logs, threads, slice_bytes), naive(active, logs));
-    let different = ours.lines().zip(naive.lines()).find(|(ours, naive)| ours != naive);
-    assert_eq!(different, None, "{threads} threads, slices of {slice_bytes} bytes");
-    assert_eq!(ours.lines().count(), naive.lines().count());
+    let naive = naive(active, logs);
+    for is_stream in [false, true] {
+        let ours = ours_of(active, logs, threads, slice_bytes, |_| is_stream);
+        let different = ours.lines().zip(naive.lines()).find(|(ours, naive)| ours != naive);
+        assert_eq!(different, None, "{threads} threads, slices of {slice_bytes} bytes, stream: {is_stream}");
+        assert_eq!(ours.lines().count(), naive.lines().count());
+    }
 }
 
 fn days() -> Vec<(Day, Vec<AdvertiserId>)> {
@@ -400,6 +414,8 @@ fn a_line_of_10_mb_is_one_reject_and_the_rest_is_counted() {
     }
     for slice_bytes in [1 << 20, 777_777] {
         assert_eq!(told(slice_bytes), whole);
+        let logs = [(Log::ProductViews, ObjectDays::Any, log.clone())];
+        assert_eq!(ours_of(&days(), &logs, 2, slice_bytes, |_| true), whole);
     }
 }
 
@@ -427,7 +443,7 @@ fn an_example_shows_its_line_wherever_blocks_end() {
 fn an_unreadable_object_is_named() {
     struct Broken;
     impl Objects for Broken {
-        fn open(&self, _: usize, _: Range<u64>) -> io::Result<Box<dyn Read + '_>> {
+        fn open(&self, _: usize, _: Range<u64>) -> io::Result<Box<dyn Read + Send + '_>> {
             Err(io::Error::other("the cable is cut"))
         }
     }
@@ -511,13 +527,14 @@ proptest! {
         slice_bytes in prop_oneof![1u64..40, 40u64..400, Just(1 << 20)],
         only in any::<bool>(),
         delimiter in prop::sample::select(b",,,\t;|".to_vec()),
+        are_streams in any::<[bool; 2]>(),
     ) {
         let delimited = |bytes: Vec<u8>| bytes.into_iter().map(|byte| if byte == b',' { delimiter } else { byte });
         let (first, second) = (delimited(first).collect(), delimited(second).collect());
         let without_bom = |bytes: &Vec<u8>| bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes).to_vec();
         let days_of_second = if only { ObjectDays::Only(day("2024-11-22")) } else { ObjectDays::Any };
         let logs = [(Log::AdsViews, ObjectDays::Any, first), (Log::AdsViews, days_of_second, second)];
-        let ours = ours(&days(), &logs, threads, slice_bytes);
+        let ours = ours_of(&days(), &logs, threads, slice_bytes, |log| are_streams[log]);
         let logs = logs.map(|(log, days, bytes)| (log, days, without_bom(&bytes)));
         prop_assert_eq!(ours, naive(&days(), &logs));
     }

@@ -149,7 +149,7 @@ struct Opened {
 }
 
 impl Objects for Opened {
-    fn open(&self, object: usize, range: Range<u64>) -> io::Result<Box<dyn Read + '_>> {
+    fn open(&self, object: usize, range: Range<u64>) -> io::Result<Box<dyn Read + Send + '_>> {
         let (info, compression) = (&self.infos[object], self.compressions[object]);
         if compression == Compression::None {
             let reader = self.location.read_slice(info, range, &self.runtime)?;
