@@ -4,6 +4,8 @@ import sys
 
 import duckdb
 
+from log_file import log_file
+
 input_dir, day, threads, answer = sys.argv[1:]
 
 EVENTS = "advertiser_id in (select advertiser_id from active) and date = $day"
@@ -12,7 +14,7 @@ EVENTS = "advertiser_id in (select advertiser_id from active) and date = $day"
 def read_csv(log: str) -> str:
     # DuckDB finds the columns by itself: with columns given, its planner guesses the file's size wrong
     # and builds the join on the side of the events, which takes twice as long.
-    return f"read_csv('{input_dir}/{log}.csv', header = true)"
+    return f"read_csv('{log_file(input_dir, log)}', header = true)"
 
 
 connection = duckdb.connect(config={"threads": int(threads)})

@@ -7,18 +7,20 @@ import sys
 
 import pandas as pd
 
+from log_file import log_file
+
 input_dir, day, _threads, answer = sys.argv[1:]
 
 KEY = ["advertiser_id", "product_id"]
 
-active = pd.read_csv(f"{input_dir}/advertiser_ids.csv", dtype=str, keep_default_na=False)["advertiser_id"].unique()
+active = pd.read_csv(log_file(input_dir, "advertiser_ids"), dtype=str, keep_default_na=False)["advertiser_id"].unique()
 
 
 def counts(log: str, columns: list[str]) -> pd.Series:
     """How many lines of the day each group of columns has, for active advertisers."""
     # As categories each text is kept once, and lines are grouped by small integers.
     lines = pd.read_csv(
-        f"{input_dir}/{log}.csv", usecols=[*columns, "date"], dtype="category", keep_default_na=False
+        log_file(input_dir, log), usecols=[*columns, "date"], dtype="category", keep_default_na=False
     )
     kept = lines[(lines["date"] == day) & lines["advertiser_id"].isin(active)]
     sizes = kept.groupby(columns, observed=True, sort=False).size().reset_index(name="lines")

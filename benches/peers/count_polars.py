@@ -9,11 +9,13 @@ os.environ["POLARS_MAX_THREADS"] = threads
 
 import polars as pl  # noqa: E402
 
+from log_file import log_file  # noqa: E402
+
 KEY = ["advertiser_id", "product_id"]
 
 
 def scan(log: str, columns: list[str]) -> pl.LazyFrame:
-    return pl.scan_csv(f"{input_dir}/{log}.csv", schema={column: pl.String for column in columns})
+    return pl.scan_csv(log_file(input_dir, log), schema={column: pl.String for column in columns})
 
 
 active = scan("advertiser_ids", ["advertiser_id"]).unique()

@@ -14,7 +14,7 @@ use crate::{
     say,
 };
 use contender::{Contender, Peer, Published};
-use logs::Logs;
+use logs::{Format, Logs};
 use measure::Usage;
 use report::{Outcome, Row};
 use std::{fs, path::PathBuf, time::Duration};
@@ -47,6 +47,9 @@ pub(crate) struct Options {
     /// Threads of each tool
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..))]
     threads: u32,
+    /// How the logs are written; each is measured by itself
+    #[arg(long, value_delimiter = ',', default_value = "csv")]
+    formats: Vec<Format>,
     /// The other tools; none with `--peers ""`
     #[arg(long, value_delimiter = ',', value_parser = contender::peer, default_value = "duckdb,polars,pandas")]
     peers: Vec<Option<Peer>>,
@@ -62,27 +65,32 @@ pub(crate) struct Options {
 pub(crate) fn count(options: &Options) -> Result<(), Failure> {
     say("building the release binary");
     succeed(&mut cargo(&["build", "--release", "--package", "topshelf", "--bin", "topshelf"]))?;
-    let logs = Logs::find_or_generate(options)?;
-    let peers: Vec<Peer> = options.peers.iter().copied().flatten().collect();
+    let contenders: Vec<_> = [Contender::Topshelf]
+        .into_iter()
+        .chain(options.peers.iter().copied().flatten().map(Contender::Peer))
+        .collect();
     contender::install_peers()?;
-    report::warn_when_busy();
-    logs.warm()?;
-
-    let contenders: Vec<_> =
-        [Contender::Topshelf].into_iter().chain(peers.into_iter().map(Contender::Peer)).collect();
-    let rows = measure_in_turn(options, &logs, &contenders)?;
-    let report = report::markdown(options, &logs, &rows);
+    let mut tables = String::new();
+    for format in &options.formats {
+        let logs = Logs::find_or_make(options, *format)?;
+        report::warn_when_busy();
+        logs.warm()?;
+        let rows = measure_in_turn(options, &logs, &contenders)?;
+        if let Some(row) = rows.iter().find(|row| matches!(row.outcome, Outcome::Differs)) {
+            let (who, whose) = (row.contender, logs.folder.display());
+            return Err(format!(
+                "the answer of {who} for {whose} differs from ours: see target/bench-answers"
+            )
+            .into());
+        }
+        tables += &report::table(options, &logs, &rows);
+    }
+    let report = report::markdown(options, &tables);
     println!("{report}");
     if options.write {
         report::write_into_docs(&report)?;
     }
-    match rows.iter().find(|row| matches!(row.outcome, Outcome::Differs)) {
-        Some(row) => {
-            Err(format!("the answer of {} differs from ours: see the files named above", row.contender)
-                .into())
-        }
-        None => Ok(()),
-    }
+    Ok(())
 }
 
 /// Runs everyone once, then everyone again: what disturbs the machine for a while disturbs all.

@@ -8,34 +8,81 @@ use crate::{
 };
 use std::{
     fs::{self, File},
-    io,
+    io::{self, BufWriter, Write},
     path::{Path, PathBuf},
 };
 
 /// The one day of the logs.
 pub(super) const DAY: &str = "2024-11-20";
 
+/// How the logs of events are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Format {
+    #[value(name = "csv")]
+    Csv,
+    #[value(name = "csv.gz")]
+    CsvGzip,
+    #[value(name = "csv.zst")]
+    CsvZstd,
+}
+
+impl Format {
+    /// The end of a file's name.
+    pub(super) fn ending(self) -> &'static str {
+        match self {
+            Self::Csv => "csv",
+            Self::CsvGzip => "csv.gz",
+            Self::CsvZstd => "csv.zst",
+        }
+    }
+
+    /// Writes what a tool of that name would: gzip and zstd at the level that they take by themselves.
+    fn compress(self, from: &Path, to: &Path) -> io::Result<()> {
+        let (mut from, to) = (File::open(from)?, BufWriter::new(File::create(to)?));
+        match self {
+            Self::Csv => unreachable!("generated as it is"),
+            Self::CsvGzip => {
+                let mut encoder = flate2::write::GzEncoder::new(to, flate2::Compression::default());
+                io::copy(&mut from, &mut encoder)?;
+                encoder.finish()?.flush()
+            }
+            Self::CsvZstd => {
+                let mut encoder = zstd::Encoder::new(to, zstd::DEFAULT_COMPRESSION_LEVEL)?;
+                encoder.include_checksum(true)?;
+                io::copy(&mut from, &mut encoder)?;
+                encoder.finish()?.flush()
+            }
+        }
+    }
+}
+
 /// The three logs as files of one folder.
 pub(super) struct Logs {
-    /// `advertiser_ids.csv`, `ads_views.csv` and `product_views.csv` are in it.
+    /// `advertiser_ids.csv`, and `ads_views` and `product_views` in the format, are in it.
     pub(super) folder: PathBuf,
+    pub(super) format: Format,
     /// Of all three.
     pub(super) bytes: u64,
 }
 
 impl Logs {
-    /// The logs of the wanted size, generated when they are not there.
-    pub(super) fn find_or_generate(options: &Options) -> Result<Self, Failure> {
+    /// The logs of the wanted size and format, made when they are not there.
+    pub(super) fn find_or_make(options: &Options, format: Format) -> Result<Self, Failure> {
         let Options { rows, view_rows, advertisers, products, .. } = options;
-        let name = format!("{rows}-{view_rows}-{advertisers}-{products}");
-        let folder = target().join("bench-data").join(name);
+        let plain = target().join("bench-data").join(format!("{rows}-{view_rows}-{advertisers}-{products}"));
         // The last file to get its name: when it is there, the others are.
-        if !folder.join("product_views.csv").is_file() {
-            generate(options, &folder)?;
+        if !plain.join("product_views.csv").is_file() {
+            generate(options, &plain)?;
+        }
+        let folder = if format == Format::Csv { plain.clone() } else { plain.join(format.ending()) };
+        if format != Format::Csv && !folder.join("advertiser_ids.csv").is_file() {
+            say(&format!("compressing the logs into {}", folder.display()));
+            compress(&plain, &folder, format)
+                .map_err(|error| format!("could not compress into {}: {error}", folder.display()))?;
         }
         let bytes =
             files(&folder)?.iter().map(|file| file.metadata().map_or(0, |metadata| metadata.len())).sum();
-        Ok(Self { folder, bytes })
+        Ok(Self { folder, format, bytes })
     }
 
     /// Reads everything once, so that nobody pays for the first look at the disk.
@@ -47,6 +94,15 @@ impl Logs {
         }
         Ok(())
     }
+}
+
+fn compress(plain: &Path, folder: &Path, format: Format) -> io::Result<()> {
+    fs::create_dir_all(folder)?;
+    for log in ["ads_views", "product_views"] {
+        let compressed = folder.join(format!("{log}.{}", format.ending()));
+        format.compress(&plain.join(format!("{log}.csv")), &compressed)?;
+    }
+    fs::copy(plain.join("advertiser_ids.csv"), folder.join("advertiser_ids.csv")).map(drop)
 }
 
 fn generate(options: &Options, folder: &Path) -> Result<(), Failure> {

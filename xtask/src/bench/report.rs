@@ -77,25 +77,28 @@ fn median<T: Ord>(values: impl Iterator<Item = T>) -> Option<T> {
     values.into_iter().nth(middle)
 }
 
-/// The table with what one must know to read it and to make it again.
-pub(super) fn markdown(options: &Options, logs: &Logs, rows: &[Row]) -> String {
+/// The table of one format.
+pub(super) fn table(options: &Options, logs: &Logs, rows: &[Row]) -> String {
     let ours = rows.first().and_then(Row::medians);
     let lines: String = rows.iter().map(|row| line(row, ours.map(|(wall, ..)| wall))).collect();
     format!(
-        "{} ad rows and {} view rows of CSV ({:.1} GB, warm), {} advertisers × {} products, one day. \
+        "{} ad rows and {} view rows of {} ({:.1} GB, warm), {} advertisers × {} products, one day. \
          {} each, median of {}. Same answer from all, to the byte, where a time stands.\n\n\
-         | | wall s | CPU s | peak memory GB | wall ÷ topshelf |\n|---|---:|---:|---:|---:|\n{lines}\n\
-         {}.\n\n```\n{}\n```\n",
+         | | wall s | CPU s | peak memory GB | wall ÷ topshelf |\n|---|---:|---:|---:|---:|\n{lines}\n",
         thousands(options.rows),
         thousands(options.view_rows),
+        logs.format.ending(),
         gigabytes(logs.bytes),
         thousands(options.advertisers.into()),
         thousands(options.products.into()),
         counted(options.threads, "thread"),
         counted(options.runs, "run"),
-        machine(),
-        command_line(options),
     )
+}
+
+/// The tables with what one must know to make them again.
+pub(super) fn markdown(options: &Options, tables: &str) -> String {
+    format!("{tables}{}.\n\n```\n{}\n```\n", machine(), command_line(options))
 }
 
 fn line(row: &Row, our_wall: Option<Duration>) -> String {
@@ -116,9 +119,10 @@ fn command_line(options: &Options) -> String {
     let Options { rows, view_rows, advertisers, products, runs, threads, .. } = options;
     let peers = options.peers.iter().copied().flatten().map(|peer| Contender::Peer(peer).file_stem());
     let peers = peers.collect::<Vec<_>>().join(",");
+    let formats = options.formats.iter().map(|format| format.ending()).collect::<Vec<_>>().join(",");
     format!(
         "cargo xtask bench count --rows {rows} --view-rows {view_rows} --advertisers {advertisers} \
-         --products {products} --runs {runs} --threads {threads} --peers \"{peers}\""
+         --products {products} --runs {runs} --threads {threads} --formats {formats} --peers \"{peers}\""
     )
 }
 
