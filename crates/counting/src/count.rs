@@ -189,9 +189,7 @@ impl<'a> Job<'a> {
         let work = |worker| {
             let mut counter = SliceCounter::new(self.wanted, reader.clone()).map_err(CountError::Memory)?;
             let mut parts = Parts::default();
-            let counted = self
-                .count_streams(worker, &has_failed, &mut counter, &mut parts)
-                .and_then(|()| self.count_slices(&next, &has_failed, &mut counter, &mut parts));
+            let counted = self.work(worker, (&next, &has_failed), &mut counter, &mut parts);
             counted.inspect_err(|_| has_failed.store(true, Ordering::Relaxed))?;
             Ok((counter, parts))
         };
@@ -215,55 +213,54 @@ impl<'a> Job<'a> {
         Ok((counters, all))
     }
 
-    fn count_slices(
+    /// What one of the threads does: takes turns at the streams, each worker first at another one;
+    /// counts slices while all streams are busy; and waits when nothing else is left.
+    fn work(
         &self,
-        next: &AtomicUsize,
-        has_failed: &AtomicBool,
+        worker: usize,
+        (next, has_failed): (&AtomicUsize, &AtomicBool),
         counter: &mut SliceCounter<'_>,
         parts: &mut Parts,
     ) -> Result<(), CountError> {
+        let (before, from) = self.streams.split_at(worker % self.streams.len().max(1));
+        let mut open: Vec<_> = from.iter().chain(before).collect();
         while !has_failed.load(Ordering::Relaxed) {
+            if self.take_turn(&mut open, false, counter, parts)? {
+                continue;
+            }
             let index = next.fetch_add(1, Ordering::Relaxed);
-            let Some(slice) = self.slices.get(index) else { break };
-            let begin = if slice.is_first { Begin::At(slice.range.start) } else { Begin::Guess };
-            parts.slices.push((index, self.count_slice(counter, slice, begin, false)?));
+            if let Some(slice) = self.slices.get(index) {
+                let begin = if slice.is_first { Begin::At(slice.range.start) } else { Begin::Guess };
+                parts.slices.push((index, self.count_slice(counter, slice, begin, false)?));
+            } else if !self.take_turn(&mut open, true, counter, parts)? {
+                break;
+            }
         }
         Ok(())
     }
 
-    /// Takes turns at the streams until all are done, each worker first at another one.
-    fn count_streams(
+    /// Counts a chunk of the first of the streams that is not busy, or, with `may_wait`, of the first;
+    /// whether there was one. Streams that are done leave the list.
+    fn take_turn(
         &self,
-        worker: usize,
-        has_failed: &AtomicBool,
+        open: &mut Vec<&Stream<'a>>,
+        may_wait: bool,
         counter: &mut SliceCounter<'_>,
         parts: &mut Parts,
-    ) -> Result<(), CountError> {
-        let first = worker % self.streams.len().max(1);
-        let (before, from) = self.streams.split_at(first);
-        let mut open: Vec<_> = from.iter().chain(before).collect();
-        // Where all others are busy, the worker waits for the first.
-        let mut may_wait = false;
-        while !open.is_empty() && !has_failed.load(Ordering::Relaxed) {
-            let mut at = 0;
-            let mut has_counted = false;
-            while at < open.len() && !has_counted {
-                let stream = open[at];
-                match stream
-                    .take_turn(counter, may_wait)
-                    .map_err(|source| self.unread(stream.object, source))?
-                {
-                    Turn::Busy => at += 1,
-                    Turn::Done => drop(open.remove(at)),
-                    Turn::Counted(start, report) => {
-                        parts.chunks.push((stream.object, start, report));
-                        has_counted = true;
-                    }
+    ) -> Result<bool, CountError> {
+        let mut at = 0;
+        while let Some(stream) = open.get(at) {
+            let turn = stream.take_turn(counter, may_wait);
+            match turn.map_err(|source| self.unread(stream.object, source))? {
+                Turn::Busy => at += 1,
+                Turn::Done => drop(open.remove(at)),
+                Turn::Counted(start, report) => {
+                    parts.chunks.push((stream.object, start, report));
+                    return Ok(true);
                 }
             }
-            may_wait = !has_counted;
         }
-        Ok(())
+        Ok(false)
     }
 
     fn unread(&self, object: usize, source: io::Error) -> CountError {

@@ -80,10 +80,10 @@ impl<'a> Stream<'a> {
             return Ok(Turn::Done);
         }
         let start = state.offset;
-        let Chunk { bytes, is_closed } = self.read_chunk(&mut state)?;
-        let range = start..start + bytes.len() as u64;
-        let mut bytes = &bytes[..];
-        if is_closed {
+        let chunk = self.read_chunk(&mut state).inspect_err(|_| state.close())?;
+        let range = start..start + chunk.bytes.len() as u64;
+        let mut bytes = &chunk.bytes[..];
+        if chunk.is_closed {
             state.offset = range.end;
             drop(state);
             let report = counter.count(self.counted, range, Begin::At(start), false, &mut bytes)?;
@@ -91,7 +91,8 @@ impl<'a> Stream<'a> {
         }
         let input = state.input.as_mut().expect("read_chunk opened it");
         let mut rest = bytes.by_ref().chain(input);
-        let report = counter.count(self.counted, range, Begin::At(start), false, &mut rest)?;
+        let counted = counter.count(self.counted, range, Begin::At(start), false, &mut rest);
+        let report = counted.inspect_err(|_| state.close())?;
         state.offset = report.next;
         state.ahead = [counter.rest(), bytes].concat();
         Ok(Turn::Counted(start, report))
@@ -107,7 +108,7 @@ impl<'a> Stream<'a> {
         let room = self.chunk_bytes.saturating_sub(bytes.len() as u64);
         let read = input.take(room).read_to_end(&mut bytes)?;
         if (read as u64) < room {
-            state.is_done = true;
+            state.close();
             return Ok(Chunk { bytes, is_closed: true });
         }
         let end = memchr::memrchr(b'\n', &bytes).map(|at| at + 1);
@@ -118,5 +119,12 @@ impl<'a> Stream<'a> {
             }
             None => Ok(Chunk { bytes, is_closed: false }),
         }
+    }
+}
+
+impl State<'_> {
+    /// Nothing is read any more, and no file is kept open for it.
+    fn close(&mut self) {
+        (self.is_done, self.input) = (true, None);
     }
 }

@@ -31,7 +31,8 @@ impl Compression {
     pub fn of(head: &[u8]) -> Self {
         if head.starts_with(b"\x1F\x8B") {
             Self::Gzip
-        } else if head.starts_with(b"\x28\xB5\x2F\xFD") {
+        } else if matches!(head, [0x28, 0xB5, 0x2F, 0xFD, ..] | [0x50..=0x5F, 0x2A, 0x4D, 0x18, ..]) {
+            // A frame, or one to be skipped, as parallel compressors write them.
             Self::Zstd
         } else {
             Self::None
@@ -149,6 +150,8 @@ mod tests {
             let parts = [compress(b"one,"), compress(b""), compress(b"two")].concat();
             assert_eq!(read(&parts).unwrap(), b"one,two");
         }
+        let skipped = b"\x50\x2A\x4D\x18\x04\0\0\0size";
+        assert_eq!(read(&[&skipped[..], &zstd(b"one")].concat()).unwrap(), b"one");
     }
 
     #[test]
@@ -156,7 +159,10 @@ mod tests {
         let text = "advertiser_id,product_id\n".repeat(2000);
         for (name, whole) in [("gzip", gzip(text.as_bytes())), ("zstd", zstd(text.as_bytes()))] {
             let cut = read(&whole[..whole.len() - 3]).unwrap_err();
-            assert_eq!(cut, format!("…/log cannot be read as {name}: it ends too early"));
+            assert_eq!(
+                cut,
+                format!("…/log cannot be read as {name}: it ends too early, or something else follows it")
+            );
             let mut spoilt = whole.clone();
             spoilt[whole.len() / 2] ^= 0x55;
             let spoilt = read(&spoilt).unwrap_err();

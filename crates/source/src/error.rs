@@ -243,7 +243,7 @@ impl SourceError {
     /// An object whose decompression ended in `error`.
     pub(crate) fn damaged(url: String, compression: &'static str, error: &io::Error) -> Self {
         let reason = match error.kind() {
-            io::ErrorKind::UnexpectedEof => "it ends too early".to_owned(),
+            io::ErrorKind::UnexpectedEof => "it ends too early, or something else follows it".to_owned(),
             _ => error.to_string(),
         };
         Self::Damaged { url, compression, reason }

@@ -106,7 +106,7 @@ impl Published<'_> {
 }
 
 /// A script of `benches/peers` in the virtual environment.
-fn python(script: &str) -> Command {
+pub(super) fn python(script: &str) -> Command {
     let mut command = program(environment().join("bin/python"), &[]);
     command.arg(root().join("benches/peers").join(script));
     command

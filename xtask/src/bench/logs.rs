@@ -1,6 +1,6 @@
 //! The logs that everyone reads: generated once for each size, below `target/`.
 
-use super::Options;
+use super::{Options, contender::python};
 use crate::{
     Failure,
     repository::{program, succeed, target},
@@ -8,7 +8,7 @@ use crate::{
 };
 use std::{
     fs::{self, File},
-    io::{self, BufWriter, Write},
+    io,
     path::{Path, PathBuf},
 };
 
@@ -35,25 +35,6 @@ impl Format {
             Self::CsvZstd => "csv.zst",
         }
     }
-
-    /// Writes what a tool of that name would: gzip and zstd at the level that they take by themselves.
-    fn compress(self, from: &Path, to: &Path) -> io::Result<()> {
-        let (mut from, to) = (File::open(from)?, BufWriter::new(File::create(to)?));
-        match self {
-            Self::Csv => unreachable!("generated as it is"),
-            Self::CsvGzip => {
-                let mut encoder = flate2::write::GzEncoder::new(to, flate2::Compression::default());
-                io::copy(&mut from, &mut encoder)?;
-                encoder.finish()?.flush()
-            }
-            Self::CsvZstd => {
-                let mut encoder = zstd::Encoder::new(to, zstd::DEFAULT_COMPRESSION_LEVEL)?;
-                encoder.include_checksum(true)?;
-                io::copy(&mut from, &mut encoder)?;
-                encoder.finish()?.flush()
-            }
-        }
-    }
 }
 
 /// The three logs as files of one folder.
@@ -77,8 +58,7 @@ impl Logs {
         let folder = if format == Format::Csv { plain.clone() } else { plain.join(format.ending()) };
         if format != Format::Csv && !folder.join("advertiser_ids.csv").is_file() {
             say(&format!("compressing the logs into {}", folder.display()));
-            compress(&plain, &folder, format)
-                .map_err(|error| format!("could not compress into {}: {error}", folder.display()))?;
+            compress(&plain, &folder, format)?;
         }
         let bytes =
             files(&folder)?.iter().map(|file| file.metadata().map_or(0, |metadata| metadata.len())).sum();
@@ -96,13 +76,15 @@ impl Logs {
     }
 }
 
-fn compress(plain: &Path, folder: &Path, format: Format) -> io::Result<()> {
-    fs::create_dir_all(folder)?;
+fn compress(plain: &Path, folder: &Path, format: Format) -> Result<(), Failure> {
+    fs::create_dir_all(folder).map_err(|error| format!("could not make {}: {error}", folder.display()))?;
     for log in ["ads_views", "product_views"] {
         let compressed = folder.join(format!("{log}.{}", format.ending()));
-        format.compress(&plain.join(format!("{log}.csv")), &compressed)?;
+        succeed(python("compress.py").arg(plain.join(format!("{log}.csv"))).arg(compressed))?;
     }
-    fs::copy(plain.join("advertiser_ids.csv"), folder.join("advertiser_ids.csv")).map(drop)
+    let list = |folder: &Path| folder.join("advertiser_ids.csv");
+    let copied = fs::copy(list(plain), list(folder));
+    copied.map(drop).map_err(|error| format!("could not write into {}: {error}", folder.display()).into())
 }
 
 fn generate(options: &Options, folder: &Path) -> Result<(), Failure> {

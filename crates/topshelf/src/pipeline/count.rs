@@ -153,12 +153,28 @@ impl Objects for Opened {
         let (info, compression) = (&self.infos[object], self.compressions[object]);
         if compression == Compression::None {
             let reader = self.location.read_slice(info, range, &self.runtime)?;
-            return Ok(Box::new(self.bar.wrap_read(reader)));
+            return Ok(Box::new(Watched { reader, bar: self.bar.clone() }));
         }
-        let compressed = self.bar.wrap_read(self.location.read_from(info, 0, &self.runtime)?);
+        let reader = self.location.read_from(info, 0, &self.runtime)?;
+        let compressed = Watched { reader, bar: self.bar.clone() };
         let mut reader = self.location.decompressed(info, compression, compressed)?;
-        io::copy(&mut reader.by_ref().take(range.start), &mut io::sink())?;
+        let skipped = io::copy(&mut reader.by_ref().take(range.start), &mut io::sink())?;
+        if skipped < range.start {
+            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the header was longer a moment ago"));
+        }
         Ok(reader)
+    }
+}
+
+/// Moves a bar as bytes are read, whichever thread reads them.
+struct Watched<R> {
+    reader: R,
+    bar: ProgressBar,
+}
+
+impl<R: Read> Read for Watched<R> {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        self.reader.read(out).inspect(|read| self.bar.inc(*read as u64))
     }
 }
 

@@ -15,6 +15,9 @@ use tokio::runtime::Handle;
 /// Objects whose first bytes are fetched at a time.
 const HEADERS_AT_A_TIME: usize = 32;
 
+/// The longest list of active advertisers, unpacked: it is read whole.
+const LIST_BYTES_MAX: u64 = 1 << 30;
+
 /// Bytes of an object that are fetched for its header at first.
 const HEADER_BYTES: usize = 16 << 10;
 
@@ -224,14 +227,25 @@ async fn active_list(
     layout: Layout,
     compression: Compression,
 ) -> Result<ActiveList, Failure> {
+    let location_url = location;
     let (location, object, runtime) = (location.clone(), planned.object.clone(), Handle::current());
     let read = tokio::task::spawn_blocking(move || {
         let mut bytes = Vec::new();
         let compressed = location.read_from(&object, 0, &runtime)?;
-        location.decompressed(&object, compression, compressed)?.read_to_end(&mut bytes)?;
-        Ok(read_active_list(&object.name, &bytes, &layout))
+        let reader = location.decompressed(&object, compression, compressed)?;
+        reader.take(LIST_BYTES_MAX + 1).read_to_end(&mut bytes)?;
+        if bytes.len() as u64 > LIST_BYTES_MAX {
+            return Ok(None);
+        }
+        Ok(Some(read_active_list(&object.name, &bytes, &layout)))
     });
-    read.await.expect("reading a list does not panic").map_err(explain_read)
+    let list = read.await.expect("reading a list does not panic").map_err(explain_read)?;
+    list.ok_or_else(|| {
+        let url = location_url.object_url(&planned.object.name);
+        let message =
+            format!("{url} cannot be read as advertiser_ids: it has more than {LIST_BYTES_MAX} bytes");
+        Failure::new(Exit::Refused, message).help("a list of active advertisers names each of them once")
+    })
 }
 
 /// A failure at an object that may hold events of these days.
