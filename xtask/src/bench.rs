@@ -70,19 +70,15 @@ pub(crate) fn count(options: &Options) -> Result<(), Failure> {
         .chain(options.peers.iter().copied().flatten().map(Contender::Peer))
         .collect();
     contender::install_peers()?;
-    let mut tables = String::new();
+    let (mut tables, mut differing) = (String::new(), Vec::new());
     for format in &options.formats {
         let logs = Logs::find_or_make(options, *format)?;
         report::warn_when_busy();
         logs.warm()?;
         let rows = measure_in_turn(options, &logs, &contenders)?;
-        if let Some(row) = rows.iter().find(|row| matches!(row.outcome, Outcome::Differs)) {
-            let (who, whose) = (row.contender, logs.folder.display());
-            return Err(format!(
-                "the answer of {who} for {whose} differs from ours: see target/bench-answers"
-            )
-            .into());
-        }
+        let differs = |row: &&Row| matches!(row.outcome, Outcome::Differs);
+        let names = rows.iter().filter(differs).map(|row| format!("{} ({})", row.contender, format.ending()));
+        differing.extend(names);
         tables += &report::table(options, &logs, &rows);
     }
     let report = report::markdown(options, &tables);
@@ -90,7 +86,11 @@ pub(crate) fn count(options: &Options) -> Result<(), Failure> {
     if options.write {
         report::write_into_docs(&report)?;
     }
-    Ok(())
+    if differing.is_empty() {
+        Ok(())
+    } else {
+        Err(format!("other answers than ours: {}", differing.join(", ")).into())
+    }
 }
 
 /// Runs everyone once, then everyone again: what disturbs the machine for a while disturbs all.

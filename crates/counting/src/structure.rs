@@ -97,7 +97,7 @@ impl Structure {
     }
 
     fn begin(&mut self, buffer_bytes: usize) {
-        // At most one position a byte, and `push` writes 64 ahead.
+        // At most one position a byte, and `write_bits` writes 64 ahead.
         let room = buffer_bytes + 1 + 64 + 64;
         if self.positions.len() < room {
             self.positions.resize(room, 0);
@@ -109,38 +109,37 @@ impl Structure {
     }
 
     #[inline(always)]
-    #[expect(clippy::cast_possible_truncation, reason = "a buffer is far smaller than 4 GiB")]
+    #[expect(clippy::cast_possible_truncation, reason = "there are fewer positions than the 4 GiB of bytes")]
     fn push(&mut self, base: u32, look: &Look) {
-        // Some at a time without a branch between: most blocks hold fewer than eight separators.
-        let mut newlines = look.newlines;
-        let out = &mut self.line_ends[self.lines..self.lines + 64];
-        let count = newlines.count_ones() as usize;
-        let mut written = 0;
-        while written < count {
-            for place in &mut out[written..written + 2] {
-                let before = newlines.wrapping_sub(1) & !newlines;
-                *place = self.length as u32 + (look.separators & before).count_ones();
-                newlines &= newlines.wrapping_sub(1);
-            }
-            written += 2;
-        }
-        self.lines += count;
-        let mut separators = look.separators;
-        let out = &mut self.positions[self.length..self.length + 64];
-        let count = separators.count_ones() as usize;
-        let mut written = 0;
-        while written < count {
-            for place in &mut out[written..written + 8] {
-                *place = base + separators.trailing_zeros();
-                separators &= separators.wrapping_sub(1);
-            }
-            written += 8;
-        }
-        self.length += count;
+        let separators_before = |newlines: u64| look.separators & newlines.wrapping_sub(1) & !newlines;
+        self.lines += write_bits::<2>(look.newlines, &mut self.line_ends[self.lines..], |newlines| {
+            self.length as u32 + separators_before(newlines).count_ones()
+        });
+        self.length += write_bits::<8>(look.separators, &mut self.positions[self.length..], |separators| {
+            base + separators.trailing_zeros()
+        });
         self.quirks.has_quotes |= look.quirks.has_quotes;
         self.quirks.has_cr |= look.quirks.has_cr;
         self.quirks.has_unusual_bytes |= look.quirks.has_unusual_bytes;
     }
+}
+
+/// Writes for each bit of the mask, lowest first, what `number` says of it and the bits above; returns how
+/// many. It takes `GROUP` of them at a time without a branch between, as most masks have fewer: up to 64
+/// places of `out` are written.
+#[inline(always)]
+fn write_bits<const GROUP: usize>(mut mask: u64, out: &mut [u32], number: impl Fn(u64) -> u32) -> usize {
+    let out = &mut out[..64];
+    let count = mask.count_ones() as usize;
+    let mut written = 0;
+    while written < count {
+        for place in &mut out[written..written + GROUP] {
+            *place = number(mask);
+            mask &= mask.wrapping_sub(1);
+        }
+        written += GROUP;
+    }
+    count
 }
 
 impl<'b> Records<'b> {

@@ -14,8 +14,9 @@ use std::path::{Path, PathBuf};
 /// The file that is read when it is there and no other is named.
 const FILE_DEFAULT: &str = "topshelf.toml";
 
-/// Variables of the family that are no configuration keys.
-const NOT_KEYS: [&str; 2] = ["config", "log"];
+/// Variables of the family that are no configuration keys; the latter two are the tests', and developers
+/// have them set when they call the program too.
+const NOT_KEYS: [&str; 4] = ["config", "log", "shared", "test_postgres"];
 
 /// The keys that every command takes as a flag.
 #[derive(Debug, Clone, Default)]
@@ -303,6 +304,8 @@ mod tests {
         let numbers =
             [("TOPSHELF_INPUT__URL", "2024"), ("TOPSHELF_STORE__URL", "true"), ("TOPSHELF_RANKING__K", "7")];
         check(file, &numbers, &none, "2024 true 7");
+        let of_tests = [("TOPSHELF_SHARED", "../shared"), ("TOPSHELF_TEST_POSTGRES", "postgres://db")];
+        check(file, &of_tests, &none, "file sqlite:topshelf-data/topshelf.db 5");
         let both = [("TOPSHELF_STORE__URL", "sqlite:mine"), ("DATABASE_URL", "postgres://db/x")];
         check(file, &both, &none, "file sqlite:mine 5");
         let flags = Flags { input: Some("flag".into()), store: Some("sqlite:f".into()), ..Flags::default() };
