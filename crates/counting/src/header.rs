@@ -136,6 +136,12 @@ impl Header {
         if readings.is_empty() { Err(HeaderError::BadQuoting) } else { Ok(Some(Self { readings })) }
     }
 
+    /// Columns of these names, in an object that has no header line.
+    #[must_use]
+    pub fn of_names(names: Vec<String>) -> Self {
+        Self { readings: vec![Reading { delimiter: DELIMITERS[0], names, data_start: 0, lines: 0 }] }
+    }
+
     /// Finds the needed columns, with the first delimiter that lets them be found.
     ///
     /// # Errors

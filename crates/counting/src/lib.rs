@@ -3,21 +3,25 @@
 //! Enters: which days are wanted and who is active on them ([`Wanted`]), the objects to read
 //! ([`CountedObject`]) and a way to open them at an offset ([`Objects`]). Leaves: [`Counted`], the
 //! counts of each day and what became of every line. The work is cut into (object, byte range)
-//! slices that threads take in any order; each gives partial counts that merge by addition.
+//! slices, and where rows come column by column into row groups, that threads take in any order; each
+//! gives partial counts that merge by addition.
 //!
 //! This crate never lists or fetches objects, knows no URL, no clock and no async runtime, and
 //! keeps no hash of a key in the key's place: ids are compared whole.
 
 mod active;
 mod bytes16;
+mod columns;
 mod count;
 mod date;
+mod date_bounds;
 mod event;
 mod groups;
 mod header;
 mod merge;
 mod padded;
 mod record;
+mod row_group;
 mod rows;
 mod slice;
 mod slots;
@@ -27,8 +31,12 @@ mod table;
 mod wanted;
 mod zeroed;
 
-pub use count::{CountError, Counted, CountedDay, CountedObject, Limits, ObjectDay, Objects, count};
-pub use date::{DateFormat, DateFormatError, DayReader};
+pub use columns::{Dates, NO_DATE, RowBatch, RowBatches, Span, Texts, Values};
+pub use count::{
+    Content, CountError, Counted, CountedDay, CountedObject, Limits, ObjectDay, Objects, RowGroup, count,
+};
+pub use date::{DateFormat, DateFormatError, DayReader, Unit};
+pub use date_bounds::DateBounds;
 pub use header::{Columns, HEADER_BYTES_MAX, Header, HeaderError, Layout};
 pub use record::RECORD_BYTES_MAX;
-pub use wanted::{ActiveList, ObjectDays, Wanted, read_active_list};
+pub use wanted::{ActiveList, ObjectDays, Wanted, read_active_list, read_active_rows};

@@ -13,6 +13,7 @@ use crate::{
     header::Layout,
     padded::{PADDING_BYTES, PaddedCopy},
     record::{NextRecord, RECORD_BYTES_MAX, Shape, next_record},
+    row_group::ColumnCodes,
     rows::{Batch, DayEvents, Row, Target, count_rows},
     structure::{Quirks, Structure},
     table::Table,
@@ -63,10 +64,11 @@ const BLOCK_BYTES: usize = 128 << 10;
 
 /// A thread's counter: its table and the buffers it reuses from slice to slice.
 pub(crate) struct SliceCounter<'a> {
-    wanted: &'a Wanted,
+    pub(crate) wanted: &'a Wanted,
     pub(crate) table: Table,
-    days: DaySlots<'a>,
-    day_events: Vec<DayEvents>,
+    pub(crate) days: DaySlots<'a>,
+    pub(crate) day_events: Vec<DayEvents>,
+    pub(crate) codes: ColumnCodes,
     structure: Structure,
     buffer: Vec<u8>,
     /// What was read into the buffer and not taken.
@@ -84,6 +86,7 @@ impl<'a> SliceCounter<'a> {
             table: Table::new(wanted.groups())?,
             days: DaySlots::new(wanted, reader),
             day_events: vec![DayEvents::default(); wanted.days().len()],
+            codes: ColumnCodes::default(),
             structure: Structure::default(),
             buffer: Vec::new(),
             rest: 0..0,
@@ -106,7 +109,7 @@ impl<'a> SliceCounter<'a> {
         self.table.take_back(is_undo);
         self.day_events.fill(DayEvents::default());
         let mut pass = Pass {
-            layout: object.layout,
+            layout: *object.layout(),
             rules: Rules::new(&mut self.days, object.days),
             target: Target { wanted: self.wanted, table: &mut self.table, day_events: &mut self.day_events },
             report: SliceReport::default(),
@@ -114,9 +117,14 @@ impl<'a> SliceCounter<'a> {
         };
         self.rest = pass.run(&mut self.buffer, &mut self.structure, range, begin, input)?;
         let mut report = pass.report;
-        let days = self.day_events.iter().enumerate().filter(|(_, events)| **events != DayEvents::default());
-        report.days = days.map(|(slot, events)| (u32::try_from(slot).expect("days fit"), *events)).collect();
+        report.days = self.days_with_events();
         Ok(report)
+    }
+
+    /// The day slots that events were just counted for, with these.
+    pub(crate) fn days_with_events(&self) -> Vec<(u32, DayEvents)> {
+        let days = self.day_events.iter().enumerate().filter(|(_, events)| **events != DayEvents::default());
+        days.map(|(slot, events)| (u32::try_from(slot).expect("days fit"), *events)).collect()
     }
 
     /// The bytes that the last call of [`SliceCounter::count`] read behind the last record it took.

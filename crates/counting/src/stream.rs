@@ -60,7 +60,7 @@ impl<'a> Stream<'a> {
         objects: &'a dyn Objects,
         chunk_bytes: u64,
     ) -> Self {
-        let offset = counted.layout.data_start;
+        let offset = counted.layout().data_start;
         let state = State { input: None, offset, ahead: Vec::new(), is_done: false };
         let chunk_bytes = chunk_bytes.min(CHUNK_BYTES_MAX);
         Self { object, counted, objects, chunk_bytes, state: Mutex::new(state) }

@@ -31,6 +31,14 @@ pub(crate) struct Key {
     group: u32,
 }
 
+impl Key {
+    /// The key of the same product in another group.
+    #[inline(always)]
+    pub(crate) fn in_group(self, group: u32) -> Self {
+        Self { group, ..self }
+    }
+}
+
 /// What an event adds to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[repr(u32)]

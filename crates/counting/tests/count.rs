@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test panics where it fails")]
 
-use counting::{Columns, CountedObject, DateFormat, Header, Limits, ObjectDays, Objects, Wanted, count};
+use counting::{Columns, Content, CountedObject, DateFormat, Header, Limits, ObjectDays, Objects, Wanted, count};
 use domain::{AdvertiserId, Counts, Day, Log, RejectReason};
 use jiff::tz::TimeZone;
 use proptest::prelude::*;
@@ -68,7 +68,8 @@ fn ours_of(
             let header = Header::read(bytes, true, None).unwrap().unwrap();
             let layout = header.layout(&columns(*log)).unwrap();
             let (name, size) = (number.to_string(), bytes.len() as u64);
-            CountedObject { name, size: (!is_stream(number)).then_some(size), layout, days: *days }
+            let size = (!is_stream(number)).then_some(size);
+            CountedObject { name, days: *days, content: Content::Text { size, layout } }
         })
         .collect();
     let date = (&DateFormat::Iso, &TimeZone::UTC);
@@ -449,7 +450,11 @@ fn an_unreadable_object_is_named() {
     }
     let header = Header::read(b"advertiser_id,product_id,date\n", true, None).unwrap().unwrap();
     let layout = header.layout(&columns(Log::ProductViews)).unwrap();
-    let object = CountedObject { name: "views.csv".into(), size: Some(1000), layout, days: ObjectDays::Any };
+    let object = CountedObject {
+        name: "views.csv".into(),
+        days: ObjectDays::Any,
+        content: Content::Text { size: Some(1000), layout },
+    };
     let wanted = Wanted::new(vec![(day("2024-11-20"), vec![advertiser("a")].into())]);
     let limits = Limits { threads: 2, slice_bytes: 100 };
     let error = count(&wanted, &[object], &Broken, (&DateFormat::Iso, &TimeZone::UTC), limits).unwrap_err();
@@ -464,7 +469,11 @@ fn dates_may_be_missing_where_the_object_holds_one_day() {
     let bytes = [b"product_id,advertiser_id\np,a\n\"p\",a\n,a\n".to_vec()];
     let size = bytes[0].len() as u64;
     let days = ObjectDays::Only(day("2024-11-20"));
-    let object = CountedObject { name: "views".into(), size: Some(size), layout, days };
+    let object = CountedObject {
+        name: "views".into(),
+        days,
+        content: Content::Text { size: Some(size), layout },
+    };
     let wanted = Wanted::new(vec![(day("2024-11-20"), vec![advertiser("a")].into())]);
     let limits = Limits { threads: 1, slice_bytes: 100 };
     let counted =
