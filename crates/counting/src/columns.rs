@@ -77,27 +77,20 @@ pub struct Texts<'b> {
 impl<'b> Texts<'b> {
     /// The text of a row; a null has none.
     pub(crate) fn of(&self, row: usize) -> &'b [u8] {
-        let span = self.values.of(row, Span::NULL);
-        if span.is_null() { &[] } else { &self.bytes[span.start as usize..][..span.length as usize] }
+        let span = self.values.of(row, NO_TEXT);
+        if span == NO_TEXT { &[] } else { text_at(self.bytes, span) }
     }
 }
 
-/// Where a text lies among the bytes of its column.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Span {
-    /// Its first byte.
-    pub start: u32,
-    /// Its bytes.
-    pub length: u32,
-}
+/// Where a text lies among the bytes of its column: its first byte, and how many it has; or [`NO_TEXT`].
+pub type Span = (u32, u32);
 
-impl Span {
-    /// No text.
-    pub const NULL: Self = Self { start: 0, length: u32::MAX };
+/// The span of a null.
+pub const NO_TEXT: Span = (0, u32::MAX);
 
-    pub(crate) fn is_null(self) -> bool {
-        self.length == u32::MAX
-    }
+/// The bytes of a text that is not null.
+pub(crate) fn text_at(bytes: &[u8], (start, length): Span) -> &[u8] {
+    &bytes[start as usize..][..length as usize]
 }
 
 /// A column of dates or date-times. Where it holds numbers, [`NO_DATE`] is a null.

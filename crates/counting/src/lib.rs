@@ -31,7 +31,7 @@ mod table;
 mod wanted;
 mod zeroed;
 
-pub use columns::{Dates, NO_DATE, RowBatch, RowBatches, Span, Texts, Values};
+pub use columns::{Dates, NO_DATE, NO_TEXT, RowBatch, RowBatches, Span, Texts, Values};
 pub use count::{
     Content, CountError, Counted, CountedDay, CountedObject, Limits, ObjectDay, Objects, RowGroup, count,
 };

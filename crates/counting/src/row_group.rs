@@ -7,7 +7,7 @@
 
 use crate::{
     bytes16::Bytes16,
-    columns::{Dates, NO_DATE, RowBatch, RowBatches, Span, Texts, Values},
+    columns::{Dates, NO_DATE, NO_TEXT, RowBatch, RowBatches, Span, Texts, Values, text_at},
     event::{Event, Fields, Rules, kind_counter},
     padded::{PADDING_BYTES, Padded, PaddedCopy},
     rows::{DayEvents, Row, Target},
@@ -18,9 +18,10 @@ use crate::{
 use domain::{ID_BYTES_MAX, RejectReason};
 use std::{borrow::Cow, io};
 
-/// Rows that are judged one after the other before the first of them is counted: until then its cache
-/// line has come.
-const BATCH: usize = 64;
+/// How many events before it is counted the cache line of an event is asked for.
+const AHEAD: usize = 16;
+/// The same of events of products with longer ids, which are counted when there are so many.
+const WAITING: usize = 32;
 
 /// In a number's or a slot's place: the exact rules decide.
 const UNUSUAL: u32 = u32::MAX - 1;
@@ -34,6 +35,47 @@ pub(crate) struct ColumnCodes {
     /// Day slots.
     slots: Codes<u32>,
     products: Products,
+    events: Vec<ShortEvent>,
+}
+
+/// A product's id, which is one.
+#[derive(Debug, Clone, Copy)]
+enum ProductId<'b> {
+    /// Of at most 8 bytes, zero-padded.
+    Short(u64),
+    /// Of more, with its key in no group.
+    Other(Key, Padded<'b>),
+}
+
+impl<'b> ProductId<'b> {
+    /// The product with the id at `span`; none when it is unusual.
+    #[inline(always)]
+    fn of(table: &Table, bytes: &'b [u8], span: Span) -> Option<Self> {
+        let id = padded(bytes, span)?;
+        let Bytes16 { low, .. } = id.head();
+        if id.len().wrapping_sub(1) < 8 && is_plain(low, id.len()) {
+            return Some(Self::Short(low));
+        }
+        is_id(id).then(|| match table.key(0, id) {
+            key if key.is_short() => Self::Short(low),
+            key => Self::Other(key, id),
+        })
+    }
+}
+
+/// An event of a product with a short id, of a group that counts.
+#[derive(Debug, Clone, Copy, Default)]
+struct ShortEvent {
+    id: u64,
+    group: u32,
+    counter: Counter,
+}
+
+impl ShortEvent {
+    #[inline(always)]
+    fn key(self, table: &Table) -> Key {
+        table.key_of(self.group, Bytes16 { low: self.id, high: 0 })
+    }
 }
 
 impl SliceCounter<'_> {
@@ -73,7 +115,7 @@ struct Pass<'p, 'a> {
 impl Pass<'_, '_> {
     fn batch(&mut self, batch: &RowBatch<'_>, codes: &mut ColumnCodes) -> io::Result<()> {
         assert!(batch.is_whole(), "each column has a value for each row");
-        let ColumnCodes { numbers, kinds, slots, products } = codes;
+        let ColumnCodes { numbers, kinds, slots, products, events } = codes;
         let active = &self.target.wanted.table;
         numbers.of_texts(&batch.advertiser, UNUSUAL, |id| if is_id(id) { active.find(id) } else { UNUSUAL });
         match &batch.kind {
@@ -84,13 +126,12 @@ impl Pass<'_, '_> {
         let codes = (&numbers.of_rows[..], &kinds.of_rows[..], &slots.of_rows[..]);
         let Texts { bytes, values } = batch.product.expect("events have a product");
         match values {
-            Values::Each(spans) => self.rows(batch, codes, |table, row| {
-                let id = padded(bytes, spans[row]).filter(|id| is_id(*id))?;
-                Some((table.key(0, id), id))
-            })?,
+            Values::Each(spans) => {
+                self.rows(batch, codes, events, |table, row| ProductId::of(table, bytes, spans[row]))?;
+            }
             Values::Keys { keys, entries, dictionary } => {
                 products.resolve(bytes, entries, dictionary, self.target.table);
-                self.rows(batch, codes, |_, row| products.of(keys[row]))?;
+                self.rows(batch, codes, events, |_, row| products.of(keys[row]))?;
             }
         }
         self.report.lines += batch.rows as u64;
@@ -124,42 +165,73 @@ impl Pass<'_, '_> {
         }
     }
 
-    /// Counts the batch's rows by what their values stand for; `product` tells the key of a row's, of no
-    /// group, with the id, or nothing when it is unusual.
+    /// Counts the batch's rows by what their values stand for; `product` tells a row's, or nothing when it
+    /// is unusual.
     #[inline(always)]
     fn rows<'b>(
         &mut self,
         batch: &RowBatch<'_>,
         (numbers, kinds, slots): (&[u32], &[Option<Counter>], &[u32]),
-        product: impl Fn(&Table, usize) -> Option<(Key, Padded<'b>)>,
+        events: &mut Vec<ShortEvent>,
+        product: impl Fn(&Table, usize) -> Option<ProductId<'b>>,
     ) -> io::Result<()> {
-        let mut waiting = [(Key::default(), Counter::Views, Padded::default()); BATCH];
         let mut tally = DayTally::default();
-        for start in (0..batch.rows).step_by(BATCH) {
-            let mut kept = 0;
-            for row in start..batch.rows.min(start + BATCH) {
-                let (number, slot) = (numbers[row], slots[row]);
-                let usual = kinds[row].zip(product(self.target.table, row));
-                let Some((counter, (key, id))) = usual.filter(|_| number != UNUSUAL && slot != UNUSUAL)
-                else {
-                    self.exact_row(batch, row)?;
-                    continue;
-                };
-                if slot == NOT_WANTED {
-                    continue;
-                }
-                let (group, is_kept) = self.target.wanted.group(slot, number);
-                let key = key.in_group(group);
-                self.target.table.prefetch(&key);
-                waiting[kept] = (key, counter, id);
-                kept += usize::from(is_kept);
-                tally.add(slot, is_kept, self.target.day_events);
+        events.clear();
+        events.resize(batch.rows, ShortEvent::default());
+        let mut kept = 0;
+        let mut others = [(Key::default(), Counter::Views, Padded::default()); WAITING];
+        let mut others_kept = 0;
+        let codes = numbers.iter().zip(kinds).zip(slots);
+        for (row, ((&number, &kind), &slot)) in codes.enumerate() {
+            let usual = kind.filter(|_| number != UNUSUAL && slot != UNUSUAL);
+            let Some((counter, id)) = usual.zip(product(self.target.table, row)) else {
+                self.exact_row(batch, row)?;
+                continue;
+            };
+            if slot == NOT_WANTED {
+                continue;
             }
-            for (key, counter, id) in &waiting[..kept] {
-                self.target.table.add(key, *counter, *id)?;
+            let (group, is_kept) = self.target.wanted.group(slot, number);
+            tally.add(slot, is_kept, self.target.day_events);
+            match id {
+                ProductId::Short(id) => {
+                    events[kept] = ShortEvent { id, group, counter };
+                    kept += usize::from(is_kept);
+                }
+                ProductId::Other(key, id) => {
+                    let key = key.in_group(group);
+                    self.target.table.prefetch(&key);
+                    others[others_kept] = (key, counter, id);
+                    others_kept += usize::from(is_kept);
+                    if others_kept == others.len() {
+                        self.add(&others)?;
+                        others_kept = 0;
+                    }
+                }
             }
         }
         tally.flush(self.target.day_events);
+        self.add(&others[..others_kept])?;
+        self.add_short(&events[..kept])
+    }
+
+    /// Counts events whose cache lines were asked for.
+    fn add(&mut self, events: &[(Key, Counter, Padded<'_>)]) -> io::Result<()> {
+        events.iter().try_for_each(|(key, counter, id)| self.target.table.add(key, *counter, *id))
+    }
+
+    /// Counts events, asking for the cache lines of those that come some events later.
+    fn add_short(&mut self, events: &[ShortEvent]) -> io::Result<()> {
+        let table = &mut *self.target.table;
+        for event in &events[..events.len().min(AHEAD)] {
+            table.prefetch(&event.key(table));
+        }
+        for (at, event) in events.iter().enumerate() {
+            if let Some(ahead) = events.get(at + AHEAD) {
+                table.prefetch(&ahead.key(table));
+            }
+            table.add_short(&event.key(table), event.counter)?;
+        }
         Ok(())
     }
 
@@ -276,7 +348,7 @@ impl<C: Copy> Codes<C> {
         let bytes = texts.bytes;
         self.of_values(&texts.values, of_null, |span: Span| match padded(bytes, span) {
             Some(text) => judge(text),
-            None if span.is_null() => of_null,
+            None if span == NO_TEXT => of_null,
             None => judge(PaddedCopy::of(text_at(bytes, span)).text()),
         });
     }
@@ -339,20 +411,19 @@ impl Products {
     }
 
     #[inline(always)]
-    fn of(&self, key: u32) -> Option<(Key, Padded<'_>)> {
+    fn of(&self, key: u32) -> Option<ProductId<'_>> {
         let (key, span) = self.entries[key as usize]?;
-        Some((key, padded(&self.bytes, span)?))
+        if key.is_short() {
+            return Some(ProductId::Short(key.bytes.low));
+        }
+        Some(ProductId::Other(key, padded(&self.bytes, span)?))
     }
-}
-
-fn text_at(bytes: &[u8], span: Span) -> &[u8] {
-    &bytes[span.start as usize..][..span.length as usize]
 }
 
 /// The text at `span`; none of a null, and where no padding is behind it.
 #[inline(always)]
-fn padded(bytes: &[u8], span: Span) -> Option<Padded<'_>> {
-    let (at, length) = (span.start as usize, span.length as usize);
+fn padded(bytes: &[u8], (start, length): Span) -> Option<Padded<'_>> {
+    let (at, length) = (start as usize, length as usize);
     let has_padding = at + length + PADDING_BYTES <= bytes.len();
     // SAFETY: just checked; numbers of 32 bits cannot overflow a sum of 64.
     has_padding.then(|| unsafe { Padded::new_unchecked(bytes, at, length) })
@@ -363,17 +434,22 @@ const _: () = assert!(usize::BITS >= 64, "three numbers of 32 bits can be added"
 /// Whether the text is an id: 1–255 bytes of UTF-8 without NUL.
 #[inline(always)]
 fn is_id(text: Padded<'_>) -> bool {
-    const ONES: u64 = 0x0101_0101_0101_0101;
     let Bytes16 { low, high } = text.head();
-    let mask = Bytes16::mask(text.len().min(16));
+    let length = text.len();
+    let is_short = length.wrapping_sub(1) < 16;
+    if is_short && is_plain(low, length.min(8)) && (length <= 8 || is_plain(high, length - 8)) {
+        return true;
+    }
+    length.wrapping_sub(1) < ID_BYTES_MAX && is_unusual_id(text.bytes())
+}
+
+/// Whether the first `length` (1–8) bytes, behind which there are zeros, are ASCII without NUL.
+#[inline(always)]
+fn is_plain(bytes: u64, length: usize) -> bool {
+    const ONES: u64 = u64::MAX / 0xFF;
     // Behind the text stand ones; then a byte that is zero, or not ASCII, shows in its highest bit.
-    let suspects = |bytes: u64, mask: u64| {
-        let bytes = bytes | (!mask & ONES);
-        bytes | bytes.wrapping_sub(ONES)
-    };
-    let is_plain = (suspects(low, mask.low) | suspects(high, mask.high)) & (ONES << 7) == 0;
-    let length = text.len().wrapping_sub(1);
-    if is_plain & (length < 16) { true } else { length < ID_BYTES_MAX && is_unusual_id(text.bytes()) }
+    let bytes = bytes | (ONES & !Bytes16::mask(length).low);
+    (bytes | bytes.wrapping_sub(ONES)) & (ONES << 7) == 0
 }
 
 #[inline(never)]

@@ -12,6 +12,7 @@ use crate::{
     slots::SlotKey,
 };
 use std::{
+    cmp::Ordering,
     hash::{BuildHasher, RandomState},
     io,
 };
@@ -26,7 +27,7 @@ const LONG: u64 = 0xFF << 56;
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Key {
     /// The id; of a long one its hash and [`LONG`].
-    bytes: Bytes16,
+    pub(crate) bytes: Bytes16,
     hash: u64,
     group: u32,
 }
@@ -36,6 +37,12 @@ impl Key {
     #[inline(always)]
     pub(crate) fn in_group(self, group: u32) -> Self {
         Self { group, ..self }
+    }
+
+    /// Whether the id has at most 8 bytes.
+    #[inline(always)]
+    pub(crate) fn is_short(&self) -> bool {
+        self.bytes.high == 0
     }
 }
 
@@ -132,6 +139,12 @@ impl Table {
     #[inline(always)]
     pub(crate) fn key(&self, group: u32, id: Padded<'_>) -> Key {
         let bytes = if id.len() <= INLINE_BYTES_MAX { id.head() } else { self.hasher.long_key(id.bytes()) };
+        self.key_of(group, bytes)
+    }
+
+    /// The key of a group's product by an id of at most 16 bytes, zero-padded.
+    #[inline(always)]
+    pub(crate) fn key_of(&self, group: u32, bytes: Bytes16) -> Key {
         Key { bytes, hash: self.hasher.hash(bytes), group }
     }
 
@@ -160,6 +173,16 @@ impl Table {
         } else {
             self.add_long(key, counter, id.bytes())
         }
+    }
+
+    /// Adds one event of a product whose id has at most 8 bytes.
+    ///
+    /// # Errors
+    /// When the system gives no memory.
+    #[inline(always)]
+    pub(crate) fn add_short(&mut self, key: &Key, counter: Counter) -> io::Result<()> {
+        let id = key.bytes.low;
+        self.short.add((key.group, key.hash), (counter, Step::ADD), |slot| slot == id, || id)
     }
 
     #[inline(never)]
@@ -211,8 +234,10 @@ impl Product<'_> {
     }
 
     /// Byte order of ids: the first 16 bytes, padded with zeros, then the rest.
-    pub(crate) fn order(&self, other: &Self) -> std::cmp::Ordering {
-        self.sort_key.cmp(&other.sort_key).then_with(|| self.long.cmp(other.long))
+    pub(crate) fn order(&self, other: &Self) -> Ordering {
+        let is_whole = self.long.is_empty() && other.long.is_empty();
+        let rest = || if is_whole { Ordering::Equal } else { self.long.cmp(other.long) };
+        self.sort_key.cmp(&other.sort_key).then_with(rest)
     }
 }
 

@@ -135,6 +135,10 @@ impl Location {
         if url.ends_with('/') { format!("{url}{name}") } else { format!("{url}/{name}") }
     }
 
+    pub(crate) fn is_bucket(&self) -> bool {
+        matches!(self.place(), Place::Bucket { .. })
+    }
+
     pub(crate) fn place(&self) -> &Place {
         &self.0.place
     }

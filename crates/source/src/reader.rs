@@ -79,15 +79,29 @@ impl Location {
     /// # Errors
     /// [`SourceError`] when it cannot be read or is not the planned one any more.
     pub async fn head_bytes(&self, object: &ObjectInfo, n: usize) -> Result<Bytes, SourceError> {
-        let end = object.size.min(n as u64);
+        self.range_bytes(object, 0..object.size.min(n as u64)).await
+    }
+
+    /// The bytes of a range that lies within the object. Reads files on the calling thread.
+    ///
+    /// # Errors
+    /// As [`Location::head_bytes`].
+    pub(crate) async fn range_bytes(
+        &self,
+        object: &ObjectInfo,
+        range: Range<u64>,
+    ) -> Result<Bytes, SourceError> {
         match self.place() {
-            Place::Bucket { .. } => self.part(object, 0..end).await,
+            Place::Bucket { .. } => self.part(object, range).await,
             Place::Directory(root) => {
-                let mut start = Vec::new();
-                let reader = FileReader::open(self, root, object, 0)?;
-                let read = reader.take(end).read_to_end(&mut start);
-                read.map_err(|error| SourceError::failed("read", self.object_url(&object.name), error))?;
-                Ok(start.into())
+                let length = range.end - range.start;
+                let mut bytes = Vec::with_capacity(usize::try_from(length).unwrap_or_default());
+                let reader = FileReader::open(self, root, object, range.start)?;
+                reader.take(length).read_to_end(&mut bytes).map_err(|error| match error.downcast() {
+                    Ok(error) => error,
+                    Err(error) => self.file_failed(object, error),
+                })?;
+                Ok(bytes.into())
             }
         }
     }

@@ -2,19 +2,22 @@
 
 use super::{
     Night, StageReport,
+    columns::{Places, Rows},
     input::{
-        ActiveDay, Failures, PlannedLog, active_days, all_or_failures, counted_objects, explain_read,
-        log_input, object_input, of_object, plan,
+        ActiveDay, EventObject, Failures, PlannedLog, Reading, active_days, all_or_failures, event_objects,
+        explain_read, log_input, object_input, of_object, plan,
     },
     visible,
 };
 use crate::failure::{Exit, Failure};
-use counting::{CountError, Counted, CountedDay, Limits, Objects, Wanted};
+use counting::{
+    Content, CountError, Counted, CountedDay, CountedObject, Limits, Objects, RowBatches, RowGroup, Wanted,
+};
 use domain::{Day, Log, RejectExample, Tally};
 use futures::{StreamExt, stream};
 use indicatif::ProgressBar;
 use lake::{CountsInput, CountsManifest, Lake, LogInput};
-use source::{Compression, Location, ObjectInfo, PlannedObject};
+use source::{Compression, Location, ObjectInfo, PlannedObject, RowGroupQueue};
 use std::{
     collections::{BTreeMap, HashSet},
     io::{self, Read},
@@ -103,14 +106,11 @@ async fn count_objects(
     let wanted = Wanted::new(
         days.iter().zip(active).map(|(day, active)| (*day, Arc::clone(&active.advertisers))).collect(),
     );
-    let (objects, compressions) =
-        counted_objects(night, location, logs).await?.into_iter().unzip::<_, _, Vec<_>, _>();
-    let infos: Vec<_> = event_objects(logs).map(|planned| planned.object.clone()).collect();
+    let objects = event_objects(night, location, logs, days).await?;
     let zone = night.schedule.zone().clone();
     let limits = limits(night);
-    let bar = night.progress.bytes("counting", infos.iter().map(|info| info.size).sum());
-    let runtime = Handle::current();
-    let opened = Opened { location: location.clone(), infos, compressions, runtime, bar: bar.clone() };
+    let bar = night.progress.bytes("counting", objects.iter().map(EventObject::stored_bytes).sum());
+    let (opened, objects) = Opened::new(location, objects, bar.clone());
     let counted = tokio::task::spawn_blocking(move || {
         counting::count(&wanted, &objects, &opened, (&format, &zone), limits)
     });
@@ -126,7 +126,7 @@ async fn count_objects(
     Ok(counted)
 }
 
-fn event_objects(logs: &[PlannedLog]) -> impl Iterator<Item = &PlannedObject> {
+fn planned_events(logs: &[PlannedLog]) -> impl Iterator<Item = &PlannedObject> {
     logs.iter().filter(|planned| planned.log != Log::AdvertiserIds).flat_map(|planned| &planned.objects)
 }
 
@@ -138,19 +138,69 @@ fn limits(night: &Night) -> Limits {
     Limits { threads, slice_bytes: night.config.counting.slice_mib << 20 }
 }
 
-/// The planned objects, opened where counting asks.
+/// The events' objects, opened where counting asks.
 struct Opened {
     location: Location,
     infos: Vec<ObjectInfo>,
-    compressions: Vec<Compression>,
+    opened: Vec<OpenedAs>,
+    row_groups: RowGroupQueue,
     runtime: Handle,
     /// Moves as bytes are read.
     bar: ProgressBar,
 }
 
+/// How an object is opened.
+enum OpenedAs {
+    Text(Compression),
+    /// As an object of the queue of row groups.
+    Parquet(usize, Places),
+}
+
+impl EventObject {
+    /// Bytes that will be read of it, as they are stored.
+    fn stored_bytes(&self) -> u64 {
+        match (&self.reading, &self.counted.content) {
+            (Reading::Parquet(parquet, _), Content::Columns(row_groups)) => {
+                let is_read = |(_, row_group): &(usize, &RowGroup)| row_group.is_read;
+                let read = row_groups.iter().enumerate().filter(is_read);
+                read.map(|(index, _)| parquet.stored_bytes(index)).sum()
+            }
+            _ => self.info.size,
+        }
+    }
+}
+
+impl Opened {
+    /// What opens the objects, and the objects to be counted.
+    fn new(location: &Location, objects: Vec<EventObject>, bar: ProgressBar) -> (Self, Vec<CountedObject>) {
+        let (mut infos, mut opened, mut all_counted) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut parquet, mut order) = (Vec::new(), Vec::new());
+        for EventObject { counted, info, reading } in objects {
+            opened.push(match reading {
+                Reading::Text(compression) => OpenedAs::Text(compression),
+                Reading::Parquet(object, places) => {
+                    let row_groups = if let Content::Columns(row_groups) = &counted.content { &row_groups[..] } else { &[] };
+                    let read = (0..row_groups.len()).filter(|index| row_groups[*index].is_read);
+                    order.extend(read.map(|index| (parquet.len(), index)));
+                    parquet.push(object);
+                    OpenedAs::Parquet(parquet.len() - 1, places)
+                }
+            });
+            infos.push(info);
+            all_counted.push(counted);
+        }
+        let runtime = Handle::current();
+        let row_groups = RowGroupQueue::new(location, parquet, order, &runtime);
+        (Self { location: location.clone(), infos, opened, row_groups, runtime, bar }, all_counted)
+    }
+}
+
 impl Objects for Opened {
     fn open(&self, object: usize, range: Range<u64>) -> io::Result<Box<dyn Read + Send + '_>> {
-        let (info, compression) = (&self.infos[object], self.compressions[object]);
+        let info = &self.infos[object];
+        let OpenedAs::Text(compression) = self.opened[object] else {
+            unreachable!("only objects of text are opened at an offset")
+        };
         if compression == Compression::None {
             let reader = self.location.read_slice(info, range, &self.runtime)?;
             return Ok(Box::new(Watched { reader, bar: self.bar.clone() }));
@@ -163,6 +213,15 @@ impl Objects for Opened {
             return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the header was longer a moment ago"));
         }
         Ok(reader)
+    }
+
+    fn rows(&self, object: usize, row_group: usize) -> io::Result<Box<dyn RowBatches + '_>> {
+        let OpenedAs::Parquet(object, places) = self.opened[object] else {
+            unreachable!("only Parquet objects have row groups")
+        };
+        let reader = self.row_groups.open(object, row_group)?;
+        self.bar.inc(self.row_groups.stored_bytes(object, row_group));
+        Ok(Box::new(Rows { reader, places }))
     }
 }
 
@@ -181,7 +240,7 @@ impl<R: Read> Read for Watched<R> {
 fn explain_count(error: CountError, logs: &[PlannedLog]) -> Failure {
     match error {
         CountError::Read { object, source, .. } => {
-            let planned = event_objects(logs).nth(object).expect("the object was planned");
+            let planned = planned_events(logs).nth(object).expect("the object was planned");
             of_object(explain_read(source), planned.days)
         }
         error @ CountError::Changed => {

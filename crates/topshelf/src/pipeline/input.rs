@@ -1,15 +1,26 @@
 //! The input of a night: which objects, who is active, where the columns are.
 
-use super::Night;
+use super::{
+    Night,
+    columns::{ParquetLog, Places, Rows},
+};
 use crate::failure::{Exit, Failure};
 use counting::{
-    ActiveList, Columns, CountedObject, HEADER_BYTES_MAX, Header, HeaderError, Layout, read_active_list,
+    ActiveList, Columns, Content, CountedObject, DayReader, HEADER_BYTES_MAX, Header, HeaderError, Layout,
+    read_active_list, read_active_rows,
 };
 use domain::{AdvertiserId, Day, Log, RejectExample};
 use futures::{StreamExt, stream};
 use lake::{LogInput, ObjectInput};
-use source::{Compression, Location, LogPattern, ObjectDays, ObjectInfo, PlannedObject, SourceError};
-use std::{collections::BTreeSet, io::Read, sync::Arc};
+use source::{
+    Compression, Location, LogPattern, ObjectDays, ObjectInfo, ParquetObject, PlannedObject, RowGroupQueue,
+    SourceError,
+};
+use std::{
+    collections::BTreeSet,
+    io::{self, Read},
+    sync::Arc,
+};
 use tokio::runtime::Handle;
 
 /// Objects whose first bytes are fetched at a time.
@@ -69,7 +80,7 @@ fn no_such_log(log: Log) -> String {
 }
 
 /// What the log's columns are called in the object.
-fn columns(night: &Night, log: Log, days: ObjectDays) -> Columns {
+pub(super) fn columns(night: &Night, log: Log, days: ObjectDays) -> Columns {
     let names = &night.config.input.columns;
     let has_events = log != Log::AdvertiserIds;
     Columns {
@@ -81,26 +92,41 @@ fn columns(night: &Night, log: Log, days: ObjectDays) -> Columns {
     }
 }
 
-/// Reads the headers of the events' objects and says how to count each, and how it is compressed.
-pub(super) async fn counted_objects(
+/// How an object of a log is read, as its first bytes and its header or footer tell.
+enum Form {
+    Text(Layout, Compression),
+    Parquet(ParquetLog),
+}
+
+/// An object of events, and what reads it.
+pub(super) struct EventObject {
+    pub(super) counted: CountedObject,
+    pub(super) info: ObjectInfo,
+    pub(super) reading: Reading,
+}
+
+/// What reads an object of events.
+pub(super) enum Reading {
+    Text(Compression),
+    Parquet(Arc<ParquetObject>, Places),
+}
+
+/// Reads the headers and footers of the events' objects and says how to count and to read each.
+pub(super) async fn event_objects(
     night: &Night,
     location: &Location,
     logs: &[PlannedLog],
-) -> Result<Vec<(CountedObject, Compression)>, Failures> {
+    days: &[Day],
+) -> Result<Vec<EventObject>, Failures> {
+    let reader = &DayReader::new(night.config.input.date_format()?, night.schedule.zone().clone());
     let events = logs.iter().filter(|planned| planned.log != Log::AdvertiserIds);
     let objects = events.flat_map(|planned| planned.objects.iter().map(move |object| (planned.log, object)));
     let objects: Vec<_> = objects.collect();
     let read: Vec<_> = stream::iter(objects)
         .map(|(log, planned)| async move {
-            let found = layout(night, location, log, planned).await;
-            let (layout, compression) = found.map_err(|failure| of_object(failure, planned.days))?;
-            let days = match planned.days {
-                ObjectDays::Any => counting::ObjectDays::Any,
-                ObjectDays::Template(day) | ObjectDays::Partition(day) => counting::ObjectDays::Only(day),
-            };
-            let (name, size) = (planned.object.name.clone(), planned.object.size);
-            let size = (compression == Compression::None).then_some(size);
-            Ok((CountedObject { name, size, layout, days }, compression))
+            let form = form(night, location, log, planned).await;
+            let form = form.map_err(|failure| of_object(failure, planned.days))?;
+            Ok(event_object(form, planned, days, reader))
         })
         .buffered(HEADERS_AT_A_TIME)
         .collect()
@@ -108,19 +134,56 @@ pub(super) async fn counted_objects(
     all_or_failures(read)
 }
 
+fn event_object(form: Form, planned: &PlannedObject, days: &[Day], reader: &DayReader) -> EventObject {
+    let object_days = match planned.days {
+        ObjectDays::Any => counting::ObjectDays::Any,
+        ObjectDays::Template(day) | ObjectDays::Partition(day) => counting::ObjectDays::Only(day),
+    };
+    let (content, reading) = match form {
+        Form::Text(layout, compression) => {
+            let size = (compression == Compression::None).then_some(planned.object.size);
+            (Content::Text { size, layout }, Reading::Text(compression))
+        }
+        Form::Parquet(log) => {
+            let row_groups = log.row_groups(days, object_days, reader);
+            (Content::Columns(row_groups), Reading::Parquet(Arc::new(log.object), log.places))
+        }
+    };
+    let counted = CountedObject { name: planned.object.name.clone(), days: object_days, content };
+    EventObject { counted, info: planned.object.clone(), reading }
+}
+
+/// How an object is read.
+async fn form(
+    night: &Night,
+    location: &Location,
+    log: Log,
+    planned: &PlannedObject,
+) -> Result<Form, Failure> {
+    let object = &planned.object;
+    let head = location.head_bytes(object, HEADER_BYTES).await?.to_vec();
+    if source::is_parquet(&head) {
+        let refused = |error: HeaderError| refuse_footer(location, log, &object.name, &error);
+        return Ok(Form::Parquet(ParquetLog::open(night, location, log, planned, refused).await?));
+    }
+    let (layout, compression) = layout(night, location, log, planned, head).await?;
+    Ok(Form::Text(layout, compression))
+}
+
+/// Where the columns are in an object of text, whose first bytes are `head`.
 async fn layout(
     night: &Night,
     location: &Location,
     log: Log,
     planned: &PlannedObject,
+    head: Vec<u8>,
 ) -> Result<(Layout, Compression), Failure> {
     let object = &planned.object;
     let columns = columns(night, log, planned.days);
     let delimiter = night.config.input.delimiter()?;
     let refused = |error: HeaderError| refuse_header(location, log, &object.name, &error);
-    let mut bytes = HEADER_BYTES;
+    let (mut bytes, mut compressed) = (HEADER_BYTES, head);
     loop {
-        let compressed = location.head_bytes(object, bytes).await?;
         let is_whole = compressed.len() as u64 >= object.size;
         let compression = Compression::of(&compressed);
         let head = compression.head(&compressed, is_whole, HEADER_BYTES_MAX);
@@ -134,6 +197,7 @@ async fn layout(
             }
             None => bytes *= 4,
         }
+        compressed = location.head_bytes(object, bytes).await?.to_vec();
     }
 }
 
@@ -160,7 +224,19 @@ fn refuse_header(location: &Location, log: Log, name: &str, error: &HeaderError)
         )),
         HeaderError::Empty => failure.help("an object without any event still has its header line"),
         HeaderError::Repeated(_) => failure.help("give one of the columns another name, or name the right one in [input.columns]"),
-        _ => failure.help(format!("logs are read as CSV or TSV, plain, gzip or zstd; narrow input.{log} if the object is no {log}")),
+        _ => failure.help(format!("logs are read as CSV or TSV, plain, gzip or zstd, or as Parquet; narrow input.{log} if the object is no {log}")),
+    }
+}
+
+/// Why a Parquet object's columns are not those of the log.
+fn refuse_footer(location: &Location, log: Log, name: &str, error: &HeaderError) -> Failure {
+    let message = format!("{} cannot be read as {log}: {error}", location.object_url(name));
+    let failure = Failure::new(Exit::Refused, message);
+    match error {
+        HeaderError::Missing { missing, .. } => failure.help(format!(
+            "if the column is called otherwise, name it in [input.columns]; if the object is no {log}, narrow input.{log} (missing: {missing})"
+        )),
+        _ => failure.help("give one of the columns another name, or name the right one in [input.columns]"),
     }
 }
 
@@ -184,8 +260,8 @@ pub(super) async fn active_days(
         .objects;
     let mut lists = Vec::new();
     for object in planned {
-        let list = match layout(night, location, Log::AdvertiserIds, object).await {
-            Ok((layout, compression)) => active_list(location, object, layout, compression).await,
+        let list = match form(night, location, Log::AdvertiserIds, object).await {
+            Ok(form) => active_list(location, object, form).await,
             Err(failure) => Err(failure),
         };
         lists.push(list.map_err(|failure| of_object(failure, object.days)));
@@ -224,20 +300,13 @@ pub(super) async fn active_days(
 async fn active_list(
     location: &Location,
     planned: &PlannedObject,
-    layout: Layout,
-    compression: Compression,
+    form: Form,
 ) -> Result<ActiveList, Failure> {
     let location_url = location;
     let (location, object, runtime) = (location.clone(), planned.object.clone(), Handle::current());
-    let read = tokio::task::spawn_blocking(move || {
-        let mut bytes = Vec::new();
-        let compressed = location.read_from(&object, 0, &runtime)?;
-        let reader = location.decompressed(&object, compression, compressed)?;
-        reader.take(LIST_BYTES_MAX + 1).read_to_end(&mut bytes)?;
-        if bytes.len() as u64 > LIST_BYTES_MAX {
-            return Ok(None);
-        }
-        Ok(Some(read_active_list(&object.name, &bytes, &layout)))
+    let read = tokio::task::spawn_blocking(move || match form {
+        Form::Text(layout, compression) => text_list(&location, &object, layout, compression, &runtime),
+        Form::Parquet(log) => parquet_list(&location, &object, log, &runtime).map(Some),
     });
     let list = read.await.expect("reading a list does not panic").map_err(explain_read)?;
     list.ok_or_else(|| {
@@ -246,6 +315,42 @@ async fn active_list(
             format!("{url} cannot be read as advertiser_ids: it has more than {LIST_BYTES_MAX} bytes");
         Failure::new(Exit::Refused, message).help("a list of active advertisers names each of them once")
     })
+}
+
+/// A list of text, unless it is too long.
+fn text_list(
+    location: &Location,
+    object: &ObjectInfo,
+    layout: Layout,
+    compression: Compression,
+    runtime: &Handle,
+) -> io::Result<Option<ActiveList>> {
+    let mut bytes = Vec::new();
+    let compressed = location.read_from(object, 0, runtime)?;
+    let reader = location.decompressed(object, compression, compressed)?;
+    reader.take(LIST_BYTES_MAX + 1).read_to_end(&mut bytes)?;
+    let is_short = bytes.len() as u64 <= LIST_BYTES_MAX;
+    Ok(is_short.then(|| read_active_list(&object.name, &bytes, &layout)))
+}
+
+fn parquet_list(
+    location: &Location,
+    object: &ObjectInfo,
+    log: ParquetLog,
+    runtime: &Handle,
+) -> io::Result<ActiveList> {
+    let ParquetLog { object: parquet, places } = log;
+    let row_groups: Vec<_> = parquet.row_groups().map(|(rows, _)| rows).enumerate().collect();
+    let order = row_groups.iter().map(|(index, _)| (0, *index)).collect();
+    let queue = RowGroupQueue::new(location, vec![Arc::new(parquet)], order, runtime);
+    let mut list = ActiveList::default();
+    let mut line = 1;
+    for (index, rows) in row_groups {
+        let reader = queue.open(0, index)?;
+        read_active_rows(&mut list, &object.name, line, &mut Rows { reader, places })?;
+        line += rows;
+    }
+    Ok(list)
 }
 
 /// A failure at an object that may hold events of these days.
