@@ -11,6 +11,7 @@
 
 mod active;
 mod bytes16;
+mod codes;
 mod columns;
 mod count;
 mod date;

@@ -1,69 +1,42 @@
 //! One row group, counted column by column into a thread's table.
 //!
-//! A text that stands in a dictionary is judged once: an advertiser becomes its number, a type its
-//! counter, a date the slot of its day, a product its key. What is left to do for each row is to look
-//! these up and to add. A row in which anything is unusual is left to the exact rules, which are those
-//! of lines of text; its line number is its number among the object's rows.
+//! Values become codes first: an advertiser its number, a type its counter, a date the slot of its day; of
+//! a dictionary each entry once. What is left to do for a row is to look them up and to add. A row in
+//! which anything is unusual is left to the exact rules, which are those of lines of text; its line number
+//! is its number among the object's rows.
 
 use crate::{
     bytes16::Bytes16,
-    columns::{Dates, NO_DATE, NO_TEXT, RowBatch, RowBatches, Span, Texts, Values, text_at},
+    codes::{Codes, Products, UNUSUAL, is_id, key, short_id},
+    columns::{Dates, NO_DATE, RowBatch, RowBatches, Texts, Values},
     event::{Event, Fields, Rules, kind_counter},
-    padded::{PADDING_BYTES, Padded, PaddedCopy},
+    padded::{Padded, PaddedCopy},
     rows::{DayEvents, Row, Target},
     slice::{SliceCounter, SliceExample, SliceReport},
     table::{Counter, Key, Table},
     wanted::{EXAMPLES_PER_REASON, NOT_WANTED, ObjectDays, example_text},
 };
-use domain::{ID_BYTES_MAX, RejectReason};
+use domain::RejectReason;
 use std::{borrow::Cow, io};
 
 /// How many events before it is counted the cache line of an event is asked for.
 const AHEAD: usize = 16;
-/// The same of events of products with longer ids, which are counted when there are so many.
-const WAITING: usize = 32;
-
-/// In a number's or a slot's place: the exact rules decide.
-const UNUSUAL: u32 = u32::MAX - 1;
 
 /// What the values of the columns stand for; kept from row group to row group for their memory.
 #[derive(Debug, Default)]
 pub(crate) struct ColumnCodes {
     /// Numbers of advertisers.
     numbers: Codes<u32>,
-    kinds: Codes<Option<Counter>>,
+    counters: Codes<Option<Counter>>,
     /// Day slots.
     slots: Codes<u32>,
     products: Products,
     events: Vec<ShortEvent>,
+    /// Rows that are not of [`ShortEvent`]s.
+    others: Vec<usize>,
 }
 
-/// A product's id, which is one.
-#[derive(Debug, Clone, Copy)]
-enum ProductId<'b> {
-    /// Of at most 8 bytes, zero-padded.
-    Short(u64),
-    /// Of more, with its key in no group.
-    Other(Key, Padded<'b>),
-}
-
-impl<'b> ProductId<'b> {
-    /// The product with the id at `span`; none when it is unusual.
-    #[inline(always)]
-    fn of(table: &Table, bytes: &'b [u8], span: Span) -> Option<Self> {
-        let id = padded(bytes, span)?;
-        let Bytes16 { low, .. } = id.head();
-        if id.len().wrapping_sub(1) < 8 && is_plain(low, id.len()) {
-            return Some(Self::Short(low));
-        }
-        is_id(id).then(|| match table.key(0, id) {
-            key if key.is_short() => Self::Short(low),
-            key => Self::Other(key, id),
-        })
-    }
-}
-
-/// An event of a product with a short id, of a group that counts.
+/// An event of a product with a [`short_id`], of a group that counts.
 #[derive(Debug, Clone, Copy, Default)]
 struct ShortEvent {
     id: u64,
@@ -105,6 +78,15 @@ impl SliceCounter<'_> {
     }
 }
 
+impl ColumnCodes {
+    fn forget_dictionaries(&mut self) {
+        self.numbers.forget_dictionary();
+        self.counters.forget_dictionary();
+        self.slots.forget_dictionary();
+        self.products.forget_dictionary();
+    }
+}
+
 /// The way through a row group.
 struct Pass<'p, 'a> {
     rules: Rules<'p, 'a>,
@@ -115,23 +97,23 @@ struct Pass<'p, 'a> {
 impl Pass<'_, '_> {
     fn batch(&mut self, batch: &RowBatch<'_>, codes: &mut ColumnCodes) -> io::Result<()> {
         assert!(batch.is_whole(), "each column has a value for each row");
-        let ColumnCodes { numbers, kinds, slots, products, events } = codes;
         let active = &self.target.wanted.table;
-        numbers.of_texts(&batch.advertiser, UNUSUAL, |id| if is_id(id) { active.find(id) } else { UNUSUAL });
+        codes.numbers.of_texts(&batch.advertiser, |id| if is_id(id) { active.find(id) } else { UNUSUAL });
         match &batch.kind {
-            Some(kind) => kinds.of_texts(kind, None, kind_counter),
-            None => kinds.fill(batch.rows, Some(Counter::Views)),
+            Some(kind) => codes.counters.of_texts(kind, kind_counter),
+            None => codes.counters.fill(batch.rows, Some(Counter::Views)),
         }
-        self.slots(batch, slots);
-        let codes = (&numbers.of_rows[..], &kinds.of_rows[..], &slots.of_rows[..]);
+        self.slots(batch, &mut codes.slots);
         let Texts { bytes, values } = batch.product.expect("events have a product");
         match values {
             Values::Each(spans) => {
-                self.rows(batch, codes, events, |table, row| ProductId::of(table, bytes, spans[row]))?;
+                self.short_rows(codes, |_, row| short_id(bytes, spans[row]))?;
+                self.other_rows(batch, codes, |table, row| key(table, bytes, spans[row]))?;
             }
             Values::Keys { keys, entries, dictionary } => {
-                products.resolve(bytes, entries, dictionary, self.target.table);
-                self.rows(batch, codes, events, |_, row| products.of(keys[row]))?;
+                codes.products.resolve(bytes, entries, dictionary, self.target.table);
+                self.short_rows(codes, |products, row| products.short_id(keys[row]))?;
+                self.other_rows(batch, codes, |_, row| codes.products.key(keys[row]))?;
             }
         }
         self.report.lines += batch.rows as u64;
@@ -142,49 +124,77 @@ impl Pass<'_, '_> {
     /// The day slot of each row.
     fn slots(&mut self, batch: &RowBatch<'_>, slots: &mut Codes<u32>) {
         let rules = &mut self.rules;
-        let usual =
+        let code =
             |rules: &Rules<'_, '_>, slot: Option<u32>| slot.map_or(UNUSUAL, |slot| rules.among_wanted(slot));
         match &batch.date {
             None => slots.fill(batch.rows, rules.day_of_object()),
-            Some(Dates::Text(texts)) => slots.of_texts(texts, UNUSUAL, |date| {
+            Some(Dates::Text(texts)) => slots.of_texts(texts, |date| {
                 let slot = rules.days.slot_of(date);
-                usual(rules, slot)
+                code(rules, slot)
             }),
-            Some(Dates::Days(values)) => slots.of_values(values, UNUSUAL, |days| {
+            Some(Dates::Days(values)) => slots.of_values(values, |days| {
                 let slot = rules.days.slot_of_days(days);
-                usual(rules, slot)
+                code(rules, slot)
             }),
-            Some(Dates::Civil(values, unit)) => slots.of_values(values, UNUSUAL, |count| {
+            Some(Dates::Civil(values, unit)) => slots.of_values(values, |count| {
                 let slot = rules.days.slot_of_civil(unit.seconds(count));
-                usual(rules, slot)
+                code(rules, slot)
             }),
-            Some(Dates::Instants(values, unit)) => slots.of_values(values, UNUSUAL, |count| {
+            Some(Dates::Instants(values, unit)) => slots.of_values(values, |count| {
                 let slot = rules.days.slot_of_instant(unit.seconds(count));
-                usual(rules, slot)
+                code(rules, slot)
             }),
         }
     }
 
-    /// Counts the batch's rows by what their values stand for; `product` tells a row's, or nothing when it
-    /// is unusual.
+    /// Counts the rows in which nothing is unusual and whose product has a short id, which `id` tells as
+    /// [`short_id`] does; notes the others.
     #[inline(always)]
-    fn rows<'b>(
+    fn short_rows(&mut self, codes: &mut ColumnCodes, id: impl Fn(&Products, usize) -> u64) -> io::Result<()> {
+        let ColumnCodes { numbers, counters, slots, products, events, others } = codes;
+        let Target { wanted, table, day_events } = &mut self.target;
+        let rows = numbers.rows().len();
+        let (numbers, counters, slots) = (numbers.rows(), &counters.rows()[..rows], &slots.rows()[..rows]);
+        events.resize(rows, ShortEvent::default());
+        others.clear();
+        let mut tally = DayTally::default();
+        let mut kept = 0;
+        for row in 0..rows {
+            let (number, slot, id) = (numbers[row], slots[row], id(products, row));
+            let is_usual = (id != 0) & (number != UNUSUAL) & (slot != UNUSUAL);
+            let Some(counter) = counters[row].filter(|_| is_usual) else {
+                others.push(row);
+                continue;
+            };
+            if slot == NOT_WANTED {
+                continue;
+            }
+            let (group, is_kept) = wanted.group(slot, number);
+            events[kept] = ShortEvent { id, group, counter };
+            kept += usize::from(is_kept);
+            tally.add(slot, is_kept, day_events);
+        }
+        tally.flush(day_events);
+        add_short(table, &events[..kept])
+    }
+
+    /// Counts the rows that were noted; `product` tells the key of a row's, in no group, with the id, or
+    /// nothing when that is unusual.
+    #[inline(always)]
+    fn other_rows<'b>(
         &mut self,
         batch: &RowBatch<'_>,
-        (numbers, kinds, slots): (&[u32], &[Option<Counter>], &[u32]),
-        events: &mut Vec<ShortEvent>,
-        product: impl Fn(&Table, usize) -> Option<ProductId<'b>>,
+        codes: &ColumnCodes,
+        product: impl Fn(&Table, usize) -> Option<(Key, Padded<'b>)>,
     ) -> io::Result<()> {
+        let (numbers, slots) = (codes.numbers.rows(), codes.slots.rows());
         let mut tally = DayTally::default();
-        events.clear();
-        events.resize(batch.rows, ShortEvent::default());
+        let mut waiting = [(Key::default(), Counter::Views, Padded::default()); AHEAD];
         let mut kept = 0;
-        let mut others = [(Key::default(), Counter::Views, Padded::default()); WAITING];
-        let mut others_kept = 0;
-        let codes = numbers.iter().zip(kinds).zip(slots);
-        for (row, ((&number, &kind), &slot)) in codes.enumerate() {
-            let usual = kind.filter(|_| number != UNUSUAL && slot != UNUSUAL);
-            let Some((counter, id)) = usual.zip(product(self.target.table, row)) else {
+        for row in codes.others.iter().copied() {
+            let (number, slot) = (numbers[row], slots[row]);
+            let usual = codes.counters.rows()[row].filter(|_| number != UNUSUAL && slot != UNUSUAL);
+            let Some((counter, (key, id))) = usual.zip(product(self.target.table, row)) else {
                 self.exact_row(batch, row)?;
                 continue;
             };
@@ -193,46 +203,17 @@ impl Pass<'_, '_> {
             }
             let (group, is_kept) = self.target.wanted.group(slot, number);
             tally.add(slot, is_kept, self.target.day_events);
-            match id {
-                ProductId::Short(id) => {
-                    events[kept] = ShortEvent { id, group, counter };
-                    kept += usize::from(is_kept);
-                }
-                ProductId::Other(key, id) => {
-                    let key = key.in_group(group);
-                    self.target.table.prefetch(&key);
-                    others[others_kept] = (key, counter, id);
-                    others_kept += usize::from(is_kept);
-                    if others_kept == others.len() {
-                        self.add(&others)?;
-                        others_kept = 0;
-                    }
-                }
+            let key = key.in_group(group);
+            self.target.table.prefetch(&key);
+            waiting[kept] = (key, counter, id);
+            kept += usize::from(is_kept);
+            if kept == AHEAD {
+                add(self.target.table, &waiting)?;
+                kept = 0;
             }
         }
         tally.flush(self.target.day_events);
-        self.add(&others[..others_kept])?;
-        self.add_short(&events[..kept])
-    }
-
-    /// Counts events whose cache lines were asked for.
-    fn add(&mut self, events: &[(Key, Counter, Padded<'_>)]) -> io::Result<()> {
-        events.iter().try_for_each(|(key, counter, id)| self.target.table.add(key, *counter, *id))
-    }
-
-    /// Counts events, asking for the cache lines of those that come some events later.
-    fn add_short(&mut self, events: &[ShortEvent]) -> io::Result<()> {
-        let table = &mut *self.target.table;
-        for event in &events[..events.len().min(AHEAD)] {
-            table.prefetch(&event.key(table));
-        }
-        for (at, event) in events.iter().enumerate() {
-            if let Some(ahead) = events.get(at + AHEAD) {
-                table.prefetch(&ahead.key(table));
-            }
-            table.add_short(&event.key(table), event.counter)?;
-        }
-        Ok(())
+        add(self.target.table, &waiting[..kept])
     }
 
     /// Any row, by the rules of a line of text.
@@ -295,6 +276,25 @@ impl Pass<'_, '_> {
     }
 }
 
+/// Counts events, asking for the cache lines of those that come some events later.
+fn add_short(table: &mut Table, events: &[ShortEvent]) -> io::Result<()> {
+    for event in &events[..events.len().min(AHEAD)] {
+        table.prefetch(&event.key(table));
+    }
+    for (at, event) in events.iter().enumerate() {
+        if let Some(ahead) = events.get(at + AHEAD) {
+            table.prefetch(&ahead.key(table));
+        }
+        table.add_short(&event.key(table), event.counter)?;
+    }
+    Ok(())
+}
+
+/// Counts events whose cache lines were asked for.
+fn add(table: &mut Table, events: &[(Key, Counter, Padded<'_>)]) -> io::Result<()> {
+    events.iter().try_for_each(|(key, counter, id)| table.add(key, *counter, *id))
+}
+
 /// Events of the day that came last, before they are added to all of the day's.
 struct DayTally {
     slot: u32,
@@ -325,134 +325,4 @@ impl DayTally {
         }
         self.events = DayEvents::default();
     }
-}
-
-/// What the values of a column stand for.
-#[derive(Debug, Default)]
-struct Codes<C> {
-    /// Of the dictionary with this number; the last is of a null.
-    of_entries: (Option<u64>, Vec<C>),
-    /// Of the rows at hand.
-    of_rows: Vec<C>,
-}
-
-impl<C: Copy> Codes<C> {
-    /// The same for so many rows.
-    fn fill(&mut self, rows: usize, code: C) {
-        self.of_rows.clear();
-        self.of_rows.resize(rows, code);
-    }
-
-    /// By a judgement of each text; a null has none.
-    fn of_texts(&mut self, texts: &Texts<'_>, of_null: C, mut judge: impl FnMut(Padded<'_>) -> C) {
-        let bytes = texts.bytes;
-        self.of_values(&texts.values, of_null, |span: Span| match padded(bytes, span) {
-            Some(text) => judge(text),
-            None if span == NO_TEXT => of_null,
-            None => judge(PaddedCopy::of(text_at(bytes, span)).text()),
-        });
-    }
-
-    /// By a judgement of each value, of those of a dictionary only once.
-    fn of_values<T: Copy>(&mut self, values: &Values<'_, T>, of_null: C, mut judge: impl FnMut(T) -> C) {
-        self.of_rows.clear();
-        match values {
-            Values::Each(values) => self.of_rows.extend(values.iter().map(|value| judge(*value))),
-            Values::Keys { keys, entries, dictionary } => {
-                let (number, codes) = &mut self.of_entries;
-                if *number != Some(*dictionary) {
-                    *number = Some(*dictionary);
-                    codes.clear();
-                    codes.extend(entries.iter().map(|entry| judge(*entry)).chain([of_null]));
-                }
-                self.of_rows.extend(keys.iter().map(|key| codes[*key as usize]));
-            }
-        }
-    }
-}
-
-impl ColumnCodes {
-    /// Another row group has other dictionaries of the same numbers.
-    fn forget_dictionaries(&mut self) {
-        self.numbers.of_entries.0 = None;
-        self.kinds.of_entries.0 = None;
-        self.slots.of_entries.0 = None;
-        self.products.dictionary = None;
-    }
-}
-
-/// The products of a dictionary.
-#[derive(Debug, Default)]
-struct Products {
-    /// Which.
-    dictionary: Option<u64>,
-    /// The ids, with padding.
-    bytes: Vec<u8>,
-    /// By key: the product's key in a table, in no group, and where its id lies; none of what is no id.
-    entries: Vec<Option<(Key, Span)>>,
-}
-
-impl Products {
-    fn resolve(&mut self, bytes: &[u8], entries: &[Span], dictionary: u64, table: &Table) {
-        if self.dictionary == Some(dictionary) {
-            return;
-        }
-        self.dictionary = Some(dictionary);
-        self.bytes.clear();
-        self.bytes.extend_from_slice(bytes);
-        self.bytes.extend_from_slice(&[0; PADDING_BYTES]);
-        let bytes = &self.bytes;
-        let entry = |span: &Span| {
-            let id = padded(bytes, *span).filter(|id| is_id(*id))?;
-            Some((table.key(0, id), *span))
-        };
-        self.entries.clear();
-        self.entries.extend(entries.iter().map(entry).chain([None]));
-    }
-
-    #[inline(always)]
-    fn of(&self, key: u32) -> Option<ProductId<'_>> {
-        let (key, span) = self.entries[key as usize]?;
-        if key.is_short() {
-            return Some(ProductId::Short(key.bytes.low));
-        }
-        Some(ProductId::Other(key, padded(&self.bytes, span)?))
-    }
-}
-
-/// The text at `span`; none of a null, and where no padding is behind it.
-#[inline(always)]
-fn padded(bytes: &[u8], (start, length): Span) -> Option<Padded<'_>> {
-    let (at, length) = (start as usize, length as usize);
-    let has_padding = at + length + PADDING_BYTES <= bytes.len();
-    // SAFETY: just checked; numbers of 32 bits cannot overflow a sum of 64.
-    has_padding.then(|| unsafe { Padded::new_unchecked(bytes, at, length) })
-}
-
-const _: () = assert!(usize::BITS >= 64, "three numbers of 32 bits can be added");
-
-/// Whether the text is an id: 1–255 bytes of UTF-8 without NUL.
-#[inline(always)]
-fn is_id(text: Padded<'_>) -> bool {
-    let Bytes16 { low, high } = text.head();
-    let length = text.len();
-    let is_short = length.wrapping_sub(1) < 16;
-    if is_short && is_plain(low, length.min(8)) && (length <= 8 || is_plain(high, length - 8)) {
-        return true;
-    }
-    length.wrapping_sub(1) < ID_BYTES_MAX && is_unusual_id(text.bytes())
-}
-
-/// Whether the first `length` (1–8) bytes, behind which there are zeros, are ASCII without NUL.
-#[inline(always)]
-fn is_plain(bytes: u64, length: usize) -> bool {
-    const ONES: u64 = u64::MAX / 0xFF;
-    // Behind the text stand ones; then a byte that is zero, or not ASCII, shows in its highest bit.
-    let bytes = bytes | (ONES & !Bytes16::mask(length).low);
-    (bytes | bytes.wrapping_sub(ONES)) & (ONES << 7) == 0
-}
-
-#[inline(never)]
-fn is_unusual_id(id: &[u8]) -> bool {
-    memchr::memchr(0, id).is_none() && (id.is_ascii() || std::str::from_utf8(id).is_ok())
 }

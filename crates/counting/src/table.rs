@@ -27,7 +27,7 @@ const LONG: u64 = 0xFF << 56;
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Key {
     /// The id; of a long one its hash and [`LONG`].
-    pub(crate) bytes: Bytes16,
+    bytes: Bytes16,
     hash: u64,
     group: u32,
 }
@@ -37,12 +37,6 @@ impl Key {
     #[inline(always)]
     pub(crate) fn in_group(self, group: u32) -> Self {
         Self { group, ..self }
-    }
-
-    /// Whether the id has at most 8 bytes.
-    #[inline(always)]
-    pub(crate) fn is_short(&self) -> bool {
-        self.bytes.high == 0
     }
 }
 
