@@ -1,0 +1,207 @@
+//! Parquet as others may write it, and what is read of it.
+
+use crate::support::Place;
+use ::parquet::{
+    basic::{Compression, Encoding, Type},
+    data_type::{ByteArray, ByteArrayType, Int32Type, Int64Type, Int96, Int96Type},
+    file::{
+        properties::{EnabledStatistics, WriterProperties, WriterVersion},
+        writer::{SerializedColumnWriter, SerializedFileWriter},
+    },
+    schema::parser::parse_message_type,
+};
+use source::{ColumnKind, ColumnUse, DateRange, ObjectInfo, RowGroupQueue, RowValues, SourceError};
+use std::sync::Arc;
+use tokio::runtime::Handle;
+
+/// A value of a column: a text, a number, or null.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Cell {
+    Text(Vec<u8>),
+    Number(i64),
+    Null,
+}
+
+pub(crate) fn text(text: &str) -> Cell {
+    Cell::Text(text.into())
+}
+
+/// A file to be written.
+#[derive(Debug, Clone)]
+pub(crate) struct Sheet {
+    /// The columns of a schema such as `optional binary date (STRING);`.
+    pub(crate) schema: String,
+    /// Column by column.
+    pub(crate) columns: Vec<Vec<Cell>>,
+    pub(crate) group_rows: usize,
+    pub(crate) compression: Compression,
+    pub(crate) has_dictionary: bool,
+    /// Without a dictionary.
+    pub(crate) encoding: Option<Encoding>,
+    pub(crate) is_version_2: bool,
+    pub(crate) page_rows: usize,
+    pub(crate) statistics: EnabledStatistics,
+}
+
+impl Sheet {
+    pub(crate) fn new(schema: &str, columns: Vec<Vec<Cell>>) -> Self {
+        Self {
+            schema: schema.to_owned(),
+            columns,
+            group_rows: usize::MAX,
+            compression: Compression::UNCOMPRESSED,
+            has_dictionary: true,
+            encoding: None,
+            is_version_2: false,
+            page_rows: 20_000,
+            statistics: EnabledStatistics::Chunk,
+        }
+    }
+
+    pub(crate) fn rows(&self) -> usize {
+        self.columns[0].len()
+    }
+
+    pub(crate) fn written(&self) -> Vec<u8> {
+        let schema = parse_message_type(&format!("message log {{ {} }}", self.schema)).unwrap();
+        let version = if self.is_version_2 { WriterVersion::PARQUET_2_0 } else { WriterVersion::PARQUET_1_0 };
+        let mut properties = WriterProperties::builder()
+            .set_compression(self.compression)
+            .set_dictionary_enabled(self.has_dictionary)
+            .set_writer_version(version)
+            .set_data_page_row_count_limit(self.page_rows)
+            .set_write_batch_size(self.page_rows.min(1024))
+            .set_statistics_enabled(self.statistics);
+        if let Some(encoding) = self.encoding {
+            properties = properties.set_encoding(encoding);
+        }
+        let mut bytes = Vec::new();
+        let mut file =
+            SerializedFileWriter::new(&mut bytes, Arc::new(schema), Arc::new(properties.build())).unwrap();
+        let mut start = 0;
+        while start < self.rows() {
+            let end = self.rows().min(start.saturating_add(self.group_rows));
+            let mut group = file.next_row_group().unwrap();
+            let mut columns = self.columns.iter();
+            while let Some(mut column) = group.next_column().unwrap() {
+                write(&mut column, &columns.next().unwrap()[start..end]);
+                column.close().unwrap();
+            }
+            group.close().unwrap();
+            start = end;
+        }
+        file.close().unwrap();
+        bytes
+    }
+}
+
+fn write(column: &mut SerializedColumnWriter<'_>, cells: &[Cell]) {
+    let levels: Vec<i16> = cells.iter().map(|cell| i16::from(*cell != Cell::Null)).collect();
+    let levels = Some(&levels[..]);
+    let numbers = || {
+        cells.iter().filter_map(|cell| match cell {
+            Cell::Number(number) => Some(*number),
+            _ => None,
+        })
+    };
+    let texts = || {
+        cells.iter().filter_map(|cell| match cell {
+            Cell::Text(text) => Some(ByteArray::from(text.clone())),
+            _ => None,
+        })
+    };
+    match column.typed_type() {
+        Type::BYTE_ARRAY => {
+            column.typed::<ByteArrayType>().write_batch(&texts().collect::<Vec<_>>(), levels, None)
+        }
+        Type::INT32 => {
+            let numbers: Vec<_> = numbers().map(|number| i32::try_from(number).unwrap()).collect();
+            column.typed::<Int32Type>().write_batch(&numbers, levels, None)
+        }
+        Type::INT64 => column.typed::<Int64Type>().write_batch(&numbers().collect::<Vec<_>>(), levels, None),
+        Type::INT96 => {
+            let int96 = |seconds: i64| {
+                let mut value = Int96::new();
+                let nanos = u64::try_from(seconds.rem_euclid(86_400) * 1_000_000_000 + 999_999_999).unwrap();
+                let day = u32::try_from(seconds.div_euclid(86_400) + 2_440_588).unwrap();
+                value.set_data(nanos as u32, (nanos >> 32) as u32, day);
+                value
+            };
+            column.typed::<Int96Type>().write_batch(&numbers().map(int96).collect::<Vec<_>>(), levels, None)
+        }
+        other => panic!("no test writes {other}"),
+    }
+    .unwrap();
+}
+
+/// What is read of an object.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Seen {
+    pub(crate) kinds: Vec<ColumnKind>,
+    pub(crate) columns: Vec<Vec<Cell>>,
+    pub(crate) dates: Vec<Option<DateRange>>,
+}
+
+impl Place {
+    /// Reads these columns of the object.
+    pub(crate) async fn parquet(
+        &self,
+        object: &ObjectInfo,
+        columns: &[(&str, ColumnUse)],
+    ) -> Result<Seen, SourceError> {
+        let footer = self.location.parquet_footer(object).await?;
+        let names = footer.column_names();
+        let place = |name: &str| names.iter().position(|found| found == name).unwrap_or(usize::MAX);
+        let chosen: Vec<_> = columns.iter().map(|(name, wanted)| (place(name), *wanted)).collect();
+        assert!(chosen.iter().all(|(place, _)| *place < names.len()), "{names:?}");
+        let parquet = footer.choose(&chosen)?;
+        let kinds = parquet.columns().to_vec();
+        let dates: Vec<_> = parquet.row_groups().map(|(_, dates)| dates.cloned()).collect();
+        let rows: Vec<_> = parquet.row_groups().map(|(rows, _)| rows).collect();
+        let order = (0..rows.len()).map(|index| (0, index)).collect();
+        let queue = RowGroupQueue::new(&self.location, vec![Arc::new(parquet)], order, &Handle::current());
+        let read = move || {
+            let mut all = vec![Vec::new(); chosen.len()];
+            for (index, rows) in rows.iter().enumerate() {
+                let before = all[0].len();
+                read_row_group(&queue, index, &mut all)?;
+                assert_eq!((all[0].len() - before) as u64, *rows, "row group {index}");
+            }
+            Ok(all)
+        };
+        let columns = tokio::task::spawn_blocking(read).await.unwrap()?;
+        Ok(Seen { kinds, columns, dates })
+    }
+}
+
+fn read_row_group(queue: &RowGroupQueue, index: usize, all: &mut [Vec<Cell>]) -> Result<(), SourceError> {
+    let mut reader = queue.open(0, index)?;
+    loop {
+        let rows = reader.next_rows()?;
+        if rows == 0 {
+            return Ok(());
+        }
+        for (number, cells) in all.iter_mut().enumerate() {
+            let column = reader.column(number);
+            let text = |span: (u32, u32)| match span {
+                (_, u32::MAX) => Cell::Null,
+                (start, length) => Cell::Text(column.bytes[start as usize..][..length as usize].to_vec()),
+            };
+            let number = |number| if number == i64::MIN { Cell::Null } else { Cell::Number(number) };
+            let before = cells.len();
+            match column.values {
+                RowValues::Texts(texts) => cells.extend(texts.iter().map(|span| text(*span))),
+                RowValues::Numbers(numbers) => cells.extend(numbers.iter().map(|value| number(*value))),
+                RowValues::TextKeys(keys, texts) => cells.extend(
+                    keys.keys.iter().map(|key| texts.get(*key as usize).map_or(Cell::Null, |span| text(*span))),
+                ),
+                RowValues::NumberKeys(keys, numbers) => {
+                    cells.extend(keys.keys.iter().map(|key| {
+                        numbers.get(*key as usize).map_or(Cell::Null, |value| number(*value))
+                    }));
+                }
+            }
+            assert_eq!(cells.len() - before, rows);
+        }
+    }
+}
