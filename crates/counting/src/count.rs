@@ -3,6 +3,7 @@
 use crate::{
     date::{DateFormat, DayReader},
     header::Layout,
+    instructions::Instructions,
     merge::merge,
     slice::{Begin, SliceCounter, SliceReport},
     stream::{Stream, Turn},
@@ -48,6 +49,8 @@ pub struct Limits {
     pub threads: usize,
     /// Bytes of a slice; at least 1.
     pub slice_bytes: u64,
+    /// With which of the processor's instructions.
+    pub instructions: Instructions,
 }
 
 /// What was counted.
@@ -112,7 +115,8 @@ pub fn count(
     let slice_bytes = limits.slice_bytes.max(1);
     let streams = objects.iter().enumerate().filter(|(_, object)| object.size.is_none());
     let streams: Vec<_> = streams.map(|object| Stream::new(object, bytes, slice_bytes)).collect();
-    let job = Job { wanted, objects, bytes, slices: cut(objects, slice_bytes), streams };
+    let slices = cut(objects, slice_bytes);
+    let job = Job { wanted, objects, bytes, instructions: limits.instructions, slices, streams };
     let of_use = if job.streams.is_empty() { job.slices.len().max(1) } else { usize::MAX };
     let reader = DayReader::new(date.0.clone(), date.1.clone());
     let (mut counters, counted) = job.count_all(limits.threads.clamp(1, of_use), &reader)?;
@@ -163,6 +167,7 @@ struct Job<'a> {
     wanted: &'a Wanted,
     objects: &'a [CountedObject],
     bytes: &'a dyn Objects,
+    instructions: Instructions,
     slices: Vec<Slice>,
     /// The objects that cannot be cut.
     streams: Vec<Stream<'a>>,
@@ -187,7 +192,8 @@ impl<'a> Job<'a> {
         let next = AtomicUsize::new(0);
         let has_failed = AtomicBool::new(false);
         let work = |worker| {
-            let mut counter = SliceCounter::new(self.wanted, reader.clone()).map_err(CountError::Memory)?;
+            let counter = SliceCounter::new(self.wanted, reader.clone(), self.instructions);
+            let mut counter = counter.map_err(CountError::Memory)?;
             let mut parts = Parts::default();
             let counted = self.work(worker, (&next, &has_failed), &mut counter, &mut parts);
             counted.inspect_err(|_| has_failed.store(true, Ordering::Relaxed))?;

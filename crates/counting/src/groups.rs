@@ -92,9 +92,10 @@ impl<K: SlotKey> Groups<K> {
         loop {
             let slots = self.slots.line(line);
             // All of a line are compared, without a branch between: which it is cannot be foreseen.
-            let find = |found, (at, slot): (u32, &Slot<K>)| if is_same(slot.key) { Some(at) } else { found };
-            if let Some(found) = (0..).zip(slots).fold(None, find) {
-                self.step(number, line + found, counter, step);
+            let bit = |(at, slot): (u32, &Slot<K>)| u32::from(is_same(slot.key)) << at;
+            let same = (0..).zip(slots).map(bit).fold(0, |all, bit| all | bit);
+            if same != 0 {
+                self.step(number, line + same.trailing_zeros(), counter, step);
                 return Ok(());
             }
             if slots.iter().any(|slot| slot.key.is_empty()) {

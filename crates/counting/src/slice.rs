@@ -11,9 +11,10 @@ use crate::{
     date::DayReader,
     event::{DaySlots, Event, Fields, Needed, Rules},
     header::Layout,
+    instructions::Instructions,
     padded::{PADDING_BYTES, PaddedCopy},
     record::{NextRecord, RECORD_BYTES_MAX, Shape, next_record},
-    rows::{Batch, DayEvents, Row, Target, count_rows},
+    rows::{Batch, DayEvents, Places, Row, Target, count_rows},
     structure::{Quirks, Structure},
     table::Table,
     wanted::{EXAMPLE_BYTES_MAX, EXAMPLES_PER_REASON, NOT_WANTED, Wanted, example_text},
@@ -67,6 +68,7 @@ pub(crate) struct SliceCounter<'a> {
     pub(crate) table: Table,
     days: DaySlots<'a>,
     day_events: Vec<DayEvents>,
+    instructions: Instructions,
     structure: Structure,
     buffer: Vec<u8>,
     /// What was read into the buffer and not taken.
@@ -78,13 +80,14 @@ impl<'a> SliceCounter<'a> {
     ///
     /// # Errors
     /// When the system gives no memory.
-    pub(crate) fn new(wanted: &'a Wanted, reader: DayReader) -> io::Result<Self> {
+    pub(crate) fn new(wanted: &'a Wanted, reader: DayReader, instructions: Instructions) -> io::Result<Self> {
         Ok(Self {
             wanted,
             table: Table::new(wanted.groups())?,
             days: DaySlots::new(wanted, reader),
             day_events: vec![DayEvents::default(); wanted.days().len()],
-            structure: Structure::default(),
+            instructions,
+            structure: Structure::new(instructions),
             buffer: Vec::new(),
             rest: 0..0,
         })
@@ -107,6 +110,8 @@ impl<'a> SliceCounter<'a> {
         self.day_events.fill(DayEvents::default());
         let mut pass = Pass {
             layout: object.layout,
+            places: Places::of(&object.layout),
+            instructions: self.instructions,
             rules: Rules::new(&mut self.days, object.days),
             target: Target { wanted: self.wanted, table: &mut self.table, day_events: &mut self.day_events },
             report: SliceReport::default(),
@@ -128,6 +133,8 @@ impl<'a> SliceCounter<'a> {
 /// The way of one slice through the buffer.
 struct Pass<'p, 'a> {
     layout: Layout,
+    places: Places,
+    instructions: Instructions,
     rules: Rules<'p, 'a>,
     target: Target<'p>,
     report: SliceReport,
@@ -212,11 +219,11 @@ impl Pass<'_, '_> {
         let is_plain = records.quirks() == Quirks::default() && filled <= RECORD_BYTES_MAX;
         let limit = limit.min(filled);
         let mut batch = Batch::new();
-        let count = if is_plain { count_rows::<true> } else { count_rows::<false> };
         while at < limit {
             records.advance(at);
-            let Self { layout, rules, target, .. } = &mut *self;
-            let rows = count((&mut records, limit), layout, rules, &mut batch, target)?;
+            let Self { places, instructions, rules, target, .. } = &mut *self;
+            let place = (&mut records, limit, is_plain);
+            let rows = count_rows(place, (places, *instructions), rules, &mut batch, target)?;
             self.report.records += rows;
             self.report.lines += rows;
             if rows > 0 {

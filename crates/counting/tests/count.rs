@@ -2,7 +2,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a test panics where it fails")]
 
-use counting::{Columns, CountedObject, DateFormat, Header, Limits, ObjectDays, Objects, Wanted, count};
+use counting::{
+    Columns, CountedObject, DateFormat, Header, Instructions, Limits, ObjectDays, Objects, Wanted, count,
+};
 use domain::{AdvertiserId, Counts, Day, Log, RejectReason};
 use jiff::tz::TimeZone;
 use proptest::prelude::*;
@@ -48,15 +50,14 @@ fn ours(
     threads: usize,
     slice_bytes: u64,
 ) -> Told {
-    ours_of(active, logs, threads, slice_bytes, |_| false)
+    ours_of(active, logs, (threads, slice_bytes, Instructions::Best), |_| false)
 }
 
 /// `is_stream` says which of the logs can only be read from the start to the end.
 fn ours_of(
     active: &[(Day, Vec<AdvertiserId>)],
     logs: &[(Log, ObjectDays, Vec<u8>)],
-    threads: usize,
-    slice_bytes: u64,
+    (threads, slice_bytes, instructions): (usize, u64, Instructions),
     is_stream: impl Fn(usize) -> bool,
 ) -> Told {
     let wanted = Wanted::new(active.iter().map(|(day, list)| (*day, list.clone().into())).collect());
@@ -72,7 +73,7 @@ fn ours_of(
         })
         .collect();
     let date = (&DateFormat::Iso, &TimeZone::UTC);
-    let limits = Limits { threads, slice_bytes };
+    let limits = Limits { threads, slice_bytes, instructions };
     let counted = count(&wanted, &objects, &InMemory(&bytes), date, limits).unwrap();
     let mut told = String::new();
     for day in &counted.days {
@@ -314,10 +315,13 @@ fn check(
     slice_bytes: u64,
 ) {
     let naive = naive(active, logs);
-    for is_stream in [false, true] {
-        let ours = ours_of(active, logs, threads, slice_bytes, |_| is_stream);
+    for (is_stream, instructions) in
+        [(false, Instructions::Best), (false, Instructions::Portable), (true, Instructions::Best)]
+    {
+        let limits = (threads, slice_bytes, instructions);
+        let ours = ours_of(active, logs, limits, |_| is_stream);
         let different = ours.lines().zip(naive.lines()).find(|(ours, naive)| ours != naive);
-        assert_eq!(different, None, "{threads} threads, slices of {slice_bytes} bytes, stream: {is_stream}");
+        assert_eq!(different, None, "{limits:?}, stream: {is_stream}");
         assert_eq!(ours.lines().count(), naive.lines().count());
     }
 }
@@ -415,7 +419,7 @@ fn a_line_of_10_mb_is_one_reject_and_the_rest_is_counted() {
     for slice_bytes in [1 << 20, 777_777] {
         assert_eq!(told(slice_bytes), whole);
         let logs = [(Log::ProductViews, ObjectDays::Any, log.clone())];
-        assert_eq!(ours_of(&days(), &logs, 2, slice_bytes, |_| true), whole);
+        assert_eq!(ours_of(&days(), &logs, (2, slice_bytes, Instructions::Best), |_| true), whole);
     }
 }
 
@@ -451,7 +455,7 @@ fn an_unreadable_object_is_named() {
     let layout = header.layout(&columns(Log::ProductViews)).unwrap();
     let object = CountedObject { name: "views.csv".into(), size: Some(1000), layout, days: ObjectDays::Any };
     let wanted = Wanted::new(vec![(day("2024-11-20"), vec![advertiser("a")].into())]);
-    let limits = Limits { threads: 2, slice_bytes: 100 };
+    let limits = Limits { threads: 2, slice_bytes: 100, instructions: Instructions::Best };
     let error = count(&wanted, &[object], &Broken, (&DateFormat::Iso, &TimeZone::UTC), limits).unwrap_err();
     assert_eq!(error.to_string(), "could not count views.csv");
 }
@@ -466,7 +470,7 @@ fn dates_may_be_missing_where_the_object_holds_one_day() {
     let days = ObjectDays::Only(day("2024-11-20"));
     let object = CountedObject { name: "views".into(), size: Some(size), layout, days };
     let wanted = Wanted::new(vec![(day("2024-11-20"), vec![advertiser("a")].into())]);
-    let limits = Limits { threads: 1, slice_bytes: 100 };
+    let limits = Limits { threads: 1, slice_bytes: 100, instructions: Instructions::Best };
     let counted =
         count(&wanted, &[object], &InMemory(&bytes), (&DateFormat::Iso, &TimeZone::UTC), limits).unwrap();
     let (_, products) = counted.days[0].counts.iter().next().unwrap();
@@ -528,13 +532,14 @@ proptest! {
         only in any::<bool>(),
         delimiter in prop::sample::select(b",,,\t;|".to_vec()),
         are_streams in any::<[bool; 2]>(),
+        instructions in prop::sample::select(vec![Instructions::Best, Instructions::Portable]),
     ) {
         let delimited = |bytes: Vec<u8>| bytes.into_iter().map(|byte| if byte == b',' { delimiter } else { byte });
         let (first, second) = (delimited(first).collect(), delimited(second).collect());
         let without_bom = |bytes: &Vec<u8>| bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes).to_vec();
         let days_of_second = if only { ObjectDays::Only(day("2024-11-22")) } else { ObjectDays::Any };
         let logs = [(Log::AdsViews, ObjectDays::Any, first), (Log::AdsViews, days_of_second, second)];
-        let ours = ours_of(&days(), &logs, threads, slice_bytes, |log| are_streams[log]);
+        let ours = ours_of(&days(), &logs, (threads, slice_bytes, instructions), |log| are_streams[log]);
         let logs = logs.map(|(log, days, bytes)| (log, days, without_bom(&bytes)));
         prop_assert_eq!(ours, naive(&days(), &logs));
     }

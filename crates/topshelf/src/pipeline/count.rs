@@ -9,7 +9,7 @@ use super::{
     visible,
 };
 use crate::failure::{Exit, Failure};
-use counting::{CountError, Counted, CountedDay, Limits, Objects, Wanted};
+use counting::{CountError, Counted, CountedDay, Instructions, Limits, Objects, Wanted};
 use domain::{Day, Log, RejectExample, Tally};
 use futures::{StreamExt, stream};
 use indicatif::ProgressBar;
@@ -135,7 +135,8 @@ fn limits(night: &Night) -> Limits {
         0 => std::thread::available_parallelism().map_or(1, usize::from),
         threads => threads,
     };
-    Limits { threads, slice_bytes: night.config.counting.slice_mib << 20 }
+    let slice_bytes = night.config.counting.slice_mib << 20;
+    Limits { threads, slice_bytes, instructions: Instructions::Best }
 }
 
 /// The planned objects, opened where counting asks.
