@@ -79,6 +79,17 @@ impl Lake {
         Ok(read.map(|(active, _)| active))
     }
 
+    /// Sees that the objects that the manifest names are there as they were committed, byte for byte.
+    ///
+    /// # Errors
+    /// When one is not, or cannot be read.
+    pub async fn verify_counts(&self, manifest: &CountsManifest) -> Result<(), LakeError> {
+        for object in [&manifest.counts, &manifest.advertisers] {
+            self.data(&folder(manifest.day), object, &remedy(manifest.day)).await?;
+        }
+        Ok(())
+    }
+
     /// The advertisers active on the manifest's day, in byte order.
     ///
     /// # Errors

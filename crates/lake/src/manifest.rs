@@ -1,6 +1,7 @@
 //! Manifests: what was made of what, as JSON for programs and people.
 
 use domain::{Day, Log, ModelName, RejectExample, Tally};
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -27,8 +28,23 @@ pub struct ObjectInput {
     pub size: u64,
     /// Its entity tag, where the store gives one.
     pub etag: Option<String>,
+    /// When it was written, where nothing better tells it from what lay there before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub modified_at: Option<Timestamp>,
     /// What became of its lines for the day.
     pub tally: Tally,
+}
+
+impl ObjectInput {
+    /// Whether `other` is the same object with the same content, as far as its name, its size and what
+    /// marks its content can tell; no when nothing marks it.
+    #[must_use]
+    pub fn is_same_as(&self, other: &Self) -> bool {
+        let marks = |object: &Self| (object.etag.clone(), object.modified_at);
+        (&self.name, self.size) == (&other.name, other.size)
+            && marks(self) == marks(other)
+            && marks(self) != (None, None)
+    }
 }
 
 /// One log, as it was read for a day.

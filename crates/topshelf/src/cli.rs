@@ -89,13 +89,13 @@ pub enum Command {
     #[command(
         after_help = "Examples:\n  topshelf run                                   # yesterday in the configured time zone\n  topshelf run --day 2024-11-20 --input s3://bucket/logs --store postgres://topshelf@db/topshelf"
     )]
-    Run(OneDay),
+    Run(CountedDay),
     /// Each day of a range, end to end; input shared by several days is read once
     #[command(after_help = "Example:\n  topshelf backfill --from 2024-11-20 --to 2024-12-19 --input ./logs")]
     Backfill(Range),
     /// The first stage alone: logs → counts of the day, left in the lake
     #[command(after_help = "Example:\n  topshelf count --day 2024-11-20 --input ./logs")]
-    Count(OneDay),
+    Count(CountedDay),
     /// The second stage alone: counts → rankings, left in the lake
     #[command(after_help = "Example:\n  topshelf rank --day 2024-11-20 --model TopCTR")]
     Rank(Rank),
@@ -155,7 +155,18 @@ pub struct OneDay {
     pub day: Option<Day>,
 }
 
-/// A command about several days.
+/// A command that counts one day.
+#[derive(Debug, Args)]
+pub struct CountedDay {
+    /// The day.
+    #[command(flatten)]
+    pub one: OneDay,
+    /// Count again even if no object of the input changed since the day was counted
+    #[arg(long)]
+    pub recount: bool,
+}
+
+/// A command that counts several days.
 #[derive(Debug, Args)]
 pub struct Range {
     /// The first day, YYYY-MM-DD
@@ -164,6 +175,9 @@ pub struct Range {
     /// The last day, YYYY-MM-DD
     #[arg(long, value_name = "DAY")]
     pub to: Day,
+    /// Count again even days of which no object of the input changed since they were counted
+    #[arg(long)]
+    pub recount: bool,
 }
 
 /// Flags of `rank`.

@@ -9,6 +9,7 @@ mod input;
 mod publish;
 mod rank;
 mod report;
+mod unchanged;
 
 pub use count::count;
 pub use publish::publish;
@@ -37,6 +38,8 @@ pub struct Night {
     pub progress: Progress,
     /// How buckets are reached.
     pub aws: AwsSettings,
+    /// Whether days are counted again whose input is unchanged.
+    pub recount: bool,
 }
 
 /// Who started a run.
@@ -73,7 +76,8 @@ impl Night {
     /// When the schedule cannot be understood.
     pub fn new(config: Config, progress: Progress) -> Result<Self, Failure> {
         let schedule = Schedule::new(&config.schedule)?;
-        Ok(Self { config, schedule, clock: Clock::system(), progress, aws: AwsSettings::from_env() })
+        let (clock, aws) = (Clock::system(), AwsSettings::from_env());
+        Ok(Self { config, schedule, clock, progress, aws, recount: false })
     }
 
     /// Where the logs are. No bucket is asked; a directory must be there.

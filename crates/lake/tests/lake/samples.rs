@@ -46,7 +46,8 @@ pub(crate) fn input() -> CountsInput {
     let mut tally = Tally { read: 3, kept: 1, other_days: 1, ..Tally::default() };
     tally.rejected.add(RejectReason::BadDate, 1);
     let etag = Some("\"a1\"".to_owned());
-    let objects = vec![ObjectInput { name: "ads_views.csv".to_owned(), size: 99, etag, tally }];
+    let objects =
+        vec![ObjectInput { name: "ads_views.csv".to_owned(), size: 99, etag, modified_at: None, tally }];
     let text = "shoes,x,click,2024-13-01".to_owned();
     let example =
         RejectExample { object: "ads_views.csv".to_owned(), line: 2, reason: RejectReason::BadDate, text };

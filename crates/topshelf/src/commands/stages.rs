@@ -126,6 +126,7 @@ fn notices(outcomes: &[RunOutcome]) -> Vec<String> {
             }
             Err(_) => {}
             Ok(report) => {
+                notices.extend(report.is_input_unchanged().then(|| unchanged_notice(outcome.day)));
                 for (model, reason) in report.not_computed() {
                     notices.push(format!("{model} was not computed: {reason}"));
                 }
@@ -141,6 +142,13 @@ fn notices(outcomes: &[RunOutcome]) -> Vec<String> {
     let mut seen = std::collections::BTreeSet::new();
     notices.retain(|notice| seen.insert(notice.clone()));
     notices
+}
+
+/// That a day's input was not read.
+fn unchanged_notice(day: Day) -> String {
+    format!(
+        "{day}: no object of the input changed since the day was counted, so none was read (--recount reads them)"
+    )
 }
 
 /// That a log has nothing to rank, though it is there.
@@ -197,8 +205,12 @@ fn rejected_notice(log: Log, input: &LogInput) -> Option<String> {
 /// The first stage alone.
 pub(super) async fn count(night: &Night, day: Option<Day>, output: Output) -> Result<(), Failure> {
     let day = day_or_ended(night, day);
-    let (manifest, _) = pipeline::count(night, &[day]).await?.pop().expect("one day was counted")?;
-    output.either(&manifest, || counted_text(&manifest))
+    let (manifest, stage) = pipeline::count(night, &[day]).await?.pop().expect("one day was counted")?;
+    output.either(&manifest, || counted_text(&manifest))?;
+    if stage.reused {
+        eprintln!("{}", unchanged_notice(day));
+    }
+    Ok(())
 }
 
 fn counted_text(manifest: &CountsManifest) -> String {

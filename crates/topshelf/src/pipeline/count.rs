@@ -6,6 +6,7 @@ use super::{
         ActiveDay, Failures, PlannedLog, active_days, all_or_failures, counted_objects, explain_read,
         log_input, object_input, of_object, plan,
     },
+    unchanged::unchanged,
     visible,
 };
 use crate::failure::{Exit, Failure};
@@ -68,11 +69,21 @@ async fn count_in_one_pass(night: &Night, days: &[Day]) -> Result<CountedDays, F
     let started = Instant::now();
     let location = night.input()?;
     let lake = night.lake()?;
-    let logs = plan(night, &location, days).await?;
-    let active = active_days(night, &location, &logs, days).await?;
-    let counted = count_objects(night, &location, &logs, days, &active).await?;
+    let mut logs = plan(night, &location, days).await?;
+    let unchanged = unchanged(night, &lake, &logs, days).await;
+    let mut results = BTreeMap::new();
+    for (day, manifest) in unchanged {
+        let checked = check(night, day, &manifest.logs);
+        results.insert(day, checked.map(|()| (manifest, StageReport::since("count", started).reused())));
+    }
+    let days: Vec<Day> = days.iter().copied().filter(|day| !results.contains_key(day)).collect();
+    if days.is_empty() {
+        return Ok(results.into_values().collect());
+    }
+    logs.iter_mut().for_each(|planned| planned.keep_for(&days));
+    let active = active_days(night, &location, &logs, &days).await?;
+    let counted = count_objects(night, &location, &logs, &days, &active).await?;
     let examples = counted.examples;
-    let mut results = Vec::new();
     for (counted, active) in counted.days.into_iter().zip(active) {
         let inputs = inputs(&logs, &counted, &examples, active);
         let written = match check(night, counted.counts.day(), &inputs) {
@@ -81,9 +92,9 @@ async fn count_in_one_pass(night: &Night, days: &[Day]) -> Result<CountedDays, F
                 .map(|manifest| (manifest, StageReport::since("count", started))),
             Err(failure) => Err(failure),
         };
-        results.push(written);
+        results.insert(counted.counts.day(), written);
     }
-    Ok(results)
+    Ok(results.into_values().collect())
 }
 
 async fn count_objects(
@@ -274,7 +285,7 @@ async fn write(
 }
 
 /// The settings that the counts depend on, beside the objects' bytes.
-fn settings(night: &Night) -> BTreeMap<String, String> {
+pub(super) fn settings(night: &Night) -> BTreeMap<String, String> {
     let input = &night.config.input;
     let columns = &input.columns;
     let settings = [
@@ -284,6 +295,9 @@ fn settings(night: &Night) -> BTreeMap<String, String> {
         ("columns.date", &columns.date),
         ("date_format", &input.date_format),
         ("delimiter", &input.delimiter),
+        ("advertiser_ids", &input.advertiser_ids),
+        ("ads_views", &input.ads_views),
+        ("product_views", &input.product_views),
         ("timezone", &night.config.schedule.timezone),
     ];
     settings.into_iter().map(|(key, value)| (key.to_owned(), value.clone())).collect()

@@ -7,6 +7,7 @@ use counting::{
 };
 use domain::{AdvertiserId, Day, Log, RejectExample};
 use futures::{StreamExt, stream};
+use jiff::Timestamp;
 use lake::{LogInput, ObjectInput};
 use source::{Compression, Location, LogPattern, ObjectDays, ObjectInfo, PlannedObject, SourceError};
 use std::{collections::BTreeSet, io::Read, sync::Arc};
@@ -25,6 +26,13 @@ const HEADER_BYTES: usize = 16 << 10;
 pub(super) struct PlannedLog {
     pub(super) log: Log,
     pub(super) objects: Vec<PlannedObject>,
+}
+
+impl PlannedLog {
+    /// Leaves out what none of the days needs.
+    pub(super) fn keep_for(&mut self, days: &[Day]) {
+        self.objects.retain(|object| days.iter().any(|day| object.days.may_hold(*day)));
+    }
 }
 
 /// Finds the objects of every configured log that the days need.
@@ -281,8 +289,9 @@ pub(super) fn explain_read(error: std::io::Error) -> Failure {
 
 /// An object as manifests tell of it.
 pub(super) fn object_input(planned: &PlannedObject, tally: domain::Tally) -> ObjectInput {
-    let object = &planned.object;
-    ObjectInput { name: object.name.clone(), size: object.size, etag: object.etag.clone(), tally }
+    let ObjectInfo { name, size, etag, modified } = planned.object.clone();
+    let modified_at = if etag.is_none() { Timestamp::try_from(modified).ok() } else { None };
+    ObjectInput { name, size, etag, modified_at, tally }
 }
 
 /// A log as manifests tell of it.

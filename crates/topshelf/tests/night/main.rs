@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, reason = "a test panics where it fails")]
 
 mod again;
+mod changed;
 mod check;
 mod data_sets;
 mod dates;
