@@ -1,7 +1,7 @@
 //! Everything a developer or continuous integration does to topshelf beside building it.
 //!
 //! `cargo xtask test` runs the checks and all tests, `cargo xtask check` the checks alone, and
-//! `cargo xtask bench count` the side-by-side benchmark. Nothing here is part of the program.
+//! `cargo xtask bench` the benchmarks. Nothing here is part of the program.
 
 mod bench;
 mod check;
@@ -26,7 +26,7 @@ enum Command {
     Test(test::Options),
     /// Check formatting, lints, dependencies between crates, unused dependencies, names and links
     Check,
-    /// Measure topshelf beside other tools
+    /// Measure how fast topshelf is
     #[command(subcommand)]
     Bench(bench::Bench),
 }
@@ -35,7 +35,7 @@ fn main() -> ExitCode {
     let done = match Arguments::parse().command {
         Command::Test(options) => test::run(&options),
         Command::Check => check::run(),
-        Command::Bench(bench::Bench::Count(options)) => bench::count(&options),
+        Command::Bench(bench) => bench::run(&bench),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

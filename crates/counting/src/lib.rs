@@ -23,6 +23,8 @@ mod record;
 mod rows;
 mod slice;
 mod slots;
+#[doc(hidden)]
+pub mod stages;
 mod stream;
 mod structure;
 mod table;

@@ -60,7 +60,7 @@ pub(crate) struct SliceReport {
 }
 
 /// Bytes read at once.
-const BLOCK_BYTES: usize = 128 << 10;
+pub const BLOCK_BYTES: usize = 128 << 10;
 
 /// A thread's counter: its table and the buffers it reuses from slice to slice.
 pub(crate) struct SliceCounter<'a> {

@@ -1,8 +1,12 @@
 //! The command line: every command with its flags, help and an example.
 
-use crate::{config::Flags, generate::Layout};
+use crate::{
+    config::Flags,
+    generate::{Format, Layout},
+};
 use clap::{Args, Parser, Subcommand, ValueEnum, builder::styling};
 use domain::{AdvertiserId, Day, RunId};
+use source::Compression;
 use std::path::PathBuf;
 
 const STYLES: styling::Styles = styling::Styles::styled()
@@ -255,7 +259,13 @@ pub struct Generate {
     pub layout: LayoutName,
     /// The format of the logs
     #[arg(long, value_name = "FORMAT", default_value = "csv")]
-    pub format: Format,
+    pub format: FormatName,
+    /// How files are compressed
+    #[arg(long, value_name = "COMPRESSION", default_value = "none")]
+    pub compress: CompressionName,
+    /// Columns beside those that count, with short texts: half of them before those, half behind
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub extra_columns: u32,
     /// Replace files that are there
     #[arg(long)]
     pub overwrite: bool,
@@ -263,9 +273,44 @@ pub struct Generate {
 
 /// The format of generated logs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Format {
+pub enum FormatName {
     /// Comma-separated values with a header.
     Csv,
+    /// Tab-separated values with a header.
+    Tsv,
+    /// JSON lines: an object a line.
+    Jsonl,
+}
+
+impl From<FormatName> for Format {
+    fn from(name: FormatName) -> Self {
+        match name {
+            FormatName::Csv => Self::Csv,
+            FormatName::Tsv => Self::Tsv,
+            FormatName::Jsonl => Self::Jsonl,
+        }
+    }
+}
+
+/// How generated files are compressed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum CompressionName {
+    /// Not at all.
+    None,
+    /// Gzip: names end with .gz.
+    Gzip,
+    /// Zstandard: names end with .zst.
+    Zstd,
+}
+
+impl From<CompressionName> for Compression {
+    fn from(name: CompressionName) -> Self {
+        match name {
+            CompressionName::None => Self::None,
+            CompressionName::Gzip => Self::Gzip,
+            CompressionName::Zstd => Self::Zstd,
+        }
+    }
 }
 
 /// How generated days are laid out in objects.

@@ -79,7 +79,7 @@ pub(crate) const SETTINGS: Section = Section {
             },
         },
         Case {
-            what: "sample logs as Parquet, which is not written yet",
+            what: "sample logs as Parquet, which is not written",
             exit: 2,
             prepare: |scene| {
                 scene.args(&["generate", "--out", "new", "--format", "parquet"]);
