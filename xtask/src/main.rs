@@ -1,10 +1,12 @@
 //! Everything a developer or continuous integration does to topshelf beside building it.
 //!
-//! `cargo xtask test` runs the checks and all tests, `cargo xtask check` the checks alone, and
-//! `cargo xtask bench` the benchmarks. Nothing here is part of the program.
+//! `cargo xtask test` runs the checks and all tests, `cargo xtask check` the checks alone,
+//! `cargo xtask bench` the benchmarks, and `cargo xtask fuzz` the fuzz targets. Nothing here is part of
+//! the program.
 
 mod bench;
 mod check;
+mod fuzz;
 mod postgres;
 mod repository;
 mod test;
@@ -29,6 +31,8 @@ enum Command {
     /// Measure how fast topshelf is
     #[command(subcommand)]
     Bench(bench::Bench),
+    /// Feed the readers of logs with bytes nobody would write
+    Fuzz(fuzz::Options),
 }
 
 fn main() -> ExitCode {
@@ -36,6 +40,7 @@ fn main() -> ExitCode {
         Command::Test(options) => test::run(&options),
         Command::Check => check::run(),
         Command::Bench(bench) => bench::run(&bench),
+        Command::Fuzz(options) => fuzz::run(&options),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -13,6 +13,9 @@ mod bytes16;
 mod count;
 mod date;
 mod event;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzed;
 mod groups;
 mod header;
 mod instructions;

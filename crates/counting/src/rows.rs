@@ -18,8 +18,8 @@ use domain::ID_BYTES_MAX;
 use std::io;
 
 /// Rows that are judged one after the other, before the first of them is looked up, before the first
-/// is counted: so that no step waits for what the one before it had to load.
-const BATCH: usize = 64;
+/// is counted: so that no step waits for what the one before it had to load. A few for a fuzzer.
+const BATCH: usize = if cfg!(fuzzing) { 4 } else { 64 };
 
 /// Events of one day in one slice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

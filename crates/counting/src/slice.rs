@@ -59,8 +59,8 @@ pub(crate) struct SliceReport {
     pub(crate) days: Vec<(u32, DayEvents)>,
 }
 
-/// Bytes read at once.
-pub const BLOCK_BYTES: usize = 128 << 10;
+/// Bytes read at once; a few where a fuzzer is to reach their ends.
+pub const BLOCK_BYTES: usize = if cfg!(fuzzing) { 257 } else { 128 << 10 };
 
 /// A thread's counter: its table and the buffers it reuses from slice to slice.
 pub(crate) struct SliceCounter<'a> {

@@ -89,7 +89,8 @@ fn look(instructions: Instructions, blocks: &[[u8; 64]], words: &mut [Word], del
     }
     #[cfg(target_arch = "aarch64")]
     if instructions == Instructions::Best {
-        return neon::look(blocks, words, delimiter);
+        // SAFETY: every processor of this kind has NEON.
+        return unsafe { neon::look(blocks, words, delimiter) };
     }
     portable::look(blocks, words, delimiter)
 }
@@ -148,7 +149,6 @@ mod x86 {
     }
 }
 
-/// Every processor of this kind has NEON.
 #[cfg(target_arch = "aarch64")]
 mod neon {
     use super::{Found, Word};
@@ -157,6 +157,7 @@ mod neon {
         vmaxvq_u8, vorrq_u8, vpaddq_u8, vreinterpretq_s8_u8, vreinterpretq_u64_u8,
     };
 
+    #[target_feature(enable = "neon")]
     pub(super) fn look(blocks: &[[u8; 64]], words: &mut [Word], delimiter: u8) -> Found {
         let [delimiter, newline, quote] = [delimiter, b'\n', b'"'].map(|byte| vdupq_n_u8(byte));
         let space = vdupq_n_s8(0x20);
@@ -181,6 +182,7 @@ mod neon {
     }
 
     /// A bit for each byte that is all ones, of bytes that are all ones or zero.
+    #[target_feature(enable = "neon")]
     fn bits(bytes: [uint8x16_t; 4]) -> u64 {
         let weights = load(&[1, 2, 4, 8, 16, 32, 64, 128, 1, 2, 4, 8, 16, 32, 64, 128]);
         let [a, b, c, d] = bytes.map(|bytes| vandq_u8(bytes, weights));
@@ -189,6 +191,7 @@ mod neon {
         vgetq_lane_u64::<0>(vreinterpretq_u64_u8(vpaddq_u8(sums, sums)))
     }
 
+    #[target_feature(enable = "neon")]
     fn load(bytes: &[u8; 16]) -> uint8x16_t {
         // SAFETY: the reference covers the 16 bytes that are loaded.
         unsafe { vld1q_u8(bytes.as_ptr()) }
