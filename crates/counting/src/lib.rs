@@ -31,6 +31,7 @@ mod zeroed;
 
 pub use count::{CountError, Counted, CountedDay, CountedObject, Limits, ObjectDay, Objects, count};
 pub use date::{DateFormat, DateFormatError, DayReader};
+pub use merge::{CountsPart, DayCounts};
 pub use header::{Columns, HEADER_BYTES_MAX, Header, HeaderError, Layout};
 pub use instructions::Instructions;
 pub use record::RECORD_BYTES_MAX;

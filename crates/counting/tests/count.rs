@@ -78,9 +78,10 @@ fn ours_of(
     let mut told = String::new();
     for day in &counted.days {
         writeln!(told, "{}", day.counts.day()).unwrap();
-        for (advertiser, products) in day.counts.iter() {
-            for (product, counts) in products.iter() {
-                tell_counts(&mut told, advertiser.as_str(), product, counts);
+        let (_, active) = active.iter().find(|(of, _)| *of == day.counts.day()).unwrap();
+        for part in day.counts.parts() {
+            for (advertiser, product, counts) in part.merge().unwrap().rows() {
+                tell_counts(&mut told, active[advertiser as usize].as_str(), product, counts);
             }
         }
         for part in &day.objects {
@@ -473,8 +474,8 @@ fn dates_may_be_missing_where_the_object_holds_one_day() {
     let limits = Limits { threads: 1, slice_bytes: 100, instructions: Instructions::Best };
     let counted =
         count(&wanted, &[object], &InMemory(&bytes), (&DateFormat::Iso, &TimeZone::UTC), limits).unwrap();
-    let (_, products) = counted.days[0].counts.iter().next().unwrap();
-    let views: Vec<_> = products.iter().map(|(product, counts)| (product, counts.views)).collect();
+    let block = counted.days[0].counts.parts().next().unwrap().merge().unwrap();
+    let views: Vec<_> = block.rows().map(|(_, product, counts)| (product, counts.views)).collect();
     assert_eq!(views, [("p", 2)]);
 }
 
