@@ -187,7 +187,8 @@ impl<K: SlotKey> Groups<K> {
     pub(crate) fn in_order(&self, number: usize) -> InOrder<'_, K> {
         let group = self.groups[number];
         let number = u32::try_from(number).expect("groups fit in 32 bits");
-        let has_carries = self.carries.range((number, Bytes16::MIN)..=(number, Bytes16::MAX)).next().is_some();
+        let has_carries =
+            self.carries.range((number, Bytes16::MIN)..=(number, Bytes16::MAX)).next().is_some();
         let slots = self.slots.slice(group.start, group.occupied);
         InOrder { number, slots, carries: has_carries.then_some(&self.carries) }
     }
@@ -231,7 +232,8 @@ impl<'a, K: SlotKey> InOrder<'a, K> {
         let (slot, rest) = self.slots.split_first().expect("there is a first product");
         self.slots = rest;
         let mut counters = slot.counts();
-        if let Some(carries) = self.carries.and_then(|carries| carries.get(&(self.number, slot.key.bytes()))) {
+        if let Some(carries) = self.carries.and_then(|carries| carries.get(&(self.number, slot.key.bytes())))
+        {
             counters.iter_mut().zip(carries).for_each(|(counter, carry)| *counter += carry);
         }
         counters

@@ -31,8 +31,8 @@ mod zeroed;
 
 pub use count::{CountError, Counted, CountedDay, CountedObject, Limits, ObjectDay, Objects, count};
 pub use date::{DateFormat, DateFormatError, DayReader};
-pub use merge::{CountsPart, DayCounts};
 pub use header::{Columns, HEADER_BYTES_MAX, Header, HeaderError, Layout};
 pub use instructions::Instructions;
+pub use merge::{CountsPart, DayCounts};
 pub use record::RECORD_BYTES_MAX;
 pub use wanted::{ActiveList, ObjectDays, Wanted, read_active_list};

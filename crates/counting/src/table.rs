@@ -258,7 +258,8 @@ impl Ord for Product<'_> {
     #[inline(always)]
     fn cmp(&self, other: &Self) -> Ordering {
         // Comparing even no bytes is a call.
-        let rest = || if self.long.is_empty() & other.long.is_empty() { Equal } else { self.long.cmp(other.long) };
+        let rest =
+            || if self.long.is_empty() & other.long.is_empty() { Equal } else { self.long.cmp(other.long) };
         self.sort_key.cmp(&other.sort_key).then_with(rest)
     }
 }

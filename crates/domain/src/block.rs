@@ -141,7 +141,11 @@ impl<'a> CountsSlice<'a> {
     /// All product ids, one behind the other.
     #[must_use]
     pub fn text(&self) -> &'a str {
-        if self.is_empty() { "" } else { &self.block.text[self.text_start()..self.block.ends[self.rows.end - 1]] }
+        if self.is_empty() {
+            ""
+        } else {
+            &self.block.text[self.text_start()..self.block.ends[self.rows.end - 1]]
+        }
     }
 
     /// One past the last byte of each row's product id in [`CountsSlice::text`].
@@ -188,7 +192,8 @@ mod tests {
 
     fn told(slice: CountsSlice<'_>) -> Vec<(u32, Vec<(&str, u64)>)> {
         let advertisers = slice.into_advertisers().map(|(advertiser, products)| {
-            let products = (0..products.len()).map(|at| (products.product_id(at), products.counts()[at].views));
+            let products =
+                (0..products.len()).map(|at| (products.product_id(at), products.counts()[at].views));
             (advertiser, products.collect())
         });
         advertisers.collect()
@@ -199,7 +204,8 @@ mod tests {
         let block = block();
         let all = [(0, vec![("x", 1), ("yy", 2)]), (2, vec![("x", 3)]), (5, vec![("zé", 4)])];
         assert_eq!(told(block.all()), all);
-        let rows: Vec<_> = block.rows().map(|(advertiser, id, counts)| (advertiser, id, counts.views)).collect();
+        let rows: Vec<_> =
+            block.rows().map(|(advertiser, id, counts)| (advertiser, id, counts.views)).collect();
         assert_eq!(rows, [(0, "x", 1), (0, "yy", 2), (2, "x", 3), (5, "zé", 4)]);
         assert_eq!(block.last(), Some((5, "zé")));
     }

@@ -71,7 +71,8 @@ impl Commit<'_> {
 
     /// Whether the object is there already, byte for byte: a damaged one must be written again.
     async fn holds(&self, object: &DataObject, bytes: &Bytes) -> Result<bool, LakeError> {
-        let is_it = |meta: &ObjectMeta| meta.location.filename() == Some(&object.name) && meta.size == object.size;
+        let is_it =
+            |meta: &ObjectMeta| meta.location.filename() == Some(&object.name) && meta.size == object.size;
         let is_listed = self.there.iter().any(is_it);
         Ok(is_listed && self.lake.get(&self.folder, &object.name).await?.as_ref() == Some(bytes))
     }

@@ -131,7 +131,8 @@ impl EncodedFile {
     pub(crate) fn decode(&self, row_group: usize) -> Result<RecordBatch, String> {
         let rows = self.metadata.metadata().row_group(row_group).num_rows();
         let rows = usize::try_from(rows).map_err(|_| format!("a row group has {rows} rows"))?;
-        let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(self.bytes.clone(), self.metadata.clone());
+        let builder =
+            ParquetRecordBatchReaderBuilder::new_with_metadata(self.bytes.clone(), self.metadata.clone());
         let reader = builder.with_row_groups(vec![row_group]).with_batch_size(rows).build();
         let batch = reader.map_err(|error| error.to_string())?.next();
         let batch = batch.ok_or_else(|| "a row group has no rows".to_owned())?;

@@ -86,11 +86,11 @@ mod tests {
 
     /// The rankings of advertisers, whose rows come in blocks of so many.
     fn ranked(name: &str, k: usize, advertisers: &[Products], block_rows: usize) -> ModelRankings {
-        let ids: Arc<[_]> = (0..advertisers.len())
-            .map(|number| AdvertiserId::new(format!("{number:03}")).unwrap())
-            .collect();
+        let ids: Arc<[_]> =
+            (0..advertisers.len()).map(|number| AdvertiserId::new(format!("{number:03}")).unwrap()).collect();
         let rows = (0..).zip(advertisers);
-        let rows: Vec<_> = rows.flat_map(|(index, products)| products.iter().map(move |row| (index, row))).collect();
+        let rows: Vec<_> =
+            rows.flat_map(|(index, products)| products.iter().map(move |row| (index, row))).collect();
         let day = "2024-11-20".parse().unwrap();
         let mut ranker = Ranker::new(day, ids, &[(model(name).unwrap(), k)]);
         for rows in rows.chunks(block_rows) {
@@ -149,8 +149,10 @@ mod tests {
     /// Everything sorted and cut: for each advertiser with a ranked product, its index and products.
     fn naive(name: &str, k: usize, advertisers: &[Products]) -> Vec<(usize, Vec<(String, Counts)>)> {
         let ranked = advertisers.iter().map(|products| {
-            let is_ranked = |counts: &Counts| if name == "TopCTR" { counts.impressions > 0 } else { counts.views > 0 };
-            let mut sorted: Vec<_> = products.clone().into_iter().filter(|(_, counts)| is_ranked(counts)).collect();
+            let is_ranked =
+                |counts: &Counts| if name == "TopCTR" { counts.impressions > 0 } else { counts.views > 0 };
+            let mut sorted: Vec<_> =
+                products.clone().into_iter().filter(|(_, counts)| is_ranked(counts)).collect();
             sorted.sort_by(|left, right| naive_order(name, left, right));
             sorted.truncate(k);
             sorted

@@ -1,8 +1,8 @@
 //! Blocks of counts become the bytes of objects.
 
 use super::{
-    cut::{RowGroup, RowGroups},
     counts_schema,
+    cut::{RowGroup, RowGroups},
 };
 use crate::{
     LakeError, WriteCountsError,

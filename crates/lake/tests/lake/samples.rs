@@ -4,7 +4,9 @@ use domain::{
     AdvertiserId, Counts, CountsBlock, Day, Log, ModelName, ModelRankings, ProductId, RankedProduct, Ranking,
     RejectExample, RejectReason, Tally,
 };
-use lake::{CountsInput, CountsManifest, Lake, LakeError, LogInput, NewCounts, ObjectInput, WriteCountsError};
+use lake::{
+    CountsInput, CountsManifest, Lake, LakeError, LogInput, NewCounts, ObjectInput, WriteCountsError,
+};
 use proptest::{collection::btree_map, prelude::*};
 use std::collections::BTreeMap;
 
@@ -34,12 +36,14 @@ impl DayCounts {
         input: CountsInput,
         block_rows: usize,
     ) -> Result<CountsManifest, LakeError> {
-        let rows: Vec<_> = self.block.rows().map(|(advertiser, id, counts)| (advertiser, id.to_owned(), counts)).collect();
+        let rows: Vec<_> =
+            self.block.rows().map(|(advertiser, id, counts)| (advertiser, id.to_owned(), counts)).collect();
         let blocks: Vec<_> = rows
             .chunks(block_rows)
             .map(|rows| {
                 let mut block = CountsBlock::default();
-                rows.iter().for_each(|(advertiser, product, counts)| block.push(*advertiser, product, *counts));
+                rows.iter()
+                    .for_each(|(advertiser, product, counts)| block.push(*advertiser, product, *counts));
                 block
             })
             .collect();

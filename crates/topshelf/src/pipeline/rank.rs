@@ -43,7 +43,8 @@ pub fn ranked_models(night: &Night, names: &[String]) -> Result<Vec<&'static dyn
 pub async fn rank(night: &Night, day: Day, models: &[&'static dyn Model]) -> Result<Ranked, Failure> {
     let started = Instant::now();
     let lake = night.lake()?;
-    let with_k: Vec<_> = models.iter().map(|model| (*model, night.config.ranking.k_of(model.name()))).collect();
+    let with_k: Vec<_> =
+        models.iter().map(|model| (*model, night.config.ranking.k_of(model.name()))).collect();
     let rank_all = move |reader: CountsReader| {
         let logs = &reader.manifest().logs;
         let (computed, left_out): (Vec<_>, Vec<_>) =
@@ -60,7 +61,8 @@ pub async fn rank(night: &Night, day: Day, models: &[&'static dyn Model]) -> Res
     for ((_, k), rankings) in computed.into_iter().zip(rankings) {
         manifests.push(lake.write_rankings(&rankings, k, &counted.counts_digest).await?);
     }
-    let not_computed = left_out.into_iter().map(|(model, _)| (ModelName::new(model.name()), why_not_computed(model)));
+    let not_computed =
+        left_out.into_iter().map(|(model, _)| (ModelName::new(model.name()), why_not_computed(model)));
     Ok(Ranked { manifests, not_computed: not_computed.collect(), stage: StageReport::since("rank", started) })
 }
 
