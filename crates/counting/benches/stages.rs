@@ -130,15 +130,20 @@ fn probe(bencher: Bencher) {
 #[divan::bench]
 fn merge(bencher: Bencher) {
     let (text, events) = events();
-    let probes = [0, 1].map(|_| {
-        let mut probe = Probe::new(ACTIVE as usize);
-        probe.add(&text, &events);
-        probe
-    });
+    let probes = || {
+        let probe = |_| {
+            let mut probe = Probe::new(ACTIVE as usize);
+            probe.add(&text, &events);
+            probe
+        };
+        (0..2).map(probe).collect()
+    };
     let wanted = wanted(DAY, active());
-    let products: usize = merged(&wanted, &probes).iter().map(|day| day.iter().count()).sum();
-    assert_eq!(products, ACTIVE as usize);
-    bencher.counter(ItemsCount::new(events.len())).bench(|| merged(&wanted, &probes));
+    let products = merged(&wanted, probes());
+    bencher
+        .counter(ItemsCount::new(products))
+        .with_inputs(probes)
+        .bench_values(|probes| merged(&wanted, probes));
 }
 
 /// (Group, product) of a million events, and the text of the products.

@@ -4,12 +4,12 @@ use crate::{
     date::{DateFormat, DayReader},
     header::Layout,
     instructions::Instructions,
-    merge::merge,
+    merge::{DayCounts, Partials},
     slice::{Begin, SliceCounter, SliceReport},
     stream::{Stream, Turn},
     wanted::{EXAMPLES_PER_REASON, ObjectDays, Wanted},
 };
-use domain::{DayCounts, RejectExample, Rejects, Tally};
+use domain::{RejectExample, Rejects, Tally};
 use jiff::tz::TimeZone;
 use std::{
     collections::BTreeMap,
@@ -65,7 +65,7 @@ pub struct Counted {
 /// One day's counts, and the objects they are made of.
 #[derive(Debug)]
 pub struct CountedDay {
-    /// The counts.
+    /// The counts, to be merged part by part.
     pub counts: DayCounts,
     /// The objects that may hold events of the day, with what became of their lines for this day.
     pub objects: Vec<ObjectDay>,
@@ -121,8 +121,8 @@ pub fn count(
     let reader = DayReader::new(date.0.clone(), date.1.clone());
     let (mut counters, counted) = job.count_all(limits.threads.clamp(1, of_use), &reader)?;
     let by_object = job.in_chain(counted, &mut counters[0])?;
-    let tables: Vec<_> = counters.iter().map(|counter| &counter.table).collect();
-    let counts = merge(wanted, &tables, limits.threads.max(1)).map_err(|_| CountError::Changed)?;
+    let partials = Partials::of(counters.into_iter().map(|counter| counter.table).collect());
+    let counts = partials.days(wanted);
     let (examples, totals): (Vec<_>, Vec<_>) = objects
         .iter()
         .zip(&by_object)

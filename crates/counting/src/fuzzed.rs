@@ -7,7 +7,7 @@
 
 use crate::{
     padded::PaddedCopy,
-    table::{COUNTERS, Counter, Table},
+    table::{COUNTERS, Counter, Product, Table},
 };
 use std::collections::BTreeMap;
 
@@ -48,7 +48,7 @@ pub fn check_table(bytes: &[u8]) {
         operation.run(1, &mut table, &mut map);
     }
     map.retain(|_, counters| *counters != [0; COUNTERS]);
-    assert_eq!(contents(&table), map);
+    assert_eq!(contents(table), map);
 }
 
 impl Operation {
@@ -80,14 +80,15 @@ impl Operation {
     }
 }
 
-fn contents(table: &Table) -> Contents {
+fn contents(mut table: Table) -> Contents {
+    table.put_in_order();
     let mut contents = Contents::new();
     for group in 0..GROUPS {
+        let entries = table.in_order(group as usize, Product::default(), None);
         let mut products = 0;
-        for entry in table.entries(group as usize) {
+        for (product, counters) in entries {
             products += 1;
-            let id = entry.product.bytes(&mut [0; 16]).to_vec();
-            let before = contents.insert((group, id), entry.counters);
+            let before = contents.insert((group, product.bytes(&mut [0; 16]).to_vec()), counters);
             assert_eq!(before, None, "a product has one place in its group");
         }
         assert_eq!(table.products(group as usize), products);

@@ -38,5 +38,6 @@ pub use count::{CountError, Counted, CountedDay, CountedObject, Limits, ObjectDa
 pub use date::{DateFormat, DateFormatError, DayReader};
 pub use header::{Columns, HEADER_BYTES_MAX, Header, HeaderError, Layout};
 pub use instructions::Instructions;
+pub use merge::{CountsPart, DayCounts};
 pub use record::RECORD_BYTES_MAX;
 pub use wanted::{ActiveList, ObjectDays, Wanted, read_active_list};

@@ -143,6 +143,11 @@ impl<K: SlotKey> Slots<K> {
         &self.all[start as usize..start as usize + count as usize]
     }
 
+    /// `count` slots from `start` on.
+    pub(crate) fn slice_mut(&mut self, start: u32, count: u32) -> &mut [Slot<K>] {
+        &mut self.all[start as usize..start as usize + count as usize]
+    }
+
     /// Asks for the cache line that begins at `start`.
     #[inline(always)]
     pub(crate) fn prefetch(&self, start: u32) {

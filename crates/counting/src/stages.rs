@@ -6,13 +6,13 @@
 use crate::{
     active::ActiveTable,
     instructions::Instructions,
-    merge::merge,
+    merge::{DayCounts, Partials},
     padded::{PADDING_BYTES, Padded},
     structure::Structure,
     table::{Counter, Table},
     wanted::Wanted,
 };
-use domain::{AdvertiserId, DayCounts};
+use domain::AdvertiserId;
 use std::ops::Range;
 
 pub use crate::slice::BLOCK_BYTES;
@@ -108,12 +108,14 @@ impl Probe {
     }
 }
 
-/// Merges the counts of several threads.
+/// Merges the counts of several threads, one part after the other; how many rows there are.
 ///
 /// # Panics
 /// When they were made for other groups than the wanted ones.
 #[must_use]
-pub fn merged(wanted: &Wanted, threads: &[Probe]) -> Vec<DayCounts> {
-    let tables: Vec<_> = threads.iter().map(|probe| &probe.0).collect();
-    merge(wanted, &tables, threads.len()).expect("nothing was taken back")
+pub fn merged(wanted: &Wanted, threads: Vec<Probe>) -> usize {
+    let partials = Partials::of(threads.into_iter().map(|probe| probe.0).collect());
+    let days = partials.days(wanted);
+    let parts = days.iter().flat_map(DayCounts::parts);
+    parts.map(|part| part.merge().expect("nothing was taken back").len()).sum()
 }

@@ -7,17 +7,18 @@
 
 use crate::{
     bytes16::{Bytes16, fold},
-    groups::{Groups, Step},
+    groups::{Groups, InOrder, Step},
     padded::Padded,
     slots::SlotKey,
 };
 use std::{
+    cmp::Ordering::{self, Equal},
     hash::{BuildHasher, RandomState},
     io,
 };
 
 /// Ids of at most so many bytes are whole in their key.
-const INLINE_BYTES_MAX: usize = 16;
+pub(crate) const INLINE_BYTES_MAX: usize = 16;
 
 /// The highest byte of a long id's key; its place in the arena is below.
 const LONG: u64 = 0xFF << 56;
@@ -88,20 +89,12 @@ pub(crate) struct Table {
     step: Step,
 }
 
-/// What a table holds of one product; zero where additions were taken back.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Entry<'a> {
-    pub(crate) product: Product<'a>,
-    /// By [`Counter`].
-    pub(crate) counters: [i64; COUNTERS],
-}
-
-/// A product's id: its first 16 bytes as a number that orders as they do, and the whole.
-#[derive(Debug, Clone, Copy)]
+/// A product's id, which orders as its bytes do: the first 16 bytes, padded with zeros, as a number, then the whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Product<'a> {
-    sort_key: u128,
+    pub(crate) sort_key: u128,
     /// The whole id when it is longer than 16 bytes.
-    long: &'a [u8],
+    pub(crate) long: &'a [u8],
 }
 
 impl Table {
@@ -176,15 +169,67 @@ impl Table {
         self.short.products(group) + self.others.products(group)
     }
 
-    /// What the table holds of a group's products, in no order.
-    pub(crate) fn entries(&self, group: usize) -> impl Iterator<Item = Entry<'_>> {
-        let short = self.short.entries(group).map(|(key, counters)| (key.bytes(), counters));
-        short.chain(self.others.entries(group)).map(|(key, counters)| {
-            let long = if key.high < LONG { &[][..] } else { arena_id(&self.arena, key) };
-            let sort_key = if long.is_empty() { key.sort_key() } else { Bytes16::of(long).sort_key() };
-            Entry { product: Product { sort_key, long }, counters }
-        })
+    /// Puts each group's products in order, in place. From then on nothing can be added.
+    pub(crate) fn put_in_order(&mut self) {
+        self.short.put_in_order(|left, right| left.swap_bytes().cmp(&right.swap_bytes()));
+        let arena = &self.arena;
+        self.others.put_in_order(|left, right| product(arena, left).cmp(&product(arena, right)));
     }
+
+    /// A group's products from `from` on and before `to`, once they were put in order.
+    pub(crate) fn in_order(&self, group: usize, from: Product<'_>, to: Option<Product<'_>>) -> Entries<'_> {
+        let (mut short, mut others) = (self.short.in_order(group), self.others.in_order(group));
+        let arena = self.arena.as_slice();
+        if from != Product::default() {
+            short = short.from(|key| product(arena, key.bytes()) < from);
+            others = others.from(|key| product(arena, key) < from);
+        }
+        if let Some(to) = to {
+            short = short.until(|key| product(arena, key.bytes()) < to);
+            others = others.until(|key| product(arena, key) < to);
+        }
+        Entries { arena, short, others }
+    }
+
+    /// Every `step`th product of a group, roughly, once they were put in order.
+    pub(crate) fn samples(&self, group: usize, step: usize) -> impl Iterator<Item = Product<'_>> {
+        let short = self.short.in_order(group).keys().map(SlotKey::bytes).step_by(step);
+        let others = self.others.in_order(group).keys().step_by(step);
+        short.chain(others).map(|key| product(&self.arena, key))
+    }
+}
+
+/// Products of a group with their counters, in order.
+pub(crate) struct Entries<'a> {
+    arena: &'a [u8],
+    short: InOrder<'a, u64>,
+    others: InOrder<'a, Bytes16>,
+}
+
+impl<'a> Iterator for Entries<'a> {
+    type Item = (Product<'a>, [i64; COUNTERS]);
+
+    #[inline(always)]
+    fn next(&mut self) -> Option<Self::Item> {
+        let short = self.short.first().map(|key| product(self.arena, key.bytes()));
+        let Some(key) = self.others.first() else {
+            return short.map(|product| (product, self.short.take_first()));
+        };
+        let other = product(self.arena, key);
+        match short {
+            Some(short) if short < other => Some((short, self.short.take_first())),
+            _ => Some((other, self.others.take_first())),
+        }
+    }
+}
+
+/// The product whose key this is.
+#[inline(always)]
+fn product(arena: &[u8], key: Bytes16) -> Product<'_> {
+    if key.high < LONG {
+        return Product { sort_key: key.sort_key(), long: &[] };
+    }
+    Product::of(arena_id(arena, key))
 }
 
 fn arena_id(arena: &[u8], key: Bytes16) -> &[u8] {
@@ -192,19 +237,37 @@ fn arena_id(arena: &[u8], key: Bytes16) -> &[u8] {
     &arena[at + 1..][..usize::from(arena[at])]
 }
 
-impl Product<'_> {
+impl<'a> Product<'a> {
+    /// The product of that id; of no bytes the one that is before all.
+    pub(crate) fn of(id: &'a [u8]) -> Self {
+        let long = if id.len() > INLINE_BYTES_MAX { id } else { &[] };
+        Self { sort_key: Bytes16::of(id).sort_key(), long }
+    }
+
     /// The id's bytes, put into `inline` when they do not lie elsewhere.
-    pub(crate) fn bytes<'a>(&'a self, inline: &'a mut [u8; INLINE_BYTES_MAX]) -> &'a [u8] {
+    pub(crate) fn bytes<'b>(&'b self, inline: &'b mut [u8; INLINE_BYTES_MAX]) -> &'b [u8] {
         if !self.long.is_empty() {
             return self.long;
         }
         *inline = self.sort_key.to_be_bytes();
         &inline[..INLINE_BYTES_MAX - self.sort_key.trailing_zeros() as usize / 8]
     }
+}
 
-    /// Byte order of ids: the first 16 bytes, padded with zeros, then the rest.
-    pub(crate) fn order(&self, other: &Self) -> std::cmp::Ordering {
-        self.sort_key.cmp(&other.sort_key).then_with(|| self.long.cmp(other.long))
+impl Ord for Product<'_> {
+    #[inline(always)]
+    fn cmp(&self, other: &Self) -> Ordering {
+        // Comparing even no bytes is a call.
+        let rest =
+            || if self.long.is_empty() & other.long.is_empty() { Equal } else { self.long.cmp(other.long) };
+        self.sort_key.cmp(&other.sort_key).then_with(rest)
+    }
+}
+
+impl PartialOrd for Product<'_> {
+    #[inline(always)]
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
     }
 }
 
@@ -224,33 +287,41 @@ mod tests {
         table.add(&key, counter, id.text()).unwrap();
     }
 
-    fn contents(table: &Table) -> BTreeMap<(usize, Vec<u8>), [i64; COUNTERS]> {
-        let entries = (0..GROUPS).flat_map(|group| table.entries(group).map(move |entry| (group, entry)));
-        entries
-            .filter(|(_, entry)| entry.counters != [0; COUNTERS])
-            .map(|(group, entry)| ((group, entry.product.bytes(&mut [0; 16]).to_vec()), entry.counters))
-            .collect()
+    /// What a table holds, and that it is in order.
+    fn contents(mut table: Table) -> BTreeMap<(usize, Vec<u8>), [i64; COUNTERS]> {
+        table.put_in_order();
+        let mut contents = BTreeMap::new();
+        for group in 0..GROUPS {
+            let entries = table.in_order(group, Product::default(), None);
+            let entries = entries.map(|(product, counters)| (product.bytes(&mut [0; 16]).to_vec(), counters));
+            let entries: Vec<_> = entries.collect();
+            assert!(entries.is_sorted_by(|(left, _), (right, _)| left < right), "{entries:?}");
+            assert_eq!(entries.len(), table.products(group));
+            contents.extend(entries.into_iter().map(|(id, counters)| ((group, id), counters)));
+        }
+        contents.retain(|_, counters| *counters != [0; COUNTERS]);
+        contents
     }
 
     #[test]
     fn a_counter_carries_past_16_bits_and_back() {
-        let mut table = Table::new(GROUPS).unwrap();
-        for _ in 0..(1 << 17) - 1 {
-            add(&mut table, 7, "p", Clicks);
-            add(&mut table, 7, "a long id, which lies elsewhere", Views);
-        }
-        assert_eq!(contents(&table)[&(7, b"p".to_vec())], [0, (1 << 17) - 1, 0]);
-        table.take_back(true);
-        for _ in 0..1 << 16 {
-            add(&mut table, 7, "p", Clicks);
-        }
-        assert_eq!(contents(&table)[&(7, b"p".to_vec())], [0, (1 << 16) - 1, 0]);
-        assert_eq!(
-            contents(&table)[&(7, b"a long id, which lies elsewhere".to_vec())],
-            [0, 0, (1 << 17) - 1]
-        );
-        add(&mut table, 8, "new", Impressions);
-        assert_eq!(contents(&table)[&(8, b"new".to_vec())], [-1, 0, 0]);
+        const LONG_ID: &str = "a long id, which lies elsewhere";
+        let table = |taken_back: u32| {
+            let mut table = Table::new(GROUPS).unwrap();
+            for _ in 0..(1 << 17) - 1 {
+                add(&mut table, 7, "p", Clicks);
+                add(&mut table, 7, LONG_ID, Views);
+            }
+            table.take_back(true);
+            (0..taken_back).for_each(|_| add(&mut table, 7, "p", Clicks));
+            add(&mut table, 8, "new", Impressions);
+            contents(table)
+        };
+        let (p, long, new) = ((7, b"p".to_vec()), (7, LONG_ID.as_bytes().to_vec()), (8, b"new".to_vec()));
+        assert_eq!(table(0)[&p], [0, (1 << 17) - 1, 0]);
+        let contents = table(1 << 16);
+        assert_eq!(contents[&p], [0, (1 << 16) - 1, 0]);
+        assert_eq!((contents[&long], contents[&new]), ([0, 0, (1 << 17) - 1], [-1, 0, 0]));
     }
 
     #[test]
@@ -263,11 +334,12 @@ mod tests {
                 }
             }
         }
-        let contents = contents(&table);
+        let products = table.products(0);
+        let contents = contents(table);
         assert_eq!(contents.values().map(|counters| counters[Views as usize]).sum::<i64>(), 3 * 1000 * 45);
         assert_eq!(contents[&(0, b"p0".to_vec())], [0, 0, 3]);
         assert_eq!(contents[&(8, b"p8998".to_vec())], [0, 0, 2]);
-        assert_eq!(table.products(0), contents.keys().filter(|(group, _)| *group == 0).count());
+        assert_eq!(products, contents.keys().filter(|(group, _)| *group == 0).count());
     }
 
     proptest! {
@@ -292,20 +364,28 @@ mod tests {
                     if *is_undo { -1 } else { 1 };
             }
             map.retain(|_, counters| *counters != [0; COUNTERS]);
-            prop_assert_eq!(contents(&table), map);
+            prop_assert_eq!(contents(table), map);
         }
 
         #[test]
-        fn products_order_as_bytes(ids in proptest::collection::vec("[a-bé]{1,20}", 2)) {
+        fn part_of_a_group_begins_and_ends_where_it_is_told(
+            ids in proptest::collection::btree_set("[a-bé]{1,20}", 0..30),
+            bounds in proptest::collection::vec("[a-bé]{0,20}", 2),
+        ) {
             let mut table = Table::new(GROUPS).unwrap();
-            for id in &ids {
-                add(&mut table, 0, id, Views);
-            }
-            let find = |id: &str| {
-                let mut products = table.entries(0).map(|entry| entry.product);
-                products.find(|product| product.bytes(&mut [0; 16]) == id.as_bytes()).unwrap()
+            ids.iter().for_each(|id| add(&mut table, 0, id, Views));
+            table.put_in_order();
+            let [from, to] = [0, 1].map(|bound| Product::of(bounds[bound].as_bytes()));
+            let told = |from, to| {
+                let entries = table.in_order(0, from, to);
+                let ids = entries.map(|(product, _)| String::from_utf8(product.bytes(&mut [0; 16]).to_vec()).unwrap());
+                ids.collect::<Vec<_>>()
             };
-            prop_assert_eq!(find(&ids[0]).order(&find(&ids[1])), ids[0].as_bytes().cmp(ids[1].as_bytes()));
+            let wanted = |is_in: &dyn Fn(&str) -> bool| ids.iter().filter(|id| is_in(id)).cloned().collect::<Vec<_>>();
+            prop_assert_eq!(told(Product::default(), None), wanted(&|_| true));
+            prop_assert_eq!(told(from, None), wanted(&|id| id >= bounds[0].as_str()));
+            let within = |id: &str| id >= bounds[0].as_str() && id < bounds[1].as_str();
+            prop_assert_eq!(told(from, Some(to)), wanted(&within));
         }
     }
 }

@@ -72,9 +72,14 @@ impl Wanted {
         &self.days
     }
 
-    /// The active advertisers of the day at `slot`, in byte order.
-    pub(crate) fn active(&self, slot: usize) -> &[AdvertiserId] {
-        &self.lists[slot]
+    /// For each advertiser that the table knows its index among the active ones of the day at `slot`; none
+    /// when it is the same. An advertiser that is not active has any.
+    pub(crate) fn active_indices(&self, slot: usize) -> Option<Vec<u32>> {
+        self.active_on.as_ref()?;
+        let active = &self.lists[slot];
+        let index = |id: &AdvertiserId| active.partition_point(|active| active < id);
+        let index = |id| u32::try_from(index(id)).expect("advertisers fit in 32 bits");
+        Some(self.table.ids().iter().map(index).collect())
     }
 
     /// How many advertisers the table knows.

@@ -2,11 +2,22 @@
 
 use domain::{Day, Log, ModelName, RejectExample, Tally};
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::collections::BTreeMap;
 
-/// The version of the manifests' form.
-pub(crate) const FORMAT_VERSION: u32 = 1;
+/// What says what lies in a folder.
+pub(crate) trait Manifest: DeserializeOwned {
+    /// The version of the form.
+    const FORMAT_VERSION: u32;
+}
+
+impl Manifest for CountsManifest {
+    const FORMAT_VERSION: u32 = 2;
+}
+
+impl Manifest for RankingsManifest {
+    const FORMAT_VERSION: u32 = 1;
+}
 
 /// An object that a manifest names, below the manifest's folder.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -83,11 +94,11 @@ pub struct CountsManifest {
     /// How many advertisers were active.
     pub active_advertisers: usize,
     /// How many (advertiser, product) had an event.
-    pub products: usize,
+    pub products: u64,
     /// Names these counts and active advertisers: equal when they are the same.
     pub counts_digest: String,
-    /// The counts.
-    pub counts: DataObject,
+    /// The counts, in order from one object to the next.
+    pub counts: Vec<DataObject>,
     /// The active advertisers.
     pub advertisers: DataObject,
     /// The logs that were read.

@@ -237,6 +237,17 @@ impl Input {
     }
 }
 
+impl Counting {
+    /// How many threads count.
+    #[must_use]
+    pub fn threads(&self) -> usize {
+        match self.threads {
+            0 => std::thread::available_parallelism().map_or(1, usize::from),
+            threads => threads,
+        }
+    }
+}
+
 impl Ranking {
     /// How many products a ranking of the model has at most.
     #[must_use]

@@ -221,7 +221,7 @@ fn counted_text(manifest: &CountsManifest) -> String {
         let numbers = [input.objects.len() as u64, read, kept, inactive, other_days, rejected.total(), blank];
         table.add_row([vec![log.to_string()], numbers.map(grouped).to_vec()].concat());
     }
-    let (advertisers, products) = (manifest.active_advertisers as u64, manifest.products as u64);
+    let (advertisers, products) = (manifest.active_advertisers as u64, manifest.products);
     let mut text = format!("{table}\n");
     let (advertisers, products) = (grouped(advertisers), grouped(products));
     write!(text, "{}: {products} products of {advertisers} active advertisers counted", manifest.day)

@@ -11,10 +11,10 @@ use super::{
 };
 use crate::failure::{Exit, Failure};
 use counting::{CountError, Counted, CountedDay, Instructions, Limits, Objects, Wanted};
-use domain::{Day, Log, RejectExample, Tally};
+use domain::{AdvertiserId, Day, Log, RejectExample, Tally};
 use futures::{StreamExt, stream};
 use indicatif::ProgressBar;
-use lake::{CountsInput, CountsManifest, Lake, LogInput};
+use lake::{CountsInput, CountsManifest, Lake, LogInput, NewCounts, WriteCountsError};
 use source::{Compression, Location, ObjectInfo, PlannedObject};
 use std::{
     collections::{BTreeMap, HashSet},
@@ -85,9 +85,10 @@ async fn count_in_one_pass(night: &Night, days: &[Day]) -> Result<CountedDays, F
     let counted = count_objects(night, &location, &logs, &days, &active).await?;
     let examples = counted.examples;
     for (counted, active) in counted.days.into_iter().zip(active) {
+        let advertisers = Arc::clone(&active.advertisers);
         let inputs = inputs(&logs, &counted, &examples, active);
         let written = match check(night, counted.counts.day(), &inputs) {
-            Ok(()) => write(night, &lake, &counted, inputs)
+            Ok(()) => write(night, &lake, &counted, advertisers, inputs)
                 .await
                 .map(|manifest| (manifest, StageReport::since("count", started))),
             Err(failure) => Err(failure),
@@ -142,11 +143,8 @@ fn event_objects(logs: &[PlannedLog]) -> impl Iterator<Item = &PlannedObject> {
 }
 
 fn limits(night: &Night) -> Limits {
-    let threads = match night.config.counting.threads {
-        0 => std::thread::available_parallelism().map_or(1, usize::from),
-        threads => threads,
-    };
-    let slice_bytes = night.config.counting.slice_mib << 20;
+    let counting = &night.config.counting;
+    let (threads, slice_bytes) = (counting.threads(), counting.slice_mib << 20);
     Limits { threads, slice_bytes, instructions: Instructions::Best }
 }
 
@@ -196,10 +194,17 @@ fn explain_count(error: CountError, logs: &[PlannedLog]) -> Failure {
             let planned = event_objects(logs).nth(object).expect("the object was planned");
             of_object(explain_read(source), planned.days)
         }
-        error @ CountError::Changed => {
+        error => explain_merge(error),
+    }
+}
+
+/// A failure that is of no single object.
+fn explain_merge(error: CountError) -> Failure {
+    match error {
+        CountError::Changed => {
             Failure::of(error).help("nothing was published; run again once the logs are written whole")
         }
-        error @ CountError::Memory(_) => Failure::of(error),
+        error => Failure::of(error),
     }
 }
 
@@ -274,6 +279,7 @@ async fn write(
     night: &Night,
     lake: &Lake,
     counted: &CountedDay,
+    active: Arc<[AdvertiserId]>,
     logs: BTreeMap<Log, LogInput>,
 ) -> Result<CountsManifest, Failure> {
     let input = CountsInput {
@@ -281,7 +287,13 @@ async fn write(
         settings: settings(night),
         logs,
     };
-    Ok(lake.write_counts(&counted.counts, input).await?)
+    let new = NewCounts { day: counted.counts.day(), active, input };
+    let parts = counted.counts.parts().map(|part| move || part.merge());
+    let written = lake.write_counts(new, parts, night.config.counting.threads()).await;
+    written.map_err(|error| match error {
+        WriteCountsError::Lake(error) => error.into(),
+        WriteCountsError::Counts(error) => explain_merge(error),
+    })
 }
 
 /// The settings that the counts depend on, beside the objects' bytes.

@@ -40,9 +40,10 @@ pub(crate) fn ours(active: &Active, logs: &[LogObject], how: &How) -> Told {
     let mut told = String::new();
     for day in &counted.days {
         writeln!(told, "{}", day.counts.day()).unwrap();
-        for (advertiser, products) in day.counts.iter() {
-            for (product, counts) in products.iter() {
-                tell_counts(&mut told, advertiser.as_str(), product, counts);
+        let (_, active) = active.iter().find(|(of, _)| *of == day.counts.day()).unwrap();
+        for part in day.counts.parts() {
+            for (advertiser, product, counts) in part.merge().unwrap().rows() {
+                tell_counts(&mut told, active[advertiser as usize].as_str(), product, counts);
             }
         }
         for part in &day.objects {
