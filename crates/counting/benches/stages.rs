@@ -1,7 +1,7 @@
 //! The steps of counting one at a time: `cargo xtask bench micro`.
 //!
 //! The rows are of the shape of the sample logs: 20 characters of advertiser, 6 of product, 1,600 active
-//! advertisers × 500 products, some far more popular than others.
+//! advertisers × 100 products, some far more popular than others, each seen several times.
 
 use counting::{
     Columns, CountedObject, DateFormat, Header, Instructions, Limits, ObjectDays, Objects, Wanted, count,
@@ -21,8 +21,8 @@ use std::{
 
 const ACTIVE: u32 = 1_600;
 const INACTIVE: u32 = 400;
-const PRODUCTS: u32 = 500;
-const ROWS: usize = 100_000;
+const PRODUCTS: u32 = 100;
+const ROWS: usize = 1_000_000;
 const DAY: &str = "2024-11-20";
 
 fn main() {
@@ -140,13 +140,14 @@ fn merge(bencher: Bencher) {
     };
     let wanted = wanted(DAY, active());
     let products = merged(&wanted, probes());
+    assert!(products > 100_000, "only {products} are merged");
     bencher
         .counter(ItemsCount::new(products))
         .with_inputs(probes)
         .bench_values(|probes| merged(&wanted, probes));
 }
 
-/// (Group, product) of a million events, and the text of the products.
+/// (Group, product) of all events, and the text of the products.
 fn events() -> (Text, Vec<(u32, Range<usize>)>) {
     let text: String = (0..PRODUCTS).map(product).collect();
     let mut draws = Draws::new();
@@ -155,7 +156,7 @@ fn events() -> (Text, Vec<(u32, Range<usize>)>) {
         let start = draws.below(PRODUCTS) as usize * length;
         (draws.below(ACTIVE), start..start + length)
     };
-    (Text::new(text.as_bytes()), (0..10 * ROWS).map(&mut event).collect())
+    (Text::new(text.as_bytes()), (0..ROWS).map(&mut event).collect())
 }
 
 /// An object in memory.

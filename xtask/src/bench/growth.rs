@@ -85,7 +85,8 @@ pub(super) fn run(options: &Options) -> Result<(), Failure> {
 fn write(table: &str, measured: &[Measured]) -> Result<(), Failure> {
     let plot = plot::svg(measured)?;
     fs::write(root().join(PLOT), plot).map_err(|error| format!("could not write {PLOT}: {error}"))?;
-    page::write(PART, table)
+    let shown = "![Time and peak memory against rows and groups, both axes logarithmic](growth.svg)";
+    page::write(PART, &format!("{shown}\n\n{table}"))
 }
 
 fn command_line(options: &Options) -> String {

@@ -58,6 +58,12 @@ fn report(outcomes: Vec<RunOutcome>, output: Output) -> Result<(), Failure> {
     for notice in notices(&outcomes) {
         eprintln!("{notice}");
     }
+    // The report tells programs of it.
+    for outcome in outcomes.iter().filter(|_| output.is_for_people()) {
+        if outcome.ended.as_ref().is_ok_and(RunReport::is_input_unchanged) {
+            eprintln!("{}", unchanged_notice(outcome.day));
+        }
+    }
     let days_asked = outcomes.len();
     let several = days_asked > 1;
     let failed: Vec<_> =
@@ -126,7 +132,6 @@ fn notices(outcomes: &[RunOutcome]) -> Vec<String> {
             }
             Err(_) => {}
             Ok(report) => {
-                notices.extend(report.is_input_unchanged().then(|| unchanged_notice(outcome.day)));
                 for (model, reason) in report.not_computed() {
                     notices.push(format!("{model} was not computed: {reason}"));
                 }
@@ -207,7 +212,7 @@ pub(super) async fn count(night: &Night, day: Option<Day>, output: Output) -> Re
     let day = day_or_ended(night, day);
     let (manifest, stage) = pipeline::count(night, &[day]).await?.pop().expect("one day was counted")?;
     output.either(&manifest, || counted_text(&manifest))?;
-    if stage.reused {
+    if stage.reused && output.is_for_people() {
         eprintln!("{}", unchanged_notice(day));
     }
     Ok(())
