@@ -34,7 +34,7 @@ async fn any_offset_reads_to_the_end() {
             assert!(read == bytes[start..], "a slice reads on behind its end: {start}..{end}");
         }
         for n in [0, 1, 1000] {
-            assert_eq!(place.location.head_bytes(&object, n).await.unwrap(), bytes[..n]);
+            assert_eq!(place.reading().head_bytes(&object, n).await.unwrap(), bytes[..n]);
         }
         place.location.verify_unchanged(&object).await.unwrap();
     })
@@ -49,8 +49,8 @@ async fn small_and_empty_objects() {
         let (empty, small) = (place.object("empty.csv").await, place.object("small.csv").await);
         assert_eq!(place.read(&empty, 0).await.unwrap(), b"");
         assert_eq!(place.read(&small, 0).await.unwrap(), b"ab");
-        assert_eq!(place.location.head_bytes(&empty, 10).await.unwrap(), "");
-        assert_eq!(place.location.head_bytes(&small, 10).await.unwrap(), "ab");
+        assert_eq!(place.reading().head_bytes(&empty, 10).await.unwrap(), "");
+        assert_eq!(place.reading().head_bytes(&small, 10).await.unwrap(), "ab");
     })
     .await;
 }
@@ -114,7 +114,7 @@ async fn after(place: &Place, change: impl AsyncFn(&Place)) -> [String; 3] {
     let prefix = format!("{}/ads.csv changed after the run began: ", place.location.url());
     let messages = [
         place.read(&object, 0).await.unwrap_err(),
-        place.location.head_bytes(&object, 4).await.unwrap_err().to_string(),
+        place.reading().head_bytes(&object, 4).await.unwrap_err().to_string(),
         place.location.verify_unchanged(&object).await.unwrap_err().to_string(),
     ];
     messages.map(|message| message.strip_prefix(&prefix).map_or(message.clone(), str::to_owned))

@@ -3,7 +3,9 @@
 use super::{S3Server, settings};
 use domain::{Day, Log};
 use object_store::{ObjectStoreExt, path::Path};
-use source::{Location, LogPattern, ObjectDays, ObjectInfo, PlannedObject, SourceError};
+use source::{
+    Location, LogPattern, ObjectDays, ObjectInfo, PlannedObject, ReadLimits, Reading, SourceError,
+};
 use std::{io::Read, path::PathBuf};
 use tempfile::TempDir;
 use tokio::runtime::Handle;
@@ -100,6 +102,10 @@ impl Place {
         planned.object
     }
 
+    pub(crate) fn reading(&self) -> Reading {
+        Reading::new(&self.location, ReadLimits::for_threads(1), &Handle::current())
+    }
+
     /// What a worker thread reads from `offset` to the end.
     pub(crate) async fn read(&self, object: &ObjectInfo, offset: u64) -> Result<Vec<u8>, String> {
         self.read_slice(object, offset, object.size).await
@@ -111,11 +117,10 @@ impl Place {
         start: u64,
         end: u64,
     ) -> Result<Vec<u8>, String> {
-        let (location, object, runtime) = (self.location.clone(), object.clone(), Handle::current());
+        let (reading, object) = (self.reading(), object.clone());
         let read = move || {
             let mut bytes = Vec::new();
-            let mut reader =
-                location.read_slice(&object, start..end, &runtime).map_err(|error| error.to_string())?;
+            let mut reader = reading.open(&object, start..end).map_err(|error| error.to_string())?;
             match reader.read_to_end(&mut bytes) {
                 Ok(_) => Ok(bytes),
                 Err(error) => {
