@@ -108,16 +108,17 @@ fn measure_case(options: &Options, objects: Objects, conditions: Conditions) -> 
     let sizes = objects::sizes(&folder)?;
     let mut runs = Vec::new();
     for _ in 0..options.runs {
-        let (from_s3, counted) = count(options, &bucket_input(&server))?;
+        let (from_s3, from_s3_cpu, counted) = count(options, &bucket_input(&server))?;
         let seen = server.seen();
         let downloaded = download::download(server.address(), &sizes, seen.at_once);
         let downloaded = downloaded.map_err(|error| format!("could not download: {error}"))?;
         server.seen();
-        let (from_disk, expected) = count(options, &Input { url: folder.display().to_string(), settings: vec![] })?;
+        let input = Input { url: folder.display().to_string(), settings: vec![] };
+        let (from_disk, from_disk_cpu, expected) = count(options, &input)?;
         if counted != expected {
             return Err("counting from the bucket gave other counts than from disk".into());
         }
-        let run = Run { from_s3, downloaded, from_disk, seen };
+        let run = Run { from_s3, from_s3_cpu, downloaded, from_disk, from_disk_cpu, seen };
         say(&run.to_string());
         runs.push(run);
     }
@@ -141,8 +142,8 @@ fn bucket_input(server: &Server) -> Input {
     Input { url: format!("s3://{BUCKET}"), settings: settings.to_vec() }
 }
 
-/// One run of `topshelf count`; how long it took, and the bytes that it left in the lake.
-fn count(options: &Options, input: &Input) -> Result<(Duration, Vec<u8>), Failure> {
+/// One run of `topshelf count`; its wall and CPU time, and the bytes that it left in the lake.
+fn count(options: &Options, input: &Input) -> Result<(Duration, Duration, Vec<u8>), Failure> {
     let folder = tempfile::tempdir_in(target());
     let folder = folder.map_err(|error| format!("could not make a folder below target: {error}"))?;
     let usage = measure::run(
@@ -150,7 +151,7 @@ fn count(options: &Options, input: &Input) -> Result<(Duration, Vec<u8>), Failur
         Duration::from_secs(options.limit_s),
     )?;
     match usage {
-        Usage::Done { wall, .. } => Ok((wall, counts(&folder.path().join("lake"))?)),
+        Usage::Done { wall, cpu, .. } => Ok((wall, cpu, counts(&folder.path().join("lake"))?)),
         other => Err(format!("topshelf count from {}: {other}", input.url).into()),
     }
 }

@@ -6,9 +6,14 @@
 //! opened next. Two bounds hold: requests on their way, and bytes requested and not yet used. Only a reader
 //! that waits goes over the second one, by one part. Nothing here sends a request or waits.
 
-use super::{concurrency::Concurrency, part::Body};
+mod extent;
+
+pub(super) use extent::Buffer;
+
+use super::concurrency::Concurrency;
 use crate::{ObjectInfo, SourceError};
 use bytes::Bytes;
+use extent::{Extent, PART_BYTES, Part, PartState, Tail, beginning};
 use std::{
     collections::{HashMap, VecDeque},
     ops::Range,
@@ -17,12 +22,10 @@ use std::{
 };
 use tokio::{sync::oneshot, task::AbortHandle};
 
-/// One request's share of what is read through.
-pub(super) const PART_BYTES: u64 = 4 << 20;
-/// The same behind the end of an extent, where only the rest of a line is wanted.
+/// What is requested at a time behind the end of an extent, where only the rest of a line is wanted.
 const TAIL_PART_BYTES: u64 = 128 << 10;
-/// What is kept of an extent's beginning for the reader of the one before it, which finishes a line there.
-const BEGINNING_BYTES: u64 = 256 << 10;
+/// Smaller buffers are cheap to get anew.
+const REUSED_BYTES_MIN: usize = 1 << 20;
 
 /// How much may be on its way and in memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,45 +55,6 @@ pub(super) type ExtentId = u64;
 /// A request's number.
 pub(super) type RequestId = u64;
 
-/// Bytes of an object that one reader reads through.
-struct Extent {
-    object: Arc<ObjectInfo>,
-    start: u64,
-    /// Where the next request begins.
-    next: u64,
-    /// How far it is read ahead.
-    end: u64,
-    /// What was requested and not yet taken, in order.
-    parts: VecDeque<Part>,
-    is_open: bool,
-    /// Wakes its reader.
-    arrived: Arc<Condvar>,
-    /// The extent in whose beginning this one's last line ends.
-    tail: Tail,
-    /// The extent whose tail lies at the beginning of this one.
-    follows: Option<ExtentId>,
-}
-
-struct Part {
-    start: u64,
-    bytes: u64,
-    state: PartState,
-}
-
-enum PartState {
-    Coming(RequestId),
-    Here(Body),
-    Failed(SourceError),
-}
-
-enum Tail {
-    /// Nobody reads what is behind the extent's end, or it is gone.
-    Nowhere,
-    /// It will arrive with the first part of this extent.
-    In(ExtentId),
-    Kept(Bytes),
-}
-
 /// The beginning of an object, asked for by a task.
 pub(super) struct HeadRequest {
     object: Arc<ObjectInfo>,
@@ -118,12 +82,14 @@ pub(super) struct Request {
     pub(super) id: RequestId,
     pub(super) object: Arc<ObjectInfo>,
     pub(super) range: Range<u64>,
+    /// To be filled.
+    pub(super) buffer: Vec<u8>,
 }
 
 /// What a reader gets.
 pub(super) enum Taken {
-    /// Bytes, and how many count as in memory until the reader gives them back.
-    Part(Body, u64),
+    /// Bytes, which count as in memory until they are given back.
+    Part(Buffer),
     /// Not yet: requests may have to be sent now.
     Wait(Arc<Condvar>),
     /// The object's end.
@@ -149,6 +115,8 @@ pub(super) struct Ahead {
     open: Vec<ExtentId>,
     /// Extents for whose next part somebody waits, and which is not requested.
     wanted: VecDeque<ExtentId>,
+    /// Memory that was used and is not now.
+    buffers: Vec<Vec<u8>>,
     next_id: u64,
     stats: ReadStats,
 }
@@ -168,6 +136,7 @@ impl Ahead {
             order: VecDeque::new(),
             open: Vec::new(),
             wanted: VecDeque::new(),
+            buffers: Vec::new(),
             next_id: 0,
             stats: ReadStats::default(),
         }
@@ -236,7 +205,7 @@ impl Ahead {
     pub(super) fn take(&mut self, id: ExtentId) -> Taken {
         let extent = self.extents.get_mut(&id).expect("an open extent is known");
         match extent.parts.pop_front() {
-            Some(Part { state: PartState::Here(body), bytes, .. }) => Taken::Part(body, bytes),
+            Some(Part { state: PartState::Here(bytes), .. }) => Taken::Part(bytes),
             Some(Part { state: PartState::Failed(error), start, .. }) => {
                 // Parts behind the lost one must not be taken for it by who reads on.
                 extent.next = start;
@@ -259,10 +228,9 @@ impl Ahead {
         let extent = self.extents.get_mut(&id).expect("an open extent is known");
         match std::mem::replace(&mut extent.tail, Tail::Nowhere) {
             Tail::Kept(tail) => {
-                let bytes = tail.len() as u64;
-                extent.next += bytes;
+                extent.next += tail.len() as u64;
                 extent.end = extent.next;
-                Taken::Part(Body::from(tail), bytes)
+                Taken::Part(Buffer::Shared(tail))
             }
             Tail::In(following) => {
                 extent.tail = Tail::In(following);
@@ -284,7 +252,16 @@ impl Ahead {
     }
 
     /// Bytes that were taken are used.
-    pub(super) fn release(&mut self, bytes: u64) {
+    pub(super) fn give_back(&mut self, buffer: Buffer) {
+        self.release(buffer.len() as u64);
+        if let Buffer::Own(bytes) = buffer
+            && bytes.capacity() >= REUSED_BYTES_MIN
+        {
+            self.buffers.push(bytes);
+        }
+    }
+
+    fn release(&mut self, bytes: u64) {
         self.bytes -= bytes;
     }
 
@@ -342,7 +319,8 @@ impl Ahead {
         self.hold(bytes);
         self.stats.requests += 1;
         self.stats.requests_at_once = self.stats.requests_at_once.max(self.on_the_way.len());
-        Some(Request { id, object, range })
+        let buffer = if bytes < REUSED_BYTES_MIN as u64 { None } else { self.buffers.pop() };
+        Some(Request { id, object, range, buffer: buffer.unwrap_or_default() })
     }
 
     pub(super) fn has_sent(&mut self, id: RequestId, task: AbortHandle) {
@@ -362,34 +340,40 @@ impl Ahead {
         if !self.heads.is_empty() {
             return Some(Next::Head);
         }
-        let open = self.open.iter().filter_map(|id| Some((*id, &self.extents[id])));
+        let open = self.open.iter().map(|id| (*id, &self.extents[id]));
         let open = open.filter(|(_, extent)| self.has_room_for(extent));
         if let Some((id, _)) = open.min_by_key(|(_, extent)| extent.ahead_bytes()) {
             return Some(Next::Part(id));
         }
         while let Some(id) = self.order.front() {
-            match self.extents.get(id) {
-                Some(extent) if !extent.is_open && extent.has_more() => {
-                    return self.has_room_for(extent).then_some(Next::Part(*id));
-                }
-                _ => self.order.pop_front(),
-            };
+            if self.extents.get(id).is_some_and(|extent| !extent.is_open && extent.has_more()) {
+                break;
+            }
+            self.order.pop_front();
         }
-        None
+        // Those in front that have their share are few: their bytes are within the bound.
+        let mut order = self.order.iter().filter_map(|id| Some((*id, self.extents.get(id)?)));
+        let next = order.find(|(_, extent)| !extent.is_open && extent.has_more() && self.is_within_share(extent));
+        next.filter(|(_, extent)| self.has_room_for(extent)).map(|(id, _)| Next::Part(id))
     }
 
-    /// Whether the extent's next part is within the bounds; no extent takes more than half of the bytes,
-    /// so that others can begin.
+    /// Whether the extent's next part is within the bounds.
     fn has_room_for(&self, extent: &Extent) -> bool {
-        let (ahead, bytes) = (extent.ahead_bytes(), extent.part_bytes());
-        let is_among_others = ahead == 0 || ahead + bytes <= self.limits.bytes_max / 2;
-        extent.has_more() && is_among_others && self.bytes + bytes <= self.limits.bytes_max
+        extent.has_more()
+            && self.is_within_share(extent)
+            && self.bytes + extent.part_bytes() <= self.limits.bytes_max
+    }
+
+    /// Whether the extent's next part leaves others the half of the bytes, so that they can begin.
+    fn is_within_share(&self, extent: &Extent) -> bool {
+        let ahead = extent.ahead_bytes();
+        ahead == 0 || ahead + extent.part_bytes() <= self.limits.bytes_max / 2
     }
 
     // What arrives.
 
     /// A request ended. Whom it wakes is woken.
-    pub(super) fn has_arrived(&mut self, id: RequestId, outcome: Result<Body, SourceError>) {
+    pub(super) fn has_arrived(&mut self, id: RequestId, outcome: Result<Vec<u8>, SourceError>) {
         let Some(OnItsWay { purpose, bytes, .. }) = self.on_the_way.remove(&id) else {
             return;
         };
@@ -397,7 +381,7 @@ impl Ahead {
             self.concurrency.ended(bytes, Instant::now());
         }
         match purpose {
-            Purpose::Head(head) => self.head_has_arrived(head, outcome),
+            Purpose::Head(head) => self.head_has_arrived(head, outcome.map(Bytes::from)),
             Purpose::Part(extent_id) => {
                 let extent = self.extents.get_mut(&extent_id).expect("a closed one's requests are cancelled");
                 let is_it =
@@ -405,7 +389,7 @@ impl Ahead {
                 let part = extent.parts.iter_mut().find(is_it).expect("a lost part's request is cancelled");
                 let is_first = part.start == extent.start;
                 part.state = match outcome {
-                    Ok(body) => PartState::Here(body),
+                    Ok(bytes) => PartState::Here(Buffer::Own(bytes)),
                     Err(error) => PartState::Failed(error),
                 };
                 extent.arrived.notify_all();
@@ -422,8 +406,7 @@ impl Ahead {
         self.concurrency.refused(Instant::now());
     }
 
-    fn head_has_arrived(&mut self, head: HeadRequest, outcome: Result<Body, SourceError>) {
-        let answer = outcome.map(|body| body.joined());
+    fn head_has_arrived(&mut self, head: HeadRequest, answer: Result<Bytes, SourceError>) {
         match &answer {
             Ok(bytes) if head.is_kept && !self.has_expectations => {
                 let before = self.kept.insert(head.object.name.clone(), bytes.clone());
@@ -483,8 +466,8 @@ impl Ahead {
             return;
         };
         let within = |offset: u64| usize::try_from(offset).expect("what is kept fits in memory");
-        let body = Body::from(whole.slice(within(start)..within(end)));
-        let part = Part { start, bytes: end - start, state: PartState::Here(body) };
+        let bytes = whole.slice(within(start)..within(end));
+        let part = Part { start, bytes: end - start, state: PartState::Here(Buffer::Shared(bytes)) };
         let extent = self.extent(id);
         extent.parts.push_back(part);
         extent.next = end;
@@ -506,7 +489,7 @@ impl Ahead {
         let extent = &self.extents[&id];
         let from = before.end - extent.start;
         let beginning = match extent.parts.front() {
-            Some(Part { state: PartState::Here(body), .. }) => body.copy(from, BEGINNING_BYTES),
+            Some(Part { state: PartState::Here(bytes), .. }) => beginning(bytes, from),
             _ => Bytes::new(),
         };
         let bytes = beginning.len() as u64;
@@ -552,20 +535,4 @@ impl Drop for Ahead {
 enum Next {
     Head,
     Part(ExtentId),
-}
-
-impl Extent {
-    fn has_more(&self) -> bool {
-        self.next < self.end
-    }
-
-    fn ahead_bytes(&self) -> u64 {
-        self.parts.iter().map(|part| part.bytes).sum()
-    }
-
-    /// A part, or all that is left where it is little more.
-    fn part_bytes(&self) -> u64 {
-        let left = self.end.saturating_sub(self.next);
-        if left <= PART_BYTES + PART_BYTES / 4 { left } else { PART_BYTES }
-    }
 }

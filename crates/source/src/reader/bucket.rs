@@ -3,8 +3,8 @@
 //! What [`Ahead`] chooses is requested; what arrives wakes the reader that waits for it.
 
 use super::{
-    ahead::{Ahead, ExtentId, ReadLimits, ReadStats, Request, RequestId, Taken},
-    part::{self, Body},
+    ahead::{Ahead, Buffer, ExtentId, ReadLimits, ReadStats, Request, RequestId, Taken},
+    part,
 };
 use crate::{Location, ObjectInfo, SourceError, error::Cause};
 use bytes::Bytes;
@@ -12,7 +12,6 @@ use std::{
     io::{self, Read},
     ops::Range,
     sync::{Arc, Mutex, MutexGuard, Weak},
-    vec,
 };
 use tokio::{runtime::Handle, sync::oneshot};
 
@@ -83,7 +82,7 @@ impl Fetcher {
         }
     }
 
-    fn has_arrived(self: &Arc<Self>, id: RequestId, outcome: Result<Body, SourceError>) {
+    fn has_arrived(self: &Arc<Self>, id: RequestId, outcome: Result<Vec<u8>, SourceError>) {
         let mut ahead = self.lock();
         ahead.has_arrived(id, outcome);
         self.send(&mut ahead);
@@ -92,7 +91,7 @@ impl Fetcher {
 
 /// Nobody waits for the outcome any more once the fetcher is gone.
 async fn fetch(fetcher: Weak<Fetcher>, location: Location, request: Request) {
-    let Request { id, object, range } = request;
+    let Request { id, object, range, buffer } = request;
     let given_up = SourceError::failed("read", location.object_url(&object.name), Cause::given_up());
     let mut arrival = Arrival { fetcher, id, outcome: Some(Err(given_up)) };
     let on_refusal = || {
@@ -100,7 +99,7 @@ async fn fetch(fetcher: Weak<Fetcher>, location: Location, request: Request) {
             fetcher.lock().was_refused();
         }
     };
-    let outcome = part::fetch(&location, &object, range, on_refusal).await;
+    let outcome = part::fetch(&location, &object, range, buffer, on_refusal).await;
     arrival.outcome = Some(outcome);
 }
 
@@ -108,7 +107,7 @@ async fn fetch(fetcher: Weak<Fetcher>, location: Location, request: Request) {
 struct Arrival {
     fetcher: Weak<Fetcher>,
     id: RequestId,
-    outcome: Option<Result<Body, SourceError>>,
+    outcome: Option<Result<Vec<u8>, SourceError>>,
 }
 
 impl Drop for Arrival {
@@ -123,10 +122,9 @@ impl Drop for Arrival {
 pub(super) struct BucketReader {
     fetcher: Arc<Fetcher>,
     extent: ExtentId,
-    chunks: vec::IntoIter<Bytes>,
-    current: Bytes,
-    /// What the part in use counts for.
-    bytes: u64,
+    /// The part in use, and how much of it is used.
+    part: Buffer,
+    used: usize,
 }
 
 impl BucketReader {
@@ -135,22 +133,18 @@ impl BucketReader {
         let extent = ahead.open(object, range);
         fetcher.send(&mut ahead);
         drop(ahead);
-        let chunks = Vec::new().into_iter();
-        Self { fetcher: Arc::clone(fetcher), extent, chunks, current: Bytes::new(), bytes: 0 }
+        Self { fetcher: Arc::clone(fetcher), extent, part: Buffer::default(), used: 0 }
     }
 
     /// Waits for the next part; none at the object's end.
-    fn next_part(&mut self) -> Result<Option<Body>, SourceError> {
+    fn next_part(&mut self) -> Result<Option<Buffer>, SourceError> {
         let mut ahead = self.fetcher.lock();
-        ahead.release(std::mem::take(&mut self.bytes));
+        ahead.give_back(std::mem::take(&mut self.part));
         loop {
             let taken = ahead.take(self.extent);
             self.fetcher.send(&mut ahead);
             match taken {
-                Taken::Part(body, bytes) => {
-                    self.bytes = bytes;
-                    return Ok(Some(body));
-                }
+                Taken::Part(bytes) => return Ok(Some(bytes)),
                 Taken::Wait(arrived) => {
                     ahead = arrived.wait(ahead).expect("nobody panics with the lock");
                 }
@@ -163,18 +157,17 @@ impl BucketReader {
 
 impl Read for BucketReader {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        while self.current.is_empty() {
-            if let Some(chunk) = self.chunks.next() {
-                self.current = chunk;
-            } else if let Some(body) = self.next_part()? {
-                self.chunks = body.chunks.into_iter();
-            } else {
-                return Ok(0);
+        while self.used == self.part.len() {
+            self.used = 0;
+            match self.next_part()? {
+                Some(part) => self.part = part,
+                None => return Ok(0),
             }
         }
-        let length = buffer.len().min(self.current.len());
-        buffer[..length].copy_from_slice(&self.current[..length]);
-        bytes::Buf::advance(&mut self.current, length);
+        let unused = &self.part[self.used..];
+        let length = buffer.len().min(unused.len());
+        buffer[..length].copy_from_slice(&unused[..length]);
+        self.used += length;
         Ok(length)
     }
 }
@@ -182,7 +175,7 @@ impl Read for BucketReader {
 impl Drop for BucketReader {
     fn drop(&mut self) {
         let mut ahead = self.fetcher.lock();
-        ahead.release(std::mem::take(&mut self.bytes));
+        ahead.give_back(std::mem::take(&mut self.part));
         ahead.close(self.extent);
         self.fetcher.send(&mut ahead);
     }

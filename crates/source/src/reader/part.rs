@@ -10,7 +10,6 @@ use crate::{
     error::Cause,
     location::{Bucket, Place, object_key},
 };
-use bytes::Bytes;
 use futures::StreamExt;
 use object_store::{GetOptions, GetResult, ObjectStore};
 use std::{
@@ -27,80 +26,44 @@ const STALLS_PER_PATIENCE: u32 = 6;
 /// The same where nothing is tried again.
 const STALL_WITHOUT_PATIENCE: Duration = Duration::from_secs(10);
 
-/// The bytes of a range, in order.
-#[derive(Debug, Default)]
-pub(super) struct Body {
-    pub(super) chunks: Vec<Bytes>,
-    bytes: u64,
-}
-
-impl From<Bytes> for Body {
-    fn from(chunk: Bytes) -> Self {
-        Self { bytes: chunk.len() as u64, chunks: vec![chunk] }
-    }
-}
-
-impl Body {
-    /// All bytes in one piece.
-    pub(super) fn joined(mut self) -> Bytes {
-        match self.chunks.len() {
-            1 => self.chunks.remove(0),
-            _ => self.chunks.concat().into(),
-        }
-    }
-
-    /// A copy of at most `most` bytes behind the first `from`.
-    pub(super) fn copy(&self, from: u64, most: u64) -> Bytes {
-        let size = |bytes: u64| usize::try_from(bytes).expect("a part fits in memory");
-        let (mut to_skip, mut left) = (size(from), size(most.min(self.bytes.saturating_sub(from))));
-        let mut copy = Vec::with_capacity(left);
-        for chunk in &self.chunks {
-            let wanted = &chunk[to_skip.min(chunk.len())..];
-            to_skip -= chunk.len() - wanted.len();
-            let wanted = &wanted[..left.min(wanted.len())];
-            left -= wanted.len();
-            copy.extend_from_slice(wanted);
-        }
-        copy.into()
-    }
-
-    fn push(&mut self, chunk: Bytes) {
-        self.bytes += chunk.len() as u64;
-        self.chunks.push(chunk);
-    }
-}
-
-/// Fetches all of `range`; `on_refusal` is called for each request that failed and is sent again.
+/// Fetches all of `range` into `buffer`, whose memory is used again; `on_refusal` is called for each
+/// request that failed and is sent again.
 pub(super) async fn fetch(
     location: &Location,
     object: &ObjectInfo,
     range: Range<u64>,
+    mut buffer: Vec<u8>,
     on_refusal: impl Fn(),
-) -> Result<Body, SourceError> {
-    let Bucket { patience, .. } = bucket(location);
-    let mut body = Body::default();
-    let mut retries = Retries::new(*patience);
+) -> Result<Vec<u8>, SourceError> {
+    let mut retries = Retries::new(bucket(location).patience);
+    buffer.clear();
+    buffer.reserve_exact(length(&range));
     loop {
-        let missing = range.start + body.bytes..range.end;
+        let had = buffer.len();
+        let missing = range.start + had as u64..range.end;
         if missing.is_empty() {
-            return Ok(body);
+            return Ok(buffer);
         }
-        let before = body.bytes;
-        let Err(error) = request(location, object, missing, &mut body, retries.stall()).await else {
+        let Err(error) = request(location, object, missing, &mut buffer, retries.stall()).await else {
             continue;
         };
         if !error.is_transient() {
             return Err(error);
         }
         on_refusal();
-        if body.bytes > before {
-            retries = Retries::new(*patience);
+        if buffer.len() > had {
+            retries = Retries::new(retries.patience);
         }
         match retries.pause() {
             Some(pause) => tokio::time::sleep(pause).await,
             None => return Err(error),
         }
     }
+}
+
+/// The length of a range that fits in memory.
+pub(super) fn length(range: &Range<u64>) -> usize {
+    usize::try_from(range.end - range.start).expect("a part fits in memory")
 }
 
 fn bucket(location: &Location) -> &Bucket {
@@ -110,17 +73,16 @@ fn bucket(location: &Location) -> &Bucket {
     }
 }
 
-/// One request for what is missing; what came before it failed is in `body`.
+/// One request for what is missing; what came before it failed is in `buffer`.
 async fn request(
     location: &Location,
     object: &ObjectInfo,
     missing: Range<u64>,
-    body: &mut Body,
+    buffer: &mut Vec<u8>,
     stall: Duration,
 ) -> Result<(), SourceError> {
     let failed = |cause: Cause| SourceError::failed("read", location.object_url(&object.name), cause);
-    let length = missing.end - missing.start;
-    let end = body.bytes + length;
+    let end = buffer.len() + length(&missing);
     let answer = match tokio::time::timeout(stall, send(location, object, missing)).await {
         Ok(Ok(answer)) => answer,
         Ok(Err(error)) => return Err(refused(location, object, error).await),
@@ -129,16 +91,15 @@ async fn request(
     let meta = &answer.meta;
     location.check_object(object, meta.size, meta.e_tag.as_deref(), meta.last_modified.into())?;
     let mut chunks = answer.into_stream();
-    while body.bytes < end {
+    while buffer.len() < end {
         match tokio::time::timeout(stall, chunks.next()).await {
-            Ok(Some(Ok(chunk))) => body.push(chunk),
+            Ok(Some(Ok(chunk))) if chunk.len() > end - buffer.len() => return Err(failed(Cause::too_long())),
+            // The copy lets the connection use its memory again, whose pages are there already.
+            Ok(Some(Ok(chunk))) => buffer.extend_from_slice(&chunk),
             Ok(Some(Err(error))) => return Err(failed(error.into())),
             Ok(None) => return Err(failed(Cause::cut_short())),
             Err(_) => return Err(failed(Cause::stalled(stall))),
         }
-    }
-    if body.bytes > end {
-        return Err(failed(Cause::too_long()));
     }
     Ok(())
 }

@@ -2,6 +2,7 @@
 
 use crate::support::{Place, on_both};
 use object_store::path::Path;
+use source::{ReadLimits, Reading};
 use std::io::Read;
 use tokio::runtime::Handle;
 
@@ -158,9 +159,11 @@ async fn a_bucket_object_replaced_while_it_is_read_is_told() {
     let mut bytes = content(5 * PART);
     place.put("ads.csv", bytes.clone()).await;
     let object = place.object("ads.csv").await;
-    let (location, runtime) = (place.location.clone(), Handle::current());
+    // No more than a part is fetched ahead.
+    let limits = ReadLimits { bytes_max: PART as u64, requests_max: 1 };
+    let reading = Reading::new(&place.location, limits, &Handle::current());
     let start = move || {
-        let mut reader = location.read_from(&object, 0, &runtime).unwrap();
+        let mut reader = reading.open(&object, 0..object.size).unwrap();
         reader.read_exact(&mut [0; 1000]).unwrap();
         reader
     };

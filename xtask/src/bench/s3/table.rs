@@ -17,8 +17,11 @@ const END: &str = "<!-- cargo xtask bench s3: end -->";
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Run {
     pub(super) from_s3: Duration,
+    /// The CPU time of all its threads, without the server's.
+    pub(super) from_s3_cpu: Duration,
     pub(super) downloaded: Duration,
     pub(super) from_disk: Duration,
+    pub(super) from_disk_cpu: Duration,
     /// What counting asked of the server.
     pub(super) seen: Seen,
 }
@@ -34,13 +37,13 @@ pub(super) struct Row {
 
 impl fmt::Display for Run {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let [downloaded, from_s3, from_disk] =
-            [self.downloaded, self.from_s3, self.from_disk].map(|time| time.as_secs_f64());
+        let times = [self.downloaded, self.from_s3, self.from_s3_cpu, self.from_disk, self.from_disk_cpu];
+        let [downloaded, from_s3, from_s3_cpu, from_disk, from_disk_cpu] = times.map(|time| time.as_secs_f64());
         let Seen { requests, at_once } = self.seen;
         write!(
             f,
-            "downloaded in {downloaded:.2} s, counted from S3 in {from_s3:.2} s ({requests} requests, {at_once} at once), \
-             from disk in {from_disk:.2} s"
+            "downloaded in {downloaded:.2} s, counted from S3 in {from_s3:.2} s ({from_s3_cpu:.2} s of CPU, \
+             {requests} requests, {at_once} at once), from disk in {from_disk:.2} s ({from_disk_cpu:.2} s of CPU)"
         )
     }
 }
