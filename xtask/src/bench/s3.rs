@@ -11,10 +11,14 @@ mod objects;
 mod server;
 mod table;
 
-use super::measure::{self, Usage};
+use super::{
+    build_release, machine,
+    measure::{self, Usage, Used},
+    page,
+};
 use crate::{
     Failure,
-    repository::{cargo, program, succeed, target},
+    repository::{program, target},
     say,
 };
 use objects::{DAY, Objects};
@@ -22,7 +26,7 @@ use server::{BUCKET, Conditions, Server};
 use std::{
     fs,
     path::{Path, PathBuf},
-    process::Command,
+    process::{Command, Stdio},
     time::Duration,
 };
 use table::{Row, Run};
@@ -59,10 +63,12 @@ pub(crate) struct Options {
     write: bool,
 }
 
+/// The part of `docs/performance.md` that the table is written into.
+pub(super) const PART: &str = "cargo xtask bench s3";
+
 /// Builds, generates, serves, measures and reports.
-pub(crate) fn s3(options: &Options) -> Result<(), Failure> {
-    say("building the release binary");
-    succeed(&mut cargo(&["build", "--release", "--package", "topshelf", "--bin", "topshelf"]))?;
+pub(super) fn run(options: &Options) -> Result<(), Failure> {
+    build_release()?;
     let mut rows = Vec::new();
     for (objects, conditions) in cases(options) {
         let row = measure_case(options, objects, conditions)?;
@@ -71,7 +77,7 @@ pub(crate) fn s3(options: &Options) -> Result<(), Failure> {
     }
     let report = table::markdown(options, &rows);
     println!("{report}");
-    if options.write { table::write_into_docs(&report) } else { Ok(()) }
+    if options.write { page::write(PART, &report) } else { Ok(()) }
 }
 
 /// Everything that is measured, in the order of the table.
@@ -103,22 +109,22 @@ fn cases(options: &Options) -> Vec<(Objects, Conditions)> {
 fn measure_case(options: &Options, objects: Objects, conditions: Conditions) -> Result<Row, Failure> {
     let folder = objects.find_or_make()?;
     objects::warm(&folder)?;
-    super::report::warn_when_busy();
+    machine::warn_when_busy();
     let server = Server::start(&folder, conditions)?;
     let sizes = objects::sizes(&folder)?;
     let mut runs = Vec::new();
     for _ in 0..options.runs {
-        let (from_s3, from_s3_cpu, counted) = count(options, &bucket_input(&server))?;
+        let (from_s3, counted) = count(options, &bucket_input(&server))?;
         let seen = server.seen();
         let downloaded = download::download(server.address(), &sizes, seen.at_once);
         let downloaded = downloaded.map_err(|error| format!("could not download: {error}"))?;
         server.seen();
         let input = Input { url: folder.display().to_string(), settings: vec![] };
-        let (from_disk, from_disk_cpu, expected) = count(options, &input)?;
+        let (from_disk, expected) = count(options, &input)?;
         if counted != expected {
             return Err("counting from the bucket gave other counts than from disk".into());
         }
-        let run = Run { from_s3, from_s3_cpu, downloaded, from_disk, from_disk_cpu, seen };
+        let run = Run { from_s3, downloaded, from_disk, seen };
         say(&run.to_string());
         runs.push(run);
     }
@@ -142,8 +148,8 @@ fn bucket_input(server: &Server) -> Input {
     Input { url: format!("s3://{BUCKET}"), settings: settings.to_vec() }
 }
 
-/// One run of `topshelf count`; its wall and CPU time, and the bytes that it left in the lake.
-fn count(options: &Options, input: &Input) -> Result<(Duration, Duration, Vec<u8>), Failure> {
+/// One run of `topshelf count`; what it used, and the bytes that it left in the lake.
+fn count(options: &Options, input: &Input) -> Result<(Used, Vec<u8>), Failure> {
     let folder = tempfile::tempdir_in(target());
     let folder = folder.map_err(|error| format!("could not make a folder below target: {error}"))?;
     let usage = measure::run(
@@ -151,7 +157,7 @@ fn count(options: &Options, input: &Input) -> Result<(Duration, Duration, Vec<u8
         Duration::from_secs(options.limit_s),
     )?;
     match usage {
-        Usage::Done { wall, cpu, .. } => Ok((wall, cpu, counts(&folder.path().join("lake"))?)),
+        Usage::Done(used) => Ok((used, counts(&folder.path().join("lake"))?)),
         other => Err(format!("topshelf count from {}: {other}", input.url).into()),
     }
 }
@@ -162,7 +168,7 @@ fn command(options: &Options, input: &Input, folder: &Path) -> Command {
     let mut count = program(measured, &["count", "--day", DAY, "--input"]);
     count.arg(&input.url).arg("--lake").arg(folder.join("lake"));
     // No configuration file of the repository has a say.
-    count.current_dir(folder).env("TOPSHELF_COUNTING__THREADS", options.threads.to_string());
+    count.stdout(Stdio::null()).current_dir(folder).env("TOPSHELF_COUNTING__THREADS", options.threads.to_string());
     count.env("TOPSHELF_INPUT__PRODUCT_VIEWS", "");
     count.envs(input.settings.iter().map(|(name, value)| (name, value)));
     count

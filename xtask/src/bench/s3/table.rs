@@ -5,23 +5,16 @@ use super::{
     objects::Objects,
     server::{Conditions, Seen},
 };
-use crate::{Failure, bench::report, repository::root, say};
-use std::{fmt, fs, time::Duration};
-
-/// The page that the table is written into, between two markers.
-const PAGE: &str = "docs/performance.md";
-const BEGIN: &str = "<!-- cargo xtask bench s3: begin -->";
-const END: &str = "<!-- cargo xtask bench s3: end -->";
+use crate::bench::{machine, measure::Used, median, seconds};
+use std::{fmt, time::Duration};
 
 /// One turn of all.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Run {
-    pub(super) from_s3: Duration,
-    /// The CPU time of all its threads, without the server's.
-    pub(super) from_s3_cpu: Duration,
+    /// Without what the server used.
+    pub(super) from_s3: Used,
     pub(super) downloaded: Duration,
-    pub(super) from_disk: Duration,
-    pub(super) from_disk_cpu: Duration,
+    pub(super) from_disk: Used,
     /// What counting asked of the server.
     pub(super) seen: Seen,
 }
@@ -37,28 +30,30 @@ pub(super) struct Row {
 
 impl fmt::Display for Run {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let times = [self.downloaded, self.from_s3, self.from_s3_cpu, self.from_disk, self.from_disk_cpu];
-        let [downloaded, from_s3, from_s3_cpu, from_disk, from_disk_cpu] = times.map(|time| time.as_secs_f64());
-        let Seen { requests, at_once } = self.seen;
+        let Self { from_s3, downloaded, from_disk, seen: Seen { requests, at_once } } = self;
         write!(
             f,
-            "downloaded in {downloaded:.2} s, counted from S3 in {from_s3:.2} s ({from_s3_cpu:.2} s of CPU, \
-             {requests} requests, {at_once} at once), from disk in {from_disk:.2} s ({from_disk_cpu:.2} s of CPU)"
+            "downloaded in {:.2} s; counted from S3: {from_s3}, {requests} requests, {at_once} at once; \
+             counted from disk: {from_disk}",
+            seconds(*downloaded)
         )
     }
 }
 
 impl fmt::Display for Row {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let median = |time: fn(&Run) -> Duration| report::median(self.runs.iter().map(time)).unwrap_or_default();
-        let rate = |time: Duration| (self.bytes as f64 / 1e6 / time.as_secs_f64()).round();
-        let [downloaded, from_s3, from_disk] =
-            [median(|run| run.downloaded), median(|run| run.from_s3), median(|run| run.from_disk)];
-        let ratio = downloaded.as_secs_f64() / from_s3.as_secs_f64();
+        let middle = |time: fn(&Run) -> f64| median(self.runs.iter().map(time)).unwrap_or_default();
+        #[expect(clippy::cast_precision_loss, reason = "people read three digits of it")]
+        let rate = |time: f64| (self.bytes as f64 / 1e6 / time).round();
+        let downloaded = middle(|run| seconds(run.downloaded));
+        let [from_s3, from_disk] =
+            [middle(|run| seconds(run.from_s3.wall)), middle(|run| seconds(run.from_disk.wall))];
+        let memory_mb = middle(|run| run.from_s3.memory_bytes as f64 / 1e6);
+        let ratio = downloaded / from_s3;
         let seen = self.runs.last().map_or(Seen { requests: 0, at_once: 0 }, |run| run.seen);
         write!(
             f,
-            "| {} | {} | {} | {} | {} | {:.0} % | {} | {} | {} |",
+            "| {} | {} | {} | {} | {} | {:.0} % | {} | {} | {} | {memory_mb:.0} |",
             self.objects,
             self.conditions.latency.as_millis(),
             self.conditions.bytes_per_second.map_or_else(|| "–".to_owned(), |rate| format!("{:.0}", rate / 1e6)),
@@ -76,11 +71,11 @@ impl fmt::Display for Row {
 pub(super) fn markdown(options: &Options, rows: &[Row]) -> String {
     let lines: String = rows.iter().map(|row| format!("{row}\n")).collect();
     format!(
-        "| objects | server's latency ms | its limit MB/s | plain download MB/s | counting from S3 MB/s | of the download | counting from disk MB/s | requests | at once |\n\
-         |---|---:|---:|---:|---:|---:|---:|---:|---:|\n{lines}\nMedian of {} runs, {} threads. {}.\n\n```\n{}\n```\n",
+        "| objects | server's latency ms | its limit MB/s | plain download MB/s | counting from S3 MB/s | of the download | counting from disk MB/s | requests | at once | peak memory MB |\n\
+         |---|---:|---:|---:|---:|---:|---:|---:|---:|---:|\n{lines}\nMedian of {} runs, {} threads. {}.\n\n```\n{}\n```\n",
         options.runs,
         options.threads,
-        report::machine(),
+        machine::description(),
         command_line(options)
     )
 }
@@ -96,17 +91,4 @@ fn command_line(options: &Options) -> String {
         words += &format!(" --latency-ms {}", joined(options.latency_ms.iter().map(ToString::to_string).collect()));
     }
     words
-}
-
-/// Replaces what stands between the markers of the page.
-pub(super) fn write_into_docs(report: &str) -> Result<(), Failure> {
-    let path = root().join(PAGE);
-    let page = fs::read_to_string(&path).map_err(|error| format!("could not read {PAGE}: {error}"))?;
-    let replaced = page.split_once(BEGIN).and_then(|(before, rest)| Some((before, rest.split_once(END)?.1)));
-    let (before, after) = replaced
-        .ok_or_else(|| format!("{PAGE} has no lines `{BEGIN}` and `{END}`: add them where the table belongs"))?;
-    fs::write(&path, format!("{before}{BEGIN}\n{report}{END}{after}"))
-        .map_err(|error| format!("could not write {PAGE}: {error}"))?;
-    say(&format!("wrote the table into {PAGE}"));
-    Ok(())
 }
