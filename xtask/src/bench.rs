@@ -15,6 +15,7 @@ mod page;
 mod peers;
 mod report;
 mod runs;
+mod s3;
 
 use crate::{
     Failure,
@@ -31,6 +32,8 @@ pub(crate) enum Bench {
     Growth(growth::Options),
     /// Measure the steps of counting and ranking one at a time
     Micro(micro::Options),
+    /// Measure counting from a bucket beside a plain download of it
+    S3(s3::Options),
 }
 
 /// Measures, prints and, when asked to, writes into the documentation.
@@ -39,6 +42,7 @@ pub(crate) fn run(bench: &Bench) -> Result<(), Failure> {
         Bench::Count(options) => count::run(options),
         Bench::Growth(options) => growth::run(options),
         Bench::Micro(options) => micro::run(options),
+        Bench::S3(options) => s3::run(options),
     }
 }
 

@@ -141,6 +141,18 @@ pub fn count(
     Ok(Counted { days: days.collect(), examples })
 }
 
+/// The objects' ranges that [`count`] will open, in about the order in which it will: as they are given
+/// to [`Objects::open`], but for what must be counted again.
+pub fn ranges(objects: &[CountedObject], limits: Limits) -> impl Iterator<Item = (usize, Range<u64>)> {
+    let streams = objects.iter().enumerate().filter(|(_, object)| object.size.is_none());
+    let streams = streams.map(|(object, counted)| (object, counted.layout.data_start..u64::MAX));
+    let slices = cut(objects, limits.slice_bytes.max(1)).into_iter();
+    streams.chain(slices.map(|slice| {
+        let begin = if slice.is_first { Begin::At(slice.range.start) } else { Begin::Guess };
+        (slice.object, begin.offset(&slice.range)..slice.range.end)
+    }))
+}
+
 /// An object's byte range, to be counted by one thread.
 #[derive(Debug, Clone)]
 struct Slice {
@@ -281,10 +293,7 @@ impl<'a> Job<'a> {
         is_undo: bool,
     ) -> Result<SliceReport, CountError> {
         let object = &self.objects[slice.object];
-        let start = match begin {
-            Begin::At(start) => start,
-            Begin::Guess => slice.range.start - 1,
-        };
+        let start = begin.offset(&slice.range);
         let counted = self
             .bytes
             .open(slice.object, start..slice.range.end)

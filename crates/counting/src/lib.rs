@@ -34,7 +34,7 @@ mod table;
 mod wanted;
 mod zeroed;
 
-pub use count::{CountError, Counted, CountedDay, CountedObject, Limits, ObjectDay, Objects, count};
+pub use count::{CountError, Counted, CountedDay, CountedObject, Limits, ObjectDay, Objects, count, ranges};
 pub use date::{DateFormat, DateFormatError, DayReader};
 pub use header::{Columns, HEADER_BYTES_MAX, Header, HeaderError, Layout};
 pub use instructions::Instructions;

@@ -34,6 +34,16 @@ pub(crate) enum Begin {
     Guess,
 }
 
+impl Begin {
+    /// Where the bytes begin that must be read to count the slice `range`.
+    pub(crate) fn offset(self, range: &Range<u64>) -> u64 {
+        match self {
+            Self::At(start) => start,
+            Self::Guess => range.start - 1,
+        }
+    }
+}
+
 /// An example of a rejected line; its line is counted from the slice's first, which is 0.
 #[derive(Debug, Clone)]
 pub(crate) struct SliceExample {
@@ -153,10 +163,7 @@ impl Pass<'_, '_> {
         input: &mut dyn Read,
     ) -> io::Result<Range<usize>> {
         // The offset in the object of the buffer's first byte.
-        let mut offset = match begin {
-            Begin::At(start) => start,
-            Begin::Guess => range.start - 1,
-        };
+        let mut offset = begin.offset(&range);
         self.report.next = offset;
         if let Begin::At(start) = begin {
             self.report.first = Some(start);

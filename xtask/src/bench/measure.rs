@@ -36,6 +36,13 @@ impl Used {
     }
 }
 
+impl fmt::Display for Used {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (wall, cpu, memory) = (seconds(self.wall), seconds(self.cpu), gigabytes(self.memory_bytes));
+        write!(f, "{wall:.2} s, {cpu:.2} s of CPU, {memory:.2} GB")
+    }
+}
+
 /// How a run ended.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Usage {
@@ -50,10 +57,7 @@ pub(super) enum Usage {
 impl fmt::Display for Usage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Done(Used { wall, cpu, memory_bytes }) => {
-                let (wall, cpu, memory) = (seconds(*wall), seconds(*cpu), gigabytes(*memory_bytes));
-                write!(f, "took {wall:.2} s, {cpu:.2} s of CPU, {memory:.2} GB")
-            }
+            Self::Done(used) => write!(f, "took {used}"),
             Self::GivenUp(limit) => write!(f, "gave up after {} s", limit.as_secs()),
             Self::Failed => f.write_str("failed"),
         }

@@ -15,7 +15,7 @@ use domain::{AdvertiserId, Day, Log, RejectExample, Tally};
 use futures::{StreamExt, stream};
 use indicatif::ProgressBar;
 use lake::{CountsInput, CountsManifest, Lake, LogInput, NewCounts, WriteCountsError};
-use source::{Compression, Location, ObjectInfo, PlannedObject};
+use source::{Compression, ObjectInfo, PlannedObject, ReadLimits, Reading};
 use std::{
     collections::{BTreeMap, HashSet},
     io::{self, Read},
@@ -81,8 +81,10 @@ async fn count_in_one_pass(night: &Night, days: &[Day]) -> Result<CountedDays, F
         return Ok(results.into_values().collect());
     }
     logs.iter_mut().for_each(|planned| planned.keep_for(&days));
-    let active = active_days(night, &location, &logs, &days).await?;
-    let counted = count_objects(night, &location, &logs, &days, &active).await?;
+    let limits = ReadLimits::for_threads(limits(night).threads);
+    let reading = Reading::new(&location, limits, &Handle::current());
+    let active = active_days(night, &reading, &logs, &days).await?;
+    let counted = count_objects(night, &reading, &logs, &days, &active).await?;
     let examples = counted.examples;
     for (counted, active) in counted.days.into_iter().zip(active) {
         let advertisers = Arc::clone(&active.advertisers);
@@ -100,7 +102,7 @@ async fn count_in_one_pass(night: &Night, days: &[Day]) -> Result<CountedDays, F
 
 async fn count_objects(
     night: &Night,
-    location: &Location,
+    reading: &Reading,
     logs: &[PlannedLog],
     days: &[Day],
     active: &[ActiveDay],
@@ -116,13 +118,13 @@ async fn count_objects(
         days.iter().zip(active).map(|(day, active)| (*day, Arc::clone(&active.advertisers))).collect(),
     );
     let (objects, compressions) =
-        counted_objects(night, location, logs).await?.into_iter().unzip::<_, _, Vec<_>, _>();
+        counted_objects(night, reading, logs).await?.into_iter().unzip::<_, _, Vec<_>, _>();
     let infos: Vec<_> = event_objects(logs).map(|planned| planned.object.clone()).collect();
     let zone = night.schedule.zone().clone();
     let limits = limits(night);
     let bar = night.progress.bytes("counting", infos.iter().map(|info| info.size).sum());
-    let runtime = Handle::current();
-    let opened = Opened { location: location.clone(), infos, compressions, runtime, bar: bar.clone() };
+    let opened = Opened { reading: reading.clone(), infos, compressions, bar: bar.clone() };
+    opened.expect(counting::ranges(&objects, limits));
     let counted = tokio::task::spawn_blocking(move || {
         counting::count(&wanted, &objects, &opened, (&format, &zone), limits)
     });
@@ -131,7 +133,7 @@ async fn count_objects(
     let counted = counted.map_err(|error| explain_count(error, logs))?;
     let all = logs.iter().flat_map(|planned| &planned.objects);
     let unchanged = all.map(|planned| async {
-        let unchanged = location.verify_unchanged(&planned.object).await;
+        let unchanged = reading.location().verify_read(&planned.object).await;
         unchanged.map_err(|error| of_object(error.into(), planned.days))
     });
     all_or_failures(stream::iter(unchanged).buffered(LOOKS_AT_A_TIME).collect().await)?;
@@ -150,24 +152,37 @@ fn limits(night: &Night) -> Limits {
 
 /// The planned objects, opened where counting asks.
 struct Opened {
-    location: Location,
+    reading: Reading,
     infos: Vec<ObjectInfo>,
     compressions: Vec<Compression>,
-    runtime: Handle,
     /// Moves as bytes are read.
     bar: ProgressBar,
+}
+
+impl Opened {
+    /// Lets what counting will read be fetched ahead.
+    fn expect(&self, ranges: impl Iterator<Item = (usize, Range<u64>)>) {
+        self.reading.expect(ranges.map(|(object, range)| (&self.infos[object], self.stored(object, range))));
+    }
+
+    /// The bytes of the object that must be read for a range of what it holds.
+    fn stored(&self, object: usize, range: Range<u64>) -> Range<u64> {
+        match self.compressions[object] {
+            Compression::None => range,
+            Compression::Gzip | Compression::Zstd => 0..self.infos[object].size,
+        }
+    }
 }
 
 impl Objects for Opened {
     fn open(&self, object: usize, range: Range<u64>) -> io::Result<Box<dyn Read + Send + '_>> {
         let (info, compression) = (&self.infos[object], self.compressions[object]);
+        let reader = self.reading.open(info, self.stored(object, range.clone()))?;
+        let stored = Watched { reader, bar: self.bar.clone() };
         if compression == Compression::None {
-            let reader = self.location.read_slice(info, range, &self.runtime)?;
-            return Ok(Box::new(Watched { reader, bar: self.bar.clone() }));
+            return Ok(Box::new(stored));
         }
-        let reader = self.location.read_from(info, 0, &self.runtime)?;
-        let compressed = Watched { reader, bar: self.bar.clone() };
-        let mut reader = self.location.decompressed(info, compression, compressed)?;
+        let mut reader = self.reading.location().decompressed(info, compression, stored)?;
         let skipped = io::copy(&mut reader.by_ref().take(range.start), &mut io::sink())?;
         if skipped < range.start {
             return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the header was longer a moment ago"));

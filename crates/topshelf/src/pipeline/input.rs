@@ -9,12 +9,13 @@ use domain::{AdvertiserId, Day, Log, RejectExample};
 use futures::{StreamExt, stream};
 use jiff::Timestamp;
 use lake::{LogInput, ObjectInput};
-use source::{Compression, Location, LogPattern, ObjectDays, ObjectInfo, PlannedObject, SourceError};
+use source::{
+    Compression, Location, LogPattern, ObjectDays, ObjectInfo, PlannedObject, Reading, SourceError,
+};
 use std::{collections::BTreeSet, io::Read, sync::Arc};
-use tokio::runtime::Handle;
 
-/// Objects whose first bytes are fetched at a time.
-const HEADERS_AT_A_TIME: usize = 32;
+/// Objects whose first bytes are asked for at a time; how many requests that means, reading decides.
+const HEADERS_AT_A_TIME: usize = 1024;
 
 /// The longest list of active advertisers, unpacked: it is read whole.
 const LIST_BYTES_MAX: u64 = 1 << 30;
@@ -92,7 +93,7 @@ fn columns(night: &Night, log: Log, days: ObjectDays) -> Columns {
 /// Reads the headers of the events' objects and says how to count each, and how it is compressed.
 pub(super) async fn counted_objects(
     night: &Night,
-    location: &Location,
+    reading: &Reading,
     logs: &[PlannedLog],
 ) -> Result<Vec<(CountedObject, Compression)>, Failures> {
     let events = logs.iter().filter(|planned| planned.log != Log::AdvertiserIds);
@@ -100,7 +101,7 @@ pub(super) async fn counted_objects(
     let objects: Vec<_> = objects.collect();
     let read: Vec<_> = stream::iter(objects)
         .map(|(log, planned)| async move {
-            let found = layout(night, location, log, planned).await;
+            let found = layout(night, reading, log, planned).await;
             let (layout, compression) = found.map_err(|failure| of_object(failure, planned.days))?;
             let days = match planned.days {
                 ObjectDays::Any => counting::ObjectDays::Any,
@@ -118,24 +119,24 @@ pub(super) async fn counted_objects(
 
 async fn layout(
     night: &Night,
-    location: &Location,
+    reading: &Reading,
     log: Log,
     planned: &PlannedObject,
 ) -> Result<(Layout, Compression), Failure> {
     let object = &planned.object;
     let columns = columns(night, log, planned.days);
     let delimiter = night.config.input.delimiter()?;
-    let refused = |error: HeaderError| refuse_header(location, log, &object.name, &error);
+    let refused = |error: HeaderError| refuse_header(reading.location(), log, &object.name, &error);
     let mut bytes = HEADER_BYTES;
     loop {
-        let compressed = location.head_bytes(object, bytes).await?;
+        let compressed = reading.head_bytes(object, bytes).await?;
         let is_whole = compressed.len() as u64 >= object.size;
         let compression = Compression::of(&compressed);
         let head = compression.head(&compressed, is_whole, HEADER_BYTES_MAX);
         match Header::read(&head.bytes, head.is_whole, delimiter).map_err(refused)? {
             Some(header) => return Ok((header.layout(&columns).map_err(refused)?, compression)),
             None if is_whole || bytes >= 2 * HEADER_BYTES_MAX => {
-                return Err(match read_through(location, object, compression).await {
+                return Err(match read_through(reading, object, compression).await {
                     Ok(()) => refused(HeaderError::TooLong),
                     Err(failure) => failure,
                 });
@@ -147,14 +148,15 @@ async fn layout(
 
 /// Reads an object whose header does not end, to tell whether it is damaged.
 async fn read_through(
-    location: &Location,
+    reading: &Reading,
     object: &ObjectInfo,
     compression: Compression,
 ) -> Result<(), Failure> {
-    let (location, object, runtime) = (location.clone(), object.clone(), Handle::current());
+    let (reading, object) = (reading.clone(), object.clone());
     let read = tokio::task::spawn_blocking(move || {
-        let compressed = location.read_from(&object, 0, &runtime)?;
-        std::io::copy(&mut location.decompressed(&object, compression, compressed)?, &mut std::io::sink())
+        let compressed = reading.open(&object, 0..object.size)?;
+        let mut text = reading.location().decompressed(&object, compression, compressed)?;
+        std::io::copy(&mut text, &mut std::io::sink())
     });
     read.await.expect("reading does not panic").map(drop).map_err(explain_read)
 }
@@ -181,7 +183,7 @@ pub(super) struct ActiveDay {
 /// Reads the lists of active advertisers: for each day, the union of the lists that are of it.
 pub(super) async fn active_days(
     night: &Night,
-    location: &Location,
+    reading: &Reading,
     logs: &[PlannedLog],
     days: &[Day],
 ) -> Result<Vec<ActiveDay>, Failures> {
@@ -192,8 +194,8 @@ pub(super) async fn active_days(
         .objects;
     let mut lists = Vec::new();
     for object in planned {
-        let list = match layout(night, location, Log::AdvertiserIds, object).await {
-            Ok((layout, compression)) => active_list(location, object, layout, compression).await,
+        let list = match layout(night, reading, Log::AdvertiserIds, object).await {
+            Ok((layout, compression)) => active_list(reading, object, layout, compression).await,
             Err(failure) => Err(failure),
         };
         lists.push(list.map_err(|failure| of_object(failure, object.days)));
@@ -211,7 +213,7 @@ pub(super) async fn active_days(
         if advertisers.is_empty() {
             let objects = parts.iter().map(|part| part.name.as_str()).collect::<Vec<_>>().join(", ");
             let message =
-                format!("no active advertiser of {day} in {}: {objects} lists none", location.url());
+                format!("no active advertiser of {day} in {}: {objects} lists none", reading.location().url());
             return Err(Failure::new(Exit::Refused, message)
                 .help("nothing can be ranked without active advertisers; check who writes the list")
                 .of_days([*day]));
@@ -230,17 +232,16 @@ pub(super) async fn active_days(
 }
 
 async fn active_list(
-    location: &Location,
+    reading: &Reading,
     planned: &PlannedObject,
     layout: Layout,
     compression: Compression,
 ) -> Result<ActiveList, Failure> {
-    let location_url = location;
-    let (location, object, runtime) = (location.clone(), planned.object.clone(), Handle::current());
+    let (shared, object) = (reading.clone(), planned.object.clone());
     let read = tokio::task::spawn_blocking(move || {
         let mut bytes = Vec::new();
-        let compressed = location.read_from(&object, 0, &runtime)?;
-        let reader = location.decompressed(&object, compression, compressed)?;
+        let compressed = shared.open(&object, 0..object.size)?;
+        let reader = shared.location().decompressed(&object, compression, compressed)?;
         reader.take(LIST_BYTES_MAX + 1).read_to_end(&mut bytes)?;
         if bytes.len() as u64 > LIST_BYTES_MAX {
             return Ok(None);
@@ -249,7 +250,7 @@ async fn active_list(
     });
     let list = read.await.expect("reading a list does not panic").map_err(explain_read)?;
     list.ok_or_else(|| {
-        let url = location_url.object_url(&planned.object.name);
+        let url = reading.location().object_url(&planned.object.name);
         let message =
             format!("{url} cannot be read as advertiser_ids: it has more than {LIST_BYTES_MAX} bytes");
         Failure::new(Exit::Refused, message).help("a list of active advertisers names each of them once")
