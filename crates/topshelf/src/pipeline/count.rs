@@ -145,7 +145,7 @@ fn event_objects(logs: &[PlannedLog]) -> impl Iterator<Item = &PlannedObject> {
 fn limits(night: &Night) -> Limits {
     let counting = &night.config.counting;
     let (threads, slice_bytes) = (counting.threads(), counting.slice_mib << 20);
-    Limits { threads, slice_bytes, instructions: Instructions::Best }
+    Limits { threads, slice_bytes, instructions: Instructions::Best, memory: None }
 }
 
 /// The planned objects, opened where counting asks.
