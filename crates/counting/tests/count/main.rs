@@ -5,8 +5,8 @@
 mod readings;
 
 use counting::{
-    CountError, CountedObject, DateFormat, Header, Instructions, Limits, Memory, ObjectDays, Objects, SpillFile,
-    SpillPlace, Wanted, count,
+    CountError, CountedObject, DateFormat, Header, Instructions, Limits, Memory, ObjectDays, Objects,
+    SpillFile, SpillPlace, Wanted, count,
 };
 use domain::{AdvertiserId, Day, Log};
 use jiff::tz::TimeZone;
