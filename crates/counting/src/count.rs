@@ -63,6 +63,8 @@ pub struct Counted {
     pub days: Vec<CountedDay>,
     /// For each object, its first rejected lines of each reason, in line order.
     pub examples: Vec<Vec<RejectExample>>,
+    /// Bytes of partial counts that went to disk, as there was no memory for them.
+    pub spilled_bytes: u64,
 }
 
 /// One day's counts, and the objects they are made of.
@@ -137,6 +139,7 @@ pub fn count(
     let (mut counters, counted) = job.count_all(threads, &reader, &share)?;
     let by_object = job.in_chain(counted, &mut counters[0])?;
     let partials = Partials::of(counters.into_iter().map(|counter| counter.table).collect(), &share)?;
+    let spilled_bytes = partials.spilled_bytes();
     let counts = partials.days(wanted);
     let (examples, totals): (Vec<_>, Vec<_>) = objects
         .iter()
@@ -153,7 +156,7 @@ pub fn count(
             holding.map(|(object, _)| ObjectDay { object, tally: totals[object].tally(slot) }).collect();
         CountedDay { counts, objects }
     });
-    Ok(Counted { days: days.collect(), examples })
+    Ok(Counted { days: days.collect(), examples, spilled_bytes })
 }
 
 /// An object's byte range, to be counted by one thread.

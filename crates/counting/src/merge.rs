@@ -57,6 +57,7 @@ pub(crate) struct Partials {
     runs: Vec<Run>,
     /// Entries that a part gathers.
     part_entries: usize,
+    spilled_bytes: u64,
 }
 
 impl Partials {
@@ -76,12 +77,18 @@ impl Partials {
         };
         on_threads(tables.iter_mut().map(|table| || finish(table))).map_err(CountError::spill)?;
         if !has_spilled {
-            return Ok(Self { tables, runs: Vec::new(), part_entries: PART_ENTRIES });
+            return Ok(Self { tables, runs: Vec::new(), part_entries: PART_ENTRIES, spilled_bytes: 0 });
         }
         let threads = tables.len();
-        let runs = tables.into_iter().flat_map(Table::into_runs).collect();
+        let runs: Vec<_> = tables.into_iter().flat_map(Table::into_runs).collect();
+        let spilled_bytes = runs.iter().map(Run::bytes).sum();
         let runs = few(runs, threads, share).map_err(CountError::spill)?;
-        Ok(Self { tables: Vec::new(), runs, part_entries: share.part_entries() })
+        Ok(Self { tables: Vec::new(), runs, part_entries: share.part_entries(), spilled_bytes })
+    }
+
+    /// Bytes that the threads have written to disk.
+    pub(crate) fn spilled_bytes(&self) -> u64 {
+        self.spilled_bytes
     }
 
     /// The counts of each wanted day, oldest first.

@@ -71,6 +71,11 @@ pub(crate) struct BlockStart<'a> {
 }
 
 impl Run {
+    /// How long it is on disk.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.blocks.iter().map(|block| u64::from(block.bytes)).sum()
+    }
+
     /// Where the blocks begin, in order.
     pub(crate) fn starts(&self) -> impl Iterator<Item = BlockStart<'_>> {
         (0..self.blocks.len()).map(|block| self.start(block))

@@ -30,11 +30,11 @@ pub enum MemoryLimit {
 
 /// A limit leaves too little for the tables.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("{given} is too little memory for {threads} {}: at least {minimum} are needed", if *.threads == 1 { "thread" } else { "threads" })]
+#[error("counting.memory_limit is {given}, too little for {threads} {}: they need {minimum} at least", if *.threads == 1 { "thread" } else { "threads" })]
 pub(crate) struct LimitTooSmall {
     given: MemoryLimit,
     threads: usize,
-    pub(crate) minimum: MemoryLimit,
+    minimum: MemoryLimit,
 }
 
 impl MemoryLimit {
@@ -44,10 +44,12 @@ impl MemoryLimit {
         let beside = PROGRAM_BYTES + threads as u64 * (READING_BYTES + WRITING_BYTES);
         match self {
             Self::Auto => Ok((available_bytes(Path::new("/")) / 2).saturating_sub(beside).max(tables_min)),
-            Self::Bytes(bytes) => bytes.checked_sub(beside).filter(|rest| *rest >= tables_min).ok_or_else(|| {
-                let mebibytes = (beside + tables_min).div_ceil(1 << 20);
-                LimitTooSmall { given: self, threads, minimum: Self::Bytes(mebibytes << 20) }
-            }),
+            Self::Bytes(bytes) => {
+                bytes.checked_sub(beside).filter(|rest| *rest >= tables_min).ok_or_else(|| {
+                    let mebibytes = (beside + tables_min).div_ceil(1 << 20);
+                    LimitTooSmall { given: self, threads, minimum: Self::Bytes(mebibytes << 20) }
+                })
+            }
         }
     }
 }
@@ -183,7 +185,9 @@ mod tests {
         ] {
             assert_eq!(text.parse::<MemoryLimit>().unwrap().to_string(), shown);
         }
-        for text in ["", "GiB", "4 G", "-1", "1.5GiB", "99999999999999999999", "18446744073709551615KiB", "lots"] {
+        for text in
+            ["", "GiB", "4 G", "-1", "1.5GiB", "99999999999999999999", "18446744073709551615KiB", "lots"]
+        {
             assert!(text.parse::<MemoryLimit>().is_err(), "{text}");
         }
     }
@@ -193,7 +197,7 @@ mod tests {
         let error = MemoryLimit::Bytes(1 << 20).table_bytes(2, 3 << 20).unwrap_err();
         assert_eq!(
             error.to_string(),
-            "1MiB is too little memory for 2 threads: at least 131MiB are needed"
+            "counting.memory_limit is 1MiB, too little for 2 threads: they need 131MiB at least"
         );
         assert_eq!(error.minimum.table_bytes(2, 3 << 20), Ok(3 << 20));
         assert!(MemoryLimit::Auto.table_bytes(1000, 1 << 30).unwrap() >= 1 << 30);
