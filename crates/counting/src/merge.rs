@@ -195,7 +195,7 @@ fn one(runs: Vec<Run>, share: &Share) -> io::Result<Run> {
             .add_up(|group, product, counters| writer.push(group, product, counters))
             .map_err(SpillError)?;
     }
-    Ok(writer.end().map_err(SpillError)?.0)
+    Ok(writer.end().map_err(SpillError)?)
 }
 
 /// What each piece of work gives, all done at the same time, or the first error.

@@ -103,7 +103,8 @@ impl Run {
             low
         };
         // The one that begins before `from` may go on behind it.
-        before(from).saturating_sub(1)..before(to)
+        let start = before(from).saturating_sub(1);
+        start..before(to).max(start)
     }
 
     /// Calls `take` with each entry from `from` on and before `to`, in order.
@@ -240,14 +241,12 @@ impl RunWriter<'_> {
         Ok(())
     }
 
-    /// The run that was written, and how many bytes of memory it takes.
-    pub(crate) fn end(mut self) -> io::Result<(Run, usize)> {
+    /// The run that was written.
+    pub(crate) fn end(mut self) -> io::Result<Run> {
         self.end_block()?;
-        let mut run = self.run;
-        run.blocks.shrink_to_fit();
-        run.ids.shrink_to_fit();
-        let memory_bytes = run.blocks.len() * size_of::<Block>() + run.ids.len();
-        Ok((run, memory_bytes))
+        self.run.blocks.shrink_to_fit();
+        self.run.ids.shrink_to_fit();
+        Ok(self.run)
     }
 }
 
@@ -366,7 +365,7 @@ pub(crate) mod tests {
         for ((group, id), counters) in rows {
             writer.push(*group, Product::of(id.as_bytes()), *counters).unwrap();
         }
-        writer.end().unwrap().0
+        writer.end().unwrap()
     }
 
     fn read(run: &Run, from: &Place, to: &Place) -> io::Result<Rows> {

@@ -236,15 +236,15 @@ impl Table {
     #[cold]
     pub(crate) fn spill(&mut self) -> io::Result<()> {
         self.put_in_order();
-        let (run, memory_bytes) = self.write_run().map_err(SpillError)?;
+        let run = self.write_run().map_err(SpillError)?;
         self.spilled.runs.push(run);
         self.short.clear();
         self.others.clear();
         self.arena.clear();
-        self.arena.room.take(memory_bytes)
+        Ok(())
     }
 
-    fn write_run(&mut self) -> io::Result<(Run, usize)> {
+    fn write_run(&mut self) -> io::Result<Run> {
         let mut file = match self.spilled.file.take() {
             Some(file) => file,
             None => self.spilled.share.create()?,

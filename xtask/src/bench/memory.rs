@@ -1,8 +1,8 @@
 //! `cargo xtask bench memory`: a night of far more products than fit in its memory limit.
 //!
-//! Every count is known by how the logs are made. Each product of each advertiser is shown once; its
-//! first [`CLICKED`] products, counted from the last, are clicked once too, and its first [`VIEWED`] are
-//! viewed, the first of them most. The lines come in no order. What is checked: how many products and
+//! Every count is known by how the logs are made. Each product of each advertiser is shown once; the
+//! last [`CLICKED`] of an advertiser are clicked once too, and the first [`VIEWED`] are viewed, the first of
+//! them most. The lines come in no order. What is checked: how many products and
 //! lines were counted, every ranking of some advertisers, and the largest resident set.
 
 use super::{
