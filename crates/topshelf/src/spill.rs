@@ -8,17 +8,18 @@ use std::{
     fs::{self, File, OpenOptions},
     io,
     os::unix::fs::FileExt,
-    path::{Path, PathBuf},
-    sync::atomic::{AtomicUsize, Ordering},
+    path::PathBuf,
+    sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
 };
 
 /// What names of spill files begin with.
 const NAME: &str = "topshelf-spill-";
 
-/// A folder for spill files, made when the first is; removed again when it was and nothing else is in it.
+/// A folder for spill files, made when it is not there, and removed again when it was made.
 #[derive(Debug)]
 pub(crate) struct SpillFolder {
     path: PathBuf,
+    was_made: AtomicBool,
     files: AtomicUsize,
 }
 
@@ -29,19 +30,17 @@ impl SpillFolder {
         let stale = entries.filter(|entry| entry.file_name().to_string_lossy().starts_with(NAME));
         // A file of another process that is alive loses its name a moment earlier than it would have.
         stale.for_each(|entry| drop(fs::remove_file(entry.path())));
-        Self { path, files: AtomicUsize::new(0) }
-    }
-
-    /// Where it is.
-    pub(crate) fn path(&self) -> &Path {
-        &self.path
+        Self { path, was_made: AtomicBool::new(false), files: AtomicUsize::new(0) }
     }
 }
 
 impl SpillPlace for SpillFolder {
     fn create(&self) -> io::Result<Box<dyn SpillFile>> {
-        fs::create_dir_all(&self.path)?;
-        let number = self.files.fetch_add(1, Ordering::Relaxed);
+        if !self.path.is_dir() {
+            fs::create_dir_all(&self.path)?;
+            self.was_made.store(true, Relaxed);
+        }
+        let number = self.files.fetch_add(1, Relaxed);
         let path = self.path.join(format!("{NAME}{}-{number}", std::process::id()));
         let file = OpenOptions::new().read(true).write(true).create_new(true).open(&path)?;
         match fs::remove_file(&path) {
@@ -53,8 +52,8 @@ impl SpillPlace for SpillFolder {
 
 impl Drop for SpillFolder {
     fn drop(&mut self) {
-        if self.files.load(Ordering::Relaxed) > 0 {
-            // It stays when it was not empty before, or another process uses it.
+        if self.was_made.load(Relaxed) {
+            // It stays when something else is in it by now.
             let _ = fs::remove_dir(&self.path);
         }
     }
