@@ -10,6 +10,7 @@ mod growth;
 mod logs;
 mod machine;
 mod measure;
+mod memory;
 mod micro;
 mod page;
 mod peers;
@@ -30,6 +31,8 @@ pub(crate) enum Bench {
     Count(count::Options),
     /// Measure a whole night as rows, groups and threads grow
     Growth(growth::Options),
+    /// Count far more products than fit in a memory limit, and check that all is exact and the limit kept
+    Memory(memory::Options),
     /// Measure the steps of counting and ranking one at a time
     Micro(micro::Options),
     /// Measure counting from a bucket beside a plain download of it
@@ -41,6 +44,7 @@ pub(crate) fn run(bench: &Bench) -> Result<(), Failure> {
     match bench {
         Bench::Count(options) => count::run(options),
         Bench::Growth(options) => growth::run(options),
+        Bench::Memory(options) => memory::run(options),
         Bench::Micro(options) => micro::run(options),
         Bench::S3(options) => s3::run(options),
     }

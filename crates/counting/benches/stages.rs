@@ -185,8 +185,9 @@ fn bench_count(bencher: Bencher, wanted: &Wanted) {
         days: ObjectDays::Any,
     };
     let (objects, bytes) = ([object], InMemory(log.as_bytes()));
-    let limits = Limits { threads: 1, slice_bytes: 16 << 20, instructions: Instructions::Best };
+    let limits = Limits { threads: 1, slice_bytes: 16 << 20, instructions: Instructions::Best, memory: None };
     bencher.counter(ItemsCount::new(ROWS)).counter(BytesCount::new(log.len())).bench(|| {
-        count(wanted, &objects, &bytes, (&DateFormat::Iso, &TimeZone::UTC), limits).expect("all is in memory")
+        count(wanted, &objects, &bytes, (&DateFormat::Iso, &TimeZone::UTC), limits.clone())
+            .expect("all is in memory")
     });
 }

@@ -4,6 +4,7 @@ use crate::{
     date::{DateFormat, DayReader},
     header::Layout,
     instructions::Instructions,
+    memory::{Memory, Share, SpillError},
     merge::{DayCounts, Partials},
     slice::{Begin, SliceCounter, SliceReport},
     stream::{Stream, Turn},
@@ -42,8 +43,8 @@ pub trait Objects: Sync {
     fn open(&self, object: usize, range: Range<u64>) -> io::Result<Box<dyn Read + Send + '_>>;
 }
 
-/// How the work is cut.
-#[derive(Debug, Clone, Copy)]
+/// How the work is cut, and what it may take.
+#[derive(Debug, Clone)]
 pub struct Limits {
     /// Threads that count; at least 1.
     pub threads: usize,
@@ -51,6 +52,8 @@ pub struct Limits {
     pub slice_bytes: u64,
     /// With which of the processor's instructions.
     pub instructions: Instructions,
+    /// How much memory, and what when it is full; none when there is no limit.
+    pub memory: Option<Memory>,
 }
 
 /// What was counted.
@@ -60,6 +63,8 @@ pub struct Counted {
     pub days: Vec<CountedDay>,
     /// For each object, its first rejected lines of each reason, in line order.
     pub examples: Vec<Vec<RejectExample>>,
+    /// Bytes of partial counts that went to disk, as there was no memory for them.
+    pub spilled_bytes: u64,
 }
 
 /// One day's counts, and the objects they are made of.
@@ -99,6 +104,16 @@ pub enum CountError {
     /// The system gave no memory for the tables.
     #[error("could not get memory for the counts")]
     Memory(#[source] io::Error),
+    /// Partial counts for which there was no memory could not be written to disk, or be read back.
+    #[error("could not keep partial counts on disk")]
+    Spill(#[source] io::Error),
+}
+
+impl CountError {
+    /// A failure of the disk, which comes as it is or in a [`SpillError`].
+    pub(crate) fn spill(error: io::Error) -> Self {
+        Self::Spill(error.downcast::<SpillError>().map_or_else(|error| error, |SpillError(error)| error))
+    }
 }
 
 /// Counts the wanted days in one pass over the objects.
@@ -119,9 +134,12 @@ pub fn count(
     let job = Job { wanted, objects, bytes, instructions: limits.instructions, slices, streams };
     let of_use = if job.streams.is_empty() { job.slices.len().max(1) } else { usize::MAX };
     let reader = DayReader::new(date.0.clone(), date.1.clone());
-    let (mut counters, counted) = job.count_all(limits.threads.clamp(1, of_use), &reader)?;
+    let threads = limits.threads.clamp(1, of_use);
+    let share = limits.memory.map_or_else(Share::unlimited, |memory| memory.share(threads));
+    let (mut counters, counted) = job.count_all(threads, &reader, &share)?;
     let by_object = job.in_chain(counted, &mut counters[0])?;
-    let partials = Partials::of(counters.into_iter().map(|counter| counter.table).collect());
+    let partials = Partials::of(counters.into_iter().map(|counter| counter.table).collect(), &share)?;
+    let spilled_bytes = partials.spilled_bytes();
     let counts = partials.days(wanted);
     let (examples, totals): (Vec<_>, Vec<_>) = objects
         .iter()
@@ -138,12 +156,12 @@ pub fn count(
             holding.map(|(object, _)| ObjectDay { object, tally: totals[object].tally(slot) }).collect();
         CountedDay { counts, objects }
     });
-    Ok(Counted { days: days.collect(), examples })
+    Ok(Counted { days: days.collect(), examples, spilled_bytes })
 }
 
 /// The objects' ranges that [`count`] will open, in about the order in which it will: as they are given
 /// to [`Objects::open`], but for what must be counted again.
-pub fn ranges(objects: &[CountedObject], limits: Limits) -> impl Iterator<Item = (usize, Range<u64>)> {
+pub fn ranges(objects: &[CountedObject], limits: &Limits) -> impl Iterator<Item = (usize, Range<u64>)> {
     let streams = objects.iter().enumerate().filter(|(_, object)| object.size.is_none());
     let streams = streams.map(|(object, counted)| (object, counted.layout.data_start..u64::MAX));
     let slices = cut(objects, limits.slice_bytes.max(1)).into_iter();
@@ -200,11 +218,12 @@ impl<'a> Job<'a> {
         &self,
         threads: usize,
         reader: &DayReader,
+        share: &Share,
     ) -> Result<(Vec<SliceCounter<'a>>, Parts), CountError> {
         let next = AtomicUsize::new(0);
         let has_failed = AtomicBool::new(false);
         let work = |worker| {
-            let counter = SliceCounter::new(self.wanted, reader.clone(), self.instructions);
+            let counter = SliceCounter::new(self.wanted, reader.clone(), self.instructions, share.clone());
             let mut counter = counter.map_err(CountError::Memory)?;
             let mut parts = Parts::default();
             let counted = self.work(worker, (&next, &has_failed), &mut counter, &mut parts);
@@ -282,7 +301,10 @@ impl<'a> Job<'a> {
     }
 
     fn unread(&self, object: usize, source: io::Error) -> CountError {
-        CountError::Read { object, name: self.objects[object].name.clone(), source }
+        match source.downcast::<SpillError>() {
+            Ok(SpillError(source)) => CountError::Spill(source),
+            Err(source) => CountError::Read { object, name: self.objects[object].name.clone(), source },
+        }
     }
 
     fn count_slice(

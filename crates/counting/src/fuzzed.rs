@@ -6,6 +6,7 @@
 //! follow.
 
 use crate::{
+    memory::Share,
     padded::PaddedCopy,
     table::{COUNTERS, Counter, Product, Table},
 };
@@ -36,7 +37,8 @@ struct Operation {
 /// When it does not.
 pub fn check_table(bytes: &[u8]) {
     let Some((first, mut bytes)) = bytes.split_first() else { return };
-    let mut table = Table::new(GROUPS as usize).expect("there is memory for a small table");
+    let mut table =
+        Table::new(GROUPS as usize, Share::unlimited()).expect("there is memory for a small table");
     let mut map = Contents::new();
     let begun = [(1, &b"p"[..]), (2, b"pxxxxxxxxx"), (4, b"pxxxxxxxxxxxxxxxxxxx")];
     for (_, id) in begun.into_iter().filter(|(bit, _)| first & bit != 0) {

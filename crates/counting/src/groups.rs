@@ -6,6 +6,7 @@
 
 use crate::{
     bytes16::Bytes16,
+    room::Room,
     slots::{Slot, SlotKey, Slots},
     table::{COUNTERS, Counter, Hasher},
     zeroed::{Plain, Zeroed},
@@ -46,7 +47,7 @@ impl Step {
     pub(crate) const TAKE_BACK: Self = Self { step: u16::MAX, wrapped: u16::MAX, carry: -(1 << 16) };
 }
 
-/// By (group, key): what the counters could not hold.
+/// By (group, key): what the counters could not hold. As each stands for 65,536 events, they are few.
 type Carries = BTreeMap<(u32, Bytes16), [i64; COUNTERS]>;
 
 /// The tables of all groups, of products whose keys are `K`s.
@@ -63,10 +64,23 @@ impl<K: SlotKey> Groups<K> {
     ///
     /// # Errors
     /// When the system gives no memory.
-    pub(crate) fn new(groups: usize, hasher: Hasher) -> io::Result<Self> {
+    pub(crate) fn new(groups: usize, hasher: Hasher, room: Room) -> io::Result<Self> {
+        room.take(Self::directory_bytes(groups))?;
         // One at least: what is in no group is prefetched as if it were in the first.
         let groups = Zeroed::new(groups.max(1))?;
-        Ok(Self { groups, slots: Slots::new()?, carries: BTreeMap::new(), hasher })
+        Ok(Self { groups, slots: Slots::new(room)?, carries: BTreeMap::new(), hasher })
+    }
+
+    /// What so many groups take before they have any product.
+    pub(crate) const fn directory_bytes(groups: usize) -> usize {
+        groups * size_of::<Group>()
+    }
+
+    /// Forgets everything.
+    pub(crate) fn clear(&mut self) {
+        self.groups.fill(Group::default());
+        self.slots.clear();
+        self.carries.clear();
     }
 
     /// Asks for the cache line that [`Groups::add`] will touch first.
@@ -168,7 +182,7 @@ impl<K: SlotKey> Groups<K> {
     }
 
     /// Puts each group's products in order, in place: side by side from its first slot on. From then on
-    /// nothing can be added.
+    /// nothing can be added before [`Groups::clear`].
     pub(crate) fn put_in_order(&mut self, order: impl Fn(K, K) -> Ordering) {
         for group in self.groups.iter().filter(|group| group.occupied > 0) {
             let slots = self.slots.slice_mut(group.start, group.mask + 1);

@@ -20,10 +20,13 @@ mod groups;
 mod header;
 mod instructions;
 mod lines;
+mod memory;
 mod merge;
 mod padded;
 mod record;
+mod room;
 mod rows;
+mod run;
 mod slice;
 mod slots;
 #[doc(hidden)]
@@ -38,6 +41,8 @@ pub use count::{CountError, Counted, CountedDay, CountedObject, Limits, ObjectDa
 pub use date::{DateFormat, DateFormatError, DayReader};
 pub use header::{Columns, HEADER_BYTES_MAX, Header, HeaderError, Layout};
 pub use instructions::Instructions;
+pub use memory::{Memory, table_bytes_min};
 pub use merge::{CountsPart, DayCounts};
 pub use record::RECORD_BYTES_MAX;
+pub use run::{SpillFile, SpillPlace};
 pub use wanted::{ActiveList, ObjectDays, Wanted, read_active_list};

@@ -1,18 +1,20 @@
 //! Partial counts of all threads become the counts of each day, part by part.
 //!
 //! The keys of a day, (group, product), are cut into ranges of a bounded number of entries. A part
-//! gathers what every table holds of its range, sorts it and adds it up, apart from all other parts: so
-//! that any number of threads can do it, and nobody needs to hold a day.
+//! gathers what every table, or every run on disk, holds of its range, sorts it and adds it up, apart from
+//! all other parts: so that any number of threads can do it, and nobody needs to hold a day.
 
 use crate::{
     count::CountError,
+    memory::{Share, SpillError},
+    run::{BlockStart, Run},
     table::{COUNTERS, Counter, Entries, INLINE_BYTES_MAX, Product, Table},
     wanted::Wanted,
 };
 use domain::{Counts, CountsBlock, Day};
-use std::{ops::Range, sync::Arc};
+use std::{io, ops::Range, sync::Arc};
 
-/// Entries that a part gathers, roughly and at most.
+/// Entries of tables that a part gathers, roughly and at most.
 const PART_ENTRIES: usize = 64 << 10;
 
 /// The counts of one day, not yet merged.
@@ -43,26 +45,50 @@ struct DayGroups {
 
 /// Just before a product of a group; with an empty id just before the group.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-struct Place {
-    group: usize,
-    id: Box<[u8]>,
+pub(crate) struct Place {
+    pub(crate) group: usize,
+    pub(crate) id: Box<[u8]>,
 }
 
-/// What was counted, in order.
+/// What was counted, in order: in tables, or, when they were not large enough, all of it in runs.
 #[derive(Debug)]
 pub(crate) struct Partials {
     tables: Vec<Table>,
+    runs: Vec<Run>,
+    /// Entries that a part gathers.
+    part_entries: usize,
+    spilled_bytes: u64,
 }
 
 impl Partials {
-    /// What the threads' tables hold; each is put in order on a thread of its own.
-    pub(crate) fn of(mut tables: Vec<Table>) -> Self {
-        std::thread::scope(|scope| {
-            for table in &mut tables {
-                scope.spawn(|| table.put_in_order());
+    /// What the threads' tables hold, and what they have left on disk; each is put in order on a thread of
+    /// its own.
+    ///
+    /// # Errors
+    /// [`CountError::Spill`].
+    pub(crate) fn of(mut tables: Vec<Table>, share: &Share) -> Result<Self, CountError> {
+        let has_spilled = tables.iter().any(Table::has_spilled);
+        let finish = |table: &mut Table| {
+            if has_spilled {
+                return table.spill();
             }
-        });
-        Self { tables }
+            table.put_in_order();
+            Ok(())
+        };
+        on_threads(tables.iter_mut().map(|table| || finish(table))).map_err(CountError::spill)?;
+        if !has_spilled {
+            return Ok(Self { tables, runs: Vec::new(), part_entries: PART_ENTRIES, spilled_bytes: 0 });
+        }
+        let threads = tables.len();
+        let runs: Vec<_> = tables.into_iter().flat_map(Table::into_runs).collect();
+        let spilled_bytes = runs.iter().map(Run::bytes).sum();
+        let runs = few(runs, threads, share).map_err(CountError::spill)?;
+        Ok(Self { tables: Vec::new(), runs, part_entries: share.part_entries(), spilled_bytes })
+    }
+
+    /// Bytes that the threads have written to disk.
+    pub(crate) fn spilled_bytes(&self) -> u64 {
+        self.spilled_bytes
     }
 
     /// The counts of each wanted day, oldest first.
@@ -72,7 +98,7 @@ impl Partials {
         let day = |(slot, day): (usize, &Day)| {
             let groups = slot * advertisers..(slot + 1) * advertisers;
             let first = u32::try_from(groups.start).expect("groups fit in 32 bits");
-            let cuts = partials.cuts(groups, PART_ENTRIES).into();
+            let cuts = partials.cuts(groups, partials.part_entries).into();
             let groups = DayGroups { first, indices: wanted.active_indices(slot).map(Arc::from) };
             DayCounts { day: *day, cuts, partials: Arc::clone(&partials), groups }
         };
@@ -81,6 +107,14 @@ impl Partials {
 
     /// Cuts groups into ranges of about `entries_max` entries.
     fn cuts(&self, groups: Range<usize>, entries_max: usize) -> Vec<Place> {
+        if self.runs.is_empty() {
+            self.cuts_of_tables(groups, entries_max)
+        } else {
+            cuts_of_runs(&self.runs, groups, entries_max)
+        }
+    }
+
+    fn cuts_of_tables(&self, groups: Range<usize>, entries_max: usize) -> Vec<Place> {
         let mut cuts = vec![Place::before(groups.start)];
         let mut taken = 0;
         for group in groups.clone() {
@@ -114,8 +148,68 @@ impl Partials {
     }
 }
 
+/// Cuts groups into ranges in which blocks of at most `entries_max` entries begin; those of blocks that
+/// begin before, one for each run, come on top.
+fn cuts_of_runs(runs: &[Run], groups: Range<usize>, entries_max: usize) -> Vec<Place> {
+    let is_in = |start: &BlockStart<'_>| groups.contains(&(start.group as usize));
+    let mut starts: Vec<_> = runs.iter().flat_map(Run::starts).filter(is_in).collect();
+    starts.sort_unstable();
+    let mut cuts = vec![Place::before(groups.start)];
+    let mut taken = 0;
+    for BlockStart { group, id, entries } in starts {
+        let place = Place { group: group as usize, id: id.into() };
+        if taken > 0 && taken + entries as usize > entries_max && cuts.last() != Some(&place) {
+            cuts.push(place);
+            taken = 0;
+        }
+        taken += entries as usize;
+    }
+    cuts.push(Place::before(groups.end));
+    cuts
+}
+
+/// The same partial counts in so few runs that they can be merged at once.
+fn few(mut runs: Vec<Run>, threads: usize, share: &Share) -> io::Result<Vec<Run>> {
+    while runs.len() > share.runs_max() {
+        let mut merged = Vec::new();
+        let mut rest = runs.into_iter().peekable();
+        while rest.peek().is_some() {
+            let some: Vec<Vec<Run>> =
+                (0..threads).map(|_| rest.by_ref().take(share.runs_max()).collect()).collect();
+            let some = some.into_iter().filter(|runs| !runs.is_empty());
+            merged.extend(on_threads(some.map(|runs| || one(runs, share)))?);
+        }
+        runs = merged;
+    }
+    Ok(runs)
+}
+
+/// One run of several.
+fn one(runs: Vec<Run>, share: &Share) -> io::Result<Run> {
+    let mut file = share.create().map_err(SpillError)?;
+    let mut writer = file.begin();
+    for cut in cuts_of_runs(&runs, 0..1 << 32, share.part_entries()).windows(2) {
+        let mut gathered = Gathered::default();
+        runs.iter().try_for_each(|run| gathered.add_run(run, &cut[0], &cut[1])).map_err(SpillError)?;
+        gathered
+            .add_up(|group, product, counters| writer.push(group, product, counters))
+            .map_err(SpillError)?;
+    }
+    Ok(writer.end().map_err(SpillError)?)
+}
+
+/// What each piece of work gives, all done at the same time, or the first error.
+fn on_threads<T: Send, W: FnOnce() -> io::Result<T> + Send>(
+    work: impl Iterator<Item = W>,
+) -> io::Result<Vec<T>> {
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = work.map(|work| scope.spawn(work)).collect();
+        threads.into_iter().map(|thread| thread.join().expect("merging does not panic")).collect()
+    })
+}
+
 impl Place {
-    fn before(group: usize) -> Self {
+    pub(crate) fn before(group: usize) -> Self {
         Self { group, id: Box::default() }
     }
 
@@ -142,14 +236,24 @@ impl CountsPart {
     /// Merges the part; of a bounded size, whatever the day's.
     ///
     /// # Errors
-    /// [`CountError::Changed`], when an object held other bytes as its slice was taken back.
+    /// [`CountError::Changed`], when an object held other bytes as its slice was taken back;
+    /// [`CountError::Spill`].
     pub fn merge(&self) -> Result<CountsBlock, CountError> {
         let DayCounts { cuts, partials, groups, .. } = &self.counts;
+        let (from, to) = (&cuts[self.cut], &cuts[self.cut + 1]);
         let mut gathered = Gathered::default();
-        for table in &partials.tables {
-            gathered.add_table(table, &cuts[self.cut], &cuts[self.cut + 1]);
-        }
-        gathered.add_up(|group| groups.index(group))
+        partials.tables.iter().for_each(|table| gathered.add_table(table, from, to));
+        let read = partials.runs.iter().try_for_each(|run| gathered.add_run(run, from, to));
+        read.map_err(CountError::Spill)?;
+        let mut block = CountsBlock::with_capacity(gathered.entries.len(), 8 * gathered.entries.len());
+        gathered.add_up(|group, product, counters| {
+            let counts = counts(counters)?;
+            let mut inline = [0; INLINE_BYTES_MAX];
+            let id = std::str::from_utf8(product.bytes(&mut inline));
+            block.push(groups.index(group), id.expect("ids were checked when they were read"), counts);
+            Ok(())
+        })?;
+        Ok(block)
     }
 }
 
@@ -202,6 +306,14 @@ impl Gathered {
         }
     }
 
+    /// Adds what a run holds between two places.
+    fn add_run(&mut self, run: &Run, from: &Place, to: &Place) -> io::Result<()> {
+        run.read(from, to, |group, product, counters| {
+            let text_at = self.keep(product.long);
+            self.entries.push(Entry { group, text_at, sort_key: product.sort_key, counters });
+        })
+    }
+
     /// Keeps a long id.
     fn keep(&mut self, long: &[u8]) -> u32 {
         if long.is_empty() {
@@ -216,23 +328,26 @@ impl Gathered {
         at
     }
 
-    /// Adds up what the sources hold of each product; `index` says the advertiser of a group.
-    fn add_up(mut self, index: impl Fn(u32) -> u32) -> Result<CountsBlock, CountError> {
+    /// Calls `take` with each product, in order, and what the sources hold of it together; not with those of
+    /// which everything was taken back.
+    fn add_up<E>(
+        mut self,
+        mut take: impl FnMut(u32, Product<'_>, [i64; COUNTERS]) -> Result<(), E>,
+    ) -> Result<(), E> {
         let text = &self.text;
         // A stable sort: it merges what is in order already.
         self.entries.sort_by(|left, right| left.key(text).cmp(&right.key(text)));
-        let mut block = CountsBlock::with_capacity(self.entries.len(), 8 * self.entries.len());
         for same in self.entries.chunk_by(|left, right| left.key(text).cmp(&right.key(text)).is_eq()) {
-            let counts = sum(same)?;
-            // Products of slices that were taken back leave a place without events.
-            if counts != Counts::default() {
+            let mut sums = [0; COUNTERS];
+            for entry in same {
+                sums.iter_mut().zip(entry.counters).for_each(|(sum, counter)| *sum += counter);
+            }
+            if sums != [0; COUNTERS] {
                 let (group, product) = same[0].key(text);
-                let mut inline = [0; INLINE_BYTES_MAX];
-                let id = std::str::from_utf8(product.bytes(&mut inline));
-                block.push(index(group), id.expect("ids were checked when they were read"), counts);
+                take(group, product, sums)?;
             }
         }
-        Ok(block)
+        Ok(())
     }
 }
 
@@ -247,26 +362,31 @@ impl Entry {
     }
 }
 
-/// The counts of a product, of which events may have been taken back; not more than had been added.
-fn sum(entries: &[Entry]) -> Result<Counts, CountError> {
-    let sum = |counter: Counter| {
-        let sum: i64 = entries.iter().map(|entry| entry.counters[counter as usize]).sum();
-        u64::try_from(sum).map_err(|_| CountError::Changed)
-    };
+/// The counts of a product, of which no more events were taken back than had been added.
+fn counts(counters: [i64; COUNTERS]) -> Result<Counts, CountError> {
+    let count = |counter: Counter| u64::try_from(counters[counter as usize]).map_err(|_| CountError::Changed);
     Ok(Counts {
-        impressions: sum(Counter::Impressions)?,
-        clicks: sum(Counter::Clicks)?,
-        views: sum(Counter::Views)?,
+        impressions: count(Counter::Impressions)?,
+        clicks: count(Counter::Clicks)?,
+        views: count(Counter::Views)?,
     })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::padded::PaddedCopy;
+    use crate::{padded::PaddedCopy, run::tests::InMemory};
     use domain::AdvertiserId;
     use proptest::prelude::*;
     use std::collections::BTreeMap;
+
+    fn share(bytes: usize) -> Share {
+        Share { bytes, place: Some(Arc::new(InMemory)) }
+    }
+
+    fn tables(tables: usize, groups: usize, share_bytes: usize) -> Vec<Table> {
+        (0..tables).map(|_| Table::new(groups, share(share_bytes)).unwrap()).collect()
+    }
 
     fn wanted(advertisers: usize) -> Wanted {
         let day: Day = "2024-11-20".parse().unwrap();
@@ -283,11 +403,16 @@ mod tests {
 
     #[test]
     fn taking_back_what_was_never_added_is_an_error() {
-        let mut table = Table::new(1).unwrap();
-        add(&mut table, 0, "p", true);
-        let days = Partials::of(vec![table]).days(&wanted(1));
-        let merged = days[0].parts().next().unwrap().merge();
-        assert!(matches!(merged, Err(CountError::Changed)));
+        for is_spilled in [false, true] {
+            let mut tables = tables(1, 1, 1 << 20);
+            add(&mut tables[0], 0, "p", true);
+            if is_spilled {
+                tables[0].spill().unwrap();
+            }
+            let days = Partials::of(tables, &share(1 << 20)).unwrap().days(&wanted(1));
+            let merged = days[0].parts().next().unwrap().merge();
+            assert!(matches!(merged, Err(CountError::Changed)));
+        }
     }
 
     proptest! {
@@ -298,8 +423,10 @@ mod tests {
                 0..300,
             ),
             entries_max in 1usize..40,
+            // From what holds everything to what holds next to nothing.
+            share_bytes in prop_oneof![Just(1 << 20), 2000usize..8000, 1300usize..2000],
         ) {
-            let mut tables: Vec<_> = (0..3).map(|_| Table::new(4).unwrap()).collect();
+            let mut tables = tables(3, 4, share_bytes);
             let mut map = BTreeMap::<_, u64>::new();
             for (table, group, id) in &events {
                 add(&mut tables[*table], *group, id, false);
@@ -308,7 +435,8 @@ mod tests {
             // What is added and taken back by another leaves nothing.
             add(&mut tables[0], 2, "gone", false);
             add(&mut tables[1], 2, "gone", true);
-            let partials = Arc::new(Partials::of(tables));
+            let partials = Arc::new(Partials::of(tables, &share(share_bytes)).unwrap());
+            prop_assert!(partials.runs.len() <= share(share_bytes).runs_max());
             let cuts = partials.cuts(0..4, entries_max);
             prop_assert!(cuts.is_sorted_by(|left, right| left < right));
             let day = wanted(4).days()[0];
@@ -324,13 +452,12 @@ mod tests {
         }
 
         #[test]
-        fn no_part_of_a_large_group_is_large(products in 100usize..3000, tables in 1usize..4) {
-            let mut tables: Vec<_> = (0..tables).map(|_| Table::new(1).unwrap()).collect();
-            let sources = tables.len();
+        fn no_part_of_a_large_group_is_large(products in 100usize..3000, sources in 1usize..4) {
+            let mut tables = tables(sources, 1, 1 << 20);
             for product in 0..products {
                 add(&mut tables[product % sources], 0, &format!("{:x}", product * 7919 % 10_007), false);
             }
-            let partials = Partials::of(tables);
+            let partials = Partials::of(tables, &share(1 << 20)).unwrap();
             let cuts = partials.cuts(0..1, 100);
             for cut in cuts.windows(2) {
                 let mut gathered = Gathered::default();

@@ -12,6 +12,7 @@ use crate::{
     event::{DaySlots, Event, Fields, Needed, Rules},
     header::Layout,
     instructions::Instructions,
+    memory::Share,
     padded::{PADDING_BYTES, PaddedCopy},
     record::{NextRecord, RECORD_BYTES_MAX, Shape, next_record},
     rows::{Batch, DayEvents, Places, Row, Target, count_rows},
@@ -86,14 +87,19 @@ pub(crate) struct SliceCounter<'a> {
 }
 
 impl<'a> SliceCounter<'a> {
-    /// A counter with empty tables.
+    /// A counter with empty tables, which take a share of the memory.
     ///
     /// # Errors
-    /// When the system gives no memory.
-    pub(crate) fn new(wanted: &'a Wanted, reader: DayReader, instructions: Instructions) -> io::Result<Self> {
+    /// When the system gives no memory, or the share is too small.
+    pub(crate) fn new(
+        wanted: &'a Wanted,
+        reader: DayReader,
+        instructions: Instructions,
+        share: Share,
+    ) -> io::Result<Self> {
         Ok(Self {
             wanted,
-            table: Table::new(wanted.groups())?,
+            table: Table::new(wanted.groups(), share)?,
             days: DaySlots::new(wanted, reader),
             day_events: vec![DayEvents::default(); wanted.days().len()],
             instructions,

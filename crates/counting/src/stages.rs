@@ -6,6 +6,7 @@
 use crate::{
     active::ActiveTable,
     instructions::Instructions,
+    memory::Share,
     merge::{DayCounts, Partials},
     padded::{PADDING_BYTES, Padded},
     structure::Structure,
@@ -86,7 +87,7 @@ impl Probe {
     /// When the system gives no memory.
     #[must_use]
     pub fn new(groups: usize) -> Self {
-        Self(Table::new(groups).expect("there is memory"))
+        Self(Table::new(groups, Share::unlimited()).expect("there is memory"))
     }
 
     /// Adds an impression of each (group, product that lies in the text), in batches as counting does.
@@ -114,7 +115,8 @@ impl Probe {
 /// When they were made for other groups than the wanted ones.
 #[must_use]
 pub fn merged(wanted: &Wanted, threads: Vec<Probe>) -> usize {
-    let partials = Partials::of(threads.into_iter().map(|probe| probe.0).collect());
+    let tables = threads.into_iter().map(|probe| probe.0).collect();
+    let partials = Partials::of(tables, &Share::unlimited()).expect("nothing was spilled");
     let days = partials.days(wanted);
     let parts = days.iter().flat_map(DayCounts::parts);
     parts.map(|part| part.merge().expect("nothing was taken back").len()).sum()

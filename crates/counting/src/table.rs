@@ -8,8 +8,12 @@
 use crate::{
     bytes16::{Bytes16, fold},
     groups::{Groups, InOrder, Step},
+    memory::{Share, SpillError},
     padded::Padded,
+    room::Room,
+    run::{Run, RunFile},
     slots::SlotKey,
+    zeroed::{Plain, Zeroed},
 };
 use std::{
     cmp::Ordering::{self, Equal},
@@ -83,10 +87,30 @@ pub(crate) struct Table {
     short: Groups<u64>,
     /// All others.
     others: Groups<Bytes16>,
-    /// Long ids, each behind a byte that says its length.
-    arena: Vec<u8>,
+    arena: Arena,
+    groups: usize,
     hasher: Hasher,
     step: Step,
+    spilled: Spilled,
+}
+
+/// Long ids, each behind a byte that says its length.
+#[derive(Debug)]
+struct Arena {
+    bytes: Zeroed<u8>,
+    used: usize,
+    room: Room,
+}
+
+// SAFETY: an integer.
+unsafe impl Plain for u8 {}
+
+/// What went to disk because there was no room.
+#[derive(Debug)]
+struct Spilled {
+    share: Share,
+    file: Option<RunFile>,
+    runs: Vec<Run>,
 }
 
 /// A product's id, which orders as its bytes do: the first 16 bytes, padded with zeros, as a number, then the whole.
@@ -98,14 +122,26 @@ pub(crate) struct Product<'a> {
 }
 
 impl Table {
-    /// An empty table for groups `0..groups`.
+    /// An empty table for groups `0..groups`, which takes a thread's share of the memory.
     ///
     /// # Errors
-    /// When the system gives no memory.
-    pub(crate) fn new(groups: usize) -> io::Result<Self> {
-        let hasher = Hasher::new();
-        let (short, others) = (Groups::new(groups, hasher)?, Groups::new(groups, hasher)?);
-        Ok(Self { short, others, arena: Vec::new(), hasher, step: Step::ADD })
+    /// When the system gives no memory, or the share is less than [`Table::bytes_min`].
+    pub(crate) fn new(groups: usize, share: Share) -> io::Result<Self> {
+        let (hasher, room) = (Hasher::new(), Room::of(share.bytes));
+        Ok(Self {
+            short: Groups::new(groups, hasher, room.clone())?,
+            others: Groups::new(groups, hasher, room.clone())?,
+            arena: Arena { bytes: Zeroed::up_to(room.bytes().max(1))?, used: 0, room },
+            groups,
+            hasher,
+            step: Step::ADD,
+            spilled: Spilled { share, file: None, runs: Vec::new() },
+        })
+    }
+
+    /// The least memory in which so many groups can be counted without a disk's pace all the time.
+    pub(crate) const fn bytes_min(groups: usize) -> usize {
+        Groups::<u64>::directory_bytes(groups) + Groups::<Bytes16>::directory_bytes(groups) + (1 << 20)
     }
 
     /// From now on events are added, or, to undo a slice, taken back.
@@ -130,12 +166,30 @@ impl Table {
         }
     }
 
-    /// Adds one event, or takes one back; `id` is what the key was made of.
+    /// Adds one event, or takes one back; `id` is what the key was made of. What is there goes to disk
+    /// first when there is no room for more.
     ///
     /// # Errors
-    /// When the system gives no memory.
+    /// When the disk takes nothing.
     #[inline(always)]
     pub(crate) fn add(&mut self, key: &Key, counter: Counter, id: Padded<'_>) -> io::Result<()> {
+        match self.add_in_memory(key, counter, id) {
+            Ok(()) => Ok(()),
+            Err(_) => self.add_to_emptied(key, counter, id),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn add_to_emptied(&mut self, key: &Key, counter: Counter, id: Padded<'_>) -> io::Result<()> {
+        self.spill()?;
+        self.add_in_memory(key, counter, id)
+    }
+
+    /// # Errors
+    /// When there is no room.
+    #[inline(always)]
+    fn add_in_memory(&mut self, key: &Key, counter: Counter, id: Padded<'_>) -> io::Result<()> {
         let (at, what) = ((key.group, key.hash), (counter, self.step));
         let bytes = key.bytes;
         if bytes.high == 0 {
@@ -149,19 +203,62 @@ impl Table {
 
     #[inline(never)]
     fn add_long(&mut self, key: &Key, counter: Counter, id: &[u8]) -> io::Result<()> {
-        let arena = &mut self.arena;
-        let new = Bytes16 { low: key.bytes.low, high: LONG | arena.len() as u64 };
+        let arena = &self.arena;
+        let new = Bytes16 { low: key.bytes.low, high: LONG | arena.take(id)? as u64 };
         let mut is_new = false;
-        let is_same = |slot: Bytes16| slot.low == new.low && slot.high >= LONG && arena_id(arena, slot) == id;
-        self.others.add((key.group, key.hash), (counter, self.step), is_same, || {
+        let is_same = |slot: Bytes16| slot.low == new.low && slot.high >= LONG && arena.id(slot) == id;
+        let added = self.others.add((key.group, key.hash), (counter, self.step), is_same, || {
             is_new = true;
             new
-        })?;
-        if is_new {
-            arena.push(u8::try_from(id.len()).expect("an id has at most 255 bytes"));
-            arena.extend_from_slice(id);
+        });
+        if is_new && added.is_ok() {
+            self.arena.push(id);
+        } else {
+            self.arena.give_back(id);
         }
+        added
+    }
+
+    /// Whether anything went to disk.
+    pub(crate) fn has_spilled(&self) -> bool {
+        !self.spilled.runs.is_empty()
+    }
+
+    /// What went to disk.
+    pub(crate) fn into_runs(self) -> Vec<Run> {
+        self.spilled.runs
+    }
+
+    /// Writes what is there to disk, in order, and forgets it.
+    ///
+    /// # Errors
+    /// [`SpillError`], in an `io::Error`, when the disk takes no more.
+    #[cold]
+    pub(crate) fn spill(&mut self) -> io::Result<()> {
+        self.put_in_order();
+        let run = self.write_run().map_err(SpillError)?;
+        self.spilled.runs.push(run);
+        self.short.clear();
+        self.others.clear();
+        self.arena.clear();
         Ok(())
+    }
+
+    fn write_run(&mut self) -> io::Result<Run> {
+        let mut file = match self.spilled.file.take() {
+            Some(file) => file,
+            None => self.spilled.share.create()?,
+        };
+        let mut writer = file.begin();
+        for group in (0..self.groups).filter(|group| self.products(*group) > 0) {
+            let number = u32::try_from(group).expect("groups fit in 32 bits");
+            for (product, counters) in self.in_order(group, Product::default(), None) {
+                writer.push(number, product, counters)?;
+            }
+        }
+        let run = writer.end()?;
+        self.spilled.file = Some(file);
+        Ok(run)
     }
 
     /// How many products a group has.
@@ -169,7 +266,8 @@ impl Table {
         self.short.products(group) + self.others.products(group)
     }
 
-    /// Puts each group's products in order, in place. From then on nothing can be added.
+    /// Puts each group's products in order, in place. From then on nothing can be added before
+    /// [`Table::spill`].
     pub(crate) fn put_in_order(&mut self) {
         self.short.put_in_order(|left, right| left.swap_bytes().cmp(&right.swap_bytes()));
         let arena = &self.arena;
@@ -179,7 +277,7 @@ impl Table {
     /// A group's products from `from` on and before `to`, once they were put in order.
     pub(crate) fn in_order(&self, group: usize, from: Product<'_>, to: Option<Product<'_>>) -> Entries<'_> {
         let (mut short, mut others) = (self.short.in_order(group), self.others.in_order(group));
-        let arena = self.arena.as_slice();
+        let arena = &self.arena;
         if from != Product::default() {
             short = short.from(|key| product(arena, key.bytes()) < from);
             others = others.from(|key| product(arena, key) < from);
@@ -201,7 +299,7 @@ impl Table {
 
 /// Products of a group with their counters, in order.
 pub(crate) struct Entries<'a> {
-    arena: &'a [u8],
+    arena: &'a Arena,
     short: InOrder<'a, u64>,
     others: InOrder<'a, Bytes16>,
 }
@@ -225,16 +323,44 @@ impl<'a> Iterator for Entries<'a> {
 
 /// The product whose key this is.
 #[inline(always)]
-fn product(arena: &[u8], key: Bytes16) -> Product<'_> {
+fn product(arena: &Arena, key: Bytes16) -> Product<'_> {
     if key.high < LONG {
         return Product { sort_key: key.sort_key(), long: &[] };
     }
-    Product::of(arena_id(arena, key))
+    Product::of(arena.id(key))
 }
 
-fn arena_id(arena: &[u8], key: Bytes16) -> &[u8] {
-    let at = usize::try_from(key.high & !LONG).expect("the arena is in memory");
-    &arena[at + 1..][..usize::from(arena[at])]
+impl Arena {
+    /// The id of a long key.
+    fn id(&self, key: Bytes16) -> &[u8] {
+        let at = usize::try_from(key.high & !LONG).expect("the arena is in memory");
+        &self.bytes[at + 1..][..usize::from(self.bytes[at])]
+    }
+
+    /// Takes room for an id; where it will lie.
+    fn take(&self, id: &[u8]) -> io::Result<usize> {
+        if self.used + 1 + id.len() > self.bytes.len() {
+            return Err(io::ErrorKind::OutOfMemory.into());
+        }
+        self.room.take(1 + id.len()).map(|()| self.used)
+    }
+
+    fn give_back(&self, id: &[u8]) {
+        self.room.give_back(1 + id.len());
+    }
+
+    /// Puts an id where there is room for it.
+    fn push(&mut self, id: &[u8]) {
+        let place = &mut self.bytes[self.used..][..1 + id.len()];
+        place[0] = u8::try_from(id.len()).expect("an id has at most 255 bytes");
+        place[1..].copy_from_slice(id);
+        self.used += 1 + id.len();
+    }
+
+    fn clear(&mut self) {
+        self.room.give_back(self.used);
+        self.used = 0;
+    }
 }
 
 impl<'a> Product<'a> {
@@ -274,12 +400,16 @@ impl PartialOrd for Product<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::padded::PaddedCopy;
+    use crate::{padded::PaddedCopy, run::tests::InMemory};
     use Counter::{Clicks, Impressions, Views};
     use proptest::prelude::*;
-    use std::collections::BTreeMap;
+    use std::{collections::BTreeMap, sync::Arc};
 
     const GROUPS: usize = 9;
+
+    fn new_table() -> Table {
+        Table::new(GROUPS, Share { bytes: 64 << 20, place: Some(Arc::new(InMemory)) }).unwrap()
+    }
 
     fn add(table: &mut Table, group: u32, id: &str, counter: Counter) {
         let id = PaddedCopy::of(id.as_bytes());
@@ -307,7 +437,7 @@ mod tests {
     fn a_counter_carries_past_16_bits_and_back() {
         const LONG_ID: &str = "a long id, which lies elsewhere";
         let table = |taken_back: u32| {
-            let mut table = Table::new(GROUPS).unwrap();
+            let mut table = new_table();
             for _ in 0..(1 << 17) - 1 {
                 add(&mut table, 7, "p", Clicks);
                 add(&mut table, 7, LONG_ID, Views);
@@ -326,7 +456,7 @@ mod tests {
 
     #[test]
     fn groups_grow_in_what_others_gave_back() {
-        let mut table = Table::new(GROUPS).unwrap();
+        let mut table = new_table();
         for round in 0..3 {
             for group in 0..u32::try_from(GROUPS).unwrap() {
                 for product in 0..1000 * (group + 1) {
@@ -355,7 +485,7 @@ mod tests {
                 0..400,
             )
         ) {
-            let mut table = Table::new(GROUPS).unwrap();
+            let mut table = new_table();
             let mut map = BTreeMap::<_, [i64; COUNTERS]>::new();
             for (group, id, counter, is_undo) in &events {
                 table.take_back(*is_undo);
@@ -372,7 +502,7 @@ mod tests {
             ids in proptest::collection::btree_set("[a-bé]{1,20}", 0..30),
             bounds in proptest::collection::vec("[a-bé]{0,20}", 2),
         ) {
-            let mut table = Table::new(GROUPS).unwrap();
+            let mut table = new_table();
             ids.iter().for_each(|id| add(&mut table, 0, id, Views));
             table.put_in_order();
             let [from, to] = [0, 1].map(|bound| Product::of(bounds[bound].as_bytes()));

@@ -200,7 +200,14 @@ fn trouble_of(error: &object_store::Error, text: &str) -> Trouble {
         object_store::Error::PermissionDenied { .. } => Trouble::Denied,
         object_store::Error::Unauthenticated { .. } => Trouble::BadCredentials,
         object_store::Error::NotFound { .. } => Trouble::Missing,
-        _ if has(&["status code: 5", "status code: 429", "status code: 408", "SlowDown", "InternalError"]) => {
+        _ if has(&[
+            "status code: 5",
+            "status code: 429",
+            "status code: 408",
+            "SlowDown",
+            "InternalError",
+        ]) =>
+        {
             Trouble::Busy
         }
         _ if is_network_failure(error) => Trouble::Unreachable,

@@ -119,11 +119,7 @@ impl Location {
             .map_err(|error| SourceError::failed("list", path.display().to_string(), error))
     }
 
-    async fn bucket_entries(
-        &self,
-        bucket: &Bucket,
-        folder: &str,
-    ) -> Result<BTreeSet<String>, SourceError> {
+    async fn bucket_entries(&self, bucket: &Bucket, folder: &str) -> Result<BTreeSet<String>, SourceError> {
         let Bucket { client, prefix, .. } = bucket;
         let root = folder_key(prefix, "");
         let options = PaginatedListOptions {

@@ -143,6 +143,15 @@ impl Location {
         }
     }
 
+    /// The directory; none when it is a bucket.
+    #[must_use]
+    pub fn directory(&self) -> Option<&Path> {
+        match &self.0.place {
+            Place::Directory(path) => Some(path),
+            Place::Bucket { .. } => None,
+        }
+    }
+
     /// The object's URL, for messages.
     #[must_use]
     pub fn object_url(&self, name: &str) -> String {

@@ -6,7 +6,10 @@ mod show;
 pub use load::{Flags, load};
 pub use show::{as_toml, without_password};
 
-use crate::failure::{Exit, Failure};
+use crate::{
+    failure::{Exit, Failure},
+    memory::MemoryLimit,
+};
 use counting::DateFormat;
 use serde::{Deserialize, Serialize};
 use sha2::Digest;
@@ -76,6 +79,11 @@ pub struct Counting {
     pub threads: usize,
     /// Mebibytes of an object that a thread takes at a time.
     pub slice_mib: u64,
+    /// How much memory the program may take while it counts: `auto`, or bytes, such as `4GiB`.
+    pub memory_limit: MemoryLimit,
+    /// A folder on a disk, for partial counts that do not fit in it; `auto` lies in the lake, or with the
+    /// system's temporary files when the lake is a bucket.
+    pub spill_dir: String,
 }
 
 /// Which models rank, and how far.
@@ -158,7 +166,7 @@ impl Default for Columns {
 
 impl Default for Counting {
     fn default() -> Self {
-        Self { threads: 0, slice_mib: 16 }
+        Self { threads: 0, slice_mib: 16, memory_limit: MemoryLimit::Auto, spill_dir: "auto".into() }
     }
 }
 

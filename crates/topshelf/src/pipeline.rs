@@ -6,6 +6,7 @@
 
 mod count;
 mod input;
+mod limits;
 mod publish;
 mod rank;
 mod report;
@@ -93,10 +94,14 @@ impl Night {
     /// # Errors
     /// When its location cannot be opened.
     pub fn lake(&self) -> Result<Lake, Failure> {
-        let location = Location::open_with(&self.config.lake.url, true, &self.aws).map_err(|error| {
-            Failure::from(error).or_help("check lake.url (--lake): the place must be a directory that this user may write, or a bucket")
-        })?;
+        let location = self.lake_location()?;
         Ok(Lake::new(location.object_store(), location.prefix(), location.url()))
+    }
+
+    fn lake_location(&self) -> Result<Location, Failure> {
+        Location::open_with(&self.config.lake.url, true, &self.aws).map_err(|error| {
+            Failure::from(error).or_help("check lake.url (--lake): the place must be a directory that this user may write, or a bucket")
+        })
     }
 
     /// The store, migrated.

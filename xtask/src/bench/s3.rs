@@ -152,10 +152,8 @@ fn bucket_input(server: &Server) -> Input {
 fn count(options: &Options, input: &Input) -> Result<(Used, Vec<u8>), Failure> {
     let folder = tempfile::tempdir_in(target());
     let folder = folder.map_err(|error| format!("could not make a folder below target: {error}"))?;
-    let usage = measure::run(
-        &mut command(options, input, folder.path()),
-        Duration::from_secs(options.limit_s),
-    )?;
+    let usage =
+        measure::run(&mut command(options, input, folder.path()), Duration::from_secs(options.limit_s))?;
     match usage {
         Usage::Done(used) => Ok((used, counts(&folder.path().join("lake"))?)),
         other => Err(format!("topshelf count from {}: {other}", input.url).into()),
@@ -168,7 +166,10 @@ fn command(options: &Options, input: &Input, folder: &Path) -> Command {
     let mut count = program(measured, &["count", "--day", DAY, "--input"]);
     count.arg(&input.url).arg("--lake").arg(folder.join("lake"));
     // No configuration file of the repository has a say.
-    count.stdout(Stdio::null()).current_dir(folder).env("TOPSHELF_COUNTING__THREADS", options.threads.to_string());
+    count
+        .stdout(Stdio::null())
+        .current_dir(folder)
+        .env("TOPSHELF_COUNTING__THREADS", options.threads.to_string());
     count.env("TOPSHELF_INPUT__PRODUCT_VIEWS", "");
     count.envs(input.settings.iter().map(|(name, value)| (name, value)));
     count

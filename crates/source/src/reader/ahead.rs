@@ -353,7 +353,8 @@ impl Ahead {
         }
         // Those in front that have their share are few: their bytes are within the bound.
         let mut order = self.order.iter().filter_map(|id| Some((*id, self.extents.get(id)?)));
-        let next = order.find(|(_, extent)| !extent.is_open && extent.has_more() && self.is_within_share(extent));
+        let next =
+            order.find(|(_, extent)| !extent.is_open && extent.has_more() && self.is_within_share(extent));
         next.filter(|(_, extent)| self.has_room_for(extent)).map(|(id, _)| Next::Part(id))
     }
 

@@ -185,36 +185,28 @@ mod tests {
     #[test]
     fn it_climbs_until_the_bandwidth_is_used_and_not_much_further() {
         // 100 ms at 1 GB/s are 24 parts.
-        let store = Store {
-            latency: Duration::from_millis(100),
-            bytes_per_second: 1e9,
-            requests_max: usize::MAX,
-        };
+        let store =
+            Store { latency: Duration::from_millis(100), bytes_per_second: 1e9, requests_max: usize::MAX };
         let limits = limits(&store, 4, 512, 60);
         assert!(limits.iter().all(|limit| (20..=64).contains(limit)), "{limits:?}");
     }
 
     #[test]
     fn it_climbs_to_its_bound_where_requests_only_wait() {
-        let store = Store {
-            latency: Duration::from_millis(20),
-            bytes_per_second: 1e12,
-            requests_max: usize::MAX,
-        };
+        let store =
+            Store { latency: Duration::from_millis(20), bytes_per_second: 1e12, requests_max: usize::MAX };
         assert!(limits(&store, 4, 96, 60).iter().all(|limit| (64..=96).contains(limit)));
     }
 
     #[test]
     fn it_stays_where_one_request_uses_the_bandwidth() {
-        let store =
-            Store { latency: Duration::ZERO, bytes_per_second: 1e9, requests_max: usize::MAX };
+        let store = Store { latency: Duration::ZERO, bytes_per_second: 1e9, requests_max: usize::MAX };
         assert!(limits(&store, 8, 512, 60).iter().all(|limit| (8..=12).contains(limit)));
     }
 
     #[test]
     fn it_keeps_below_what_the_store_refuses() {
-        let store =
-            Store { latency: Duration::from_millis(50), bytes_per_second: 1e12, requests_max: 20 };
+        let store = Store { latency: Duration::from_millis(50), bytes_per_second: 1e12, requests_max: 20 };
         let limits = limits(&store, 8, 512, 60);
         let mean = limits.iter().sum::<usize>() as f64 / limits.len() as f64;
         assert!(limits.iter().all(|limit| (8..=21).contains(limit)), "{limits:?}");

@@ -208,8 +208,7 @@ async fn a_store_that_refuses_many_at_a_time_gets_fewer() {
         *number += 1;
         if *number <= 100 && number.is_multiple_of(2) { Fate::Refused("503 SlowDown") } else { Fate::Passes }
     };
-    let (location, proxy) =
-        place.through(Duration::from_millis(5), Duration::from_secs(60), rule).await;
+    let (location, proxy) = place.through(Duration::from_millis(5), Duration::from_secs(60), rule).await;
     let proxy = Arc::new(proxy);
     let reading = reading(&location, 4 * PART);
     let slices = objects.iter().map(|object| 0..object.size).enumerate().collect();

@@ -6,11 +6,12 @@ use super::{
         ActiveDay, Failures, PlannedLog, active_days, all_or_failures, counted_objects, explain_read,
         log_input, object_input, of_object, plan,
     },
+    limits::{explain_spill, limits},
     unchanged::unchanged,
     visible,
 };
 use crate::failure::{Exit, Failure};
-use counting::{CountError, Counted, CountedDay, Instructions, Limits, Objects, Wanted};
+use counting::{CountError, Counted, CountedDay, Objects, Wanted};
 use domain::{AdvertiserId, Day, Log, RejectExample, Tally};
 use futures::{StreamExt, stream};
 use indicatif::ProgressBar;
@@ -81,18 +82,18 @@ async fn count_in_one_pass(night: &Night, days: &[Day]) -> Result<CountedDays, F
         return Ok(results.into_values().collect());
     }
     logs.iter_mut().for_each(|planned| planned.keep_for(&days));
-    let limits = ReadLimits::for_threads(limits(night).threads);
-    let reading = Reading::new(&location, limits, &Handle::current());
+    let read_limits = ReadLimits::for_threads(night.config.counting.threads());
+    let reading = Reading::new(&location, read_limits, &Handle::current());
     let active = active_days(night, &reading, &logs, &days).await?;
     let counted = count_objects(night, &reading, &logs, &days, &active).await?;
-    let examples = counted.examples;
+    let (examples, spilled_bytes) = (counted.examples, counted.spilled_bytes);
     for (counted, active) in counted.days.into_iter().zip(active) {
         let advertisers = Arc::clone(&active.advertisers);
         let inputs = inputs(&logs, &counted, &examples, active);
         let written = match check(night, counted.counts.day(), &inputs) {
             Ok(()) => write(night, &lake, &counted, advertisers, inputs)
                 .await
-                .map(|manifest| (manifest, StageReport::since("count", started))),
+                .map(|manifest| (manifest, StageReport::since("count", started).spilled(spilled_bytes))),
             Err(failure) => Err(failure),
         };
         results.insert(counted.counts.day(), written);
@@ -121,16 +122,16 @@ async fn count_objects(
         counted_objects(night, reading, logs).await?.into_iter().unzip::<_, _, Vec<_>, _>();
     let infos: Vec<_> = event_objects(logs).map(|planned| planned.object.clone()).collect();
     let zone = night.schedule.zone().clone();
-    let limits = limits(night);
+    let limits = limits(night, days.len() * advertisers)?;
     let bar = night.progress.bytes("counting", infos.iter().map(|info| info.size).sum());
     let opened = Opened { reading: reading.clone(), infos, compressions, bar: bar.clone() };
-    opened.expect(counting::ranges(&objects, limits));
+    opened.expect(counting::ranges(&objects, &limits));
     let counted = tokio::task::spawn_blocking(move || {
         counting::count(&wanted, &objects, &opened, (&format, &zone), limits)
     });
     let counted = counted.await.expect("counting does not panic");
     bar.finish_and_clear();
-    let counted = counted.map_err(|error| explain_count(error, logs))?;
+    let counted = counted.map_err(|error| explain_count(night, error, logs))?;
     let all = logs.iter().flat_map(|planned| &planned.objects);
     let unchanged = all.map(|planned| async {
         let unchanged = reading.location().verify_read(&planned.object).await;
@@ -142,12 +143,6 @@ async fn count_objects(
 
 fn event_objects(logs: &[PlannedLog]) -> impl Iterator<Item = &PlannedObject> {
     logs.iter().filter(|planned| planned.log != Log::AdvertiserIds).flat_map(|planned| &planned.objects)
-}
-
-fn limits(night: &Night) -> Limits {
-    let counting = &night.config.counting;
-    let (threads, slice_bytes) = (counting.threads(), counting.slice_mib << 20);
-    Limits { threads, slice_bytes, instructions: Instructions::Best }
 }
 
 /// The planned objects, opened where counting asks.
@@ -203,22 +198,23 @@ impl<R: Read> Read for Watched<R> {
     }
 }
 
-fn explain_count(error: CountError, logs: &[PlannedLog]) -> Failure {
+fn explain_count(night: &Night, error: CountError, logs: &[PlannedLog]) -> Failure {
     match error {
         CountError::Read { object, source, .. } => {
             let planned = event_objects(logs).nth(object).expect("the object was planned");
             of_object(explain_read(source), planned.days)
         }
-        error => explain_merge(error),
+        error => explain_merge(night, error),
     }
 }
 
 /// A failure that is of no single object.
-fn explain_merge(error: CountError) -> Failure {
+fn explain_merge(night: &Night, error: CountError) -> Failure {
     match error {
         CountError::Changed => {
             Failure::of(error).help("nothing was published; run again once the logs are written whole")
         }
+        CountError::Spill(error) => explain_spill(night, error),
         error => Failure::of(error),
     }
 }
@@ -307,7 +303,7 @@ async fn write(
     let written = lake.write_counts(new, parts, night.config.counting.threads()).await;
     written.map_err(|error| match error {
         WriteCountsError::Lake(error) => error.into(),
-        WriteCountsError::Counts(error) => explain_merge(error),
+        WriteCountsError::Counts(error) => explain_merge(night, error),
     })
 }
 

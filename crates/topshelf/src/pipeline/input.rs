@@ -212,8 +212,10 @@ pub(super) async fn active_days(
         }
         if advertisers.is_empty() {
             let objects = parts.iter().map(|part| part.name.as_str()).collect::<Vec<_>>().join(", ");
-            let message =
-                format!("no active advertiser of {day} in {}: {objects} lists none", reading.location().url());
+            let message = format!(
+                "no active advertiser of {day} in {}: {objects} lists none",
+                reading.location().url()
+            );
             return Err(Failure::new(Exit::Refused, message)
                 .help("nothing can be ranked without active advertisers; check who writes the list")
                 .of_days([*day]));

@@ -60,7 +60,10 @@ impl Connection {
 
     fn get(&mut self, name: &str, range: &Range<u64>) -> io::Result<()> {
         let Range { start, end } = range;
-        let request = format!("GET /{BUCKET}/{name} HTTP/1.1\r\nHost: loopback\r\nRange: bytes={start}-{}\r\n\r\n", end - 1);
+        let request = format!(
+            "GET /{BUCKET}/{name} HTTP/1.1\r\nHost: loopback\r\nRange: bytes={start}-{}\r\n\r\n",
+            end - 1
+        );
         self.socket.write_all(request.as_bytes())?;
         let status = line(&mut self.reader)?.unwrap_or_default();
         if !status.contains(" 206 ") {

@@ -184,7 +184,11 @@ impl Shared {
         ];
         let headers = if status.starts_with("206") { &headers[..] } else { &headers[..4] };
         http::write_head(socket, status, headers)?;
-        if request.method == "HEAD" { Ok(()) } else { self.send_body(&object.file, range.start, length, socket) }
+        if request.method == "HEAD" {
+            Ok(())
+        } else {
+            self.send_body(&object.file, range.start, length, socket)
+        }
     }
 
     fn send_body(&self, file: &Path, start: u64, mut left: u64, socket: &mut TcpStream) -> io::Result<()> {
@@ -221,14 +225,17 @@ impl Shared {
         let mut keys = self.objects.iter().filter(|(key, _)| key.starts_with(&prefix) && **key > after);
         let page: Vec<_> = keys.by_ref().take(KEYS_PER_PAGE).collect();
         let is_truncated = keys.next().is_some();
-        let contents: String = page.iter().map(|(key, object)| {
-            format!(
-                "<Contents><Key>{key}</Key><LastModified>2024-11-20T00:00:00.000Z</LastModified>\
+        let contents: String = page
+            .iter()
+            .map(|(key, object)| {
+                format!(
+                    "<Contents><Key>{key}</Key><LastModified>2024-11-20T00:00:00.000Z</LastModified>\
                  <ETag>{}</ETag><Size>{}</Size></Contents>",
-                object.etag.replace('"', "&quot;"),
-                object.size
-            )
-        }).collect();
+                    object.etag.replace('"', "&quot;"),
+                    object.size
+                )
+            })
+            .collect();
         let next = match page.last() {
             Some((key, _)) if is_truncated => format!("<NextContinuationToken>{key}</NextContinuationToken>"),
             _ => String::new(),

@@ -56,7 +56,9 @@ impl fmt::Display for Row {
             "| {} | {} | {} | {} | {} | {:.0} % | {} | {} | {} | {memory_mb:.0} |",
             self.objects,
             self.conditions.latency.as_millis(),
-            self.conditions.bytes_per_second.map_or_else(|| "–".to_owned(), |rate| format!("{:.0}", rate / 1e6)),
+            self.conditions
+                .bytes_per_second
+                .map_or_else(|| "–".to_owned(), |rate| format!("{:.0}", rate / 1e6)),
             rate(downloaded),
             rate(from_s3),
             100.0 * ratio,
@@ -83,12 +85,18 @@ pub(super) fn markdown(options: &Options, rows: &[Row]) -> String {
 fn command_line(options: &Options) -> String {
     let joined = |numbers: Vec<String>| numbers.join(",");
     let rates = joined(options.rates_mb.iter().map(ToString::to_string).collect());
-    let mut words = format!("cargo xtask bench s3 --runs {} --threads {} --rates-mb {rates}", options.runs, options.threads);
+    let mut words = format!(
+        "cargo xtask bench s3 --runs {} --threads {} --rates-mb {rates}",
+        options.runs, options.threads
+    );
     if let (Some(objects), Some(bytes)) = (options.objects, options.object_bytes) {
         words += &format!(" --objects {objects} --object-bytes {bytes}");
     }
     if !options.latency_ms.is_empty() {
-        words += &format!(" --latency-ms {}", joined(options.latency_ms.iter().map(ToString::to_string).collect()));
+        words += &format!(
+            " --latency-ms {}",
+            joined(options.latency_ms.iter().map(ToString::to_string).collect())
+        );
     }
     words
 }

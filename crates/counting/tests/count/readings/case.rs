@@ -1,6 +1,6 @@
 //! Any bytes as a case: objects of logs, the way they are read, and a check that both readings agree.
 //!
-//! Some bytes decide how everything is read: threads, slice, flags, chopping, delimiter. Objects follow, with a
+//! Some bytes decide how everything is read: threads, slice and memory, flags, chopping, delimiter. Objects follow, with a
 //! [`BETWEEN_OBJECTS`] between two. Of an object two bytes decide what it is and which header it gets; the rest
 //! is its text. With `0` for all of these, one plain object is cut into small slices and has a header of its own.
 
@@ -21,6 +21,9 @@ const OBJECTS_MAX: usize = 4;
 /// What the delimiter is told to be: mostly it is to be found.
 const DELIMITERS: [Option<u8>; 8] =
     [None, None, None, Some(b','), Some(b':'), Some(1), Some(b' '), Some(b'a')];
+
+/// The memory of a thread, from what is enough to what holds next to nothing.
+const SHARES: [Option<u64>; 4] = [None, Some(1 << 16), Some(4000), Some(1500)];
 
 /// Headers that an object may get, with commas for the delimiter and `type,` where there is one; the first
 /// is none.
@@ -69,6 +72,7 @@ impl Case {
             instructions: if has_flag(0) { Instructions::Portable } else { Instructions::Best },
             zone: if has_flag(1) { TimeZone::get("America/Sao_Paulo").unwrap() } else { TimeZone::UTC },
             chop_seed: u64::from(chop_seed % 16).wrapping_mul(0x9E37_79B9_7F4A_7C15),
+            share_bytes: SHARES[usize::from(slice / 64)],
         };
         let delimiter = DELIMITERS[usize::from(delimiter % 8)];
         let objects = objects.split(|byte| *byte == BETWEEN_OBJECTS).take(OBJECTS_MAX);

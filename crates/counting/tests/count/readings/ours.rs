@@ -4,12 +4,16 @@ use super::{
     Active, LogObject,
     told::{Told, ToldTally, tell_counts, tell_example, tell_tally},
 };
-use counting::{CountedObject, DateFormat, Header, Instructions, Layout, Limits, Objects, Wanted, count};
+use counting::{
+    CountedObject, DateFormat, Header, Instructions, Layout, Limits, Memory, Objects, SpillFile, SpillPlace,
+    Wanted, count,
+};
 use jiff::tz::TimeZone;
 use std::{
     fmt::Write as _,
     io::{self, Read},
     ops::Range,
+    sync::{Arc, Mutex},
 };
 
 /// How the objects are read.
@@ -21,11 +25,14 @@ pub(crate) struct How {
     pub(crate) zone: TimeZone,
     /// Not 0 when readers give a few bytes at a time and are interrupted in between: then where.
     pub(crate) chop_seed: u64,
+    /// The memory of a thread's tables; without it, as much as there is.
+    pub(crate) share_bytes: Option<u64>,
 }
 
 impl How {
     pub(crate) fn new(threads: usize, slice_bytes: u64) -> Self {
-        Self { threads, slice_bytes, instructions: Instructions::Best, zone: TimeZone::UTC, chop_seed: 0 }
+        let (instructions, zone) = (Instructions::Best, TimeZone::UTC);
+        Self { threads, slice_bytes, instructions, zone, chop_seed: 0, share_bytes: None }
     }
 }
 
@@ -34,7 +41,8 @@ pub(crate) fn ours(active: &Active, logs: &[LogObject], how: &How) -> Told {
     let wanted = Wanted::new(active.iter().map(|(day, list)| (*day, list.clone().into())).collect());
     let objects: Vec<_> = logs.iter().enumerate().map(|(number, log)| counted_object(number, log)).collect();
     let How { threads, slice_bytes, instructions, .. } = *how;
-    let limits = Limits { threads, slice_bytes, instructions };
+    let memory = |share| Memory { table_bytes: share * threads as u64, spill: Arc::new(InMemorySpill) };
+    let limits = Limits { threads, slice_bytes, instructions, memory: how.share_bytes.map(memory) };
     let bytes = InMemory { logs, chop_seed: how.chop_seed };
     let counted = count(&wanted, &objects, &bytes, (&DateFormat::Iso, &how.zone), limits).unwrap();
     let mut told = String::new();
@@ -102,5 +110,33 @@ impl Read for Chopped<'_> {
         let most = 1 + usize::try_from(self.state >> 32).unwrap() % 100;
         let room = buffer.len().min(most);
         self.bytes.read(&mut buffer[..room])
+    }
+}
+
+/// Files of partial counts, in memory.
+#[derive(Debug)]
+struct InMemorySpill;
+
+#[derive(Debug)]
+struct MemoryFile(Mutex<Vec<u8>>);
+
+impl SpillPlace for InMemorySpill {
+    fn create(&self) -> io::Result<Box<dyn SpillFile>> {
+        Ok(Box::new(MemoryFile(Mutex::default())))
+    }
+}
+
+impl SpillFile for MemoryFile {
+    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        let mut file = self.0.lock().unwrap();
+        assert_eq!(file.len() as u64, offset, "runs are written one behind the other");
+        file.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    fn read_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<()> {
+        let file = self.0.lock().unwrap();
+        bytes.copy_from_slice(&file[usize::try_from(offset).unwrap()..][..bytes.len()]);
+        Ok(())
     }
 }

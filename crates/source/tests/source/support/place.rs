@@ -4,7 +4,8 @@ use super::{Asked, Fate, Proxy, S3Server, settings};
 use domain::{Day, Log};
 use object_store::{ObjectStoreExt, path::Path};
 use source::{
-    AwsSettings, Location, LogPattern, ObjectDays, ObjectInfo, PlannedObject, ReadLimits, Reading, SourceError,
+    AwsSettings, Location, LogPattern, ObjectDays, ObjectInfo, PlannedObject, ReadLimits, Reading,
+    SourceError,
 };
 use std::{io::Read, path::PathBuf, time::Duration};
 use tempfile::TempDir;

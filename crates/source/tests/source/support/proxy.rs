@@ -104,7 +104,11 @@ impl Proxy {
 
     /// The ranges of objects that were asked for, in order.
     pub(crate) fn ranges(&self) -> Vec<Range<u64>> {
-        self.asked().into_iter().filter(|asked| asked.method == "GET").filter_map(|asked| asked.range).collect()
+        self.asked()
+            .into_iter()
+            .filter(|asked| asked.method == "GET")
+            .filter_map(|asked| asked.range)
+            .collect()
     }
 
     /// How often each method and kind of request came.

@@ -213,6 +213,26 @@ pub(crate) const SETTINGS: Section = Section {
             prepare: |scene| file(scene, "[input.columns]\nproduct_id = \"advertiser_id\""),
         },
         Case {
+            what: "a memory limit of words",
+            exit: 2,
+            prepare: |scene| file(scene, "[counting]\nmemory_limit = \"lots\""),
+        },
+        Case {
+            what: "a negative memory limit",
+            exit: 2,
+            prepare: |scene| file(scene, "[counting]\nmemory_limit = -1"),
+        },
+        Case {
+            what: "a memory limit that is too small to work with",
+            exit: 2,
+            prepare: |scene| file(scene, "[counting]\nmemory_limit = \"10 MB\"\nthreads = 2"),
+        },
+        Case {
+            what: "no folder for what does not fit in memory",
+            exit: 2,
+            prepare: |scene| file(scene, "[counting]\nspill_dir = \"\""),
+        },
+        Case {
             what: "a cron line of words",
             exit: 2,
             prepare: |scene| file(scene, "[schedule]\ncron = \"nightly\""),
