@@ -2,7 +2,7 @@
 
 use crate::{
     date::{DateFormat, DayReader},
-    header::Layout,
+    layout::Layout,
     merge::merge,
     slice::{Begin, SliceCounter, SliceReport},
     stream::{Stream, Turn},
@@ -148,7 +148,7 @@ struct Slice {
 fn cut(objects: &[CountedObject], slice_bytes: u64) -> Vec<Slice> {
     let mut slices = Vec::new();
     for (object, counted) in objects.iter().enumerate() {
-        let (first, size) = (counted.layout.data_start, counted.size.unwrap_or_default());
+        let (first, size) = (counted.layout.data_start(), counted.size.unwrap_or_default());
         let mut start = first;
         while start < size {
             let end = start.saturating_add(slice_bytes).min(size);
@@ -324,7 +324,7 @@ impl<'a> Job<'a> {
 fn examples(object: &CountedObject, reports: &[SliceReport]) -> Vec<RejectExample> {
     let mut examples = Vec::new();
     let mut shown = Rejects::default();
-    let mut line = object.layout.header_lines + 1;
+    let mut line = object.layout.header_lines() + 1;
     for report in reports {
         for example in &report.examples {
             if shown.of(example.reason) < EXAMPLES_PER_REASON as u64 {

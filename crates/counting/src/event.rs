@@ -3,7 +3,7 @@
 use crate::{
     bytes16::Bytes16,
     date::DayReader,
-    header::Layout,
+    layout::Delimited,
     padded::Padded,
     record::{Field, Shape},
     table::Counter,
@@ -31,7 +31,7 @@ pub(crate) struct Needed {
 
 impl Needed {
     /// Notes a field of the record when it is a needed one.
-    pub(crate) fn note(&mut self, layout: &Layout, number: usize, field: Field) {
+    pub(crate) fn note(&mut self, layout: &Delimited, number: usize, field: Field) {
         let places = [
             (Some(layout.advertiser), &mut self.advertiser),
             (layout.product, &mut self.product),
@@ -49,8 +49,8 @@ impl Needed {
 pub(crate) struct Fields<'t> {
     pub(crate) advertiser: Cow<'t, [u8]>,
     pub(crate) product: Cow<'t, [u8]>,
-    kind: Option<Cow<'t, [u8]>>,
-    date: Option<Cow<'t, [u8]>>,
+    pub(crate) kind: Option<Cow<'t, [u8]>>,
+    pub(crate) date: Option<Cow<'t, [u8]>>,
 }
 
 impl<'t> Fields<'t> {
@@ -58,7 +58,7 @@ impl<'t> Fields<'t> {
     pub(crate) fn of(
         text: &'t [u8],
         shape: Shape,
-        layout: &Layout,
+        layout: &Delimited,
         needed: &Needed,
     ) -> Result<Self, RejectReason> {
         if shape.fields != layout.fields {

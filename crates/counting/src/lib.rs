@@ -15,6 +15,8 @@ mod date;
 mod event;
 mod groups;
 mod header;
+mod json;
+mod layout;
 mod merge;
 mod padded;
 mod record;
@@ -29,6 +31,7 @@ mod zeroed;
 
 pub use count::{CountError, Counted, CountedDay, CountedObject, Limits, ObjectDay, Objects, count};
 pub use date::{DateFormat, DateFormatError, DayReader};
-pub use header::{Columns, HEADER_BYTES_MAX, Header, HeaderError, Layout};
+pub use header::{Columns, HEADER_BYTES_MAX, Header, HeaderError};
+pub use layout::{Delimited, Head, JsonLines, Layout};
 pub use record::RECORD_BYTES_MAX;
 pub use wanted::{ActiveList, ObjectDays, Wanted, read_active_list};

@@ -5,7 +5,7 @@
 
 use crate::{
     event::{Event, Rules, kind_counter},
-    header::Layout,
+    layout::Delimited,
     padded::Padded,
     record::RECORD_BYTES_MAX,
     structure::{Line, Quirks, Records},
@@ -17,7 +17,7 @@ use std::io;
 
 /// Rows that are judged one after the other, before the first of them is looked up, before the first
 /// is counted: so that no step waits for what the one before it had to load.
-const BATCH: usize = 64;
+pub(crate) const BATCH: usize = 64;
 
 /// Events of one day in one slice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -69,7 +69,7 @@ impl Target<'_> {
 
 /// Room for the rows of a batch, of one buffer.
 pub(crate) struct Batch<'b> {
-    rows: [Row<'b>; BATCH],
+    pub(crate) rows: [Row<'b>; BATCH],
     keys: [(Key, Counter, Padded<'b>); BATCH],
 }
 
@@ -86,7 +86,7 @@ impl Batch<'_> {
 /// When the system gives no memory.
 pub(crate) fn count_rows<'b, const IS_PLAIN: bool>(
     (records, limit): (&mut Records<'b>, usize),
-    layout: &Layout,
+    layout: &Delimited,
     rules: &mut Rules<'_, '_>,
     batch: &mut Batch<'b>,
     target: &mut Target<'_>,
@@ -104,21 +104,31 @@ pub(crate) fn count_rows<'b, const IS_PLAIN: bool>(
                 waiting += 1;
             }
         }
-        let mut kept = 0;
-        for row in &batch.rows[..waiting] {
-            let (group, is_kept) = target.tally(row);
-            let key = target.table.key(group, row.product);
-            target.table.prefetch(&key);
-            batch.keys[kept] = (key, row.event.counter, row.product);
-            kept += usize::from(is_kept);
-        }
-        for (key, counter, product) in &batch.keys[..kept] {
-            target.table.add(key, *counter, *product)?;
-        }
+        count_batch(batch, waiting, target)?;
         if waiting < BATCH {
             return Ok(rows);
         }
     }
+}
+
+/// Counts the first `waiting` rows of a batch.
+///
+/// # Errors
+/// When the system gives no memory.
+#[inline(always)]
+pub(crate) fn count_batch(batch: &mut Batch<'_>, waiting: usize, target: &mut Target<'_>) -> io::Result<()> {
+    let mut kept = 0;
+    for row in &batch.rows[..waiting] {
+        let (group, is_kept) = target.tally(row);
+        let key = target.table.key(group, row.product);
+        target.table.prefetch(&key);
+        batch.keys[kept] = (key, row.event.counter, row.product);
+        kept += usize::from(is_kept);
+    }
+    for (key, counter, product) in &batch.keys[..kept] {
+        target.table.add(key, *counter, *product)?;
+    }
+    Ok(())
 }
 
 /// What a line says; none when it is anything else than usual. Of a plain buffer, one without
@@ -127,7 +137,7 @@ pub(crate) fn count_rows<'b, const IS_PLAIN: bool>(
 fn usual_row<'b, const IS_PLAIN: bool>(
     line: Line<'b>,
     quirks: Quirks,
-    layout: &Layout,
+    layout: &Delimited,
     rules: &mut Rules<'_, '_>,
 ) -> Option<Row<'b>> {
     let field = |number| if IS_PLAIN { line.field(number) } else { line.field_without_cr(number) };
