@@ -255,7 +255,7 @@ impl<'a> Job<'a> {
                 Turn::Busy => at += 1,
                 Turn::Done => drop(open.remove(at)),
                 Turn::Counted(start, report) => {
-                    parts.chunks.push((stream.object, start, report));
+                    parts.chunks.push((stream.object, start, *report));
                     return Ok(true);
                 }
             }

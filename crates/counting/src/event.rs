@@ -170,11 +170,16 @@ impl<'a> DaySlots<'a> {
         Self { wanted, reader, last, recent }
     }
 
+    /// Whether a field of at most 16 bytes is the one that [`DaySlots::slot_of`] was asked for last.
+    #[inline(always)]
+    pub(crate) fn is_last(&self, date: Padded<'_>) -> bool {
+        self.last.length == date.len() && date.begins_with(self.last.text, self.last.mask)
+    }
+
     /// The slot of the day written in a field; none when it is no date.
     #[inline(always)]
     pub(crate) fn slot_of(&mut self, date: Padded<'_>) -> Option<u32> {
-        let is_last = self.last.length == date.len() && date.begins_with(self.last.text, self.last.mask);
-        if is_last { Some(self.last.slot) } else { self.other_slot_of(date) }
+        if self.is_last(date) { Some(self.last.slot) } else { self.other_slot_of(date) }
     }
 
     #[inline(never)]

@@ -74,7 +74,9 @@ pub enum HeaderError {
     #[error("the object looks like {0}, not JSON lines: one {{…}} a line")]
     NotJsonLines(&'static str),
     /// No record has all members that are needed.
-    #[error("no line has all members that are needed, missing: {missing}; found: {found}; expected: {expected}")]
+    #[error(
+        "no line has all members that are needed, missing: {missing}; found: {found}; expected: {expected}"
+    )]
     MissingMember {
         /// The members that are nowhere.
         missing: String,

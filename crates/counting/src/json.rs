@@ -5,11 +5,13 @@
 //! grammar allows it. As a line ending inside a text must be escaped, **a line is a record**, and a bad line
 //! costs nobody but itself.
 //!
-//! `object` is the exact reader of one line. `template` is the path of nearly every line: it has the
-//! same members in the same order, with the same bytes between their values, as one before it. `head` tells
-//! from an object's first lines whether it can be the log.
+//! `object` is the exact reader of one line. `lines` is the path of nearly every line, which has the same
+//! members in the same order, with the same bytes between their values, as one before it: `template`. `head`
+//! tells from an object's first lines whether it can be the log.
 
+mod field;
 mod head;
+mod lines;
 mod object;
 mod scan;
 mod template;
@@ -17,5 +19,5 @@ mod text;
 mod value;
 
 pub(crate) use head::{is_json, is_name, layout};
+pub(crate) use lines::{Lines, Templates, count_lines};
 pub(crate) use object::{next_line, read};
-pub(crate) use template::{Lines, Templates, count_lines};

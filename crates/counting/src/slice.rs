@@ -213,7 +213,9 @@ impl Pass<'_, '_> {
         }
         let limit = limit.min(filled);
         match self.layout {
-            Layout::Delimited(layout) => self.delimited(buffer, filled, at..limit, is_end, (layout, structure)),
+            Layout::Delimited(layout) => {
+                self.delimited(buffer, filled, at..limit, is_end, (layout, structure))
+            }
             Layout::JsonLines(_) => self.json_lines(buffer, filled, at..limit, is_end),
         }
     }

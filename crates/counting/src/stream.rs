@@ -44,7 +44,7 @@ pub(crate) enum Turn {
     /// There is nothing left.
     Done,
     /// A chunk that began at the offset was counted.
-    Counted(u64, SliceReport),
+    Counted(u64, Box<SliceReport>),
 }
 
 /// Bytes that begin where a record does.
@@ -87,7 +87,7 @@ impl<'a> Stream<'a> {
             state.offset = range.end;
             drop(state);
             let report = counter.count(self.counted, range, Begin::At(start), false, &mut bytes)?;
-            return Ok(Turn::Counted(start, report));
+            return Ok(Turn::Counted(start, report.into()));
         }
         let input = state.input.as_mut().expect("read_chunk opened it");
         let mut rest = bytes.by_ref().chain(input);
@@ -95,7 +95,7 @@ impl<'a> Stream<'a> {
         let report = counted.inspect_err(|_| state.close())?;
         state.offset = report.next;
         state.ahead = [counter.rest(), bytes].concat();
-        Ok(Turn::Counted(start, report))
+        Ok(Turn::Counted(start, report.into()))
     }
 
     /// The next chunk; the last one when it leaves the stream done.

@@ -59,7 +59,11 @@ pub(crate) fn layout(head: &Head<'_>, columns: &Columns) -> Result<Option<Layout
         }
         seen.add(names);
     }
-    if head.is_whole || head.bytes.len() >= HEADER_BYTES_MAX { Err(seen.refusal(text, columns)) } else { Ok(None) }
+    if head.is_whole || head.bytes.len() >= HEADER_BYTES_MAX {
+        Err(seen.refusal(text, columns))
+    } else {
+        Ok(None)
+    }
 }
 
 /// The names of the members of the object that the line is.
@@ -111,7 +115,8 @@ impl Seen {
         let expected = columns.expected();
         let is_missing = |name: &&&str| !self.names.iter().any(|found| found == *name);
         let missing: Vec<_> = expected.iter().filter(is_missing).copied().collect();
-        let missing = if missing.is_empty() { "none, but no line has all".to_owned() } else { missing.join(", ") };
+        let missing =
+            if missing.is_empty() { "none, but no line has all".to_owned() } else { missing.join(", ") };
         HeaderError::MissingMember { missing, found: shown(&self.names), expected: expected.join(", ") }
     }
 }

@@ -1,6 +1,6 @@
 //! Text between quotes: where it ends, and what it says.
 
-use super::scan::{WINDOW, plain_bytes};
+use super::scan::{Look, Portable, WINDOW};
 use std::borrow::Cow;
 
 /// A text that is valid but for its bytes above 127, at which nobody has looked.
@@ -29,17 +29,20 @@ pub(super) fn text(bytes: &[u8], mut at: usize) -> Option<Text> {
     }
 }
 
+/// The first byte from `at` on that is not plain text, or the end.
 fn plain_end(bytes: &[u8], mut at: usize) -> usize {
-    while let Some(window) = bytes[at..].first_chunk::<WINDOW>() {
-        let plain = plain_bytes(window);
-        at += plain;
-        if plain < WINDOW {
-            return at;
+    let mut last = [0; WINDOW];
+    loop {
+        let rest = &bytes[at..];
+        let window = rest.first_chunk().unwrap_or_else(|| {
+            last[..rest.len()].copy_from_slice(rest);
+            &last
+        });
+        match Portable.stops(window) {
+            0 => at += WINDOW,
+            stops => return at + stops.trailing_zeros() as usize,
         }
     }
-    let mut window = [0; WINDOW];
-    window[..bytes.len() - at].copy_from_slice(&bytes[at..]);
-    at + plain_bytes(&window)
 }
 
 /// What the escape that begins at `at` stands for, and where it ends.
@@ -129,7 +132,9 @@ mod tests {
         for escape in [r"\x41", r"\'", r"\u12", r"\u12g4", r"\u+123", r"\U0041", r"\0"] {
             check(&format!("{escape}\""), None);
         }
-        for lone in [r"\ud83d", r"\ud83dx", r"\ud83d\n", r"\ud83d\u0041", r"\ud83d\ud83d", r"\ude00\ud83d", r"\ude00"] {
+        for lone in
+            [r"\ud83d", r"\ud83dx", r"\ud83d\n", r"\ud83d\u0041", r"\ud83d\ud83d", r"\ude00\ud83d", r"\ude00"]
+        {
             check(&format!("{lone}\""), None);
         }
     }

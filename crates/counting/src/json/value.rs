@@ -114,7 +114,7 @@ pub(super) fn without_space(bytes: &[u8], mut at: usize) -> usize {
     at
 }
 
-fn scalar_end(bytes: &[u8], at: usize) -> Option<usize> {
+pub(super) fn scalar_end(bytes: &[u8], at: usize) -> Option<usize> {
     let word = |word: &[u8]| bytes[at..].starts_with(word).then_some(at + word.len());
     match bytes.get(at)? {
         b'"' => text(bytes, at + 1).map(|text| text.end + 1),
