@@ -2,8 +2,8 @@
 
 use crate::{
     date::{DateFormat, DayReader},
-    header::Layout,
     instructions::Instructions,
+    layout::Layout,
     memory::{Memory, Share, SpillError},
     merge::{DayCounts, Partials},
     slice::{Begin, SliceCounter, SliceReport},
@@ -163,7 +163,7 @@ pub fn count(
 /// to [`Objects::open`], but for what must be counted again.
 pub fn ranges(objects: &[CountedObject], limits: &Limits) -> impl Iterator<Item = (usize, Range<u64>)> {
     let streams = objects.iter().enumerate().filter(|(_, object)| object.size.is_none());
-    let streams = streams.map(|(object, counted)| (object, counted.layout.data_start..u64::MAX));
+    let streams = streams.map(|(object, counted)| (object, counted.layout.data_start()..u64::MAX));
     let slices = cut(objects, limits.slice_bytes.max(1)).into_iter();
     streams.chain(slices.map(|slice| {
         let begin = if slice.is_first { Begin::At(slice.range.start) } else { Begin::Guess };
@@ -182,7 +182,7 @@ struct Slice {
 fn cut(objects: &[CountedObject], slice_bytes: u64) -> Vec<Slice> {
     let mut slices = Vec::new();
     for (object, counted) in objects.iter().enumerate() {
-        let (first, size) = (counted.layout.data_start, counted.size.unwrap_or_default());
+        let (first, size) = (counted.layout.data_start(), counted.size.unwrap_or_default());
         let mut start = first;
         while start < size {
             let end = start.saturating_add(slice_bytes).min(size);
@@ -292,7 +292,7 @@ impl<'a> Job<'a> {
                 Turn::Busy => at += 1,
                 Turn::Done => drop(open.remove(at)),
                 Turn::Counted(start, report) => {
-                    parts.chunks.push((stream.object, start, report));
+                    parts.chunks.push((stream.object, start, *report));
                     return Ok(true);
                 }
             }
@@ -361,7 +361,7 @@ impl<'a> Job<'a> {
 fn examples(object: &CountedObject, reports: &[SliceReport]) -> Vec<RejectExample> {
     let mut examples = Vec::new();
     let mut shown = Rejects::default();
-    let mut line = object.layout.header_lines + 1;
+    let mut line = object.layout.header_lines() + 1;
     for report in reports {
         for example in &report.examples {
             if shown.of(example.reason) < EXAMPLES_PER_REASON as u64 {

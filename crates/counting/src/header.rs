@@ -1,6 +1,9 @@
-//! The header line: where the needed columns are.
+//! The header line of delimited text: where the needed columns are.
 
-use crate::record::{Field, Parsed, Shape, parse_record};
+use crate::{
+    layout::{Delimited, Layout},
+    record::{Field, Parsed, Shape, parse_record},
+};
 
 /// The longest header, in bytes.
 pub const HEADER_BYTES_MAX: usize = 1 << 20;
@@ -24,33 +27,22 @@ impl Columns {
     /// The names that the header must have, in the order of the contract.
     #[must_use]
     pub fn expected(&self) -> Vec<&str> {
-        let date = self.date.as_deref().filter(|_| !self.date_is_optional);
-        [Some(self.advertiser_id.as_str()), self.product_id.as_deref(), self.kind.as_deref(), date]
-            .into_iter()
-            .flatten()
-            .collect()
+        let names = self.names().into_iter().zip(self.are_expected());
+        names.filter_map(|(name, is_expected)| name.filter(|_| is_expected)).collect()
     }
-}
 
-/// Where the needed fields of a record are, counted from 0.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Layout {
-    /// What stands between fields.
-    pub delimiter: u8,
-    /// How many fields each record has.
-    pub fields: usize,
-    /// The advertiser's id.
-    pub advertiser: usize,
-    /// The product's id.
-    pub product: Option<usize>,
-    /// `impression` or `click`.
-    pub kind: Option<usize>,
-    /// The date or date-time.
-    pub date: Option<usize>,
-    /// Offset of the first byte after the header.
-    pub data_start: u64,
-    /// Physical lines that the header takes.
-    pub header_lines: u64,
+    /// All names, in the order of the contract.
+    pub(crate) fn names(&self) -> [Option<&str>; 4] {
+        let Self { advertiser_id, product_id, kind, date, .. } = self;
+        [Some(advertiser_id), product_id.as_ref(), kind.as_ref(), date.as_ref()]
+            .map(|name| name.map(String::as_str))
+    }
+
+    /// Which of the names must be there.
+    pub(crate) fn are_expected(&self) -> [bool; 4] {
+        let [advertiser, product, kind, date] = self.names().map(|name| name.is_some());
+        [advertiser, product, kind, date && !self.date_is_optional]
+    }
 }
 
 /// Why an object is not what it claims to be.
@@ -78,6 +70,21 @@ pub enum HeaderError {
     /// The first line is no CSV record.
     #[error("the header line has bad quoting")]
     BadQuoting,
+    /// The bytes are JSON, but not one record a line.
+    #[error("the object looks like {0}, not JSON lines: one {{…}} a line")]
+    NotJsonLines(&'static str),
+    /// No record has all members that are needed.
+    #[error(
+        "no line has all members that are needed, missing: {missing}; found: {found}; expected: {expected}"
+    )]
+    MissingMember {
+        /// The members that are nowhere.
+        missing: String,
+        /// The members found.
+        found: String,
+        /// The members expected.
+        expected: String,
+    },
     /// There is no end of the first line within [`HEADER_BYTES_MAX`].
     #[error("the header line does not end within {HEADER_BYTES_MAX} bytes")]
     TooLong,
@@ -161,7 +168,7 @@ impl Reading {
             Err(HeaderError::Missing { .. }) if columns.date_is_optional => None,
             found => found?,
         };
-        Ok(Layout {
+        Ok(Layout::Delimited(Delimited {
             delimiter: self.delimiter,
             fields: self.names.len(),
             advertiser,
@@ -170,7 +177,7 @@ impl Reading {
             date,
             data_start: self.data_start,
             header_lines: self.lines,
-        })
+        }))
     }
 
     fn position(&self, wanted: &str, columns: &Columns) -> Result<usize, HeaderError> {
@@ -188,7 +195,7 @@ impl Reading {
 }
 
 /// The columns found, each cut where a message would become unreadable.
-fn shown(names: &[String]) -> String {
+pub(crate) fn shown(names: &[String]) -> String {
     let mut shown: Vec<String> = names
         .iter()
         .take(30)
@@ -202,7 +209,7 @@ fn shown(names: &[String]) -> String {
 
 /// Names the format whose signature the bytes carry, when it is none that is read here.
 fn other_format(bytes: &[u8]) -> Option<&'static str> {
-    const SIGNATURES: [(&[u8], &str); 10] = [
+    const SIGNATURES: [(&[u8], &str); 8] = [
         (b"\x1F\x8B", "gzip"),
         (b"\x28\xB5\x2F\xFD", "zstd"),
         (b"PAR1", "Parquet"),
@@ -211,8 +218,6 @@ fn other_format(bytes: &[u8]) -> Option<&'static str> {
         (b"PK\x03\x04", "a zip archive"),
         (b"BZh", "bzip2"),
         (b"Obj\x01", "Avro"),
-        (b"{", "JSON"),
-        (b"[", "JSON"),
     ];
     let signed = SIGNATURES.iter().find(|(signature, _)| bytes.starts_with(signature));
     let first_line = &bytes[..memchr::memchr(b'\n', bytes).unwrap_or(bytes.len())];
@@ -235,7 +240,8 @@ mod tests {
 
     fn check(text: &[u8], expected: Result<(usize, usize, usize, usize, u64), &str>) {
         let layout = Header::read(text, true, None).and_then(|header| header.expect("whole").layout(&ads()));
-        let seen = layout.map(|at| {
+        let seen = layout.map(|layout| {
+            let Layout::Delimited(at) = layout else { panic!("a header is of delimited text") };
             (at.advertiser, at.product.unwrap(), at.kind.unwrap(), at.date.unwrap(), at.data_start)
         });
         assert_eq!(seen.map_err(|error| error.to_string()), expected.map_err(str::to_owned));

@@ -91,7 +91,7 @@ pub(crate) fn next_record(
     }
 }
 
-fn rejected(buffer: &[u8], reason: RejectReason) -> NextRecord {
+pub(crate) fn rejected(buffer: &[u8], reason: RejectReason) -> NextRecord {
     NextRecord::Rejected { reason, line_end: memchr::memchr(b'\n', buffer).map(|at| at + 1) }
 }
 

@@ -5,8 +5,8 @@
 
 use crate::{
     event::{Event, Rules, kind_counter},
-    header::Layout,
     instructions::Instructions,
+    layout::Delimited,
     lines::{Bounds, Line, Needed, Records},
     padded::Padded,
     record::RECORD_BYTES_MAX,
@@ -19,7 +19,7 @@ use std::io;
 
 /// Rows that are judged one after the other, before the first of them is looked up, before the first
 /// is counted: so that no step waits for what the one before it had to load. A few for a fuzzer.
-const BATCH: usize = if cfg!(fuzzing) { 4 } else { 64 };
+pub(crate) const BATCH: usize = if cfg!(fuzzing) { 4 } else { 64 };
 
 /// Events of one day in one slice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -71,7 +71,7 @@ impl Target<'_> {
 
 /// Room for the rows of a batch, of one buffer.
 pub(crate) struct Batch<'b> {
-    rows: [Row<'b>; BATCH],
+    pub(crate) rows: [Row<'b>; BATCH],
     keys: [(Key, Counter, Padded<'b>); BATCH],
 }
 
@@ -119,7 +119,7 @@ pub(crate) struct Places {
 }
 
 impl Places {
-    pub(crate) fn of(layout: &Layout) -> Self {
+    pub(crate) fn of(layout: &Delimited) -> Self {
         let product = layout.product.expect("events have a product");
         // A field that is not there has the bounds of one that is.
         let (kind, date) = (layout.kind.unwrap_or(product), layout.date.unwrap_or(product));

@@ -10,8 +10,9 @@ use crate::{
     count::CountedObject,
     date::DayReader,
     event::{DaySlots, Event, Fields, Needed, Rules},
-    header::Layout,
     instructions::Instructions,
+    json::{self, Lines, Templates, count_lines},
+    layout::{Delimited, Layout},
     memory::Share,
     padded::{PADDING_BYTES, PaddedCopy},
     record::{NextRecord, RECORD_BYTES_MAX, Shape, next_record},
@@ -125,8 +126,8 @@ impl<'a> SliceCounter<'a> {
         self.table.take_back(is_undo);
         self.day_events.fill(DayEvents::default());
         let mut pass = Pass {
-            layout: object.layout,
-            places: Places::of(&object.layout),
+            layout: &object.layout,
+            templates: Templates::default(),
             instructions: self.instructions,
             rules: Rules::new(&mut self.days, object.days),
             target: Target { wanted: self.wanted, table: &mut self.table, day_events: &mut self.day_events },
@@ -148,8 +149,8 @@ impl<'a> SliceCounter<'a> {
 
 /// The way of one slice through the buffer.
 struct Pass<'p, 'a> {
-    layout: Layout,
-    places: Places,
+    layout: &'p Layout,
+    templates: Templates,
     instructions: Instructions,
     rules: Rules<'p, 'a>,
     target: Target<'p>,
@@ -228,15 +229,32 @@ impl Pass<'_, '_> {
                 None => return Ok(filled),
             }
         }
-        let mut records = structure.index(buffer, filled, self.layout.delimiter);
-        let is_plain = records.quirks() == Quirks::default() && filled <= RECORD_BYTES_MAX;
         let limit = limit.min(filled);
+        match self.layout {
+            Layout::Delimited(layout) => {
+                self.delimited(buffer, filled, at..limit, is_end, (layout, structure))
+            }
+            Layout::JsonLines(_) => self.json_lines(buffer, filled, at..limit, is_end),
+        }
+    }
+
+    fn delimited(
+        &mut self,
+        buffer: &[u8],
+        filled: usize,
+        Range { start: mut at, end: limit }: Range<usize>,
+        is_end: bool,
+        (layout, structure): (&Delimited, &mut Structure),
+    ) -> io::Result<usize> {
+        let mut records = structure.index(buffer, filled, layout.delimiter);
+        let is_plain = records.quirks() == Quirks::default() && filled <= RECORD_BYTES_MAX;
+        let places = Places::of(layout);
         let mut batch = Batch::new();
         while at < limit {
             records.advance(at);
-            let Self { places, instructions, rules, target, .. } = &mut *self;
+            let Self { instructions, rules, target, .. } = &mut *self;
             let place = (&mut records, limit, is_plain);
-            let rows = count_rows(place, (places, *instructions), rules, &mut batch, target)?;
+            let rows = count_rows(place, (&places, *instructions), rules, &mut batch, target)?;
             self.report.records += rows;
             self.report.lines += rows;
             if rows > 0 {
@@ -244,43 +262,68 @@ impl Pass<'_, '_> {
                 continue;
             }
             match self.any_record(&buffer[at..filled], is_end)? {
-                Taken::To(end) => at += end,
-                Taken::Skipping => {
-                    self.is_skipping = true;
-                    at = filled;
-                }
-                Taken::Not => break,
+                Some(taken) => at += taken,
+                None => break,
             }
         }
         Ok(at)
     }
 
-    /// Any record at the start of `rest`, by the exact reader.
+    fn json_lines(
+        &mut self,
+        buffer: &[u8],
+        filled: usize,
+        Range { start, end: limit }: Range<usize>,
+        is_end: bool,
+    ) -> io::Result<usize> {
+        let mut lines = Lines { buffer, filled, at: start };
+        let mut batch = Batch::new();
+        while lines.at < limit {
+            let Self { templates, rules, target, .. } = &mut *self;
+            let rows = count_lines((&mut lines, limit), templates, rules, &mut batch, target)?;
+            self.report.records += rows;
+            self.report.lines += rows;
+            if rows > 0 {
+                continue;
+            }
+            match self.any_record(&buffer[lines.at..filled], is_end)? {
+                Some(taken) => lines.at += taken,
+                None => break,
+            }
+        }
+        Ok(lines.at)
+    }
+
+    /// Any record at the start of `rest`, by the exact reader: how many bytes it takes, or, if its line goes on
+    /// behind them, all; none when the record does not end within `rest`.
     #[cold]
     #[inline(never)]
-    fn any_record(&mut self, rest: &[u8], is_end: bool) -> io::Result<Taken> {
-        let layout = self.layout;
+    fn any_record(&mut self, rest: &[u8], is_end: bool) -> io::Result<Option<usize>> {
         let mut fields = Needed::default();
-        let next = next_record(rest, is_end, layout.delimiter, &mut |number, field| {
-            fields.note(&layout, number, field)
-        });
+        let next = match self.layout {
+            Layout::Delimited(layout) => next_record(rest, is_end, layout.delimiter, &mut |number, field| {
+                fields.note(layout, number, field)
+            }),
+            Layout::JsonLines(_) => json::next_line(rest, is_end),
+        };
         match next {
-            NextRecord::More => Ok(Taken::Not),
+            NextRecord::More => Ok(None),
             NextRecord::Record(shape) => {
                 let text = &rest[..shape.end];
                 self.tally_record(text, shape, &fields)?;
                 self.report.lines += memchr::memchr_iter(b'\n', text).count() as u64;
-                Ok(Taken::To(shape.end))
+                Ok(Some(shape.end))
             }
             // The example shows the start of the line, wherever the block ends.
             NextRecord::Rejected { line_end: None, .. } if !is_end && rest.len() < EXAMPLE_BYTES_MAX => {
-                Ok(Taken::Not)
+                Ok(None)
             }
             NextRecord::Rejected { reason, line_end } => {
                 self.report.records += 1;
                 self.reject(reason, rest);
                 self.report.lines += u64::from(line_end.is_some());
-                Ok(line_end.map_or(Taken::Skipping, Taken::To))
+                self.is_skipping = line_end.is_none();
+                Ok(Some(line_end.unwrap_or(rest.len())))
             }
         }
     }
@@ -291,10 +334,17 @@ impl Pass<'_, '_> {
             return Ok(());
         }
         self.report.records += 1;
-        let judged = Fields::of(text, shape, &self.layout, needed)
-            .and_then(|fields| Ok((self.rules.event(&fields)?, fields)));
-        match judged {
-            Ok((event, fields)) => self.count(event, &fields),
+        let fields = match self.layout {
+            Layout::Delimited(layout) => Fields::of(text, shape, layout, needed),
+            Layout::JsonLines(layout) => json::read(text, &layout.members),
+        };
+        match fields.and_then(|fields| Ok((self.rules.event(&fields)?, fields))) {
+            Ok((event, fields)) => {
+                if let Layout::JsonLines(layout) = self.layout {
+                    self.templates.learn(text, &layout.members);
+                }
+                self.count(event, &fields)
+            }
             Err(reason) => {
                 self.reject(reason, text);
                 Ok(())
@@ -317,16 +367,6 @@ impl Pass<'_, '_> {
             report.examples.push(SliceExample { line: report.lines, reason, text: example_text(text) });
         }
     }
-}
-
-/// What was taken of the bytes at hand.
-enum Taken {
-    /// A record or a rejected line, up to one past its end.
-    To(usize),
-    /// A rejected line that goes on behind the buffer.
-    Skipping,
-    /// Nothing: the record does not end within the buffer.
-    Not,
 }
 
 /// Fills `block` as far as `input` goes; 0 only at its end.

@@ -2,11 +2,12 @@
 
 use crate::{
     active::{ActiveTable, Number},
-    header::Layout,
+    json,
+    layout::Layout,
     record::{Field, NextRecord, next_record},
 };
 use domain::{AdvertiserId, Day, ID_BYTES_MAX, RejectExample, RejectReason, Tally};
-use std::{collections::BTreeSet, sync::Arc};
+use std::{borrow::Cow, collections::BTreeSet, sync::Arc};
 
 /// The days that an object may hold events of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -147,21 +148,13 @@ pub(crate) fn id_problem(id: &[u8]) -> Option<RejectReason> {
 #[must_use]
 pub fn read_active_list(object: &str, bytes: &[u8], layout: &Layout) -> ActiveList {
     let mut list = ActiveList::default();
-    let mut line = layout.header_lines + 1;
-    let mut rest = &bytes[usize::try_from(layout.data_start).expect("the header is in memory")..];
+    let mut line = layout.header_lines() + 1;
+    let mut rest = &bytes[usize::try_from(layout.data_start()).expect("the header is in memory")..];
     while !rest.is_empty() {
-        let mut id = Field::default();
-        let next = next_record(rest, true, layout.delimiter, &mut |number, field| {
-            if number == layout.advertiser {
-                id = field;
-            }
-        });
+        let (next, id) = next_listed(rest, layout);
         let (end, outcome) = match next {
             NextRecord::Record(shape) if shape.is_blank => (shape.end, None),
-            NextRecord::Record(shape) if shape.fields != layout.fields => {
-                (shape.end, Some(Err(RejectReason::FieldCount)))
-            }
-            NextRecord::Record(shape) => (shape.end, Some(listed(&id.value(rest)))),
+            NextRecord::Record(shape) => (shape.end, Some(id.and_then(|id| listed(&id)))),
             NextRecord::Rejected { reason, line_end } => (line_end.unwrap_or(rest.len()), Some(Err(reason))),
             NextRecord::More => unreachable!("the whole object is in memory"),
         };
@@ -170,6 +163,27 @@ pub fn read_active_list(object: &str, bytes: &[u8], layout: &Layout) -> ActiveLi
         rest = &rest[end..];
     }
     list
+}
+
+/// The record at the start of `rest`, and the id in it when it is a good one.
+fn next_listed<'r>(rest: &'r [u8], layout: &Layout) -> (NextRecord, Result<Cow<'r, [u8]>, RejectReason>) {
+    match layout {
+        Layout::Delimited(layout) => {
+            let mut id = Field::default();
+            let next = next_record(rest, true, layout.delimiter, &mut |number, field| {
+                if number == layout.advertiser {
+                    id = field;
+                }
+            });
+            let has_all = matches!(next, NextRecord::Record(shape) if shape.fields == layout.fields);
+            (next, if has_all { Ok(id.value(rest)) } else { Err(RejectReason::FieldCount) })
+        }
+        Layout::JsonLines(layout) => {
+            let next = json::next_line(rest, true);
+            let line = if let NextRecord::Record(shape) = next { &rest[..shape.end] } else { rest };
+            (next, json::read(line, &layout.members).map(|fields| fields.advertiser))
+        }
+    }
 }
 
 fn listed(id: &[u8]) -> Result<AdvertiserId, RejectReason> {

@@ -3,7 +3,7 @@
 use super::Night;
 use crate::failure::{Exit, Failure};
 use counting::{
-    ActiveList, Columns, CountedObject, HEADER_BYTES_MAX, Header, HeaderError, Layout, read_active_list,
+    ActiveList, Columns, CountedObject, HEADER_BYTES_MAX, Head, HeaderError, Layout, read_active_list,
 };
 use domain::{AdvertiserId, Day, Log, RejectExample};
 use futures::{StreamExt, stream};
@@ -133,8 +133,9 @@ async fn layout(
         let is_whole = compressed.len() as u64 >= object.size;
         let compression = Compression::of(&compressed);
         let head = compression.head(&compressed, is_whole, HEADER_BYTES_MAX);
-        match Header::read(&head.bytes, head.is_whole, delimiter).map_err(refused)? {
-            Some(header) => return Ok((header.layout(&columns).map_err(refused)?, compression)),
+        let head = Head { name: &object.name, bytes: &head.bytes, is_whole: head.is_whole };
+        match Layout::read(&head, delimiter, &columns).map_err(refused)? {
+            Some(layout) => return Ok((layout, compression)),
             None if is_whole || bytes >= 2 * HEADER_BYTES_MAX => {
                 return Err(match read_through(reading, object, compression).await {
                     Ok(()) => refused(HeaderError::TooLong),
@@ -168,9 +169,13 @@ fn refuse_header(location: &Location, log: Log, name: &str, error: &HeaderError)
         HeaderError::Missing { missing, .. } => failure.help(format!(
             "the first line names the columns; if this one is called otherwise, name it in [input.columns]; if they stand between something else, name that in input.delimiter; if the object is no {log}, narrow input.{log} (missing: {missing})"
         )),
-        HeaderError::Empty => failure.help("an object without any event still has its header line"),
+        HeaderError::MissingMember { missing, .. } => failure.help(format!(
+            "members are found by name in each line; if one is called otherwise, name it in [input.columns]; if the object is no {log}, narrow input.{log} (missing: {missing})"
+        )),
+        HeaderError::NotJsonLines(_) => failure.help("write one JSON object a line; `jq -c '.[]' FILE` makes such lines of an array, `jq -c . FILE` of a document"),
+        HeaderError::Empty => failure.help("an object without any event still has its header line; one of JSON lines, which has none, is left out when it is empty"),
         HeaderError::Repeated(_) => failure.help("give one of the columns another name, or name the right one in [input.columns]"),
-        _ => failure.help(format!("logs are read as CSV or TSV, plain, gzip or zstd; narrow input.{log} if the object is no {log}")),
+        _ => failure.help(format!("logs are read as CSV, TSV or JSON lines, plain, gzip or zstd; narrow input.{log} if the object is no {log}")),
     }
 }
 

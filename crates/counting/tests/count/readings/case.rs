@@ -8,7 +8,7 @@ use super::{
     LogObject, naive,
     ours::{How, ours},
 };
-use counting::{Header, HeaderError, Instructions, ObjectDays};
+use counting::{Header, HeaderError, Instructions, Layout, ObjectDays};
 use domain::{AdvertiserId, Day, Log};
 use jiff::tz::TimeZone;
 
@@ -116,6 +116,7 @@ fn has_good_header(object: &LogObject) -> bool {
     match layout {
         Ok(layout) => {
             let (delimiter, names) = naive.expect("a good header is one for the naive reading");
+            let Layout::Delimited(layout) = layout else { panic!("a header is of delimited text") };
             assert_eq!((layout.delimiter, layout.fields), (delimiter, names.len()));
             true
         }
