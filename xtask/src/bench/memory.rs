@@ -1,8 +1,8 @@
 //! `cargo xtask bench memory`: a night of far more products than fit in its memory limit.
 //!
-//! Every count is known by how the logs are made. Each product of each advertiser is shown once; the
-//! last [`CLICKED`] of an advertiser are clicked once too, and the first [`VIEWED`] are viewed, the first of
-//! them most. The lines come in no order. What is checked: how many products and
+//! Every count is known by how the logs are made. Each product of each advertiser is viewed once, and the
+//! first [`SHOWN`] of an advertiser more often, the first of them most. Those and the last [`CLICKED`] are shown
+//! once; the latter are clicked, too. The lines come in no order. What is checked: how many products and
 //! lines were counted, every ranking of some advertisers, and the largest resident set.
 
 use super::{
@@ -28,8 +28,8 @@ const DAY: &str = "2024-11-20";
 /// Products of each advertiser that are clicked.
 const CLICKED: u64 = 5;
 
-/// Products of each advertiser that are viewed; more than a ranking holds.
-const VIEWED: u64 = 30;
+/// Products of each advertiser that are shown, beside those that are clicked; more than a ranking holds.
+const SHOWN: u64 = 30;
 
 /// Products of a ranking.
 const K: u64 = 20;
@@ -103,7 +103,7 @@ fn report(options: &Options, bytes: u64, used: Used, spilled_bytes: u64) -> Stri
 }
 
 fn advertiser(number: u64) -> String {
-    format!("advertiser-{number:08}")
+    format!("a{number:03x}")
 }
 
 /// Eight bytes, in order of the number.
@@ -133,18 +133,20 @@ fn write_logs(options: &Options, folder: &Path) -> std::io::Result<u64> {
         let key = line * STRIDE % options.products;
         let (advertiser, product) =
             (advertiser(key % options.advertisers), product(key / options.advertisers));
-        writeln!(ads, "{advertiser},{product},impression,{DAY}")?;
+        writeln!(views, "{advertiser},{product},{DAY}")?;
     }
     for number in 0..options.advertisers {
         let advertiser = advertiser(number);
         writeln!(list, "{advertiser}")?;
-        for back in 1..=CLICKED {
-            writeln!(ads, "{advertiser},{},click,{DAY}", product(options.products_of(number) - back))?;
-        }
-        for viewed in 0..VIEWED {
-            for _ in viewed..VIEWED {
-                writeln!(views, "{advertiser},{},{DAY}", product(viewed))?;
+        for shown in 0..SHOWN {
+            writeln!(ads, "{advertiser},{},impression,{DAY}", product(shown))?;
+            for _ in 1..views_of(shown) {
+                writeln!(views, "{advertiser},{},{DAY}", product(shown))?;
             }
+        }
+        for back in 1..=CLICKED {
+            let product = product(options.products_of(number) - back);
+            writeln!(ads, "{advertiser},{product},impression,{DAY}\n{advertiser},{product},click,{DAY}")?;
         }
     }
     [list, ads, views].into_iter().try_for_each(|mut file| file.flush())?;
@@ -184,15 +186,12 @@ impl Night<'_> {
     fn check(&self) -> Result<u64, Failure> {
         let Options { products, advertisers, .. } = self.options;
         let manifest = self.json(&format!("topshelf-data/lake/counts/day={DAY}/manifest.json"))?;
-        let views = advertisers * VIEWED * (VIEWED + 1) / 2;
+        let (ads, more_views) = (advertisers * (SHOWN + 2 * CLICKED), advertisers * SHOWN * (SHOWN + 1) / 2);
+        let kept = |log: &str| &manifest["logs"][log]["tally"]["kept"];
         for (what, counted, expected) in [
             ("products", &manifest["products"], *products),
-            (
-                "lines of ads_views",
-                &manifest["logs"]["ads_views"]["tally"]["kept"],
-                products + advertisers * CLICKED,
-            ),
-            ("lines of product_views", &manifest["logs"]["product_views"]["tally"]["kept"], views),
+            ("lines of ads_views", kept("ads_views"), ads),
+            ("lines of product_views", kept("product_views"), products + more_views),
         ] {
             if counted.as_u64() != Some(expected) {
                 return Err(format!("{counted} {what} were counted, there are {expected}").into());
@@ -201,7 +200,7 @@ impl Night<'_> {
         let some = [0, 1, advertisers / 2, advertisers - 1];
         for number in some.into_iter().filter(|number| number < advertisers) {
             self.check_ranking(number, "TopCTR", &self.top_ctr(number))?;
-            self.check_ranking(number, "TopProduct", &self.top_product(number))?;
+            self.check_ranking(number, "TopProduct", &Self::top_product())?;
         }
         let stages = self.json("run.json")?["runs"][0]["report"]["stages"].clone();
         let spilled =
@@ -216,9 +215,8 @@ impl Night<'_> {
         clicked.chain((0..K - CLICKED).map(|product| (product, 1, 0, views_of(product)))).collect()
     }
 
-    fn top_product(&self, advertiser: u64) -> Vec<(u64, u64, u64, u64)> {
-        let clicked_from = self.options.products_of(advertiser) - CLICKED;
-        (0..K).map(|product| (product, 1, u64::from(product >= clicked_from), views_of(product))).collect()
+    fn top_product() -> Vec<(u64, u64, u64, u64)> {
+        (0..K).map(|product| (product, 1, 0, views_of(product))).collect()
     }
 
     fn check_ranking(
@@ -262,5 +260,5 @@ impl Night<'_> {
 }
 
 fn views_of(product: u64) -> u64 {
-    VIEWED.saturating_sub(product)
+    1 + SHOWN.saturating_sub(product)
 }
