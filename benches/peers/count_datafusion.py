@@ -26,19 +26,24 @@ def events(log: str) -> str:
     return f"{active} join {log} as events on active.advertiser_id = events.advertiser_id where date = '{day}'"
 
 
+
+def texts(columns: list[str]) -> pa.Schema:
+    return pa.schema([(column, pa.string_view()) for column in columns])
+
+
 context = SessionContext(SessionConfig().with_target_partitions(int(threads)))
 for log, columns in COLUMNS.items():
     path, format = log_file(input_dir, log)
-    schema = pa.schema([(column, pa.string_view()) for column in columns])
     if format == "parquet":
         context.register_parquet(log, path)
     elif format == "jsonl":
-        context.register_json(log, path, schema=schema, file_extension=".jsonl")
+        context.register_json(log, path, schema=texts(columns), file_extension=".jsonl")
     else:
         compression = {"csv.gz": "gzip", "csv.zst": "zstd"}.get(format)
-        context.register_csv(
-            log, path, schema=schema, file_extension=f".{format}", file_compression_type=compression
-        )
+        how = {"file_extension": f".{format}", "file_compression_type": compression}
+        # The columns of a CSV are known by their places: all must be named.
+        found = context.read_csv(path, schema_infer_max_records=1, **how).schema().names
+        context.register_csv(log, path, schema=texts(found), **how)
 
 
 def query(sql: str) -> list[tuple]:
