@@ -279,8 +279,9 @@ impl Pass<'_, '_> {
         let mut lines = Lines { buffer, filled, at: start };
         let mut batch = Batch::new();
         while lines.at < limit {
-            let Self { templates, rules, target, .. } = &mut *self;
-            let rows = count_lines((&mut lines, limit), templates, rules, &mut batch, target)?;
+            let Self { templates, instructions, rules, target, .. } = &mut *self;
+            let shapes = (templates, *instructions);
+            let rows = count_lines((&mut lines, limit), shapes, rules, &mut batch, target)?;
             self.report.records += rows;
             self.report.lines += rows;
             if rows > 0 {

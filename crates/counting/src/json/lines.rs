@@ -7,6 +7,7 @@ use super::{
 use crate::{
     event::Rules,
     header::Columns,
+    instructions::Instructions,
     record::RECORD_BYTES_MAX,
     rows::{BATCH, Batch, Row, Target},
     wanted::NOT_WANTED,
@@ -39,16 +40,17 @@ pub(crate) struct Lines<'b> {
 /// When the system gives no memory.
 pub(crate) fn count_lines<'b>(
     lines: (&mut Lines<'b>, usize),
-    templates: &mut Templates,
+    (templates, instructions): (&mut Templates, Instructions),
     rules: &mut Rules<'_, '_>,
     batch: &mut Batch<'b>,
     target: &mut Target<'_>,
 ) -> io::Result<u64> {
     #[cfg(target_arch = "x86_64")]
-    if let Some(look) = super::scan::x86::Avx2::detect() {
-        // SAFETY: the features were just detected.
+    if let Some(look) = super::scan::x86::Avx2::of(instructions) {
+        // SAFETY: the processor was just found to have the instructions.
         return unsafe { x86::count_lines(look, lines, templates, rules, batch, target) };
     }
+    let _ = instructions;
     count_lines_by(Portable, lines, templates, rules, batch, target)
 }
 
@@ -57,7 +59,7 @@ mod x86 {
     use super::{super::scan::x86::Avx2, Batch, Lines, Rules, Target, Templates, count_lines_by, io};
 
     /// The loop of `count_lines_by`, compiled so that the look is inlined into it.
-    #[target_feature(enable = "avx2,bmi1,bmi2,lzcnt")]
+    #[target_feature(enable = "avx2,bmi1,bmi2,popcnt,lzcnt")]
     pub(super) fn count_lines<'b>(
         look: Avx2,
         lines: (&mut Lines<'b>, usize),

@@ -49,6 +49,7 @@ fn words(window: &[u8; WINDOW]) -> impl Iterator<Item = u64> {
 #[cfg(target_arch = "x86_64")]
 pub(super) mod x86 {
     use super::{Look, WINDOW};
+    use crate::instructions::Instructions;
     use std::arch::x86_64::{
         __m256i, _mm256_cmpeq_epi8, _mm256_cmpgt_epi8, _mm256_loadu_si256, _mm256_movemask_epi8,
         _mm256_or_si256, _mm256_set1_epi8, _mm256_testz_si256, _mm256_xor_si256,
@@ -59,26 +60,22 @@ pub(super) mod x86 {
     pub(in crate::json) struct Avx2(());
 
     impl Avx2 {
-        /// What [`Look`]'s functions need to be compiled with, and a bit more to make their callers faster.
-        pub(in crate::json) fn detect() -> Option<Self> {
-            let is_supported = is_x86_feature_detected!("avx2")
-                && is_x86_feature_detected!("bmi1")
-                && is_x86_feature_detected!("bmi2")
-                && is_x86_feature_detected!("lzcnt");
-            is_supported.then_some(Self(()))
+        /// One where AVX2 is to be used.
+        pub(in crate::json) fn of(instructions: Instructions) -> Option<Self> {
+            instructions.use_avx2().then_some(Self(()))
         }
     }
 
     impl Look for Avx2 {
         #[inline(always)]
         fn stops(self, window: &[u8; WINDOW]) -> u32 {
-            // SAFETY: the feature was detected.
+            // SAFETY: the processor was found to have the instructions.
             unsafe { stops(window) }
         }
 
         #[inline(always)]
         fn is(self, window: &[u8; WINDOW], bits: &[u8; WINDOW], mask: &[u8; WINDOW]) -> bool {
-            // SAFETY: the feature was detected.
+            // SAFETY: the processor was found to have the instructions.
             unsafe { is(window, bits, mask) }
         }
     }
@@ -134,7 +131,7 @@ mod tests {
             prop_assert_eq!(first_stop(Portable, &window), first);
             prop_assert_eq!(Portable.is(&window, &bits, &mask), is_same);
             #[cfg(target_arch = "x86_64")]
-            if let Some(look) = x86::Avx2::detect() {
+            if let Some(look) = x86::Avx2::of(crate::Instructions::Best) {
                 prop_assert_eq!(first_stop(look, &window), first);
                 prop_assert_eq!(look.is(&window, &bits, &mask), is_same);
             }

@@ -113,10 +113,10 @@ impl Template {
         let mut counter = Counter::Views;
         let mut day_slot = if self.has_date { NOT_WANTED } else { rules.day_of_object() };
         for Value { before, what, guess } in &mut self.values {
-            let mut field = |form| before.field(look, (buffer, at), form, guess);
+            let place = (buffer, at);
             at = match what {
-                What::Advertiser(form) => id(field(*form)?, &mut row.advertiser)?,
-                What::Product(form) => id(field(*form)?, &mut row.product)?,
+                What::Advertiser(form) => id(before.field(look, place, *form, guess)?, &mut row.advertiser)?,
+                What::Product(form) => id(before.field(look, place, *form, guess)?, &mut row.product)?,
                 What::Kind { impression, click } => {
                     let (kind, end) = match impression.end(look, buffer, at) {
                         Some(end) => (Counter::Impressions, end),
@@ -132,7 +132,7 @@ impl Template {
                         end
                     }
                     None => {
-                        let (date, end) = field(*form)?;
+                        let (date, end) = before.field(look, place, *form, guess)?;
                         day_slot = other_day_slot(known, before, date, rules)?;
                         end
                     }

@@ -89,6 +89,7 @@ fn counts_are_the_same_whatever_the_format() {
     assert!(plain.is_string(), "{plain}");
     assert_eq!(counted("tabs", &["--format", "tsv"]), plain);
     assert_eq!(counted("zstd", &["--compress", "zstd"]), plain);
+    assert_eq!(counted("json", &["--format", "jsonl", "--extra-columns", "2"]), plain);
     assert_eq!(counted("gzip", &["--format", "tsv", "--compress", "gzip", "--extra-columns", "3"]), plain);
 }
 
