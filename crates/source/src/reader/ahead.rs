@@ -540,3 +540,6 @@ enum Next {
     Head,
     Part(ExtentId),
 }
+
+#[cfg(test)]
+mod tests;

@@ -12,7 +12,7 @@ use super::{
     visible,
 };
 use crate::failure::{Exit, Failure};
-use counting::{CountError, Counted, CountedDay, Objects, Wanted};
+use counting::{CountError, Counted, CountedDay, Limits, Objects, Wanted};
 use domain::{AdvertiserId, Day, Log, RejectExample, Tally};
 use futures::{StreamExt, stream};
 use indicatif::ProgressBar;
