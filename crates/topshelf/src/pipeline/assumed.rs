@@ -63,7 +63,9 @@ impl Assumption {
             stored.by_ref().take(missing as u64).read_to_end(&mut beginning)?;
             let is_whole = beginning.len() as u64 >= object.size;
             match recognise(&object.name, &beginning, is_whole, &self.columns, self.delimiter) {
-                Ok(Some(found)) if found == (self.layout, self.compression) => {
+                Ok(Some((layout, compression)))
+                    if layout == self.layout && compression == self.compression =>
+                {
                     return Ok(Cursor::new(beginning).chain(stored));
                 }
                 Ok(None) if !is_whole && wanted < HEADER_BYTES_READ_MAX => wanted *= 4,

@@ -149,7 +149,7 @@ pub(super) async fn counted_objects(
             let assumed = assumptions.get(&kind(log, planned)).filter(|_| is_small(planned)).cloned();
             async move {
                 let found = match &assumed {
-                    Some(assumed) => Ok((assumed.layout, assumed.compression)),
+                    Some(assumed) => Ok((assumed.layout.clone(), assumed.compression)),
                     None => layout(night, reading, log, planned).await,
                 };
                 let (layout, compression) = found.map_err(|failure| of_object(failure, planned.days))?;
