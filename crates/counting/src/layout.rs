@@ -87,7 +87,8 @@ impl Layout {
     }
 
     /// Offset of the first byte of the first record.
-    pub(crate) fn data_start(&self) -> u64 {
+    #[must_use]
+    pub fn data_start(&self) -> u64 {
         match self {
             Self::Delimited(layout) => layout.data_start,
             Self::JsonLines(layout) => layout.data_start,

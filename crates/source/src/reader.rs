@@ -25,16 +25,28 @@ use tokio::runtime::Handle;
 /// Bytes ahead of each thread that reads: what it counts in the time that a store takes to answer.
 const BYTES_PER_THREAD: u64 = 32 << 20;
 /// The least and the most requests at a time, however many threads read.
-const REQUESTS: Range<usize> = 64..512;
-const REQUESTS_PER_THREAD: usize = 32;
+const REQUESTS: Range<usize> = 128..512;
+const REQUESTS_PER_THREAD: usize = 64;
 
 impl ReadLimits {
-    /// For so many threads that read at a time.
+    /// As much as is of use to so many threads that read at a time.
     #[must_use]
     pub fn for_threads(threads: usize) -> Self {
         let threads = threads.max(1);
         let requests_max = REQUESTS_PER_THREAD.saturating_mul(threads).clamp(REQUESTS.start, REQUESTS.end);
         Self { bytes_max: BYTES_PER_THREAD.saturating_mul(threads as u64), requests_max }
+    }
+
+    /// The same in at most so much memory.
+    #[must_use]
+    pub fn within(self, memory_bytes: u64) -> Self {
+        Self { bytes_max: self.bytes_max.min(memory_bytes / 5 * 4), ..self }
+    }
+
+    /// The memory that this comes to, with what connections hold beside it.
+    #[must_use]
+    pub fn memory_bytes(self) -> u64 {
+        self.bytes_max / 4 * 5
     }
 }
 
@@ -62,6 +74,12 @@ impl Reading {
     #[must_use]
     pub fn location(&self) -> &Location {
         &self.location
+    }
+
+    /// Whether each object's beginning costs a request, and its time.
+    #[must_use]
+    pub fn is_remote(&self) -> bool {
+        self.fetcher.is_some()
     }
 
     /// Says which ranges will be opened, in about this order, each as it will be given to

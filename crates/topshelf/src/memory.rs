@@ -19,6 +19,9 @@ const READING_BYTES: u64 = 12 << 20;
 /// What a thread takes to merge and encode counts, beside the tables.
 const WRITING_BYTES: u64 = 28 << 20;
 
+/// At most one part in so many of the memory is for what is read ahead from a bucket.
+const AHEAD_SHARE: u64 = 8;
+
 /// How much memory the program may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MemoryLimit {
@@ -38,18 +41,38 @@ pub(crate) struct LimitTooSmall {
 }
 
 impl MemoryLimit {
-    /// The bytes that `threads` threads' tables may take, which need `tables_min` at least. A limit that
-    /// nobody has set is never too small.
-    pub(crate) fn table_bytes(self, threads: usize, tables_min: u64) -> Result<u64, LimitTooSmall> {
+    /// The bytes that `threads` threads' tables may take, which need `tables_min` at least, when at most
+    /// `ahead_max` bytes are of use to read ahead. A limit that nobody has set is never too small.
+    pub(crate) fn table_bytes(
+        self,
+        threads: usize,
+        tables_min: u64,
+        ahead_max: u64,
+    ) -> Result<u64, LimitTooSmall> {
         let beside = PROGRAM_BYTES + threads as u64 * (READING_BYTES + WRITING_BYTES);
-        match self {
-            Self::Auto => Ok((available_bytes(Path::new("/")) / 2).saturating_sub(beside).max(tables_min)),
-            Self::Bytes(bytes) => {
-                bytes.checked_sub(beside).filter(|rest| *rest >= tables_min).ok_or_else(|| {
-                    let mebibytes = (beside + tables_min).div_ceil(1 << 20);
-                    LimitTooSmall { given: self, threads, minimum: Self::Bytes(mebibytes << 20) }
-                })
+        let rest = self.bytes().checked_sub(beside + self.read_ahead_bytes(ahead_max));
+        match (self, rest.filter(|rest| *rest >= tables_min)) {
+            (_, Some(rest)) => Ok(rest),
+            (Self::Auto, None) => Ok(tables_min),
+            (Self::Bytes(_), None) => {
+                let needed = beside + tables_min;
+                // What is read ahead grows with the limit, up to a bound.
+                let with_ahead = (needed * AHEAD_SHARE).div_ceil(AHEAD_SHARE - 1).min(needed + ahead_max);
+                let minimum = Self::Bytes(with_ahead.div_ceil(1 << 20) << 20);
+                Err(LimitTooSmall { given: self, threads, minimum })
             }
+        }
+    }
+
+    /// The bytes that may be read ahead, when at most so many are of use.
+    pub(crate) fn read_ahead_bytes(self, of_use: u64) -> u64 {
+        (self.bytes() / AHEAD_SHARE).min(of_use)
+    }
+
+    fn bytes(self) -> u64 {
+        match self {
+            Self::Auto => available_bytes(Path::new("/")) / 2,
+            Self::Bytes(bytes) => bytes,
         }
     }
 }
@@ -195,13 +218,29 @@ mod tests {
 
     #[test]
     fn a_limit_that_is_too_small_says_the_least() {
-        let error = MemoryLimit::Bytes(1 << 20).table_bytes(2, 3 << 20).unwrap_err();
+        let error = MemoryLimit::Bytes(1 << 20).table_bytes(2, 3 << 20, 0).unwrap_err();
         assert_eq!(
             error.to_string(),
             "counting.memory_limit is 1MiB, too little for 2 threads: they need 131MiB at least"
         );
-        assert_eq!(error.minimum.table_bytes(2, 3 << 20), Ok(3 << 20));
-        assert!(MemoryLimit::Auto.table_bytes(1000, 1 << 30).unwrap() >= 1 << 30);
+        assert_eq!(error.minimum.table_bytes(2, 3 << 20, 0), Ok(3 << 20));
+        assert!(MemoryLimit::Auto.table_bytes(1000, 1 << 30, 80 << 20).unwrap() >= 1 << 30);
+    }
+
+    #[test]
+    fn what_is_read_ahead_is_taken_from_the_tables() {
+        let gibibyte = MemoryLimit::Bytes(1 << 30);
+        assert_eq!(gibibyte.read_ahead_bytes(80 << 20), 80 << 20);
+        assert_eq!(gibibyte.read_ahead_bytes(200 << 20), 128 << 20);
+        let [alone, beside] = [0, 80 << 20].map(|ahead| gibibyte.table_bytes(2, 0, ahead).unwrap());
+        assert_eq!(alone - beside, 80 << 20);
+        for (tables_min, ahead_max) in [(3 << 20, 80 << 20), (1 << 30, 80 << 20), (3 << 20, 1 << 20)] {
+            let minimum = MemoryLimit::Bytes(0).table_bytes(2, tables_min, ahead_max).unwrap_err().minimum;
+            let MemoryLimit::Bytes(bytes) = minimum else { panic!("a minimum is a number") };
+            assert!(minimum.table_bytes(2, tables_min, ahead_max).is_ok(), "{minimum}");
+            let less = MemoryLimit::Bytes(bytes - (1 << 20));
+            less.table_bytes(2, tables_min, ahead_max).unwrap_err();
+        }
     }
 
     /// The bytes that are found when the files have these contents.

@@ -4,6 +4,7 @@
 //! leaves rankings; `publish` takes those and moves what readers see, in one transaction. `run` is the
 //! three in a row for each day, written into the ledger. Nothing is handed on but through the lake.
 
+mod assumed;
 mod count;
 mod input;
 mod limits;

@@ -25,7 +25,9 @@ use tokio::{sync::oneshot, task::AbortHandle};
 /// What is requested at a time behind the end of an extent, where only the rest of a line is wanted.
 const TAIL_PART_BYTES: u64 = 128 << 10;
 /// Smaller buffers are cheap to get anew.
-const REUSED_BYTES_MIN: usize = 1 << 20;
+const REUSED_BYTES_MIN: usize = 16 << 10;
+/// A buffer of this size is not used for less.
+const LARGE_BYTES: usize = 1 << 20;
 
 /// How much may be on its way and in memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -115,8 +117,9 @@ pub(super) struct Ahead {
     open: Vec<ExtentId>,
     /// Extents for whose next part somebody waits, and which is not requested.
     wanted: VecDeque<ExtentId>,
-    /// Memory that was used and is not now.
-    buffers: Vec<Vec<u8>>,
+    /// Memory that was used and is not now: its pages need not be found and cleared again. First small
+    /// ones, then large ones.
+    buffers: [Vec<Vec<u8>>; 2],
     next_id: u64,
     stats: ReadStats,
 }
@@ -136,7 +139,7 @@ impl Ahead {
             order: VecDeque::new(),
             open: Vec::new(),
             wanted: VecDeque::new(),
-            buffers: Vec::new(),
+            buffers: Default::default(),
             next_id: 0,
             stats: ReadStats::default(),
         }
@@ -257,7 +260,7 @@ impl Ahead {
         if let Buffer::Own(bytes) = buffer
             && bytes.capacity() >= REUSED_BYTES_MIN
         {
-            self.buffers.push(bytes);
+            self.buffers[usize::from(bytes.capacity() >= LARGE_BYTES)].push(bytes);
         }
     }
 
@@ -319,8 +322,8 @@ impl Ahead {
         self.hold(bytes);
         self.stats.requests += 1;
         self.stats.requests_at_once = self.stats.requests_at_once.max(self.on_the_way.len());
-        let buffer = if bytes < REUSED_BYTES_MIN as u64 { None } else { self.buffers.pop() };
-        Some(Request { id, object, range, buffer: buffer.unwrap_or_default() })
+        let buffer = self.buffers[usize::from(bytes >= LARGE_BYTES as u64)].pop().unwrap_or_default();
+        Some(Request { id, object, range, buffer })
     }
 
     pub(super) fn has_sent(&mut self, id: RequestId, task: AbortHandle) {
@@ -537,3 +540,6 @@ enum Next {
     Head,
     Part(ExtentId),
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,21 +2,22 @@
 
 use super::{
     Night, StageReport,
+    assumed::NotAsAssumed,
     input::{
-        ActiveDay, Failures, PlannedLog, active_days, all_or_failures, counted_objects, explain_read,
-        log_input, object_input, of_object, plan,
+        ActiveDay, Beginnings, Failures, Found, PlannedLog, active_days, all_or_failures, counted_objects,
+        explain_read, log_input, object_input, of_object, plan,
     },
-    limits::{explain_spill, limits},
+    limits::{explain_spill, limits, read_limits},
     unchanged::unchanged,
     visible,
 };
 use crate::failure::{Exit, Failure};
-use counting::{CountError, Counted, CountedDay, Objects, Wanted};
+use counting::{CountError, Counted, CountedDay, Limits, Objects, Wanted};
 use domain::{AdvertiserId, Day, Log, RejectExample, Tally};
 use futures::{StreamExt, stream};
 use indicatif::ProgressBar;
 use lake::{CountsInput, CountsManifest, Lake, LogInput, NewCounts, WriteCountsError};
-use source::{Compression, ObjectInfo, PlannedObject, ReadLimits, Reading};
+use source::{Location, PlannedObject, Reading};
 use std::{
     collections::{BTreeMap, HashSet},
     io::{self, Read},
@@ -82,8 +83,7 @@ async fn count_in_one_pass(night: &Night, days: &[Day]) -> Result<CountedDays, F
         return Ok(results.into_values().collect());
     }
     logs.iter_mut().for_each(|planned| planned.keep_for(&days));
-    let read_limits = ReadLimits::for_threads(night.config.counting.threads());
-    let reading = Reading::new(&location, read_limits, &Handle::current());
+    let reading = reading(night, &location);
     let active = active_days(night, &reading, &logs, &days).await?;
     let counted = count_objects(night, &reading, &logs, &days, &active).await?;
     let (examples, spilled_bytes) = (counted.examples, counted.spilled_bytes);
@@ -114,23 +114,16 @@ async fn count_objects(
             format!("{} days of {advertisers} advertisers are too many to count in one pass", days.len());
         return Err(Failure::new(Exit::Usage, message).help("backfill a shorter range at a time").into());
     }
-    let format = night.config.input.date_format()?;
-    let wanted = Wanted::new(
-        days.iter().zip(active).map(|(day, active)| (*day, Arc::clone(&active.advertisers))).collect(),
-    );
-    let (objects, compressions) =
-        counted_objects(night, reading, logs).await?.into_iter().unzip::<_, _, Vec<_>, _>();
-    let infos: Vec<_> = event_objects(logs).map(|planned| planned.object.clone()).collect();
-    let zone = night.schedule.zone().clone();
-    let limits = limits(night, days.len() * advertisers)?;
-    let bar = night.progress.bytes("counting", infos.iter().map(|info| info.size).sum());
-    let opened = Opened { reading: reading.clone(), infos, compressions, bar: bar.clone() };
-    opened.expect(counting::ranges(&objects, &limits));
-    let counted = tokio::task::spawn_blocking(move || {
-        counting::count(&wanted, &objects, &opened, (&format, &zone), limits)
-    });
-    let counted = counted.await.expect("counting does not panic");
-    bar.finish_and_clear();
+    let limits = limits(night, days.len() * advertisers, reading)?;
+    let days = days.iter().zip(active).map(|(day, active)| (*day, Arc::clone(&active.advertisers)));
+    let wanted = Arc::new(Wanted::new(days.collect()));
+    let counted = match count_found(night, reading, logs, &wanted, &limits, Beginnings::Assumed).await? {
+        Err(CountError::Read { source, .. }) if NotAsAssumed::is(&source) => {
+            let again = self::reading(night, reading.location());
+            count_found(night, &again, logs, &wanted, &limits, Beginnings::All).await?
+        }
+        counted => counted,
+    };
     let counted = counted.map_err(|error| explain_count(night, error, logs))?;
     let all = logs.iter().flat_map(|planned| &planned.objects);
     let unchanged = all.map(|planned| async {
@@ -141,15 +134,41 @@ async fn count_objects(
     Ok(counted)
 }
 
+async fn count_found(
+    night: &Night,
+    reading: &Reading,
+    logs: &[PlannedLog],
+    wanted: &Arc<Wanted>,
+    limits: &Limits,
+    beginnings: Beginnings,
+) -> Result<Result<Counted, CountError>, Failures> {
+    let format = night.config.input.date_format()?;
+    let found = counted_objects(night, reading, logs, beginnings).await?;
+    let objects: Vec<_> = found.iter().map(|found| found.counted.clone()).collect();
+    let bar = night.progress.bytes("counting", found.iter().map(|found| found.info.size).sum());
+    let opened = Opened { reading: reading.clone(), found, bar: bar.clone() };
+    opened.expect(counting::ranges(&objects, limits));
+    let (wanted, zone, limits) = (Arc::clone(wanted), night.schedule.zone().clone(), limits.clone());
+    let counted = tokio::task::spawn_blocking(move || {
+        counting::count(&wanted, &objects, &opened, (&format, &zone), limits)
+    });
+    let counted = counted.await.expect("counting does not panic");
+    bar.finish_and_clear();
+    Ok(counted)
+}
+
+fn reading(night: &Night, location: &Location) -> Reading {
+    Reading::new(location, read_limits(night), &Handle::current())
+}
+
 fn event_objects(logs: &[PlannedLog]) -> impl Iterator<Item = &PlannedObject> {
     logs.iter().filter(|planned| planned.log != Log::AdvertiserIds).flat_map(|planned| &planned.objects)
 }
 
-/// The planned objects, opened where counting asks.
+/// The objects that were found, opened where counting asks.
 struct Opened {
     reading: Reading,
-    infos: Vec<ObjectInfo>,
-    compressions: Vec<Compression>,
+    found: Vec<Found>,
     /// Moves as bytes are read.
     bar: ProgressBar,
 }
@@ -157,32 +176,30 @@ struct Opened {
 impl Opened {
     /// Lets what counting will read be fetched ahead.
     fn expect(&self, ranges: impl Iterator<Item = (usize, Range<u64>)>) {
-        self.reading.expect(ranges.map(|(object, range)| (&self.infos[object], self.stored(object, range))));
-    }
-
-    /// The bytes of the object that must be read for a range of what it holds.
-    fn stored(&self, object: usize, range: Range<u64>) -> Range<u64> {
-        match self.compressions[object] {
-            Compression::None => range,
-            Compression::Gzip | Compression::Zstd => 0..self.infos[object].size,
-        }
+        self.reading.expect(ranges.map(|(object, range)| {
+            let found = &self.found[object];
+            (&found.info, found.stored(&range))
+        }));
     }
 }
 
 impl Objects for Opened {
     fn open(&self, object: usize, range: Range<u64>) -> io::Result<Box<dyn Read + Send + '_>> {
-        let (info, compression) = (&self.infos[object], self.compressions[object]);
-        let reader = self.reading.open(info, self.stored(object, range.clone()))?;
-        let stored = Watched { reader, bar: self.bar.clone() };
-        if compression == Compression::None {
-            return Ok(Box::new(stored));
-        }
-        let mut reader = self.reading.location().decompressed(info, compression, stored)?;
-        let skipped = io::copy(&mut reader.by_ref().take(range.start), &mut io::sink())?;
-        if skipped < range.start {
+        let found = &self.found[object];
+        let stored = found.stored(&range);
+        let to_skip = range.start - stored.start;
+        let is_from_start = stored.start == 0;
+        let reader = Watched { reader: self.reading.open(&found.info, stored)?, bar: self.bar.clone() };
+        let reader: Box<dyn Read + Send> = match &found.assumed {
+            Some(assumed) if is_from_start => Box::new(assumed.check(&found.info, reader)?),
+            _ => Box::new(reader),
+        };
+        let mut text = self.reading.location().decompressed(&found.info, found.compression, reader)?;
+        let skipped = io::copy(&mut text.by_ref().take(to_skip), &mut io::sink())?;
+        if skipped < to_skip {
             return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the header was longer a moment ago"));
         }
-        Ok(reader)
+        Ok(text)
     }
 }
 

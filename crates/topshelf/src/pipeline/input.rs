@@ -1,6 +1,9 @@
 //! The input of a night: which objects, who is active, where the columns are.
 
-use super::Night;
+use super::{
+    Night,
+    assumed::{ASKED_AT_ONCE, Assumption, SMALL_BYTES_MAX},
+};
 use crate::failure::{Exit, Failure};
 use counting::{
     ActiveList, Columns, CountedObject, HEADER_BYTES_MAX, Head, HeaderError, Layout, read_active_list,
@@ -12,7 +15,12 @@ use lake::{LogInput, ObjectInput};
 use source::{
     Compression, Location, LogPattern, ObjectDays, ObjectInfo, PlannedObject, Reading, SourceError,
 };
-use std::{collections::BTreeSet, io::Read, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io::Read,
+    ops::Range,
+    sync::Arc,
+};
 
 /// Objects whose first bytes are asked for at a time; how many requests that means, reading decides.
 const HEADERS_AT_A_TIME: usize = 1024;
@@ -20,8 +28,10 @@ const HEADERS_AT_A_TIME: usize = 1024;
 /// The longest list of active advertisers, unpacked: it is read whole.
 const LIST_BYTES_MAX: u64 = 1 << 30;
 
-/// Bytes of an object that are fetched for its header at first.
-const HEADER_BYTES: usize = 16 << 10;
+/// Bytes of an object that are read for its header at first.
+pub(super) const HEADER_BYTES: usize = 16 << 10;
+/// No more of them are read for it; some are left where it was compressed.
+pub(super) const HEADER_BYTES_READ_MAX: usize = 2 * HEADER_BYTES_MAX;
 
 /// The objects of one configured log, planned.
 pub(super) struct PlannedLog {
@@ -90,31 +100,120 @@ fn columns(night: &Night, log: Log, days: ObjectDays) -> Columns {
     }
 }
 
-/// Reads the headers of the events' objects and says how to count each, and how it is compressed.
+/// An object of events, and what counting must know of it.
+pub(super) struct Found {
+    pub(super) counted: CountedObject,
+    pub(super) info: ObjectInfo,
+    pub(super) compression: Compression,
+    /// What must be compared when the object is opened, where its beginning was not read.
+    pub(super) assumed: Option<Arc<Assumption>>,
+}
+
+impl Found {
+    /// The bytes of the object that must be read for a range of what it holds.
+    pub(super) fn stored(&self, range: &Range<u64>) -> Range<u64> {
+        let is_beginning = range.start <= self.counted.layout.data_start();
+        match self.compression {
+            Compression::Gzip | Compression::Zstd => 0..self.info.size,
+            Compression::None if is_beginning && self.assumed.is_some() => 0..range.end,
+            Compression::None => range.clone(),
+        }
+    }
+}
+
+/// Whose beginning is read before counting.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Beginnings {
+    /// Every object's.
+    All,
+    /// But of many small objects of a bucket, the first one's of each log.
+    Assumed,
+}
+
+/// Finds out how to count each of the events' objects, and how it is compressed.
 pub(super) async fn counted_objects(
     night: &Night,
     reading: &Reading,
     logs: &[PlannedLog],
-) -> Result<Vec<(CountedObject, Compression)>, Failures> {
+    beginnings: Beginnings,
+) -> Result<Vec<Found>, Failures> {
     let events = logs.iter().filter(|planned| planned.log != Log::AdvertiserIds);
     let objects = events.flat_map(|planned| planned.objects.iter().map(move |object| (planned.log, object)));
     let objects: Vec<_> = objects.collect();
+    let assumptions = match beginnings {
+        Beginnings::All => BTreeMap::new(),
+        Beginnings::Assumed => assumptions(night, reading, &objects).await?,
+    };
     let read: Vec<_> = stream::iter(objects)
-        .map(|(log, planned)| async move {
-            let found = layout(night, reading, log, planned).await;
-            let (layout, compression) = found.map_err(|failure| of_object(failure, planned.days))?;
-            let days = match planned.days {
-                ObjectDays::Any => counting::ObjectDays::Any,
-                ObjectDays::Template(day) | ObjectDays::Partition(day) => counting::ObjectDays::Only(day),
-            };
-            let (name, size) = (planned.object.name.clone(), planned.object.size);
-            let size = (compression == Compression::None).then_some(size);
-            Ok((CountedObject { name, size, layout, days }, compression))
+        .map(|(log, planned)| {
+            let assumed = assumptions.get(&kind(log, planned));
+            let assumed =
+                assumed.filter(|assumed| is_small(planned) && assumed.will_be_checked(planned)).cloned();
+            async move {
+                let found = match &assumed {
+                    Some(assumed) => Ok((assumed.layout.clone(), assumed.compression)),
+                    None => layout(night, reading, log, planned).await,
+                };
+                let (layout, compression) = found.map_err(|failure| of_object(failure, planned.days))?;
+                Ok(found_object(planned, layout, compression, assumed))
+            }
         })
         .buffered(HEADERS_AT_A_TIME)
         .collect()
         .await;
     all_or_failures(read)
+}
+
+fn found_object(
+    planned: &PlannedObject,
+    layout: Layout,
+    compression: Compression,
+    assumed: Option<Arc<Assumption>>,
+) -> Found {
+    let days = match planned.days {
+        ObjectDays::Any => counting::ObjectDays::Any,
+        ObjectDays::Template(day) | ObjectDays::Partition(day) => counting::ObjectDays::Only(day),
+    };
+    let info = planned.object.clone();
+    let size = (compression == Compression::None).then_some(info.size);
+    Found {
+        counted: CountedObject { name: info.name.clone(), size, layout, days },
+        info,
+        compression,
+        assumed,
+    }
+}
+
+fn is_small(planned: &PlannedObject) -> bool {
+    planned.object.size <= SMALL_BYTES_MAX
+}
+
+/// Objects of a kind have the same columns: the log's, with or without a date.
+fn kind(log: Log, planned: &PlannedObject) -> (Log, bool) {
+    (log, matches!(planned.days, ObjectDays::Partition(_)))
+}
+
+/// For each kind of which a bucket has many small objects, how the first of them begins.
+async fn assumptions(
+    night: &Night,
+    reading: &Reading,
+    objects: &[(Log, &PlannedObject)],
+) -> Result<BTreeMap<(Log, bool), Arc<Assumption>>, Failures> {
+    let mut kinds = BTreeMap::<_, Vec<_>>::new();
+    if reading.is_remote() {
+        for (log, planned) in objects.iter().filter(|(_, planned)| is_small(planned)) {
+            kinds.entry(kind(*log, planned)).or_default().push(*planned);
+        }
+    }
+    let mut assumptions = BTreeMap::new();
+    for (kind, small) in kinds.into_iter().filter(|(_, small)| small.len() > ASKED_AT_ONCE) {
+        // When the first cannot be read, all beginnings are read, and all that is wrong with them is told.
+        let Ok((layout, compression)) = layout(night, reading, kind.0, small[0]).await else { continue };
+        let columns = columns(night, kind.0, small[0].days);
+        let delimiter = night.config.input.delimiter()?;
+        assumptions.insert(kind, Arc::new(Assumption { layout, compression, columns, delimiter }));
+    }
+    Ok(assumptions)
 }
 
 async fn layout(
@@ -129,15 +228,12 @@ async fn layout(
     let refused = |error: HeaderError| refuse_header(reading.location(), log, &object.name, &error);
     let mut bytes = HEADER_BYTES;
     loop {
-        let compressed = reading.head_bytes(object, bytes).await?;
-        let is_whole = compressed.len() as u64 >= object.size;
-        let compression = Compression::of(&compressed);
-        let head = compression.head(&compressed, is_whole, HEADER_BYTES_MAX);
-        let head = Head { name: &object.name, bytes: &head.bytes, is_whole: head.is_whole };
-        match Layout::read(&head, delimiter, &columns).map_err(refused)? {
-            Some(layout) => return Ok((layout, compression)),
-            None if is_whole || bytes >= 2 * HEADER_BYTES_MAX => {
-                return Err(match read_through(reading, object, compression).await {
+        let stored = reading.head_bytes(object, bytes).await?;
+        let is_whole = stored.len() as u64 >= object.size;
+        match recognise(&object.name, &stored, is_whole, &columns, delimiter).map_err(refused)? {
+            Some(found) => return Ok(found),
+            None if is_whole || bytes >= HEADER_BYTES_READ_MAX => {
+                return Err(match read_through(reading, object, Compression::of(&stored)).await {
                     Ok(()) => refused(HeaderError::TooLong),
                     Err(failure) => failure,
                 });
@@ -145,6 +241,21 @@ async fn layout(
             None => bytes *= 4,
         }
     }
+}
+
+/// How the object `name` is laid out and compressed whose first bytes these are, `is_whole` when they are
+/// all; none when more are needed.
+pub(super) fn recognise(
+    name: &str,
+    stored: &[u8],
+    is_whole: bool,
+    columns: &Columns,
+    delimiter: Option<u8>,
+) -> Result<Option<(Layout, Compression)>, HeaderError> {
+    let compression = Compression::of(stored);
+    let head = compression.head(stored, is_whole, HEADER_BYTES_MAX);
+    let head = Head { name, bytes: &head.bytes, is_whole: head.is_whole };
+    Ok(Layout::read(&head, delimiter, columns)?.map(|layout| (layout, compression)))
 }
 
 /// Reads an object whose header does not end, to tell whether it is damaged.

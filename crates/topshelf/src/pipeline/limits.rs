@@ -6,19 +6,28 @@ use crate::{
     spill::SpillFolder,
 };
 use counting::{Instructions, Limits, Memory, table_bytes_min};
+use source::{ReadLimits, Reading};
 use std::{io, path::PathBuf, sync::Arc};
 
 /// The spill folder's name, below the lake's directory or among the system's temporary files.
 const FOLDER: &str = "topshelf-spill";
 
-/// What counting so many groups may take.
+/// What may be read ahead of the threads that count, when the input is a bucket.
+pub(super) fn read_limits(night: &Night) -> ReadLimits {
+    let counting = &night.config.counting;
+    let of_use = ReadLimits::for_threads(counting.threads());
+    of_use.within(counting.memory_limit.read_ahead_bytes(of_use.memory_bytes()))
+}
+
+/// What counting so many groups may take, beside what is read ahead.
 ///
 /// # Errors
 /// When the configured memory is too little.
-pub(super) fn limits(night: &Night, groups: usize) -> Result<Limits, Failure> {
+pub(super) fn limits(night: &Night, groups: usize, reading: &Reading) -> Result<Limits, Failure> {
     let counting = &night.config.counting;
     let threads = counting.threads();
-    let tables = counting.memory_limit.table_bytes(threads, table_bytes_min(threads, groups));
+    let ahead_max = if reading.is_remote() { ReadLimits::for_threads(threads).memory_bytes() } else { 0 };
+    let tables = counting.memory_limit.table_bytes(threads, table_bytes_min(threads, groups), ahead_max);
     let table_bytes = tables.map_err(|error| {
         Failure::explained(Exit::Usage, error)
             .help("allow more, count on fewer threads (counting.threads), or leave both to the program: memory_limit = \"auto\"")

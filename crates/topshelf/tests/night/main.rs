@@ -12,6 +12,7 @@ mod data_sets;
 mod dates;
 mod generated;
 mod logs;
+mod many_objects;
 mod naive;
 mod place;
 mod reading;
