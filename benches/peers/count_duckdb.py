@@ -4,33 +4,38 @@ import sys
 
 import duckdb
 
-from log_file import log_file
+from logs import log_file, write_answer
 
 input_dir, day, threads, answer = sys.argv[1:]
 
 EVENTS = "advertiser_id in (select advertiser_id from active) and date = $day"
 
 
-def read_csv(log: str) -> str:
+def table(log: str) -> str:
+    path, format = log_file(input_dir, log)
+    if format == "parquet":
+        return f"read_parquet('{path}')"
     # DuckDB finds the columns by itself: with columns given, its planner guesses the file's size wrong
     # and builds the join on the side of the events, which takes twice as long.
-    return f"read_csv('{log_file(input_dir, log)}', header = true)"
+    if format == "jsonl":
+        return f"read_json('{path}', format = 'newline_delimited')"
+    return f"read_csv('{path}', header = true)"
 
 
 connection = duckdb.connect(config={"threads": int(threads)})
 connection.execute("set enable_progress_bar = false")
-connection.execute(f"create temp table active as from {read_csv('advertiser_ids')}")
+connection.execute(f"create temp table active as from {table('advertiser_ids')}")
 top_ctr = connection.execute(
     f"""
     with counts as (
         select advertiser_id, product_id,
                count(*) filter (type = 'impression') as impressions,
                count(*) filter (type = 'click') as clicks
-        from {read_csv("ads_views")}
+        from {table("ads_views")}
         where {EVENTS}
         group by all
     )
-    select 'TopCTR', advertiser_id,
+    select advertiser_id,
            row_number() over (
                partition by advertiser_id
                order by clicks / impressions desc, impressions desc, product_id
@@ -47,11 +52,11 @@ top_product = connection.execute(
     f"""
     with counts as (
         select advertiser_id, product_id, count(*) as views
-        from {read_csv("product_views")}
+        from {table("product_views")}
         where {EVENTS}
         group by all
     )
-    select 'TopProduct', advertiser_id,
+    select advertiser_id,
            row_number() over (partition by advertiser_id order by views desc, product_id) as rank,
            product_id, views
     from counts
@@ -61,5 +66,4 @@ top_product = connection.execute(
     {"day": day},
 ).fetchall()
 
-with open(answer, "w", encoding="utf-8", newline="\n") as out:
-    out.writelines("\t".join(map(str, row)) + "\n" for row in top_ctr + top_product)
+write_answer(answer, {"TopCTR": top_ctr, "TopProduct": top_product})

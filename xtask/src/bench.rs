@@ -1,145 +1,100 @@
-//! `cargo xtask bench count`: a whole night beside what one would write with another tool.
+//! `cargo xtask bench`: how fast topshelf is beside other tools and its floor, and as its work grows.
 //!
-//! Everything runs in turn on the same files with the same number of threads, and every answer must be
-//! ours to the byte. `benches/README.md` says what the other tools are spared.
+//! What is measured is always the release build, on logs that `topshelf generate` makes again from a
+//! seed. `benches/README.md` tells how to read and repeat it.
 
 mod contender;
+mod count;
+mod floor;
+mod growth;
 mod logs;
+mod machine;
 mod measure;
+mod memory;
+mod micro;
+mod page;
+mod peers;
 mod report;
+mod runs;
+mod s3;
 
 use crate::{
     Failure,
-    repository::{cargo, succeed, target},
+    repository::{cargo, succeed},
     say,
 };
-use contender::{Contender, Peer, Published};
-use logs::{Format, Logs};
-use measure::Usage;
-use report::{Outcome, Row};
-use std::{fs, path::PathBuf, time::Duration};
 
 /// What to measure.
 #[derive(clap::Subcommand)]
 pub(crate) enum Bench {
-    /// Measure a whole night beside DuckDB, Polars and pandas
-    Count(Options),
+    /// Measure a whole night beside DuckDB, Polars, chDB, DataFusion and pandas, and counting beside its floor
+    Count(count::Options),
+    /// Measure a whole night as rows, groups and threads grow
+    Growth(growth::Options),
+    /// Count far more products than fit in a memory limit, and check that all is exact and the limit kept
+    Memory(memory::Options),
+    /// Measure the steps of counting and ranking one at a time
+    Micro(micro::Options),
+    /// Measure counting from a bucket beside a plain download of it
+    S3(s3::Options),
 }
 
-/// How large, how often, beside whom.
-#[derive(clap::Args)]
-pub(crate) struct Options {
-    /// Lines of the ad log
-    #[arg(long, default_value_t = 40_000_000)]
-    rows: u64,
-    /// Lines of the product-view log
-    #[arg(long, default_value_t = 20_000_000)]
-    view_rows: u64,
-    /// Advertisers, four fifths of them active
-    #[arg(long, default_value_t = 2_000)]
-    advertisers: u32,
-    /// Products of each advertiser
-    #[arg(long, default_value_t = 500)]
-    products: u32,
-    /// Runs of each tool; the median counts
-    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
-    runs: u32,
-    /// Threads of each tool
-    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..))]
-    threads: u32,
-    /// How the logs are written; each is measured by itself
-    #[arg(long, value_delimiter = ',', default_value = "csv")]
-    formats: Vec<Format>,
-    /// The other tools; none with `--peers ""`
-    #[arg(long, value_delimiter = ',', value_parser = contender::peer, default_value = "duckdb,polars,pandas")]
-    peers: Vec<Option<Peer>>,
-    /// Seconds after which a run is given up
-    #[arg(long, default_value_t = 900)]
-    limit_s: u64,
-    /// Write the table into docs/performance.md
-    #[arg(long)]
-    write: bool,
+/// Measures, prints and, when asked to, writes into the documentation.
+pub(crate) fn run(bench: &Bench) -> Result<(), Failure> {
+    match bench {
+        Bench::Count(options) => count::run(options),
+        Bench::Growth(options) => growth::run(options),
+        Bench::Memory(options) => memory::run(options),
+        Bench::Micro(options) => micro::run(options),
+        Bench::S3(options) => s3::run(options),
+    }
 }
 
-/// Builds, generates, installs, measures, compares and reports.
-pub(crate) fn count(options: &Options) -> Result<(), Failure> {
+/// Builds what is measured.
+fn build_release() -> Result<(), Failure> {
     say("building the release binary");
-    succeed(&mut cargo(&["build", "--release", "--package", "topshelf", "--bin", "topshelf"]))?;
-    let contenders: Vec<_> = [Contender::Topshelf]
-        .into_iter()
-        .chain(options.peers.iter().copied().flatten().map(Contender::Peer))
-        .collect();
-    contender::install_peers()?;
-    let (mut tables, mut differing) = (String::new(), Vec::new());
-    for format in &options.formats {
-        let logs = Logs::find_or_make(options, *format)?;
-        report::warn_when_busy();
-        logs.warm()?;
-        let rows = measure_in_turn(options, &logs, &contenders)?;
-        let differs = |row: &&Row| matches!(row.outcome, Outcome::Differs);
-        let names = rows.iter().filter(differs).map(|row| format!("{} ({})", row.contender, format.ending()));
-        differing.extend(names);
-        tables += &report::table(options, &logs, &rows);
-    }
-    let report = report::markdown(options, &tables);
-    println!("{report}");
-    if options.write {
-        report::write_into_docs(&report)?;
-    }
-    if differing.is_empty() {
-        Ok(())
-    } else {
-        Err(format!("other answers than ours: {}", differing.join(", ")).into())
-    }
+    succeed(&mut cargo(&["build", "--release", "--package", "topshelf", "--bin", "topshelf"]))
 }
 
-/// Runs everyone once, then everyone again: what disturbs the machine for a while disturbs all.
-fn measure_in_turn(options: &Options, logs: &Logs, contenders: &[Contender]) -> Result<Vec<Row>, Failure> {
-    let limit = Duration::from_secs(options.limit_s);
-    let mut rows: Vec<_> = contenders.iter().map(|contender| Row::new(*contender)).collect();
-    for run in 1..=options.runs {
-        for row in rows.iter_mut().filter(|row| row.is_running()) {
-            let usage = measure_once(options, logs, row.contender, limit)?;
-            say(&format!("run {run} of {}: {} {usage}", options.runs, row.contender));
-            row.add(usage, has_our_answer(row.contender)?);
-        }
-    }
-    Ok(rows)
+/// A duration in seconds, as people read it.
+fn seconds(duration: std::time::Duration) -> f64 {
+    duration.as_secs_f64()
 }
 
-/// One run from reading the logs to the answer's last byte; how it ended.
-fn measure_once(
-    options: &Options,
-    logs: &Logs,
-    contender: Contender,
-    limit: Duration,
-) -> Result<Usage, Failure> {
-    let answer = answer_file(contender)?;
-    let folder = tempfile::tempdir_in(target());
-    let folder = folder.map_err(|error| format!("could not make a folder below target: {error}"))?;
-    let published = Published { folder: folder.path() };
-    let mut command = contender.command(logs, options.threads, &answer, &published);
-    let usage = measure::run(&mut command, limit)?;
-    if matches!((contender, &usage), (Contender::Topshelf, Usage::Done { .. })) {
-        succeed(&mut published.write_answer(&answer))?;
-    }
-    Ok(usage)
+/// Bytes in units of 10⁹, as people read them.
+#[expect(clippy::cast_precision_loss, reason = "people read three digits of it")]
+fn gigabytes(bytes: u64) -> f64 {
+    bytes as f64 / 1e9
 }
 
-fn answer_file(contender: Contender) -> Result<PathBuf, Failure> {
-    let folder = target().join("bench-answers");
-    let made = fs::create_dir_all(&folder);
-    made.map_err(|error| format!("could not make {}: {error}", folder.display()))?;
-    Ok(folder.join(format!("{}.tsv", contender.file_stem())))
+/// A number with commas between groups of three digits.
+fn thousands(number: u64) -> String {
+    let digits = number.to_string();
+    let groups: Vec<_> = digits.as_bytes().rchunks(3).rev().map(String::from_utf8_lossy).collect();
+    groups.join(",")
 }
 
-/// Whether the answer just written is ours to the byte; there must be one if the run was good.
-fn has_our_answer(contender: Contender) -> Result<bool, Failure> {
-    let read =
-        |contender| -> Result<Vec<u8>, Failure> { Ok(fs::read(answer_file(contender)?).unwrap_or_default()) };
-    let (ours, theirs) = (read(Contender::Topshelf)?, read(contender)?);
-    if ours.is_empty() {
-        return Err("topshelf gave no answer to compare with: see what it printed above".into());
+/// The middle value; of an even number the higher of the two in the middle.
+fn median<T: PartialOrd>(values: impl Iterator<Item = T>) -> Option<T> {
+    let mut values: Vec<T> = values.collect();
+    values.sort_by(|left, right| left.partial_cmp(right).expect("what is measured is ordered"));
+    let middle = values.len() / 2;
+    values.into_iter().nth(middle)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn large_numbers_are_grouped() {
+        assert_eq!([thousands(7), thousands(1_000), thousands(40_000_000)], ["7", "1,000", "40,000,000"]);
     }
-    Ok(ours == theirs)
+
+    #[test]
+    fn the_median_is_in_the_middle() {
+        assert_eq!(median([3.0, 1.0, 2.0].into_iter()), Some(2.0));
+        assert_eq!(median([4, 1, 3, 2].into_iter()), Some(3));
+        assert_eq!(median([0; 0].into_iter()), None);
+    }
 }

@@ -1,10 +1,12 @@
 //! Everything a developer or continuous integration does to topshelf beside building it.
 //!
-//! `cargo xtask test` runs the checks and all tests, `cargo xtask check` the checks alone, and
-//! `cargo xtask bench count` the side-by-side benchmark. Nothing here is part of the program.
+//! `cargo xtask test` runs the checks and all tests, `cargo xtask check` the checks alone,
+//! `cargo xtask bench` the benchmarks, and `cargo xtask fuzz` the fuzz targets. Nothing here is part of
+//! the program.
 
 mod bench;
 mod check;
+mod fuzz;
 mod postgres;
 mod repository;
 mod test;
@@ -26,16 +28,19 @@ enum Command {
     Test(test::Options),
     /// Check formatting, lints, dependencies between crates, unused dependencies, names and links
     Check,
-    /// Measure topshelf beside other tools
+    /// Measure how fast topshelf is
     #[command(subcommand)]
     Bench(bench::Bench),
+    /// Feed the readers of logs with bytes nobody would write
+    Fuzz(fuzz::Options),
 }
 
 fn main() -> ExitCode {
     let done = match Arguments::parse().command {
         Command::Test(options) => test::run(&options),
         Command::Check => check::run(),
-        Command::Bench(bench::Bench::Count(options)) => bench::count(&options),
+        Command::Bench(bench) => bench::run(&bench),
+        Command::Fuzz(options) => fuzz::run(&options),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -33,12 +33,12 @@ impl Id {
         fold(low, high)
     }
 
-    /// Whether the ids are equal, found without a branch.
+    /// Zero when the ids are equal, found without a branch.
     #[inline(always)]
-    fn is(&self, other: &Self) -> bool {
+    fn difference(&self, other: &Self) -> u64 {
         let heads = (self.head.low ^ other.head.low) | (self.head.high ^ other.head.high);
         let tails = (self.tail.low ^ other.tail.low) | (self.tail.high ^ other.tail.high);
-        heads | tails | (self.length ^ other.length) as u64 == 0
+        heads | tails | (self.length ^ other.length) as u64
     }
 }
 
@@ -95,8 +95,11 @@ impl ActiveTable {
         let id = Id::of(text);
         let place = self.place(id.hash());
         let number = self.places[place];
-        let is_found = self.numbered[number as usize].is(&id) & (id.length <= Id::WHOLE_BYTES_MAX);
-        if is_found | (number == 0) { number } else { self.find_from(place, &id, text) }
+        let difference = self.numbered[number as usize].difference(&id);
+        // Whether it is nobody cannot be foreseen, that it is this one nearly always can.
+        let doubt = std::hint::select_unpredictable(number == 0, 0, difference);
+        let is_whole = id.length <= Id::WHOLE_BYTES_MAX;
+        if is_whole && doubt == 0 { number } else { self.find_from(place, &id, text) }
     }
 
     #[inline(never)]
@@ -104,7 +107,8 @@ impl ActiveTable {
         loop {
             let number = self.places[place];
             let is = |number| {
-                self.numbered[number as usize].is(id) && self.id(number).as_str().as_bytes() == text.bytes()
+                self.numbered[number as usize].difference(id) == 0
+                    && self.id(number).as_str().as_bytes() == text.bytes()
             };
             if number == 0 || is(number) {
                 return number;

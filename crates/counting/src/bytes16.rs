@@ -26,6 +26,7 @@ const MASKS: [Bytes16; 17] = {
 
 impl Bytes16 {
     pub(crate) const MIN: Self = Self { low: 0, high: 0 };
+    pub(crate) const MAX: Self = Self { low: u64::MAX, high: u64::MAX };
 
     /// At most the first 16 bytes of `field`, whatever lies behind it in memory.
     pub(crate) fn of(field: &[u8]) -> Self {

@@ -124,7 +124,9 @@ impl Dates<'_> {
             Self::Text(texts) => return texts.of(row).to_vec(),
             Self::Days(values) => {
                 let days = values.of(row, NO_DATE);
-                let date = jiff::Span::new().try_days(days).and_then(|days| Date::constant(1970, 1, 1).checked_add(days));
+                let date = jiff::Span::new()
+                    .try_days(days)
+                    .and_then(|days| Date::constant(1970, 1, 1).checked_add(days));
                 (days, date.map(|date| date.to_string()))
             }
             Self::Civil(values, unit) => {

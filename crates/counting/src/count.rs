@@ -3,13 +3,15 @@
 use crate::{
     columns::RowBatches,
     date::{DateFormat, DayReader},
-    header::Layout,
-    merge::merge,
+    instructions::Instructions,
+    layout::Layout,
+    memory::{Memory, Share, SpillError},
+    merge::{DayCounts, Partials},
     slice::{Begin, SliceCounter, SliceReport},
     stream::{Stream, Turn},
     wanted::{EXAMPLES_PER_REASON, ObjectDays, Wanted},
 };
-use domain::{DayCounts, RejectExample, Rejects, Tally};
+use domain::{RejectExample, Rejects, Tally};
 use jiff::tz::TimeZone;
 use std::{
     collections::BTreeMap,
@@ -64,6 +66,11 @@ impl CountedObject {
             Content::Columns(_) => panic!("row groups have no slices"),
         }
     }
+
+    /// Whether it can only be read from its start to its end.
+    fn is_stream(&self) -> bool {
+        matches!(self.content, Content::Text { size: None, .. })
+    }
 }
 
 /// The bytes of the objects, by their index in the list given to [`count`].
@@ -85,13 +92,17 @@ pub trait Objects: Sync {
     }
 }
 
-/// How the work is cut.
-#[derive(Debug, Clone, Copy)]
+/// How the work is cut, and what it may take.
+#[derive(Debug, Clone)]
 pub struct Limits {
     /// Threads that count; at least 1.
     pub threads: usize,
     /// Bytes of a slice; at least 1.
     pub slice_bytes: u64,
+    /// With which of the processor's instructions.
+    pub instructions: Instructions,
+    /// How much memory, and what when it is full; none when there is no limit.
+    pub memory: Option<Memory>,
 }
 
 /// What was counted.
@@ -101,12 +112,14 @@ pub struct Counted {
     pub days: Vec<CountedDay>,
     /// For each object, its first rejected lines of each reason, in line order.
     pub examples: Vec<Vec<RejectExample>>,
+    /// Bytes of partial counts that went to disk, as there was no memory for them.
+    pub spilled_bytes: u64,
 }
 
 /// One day's counts, and the objects they are made of.
 #[derive(Debug)]
 pub struct CountedDay {
-    /// The counts.
+    /// The counts, to be merged part by part.
     pub counts: DayCounts,
     /// The objects that may hold events of the day, with what became of their lines for this day.
     pub objects: Vec<ObjectDay>,
@@ -140,6 +153,16 @@ pub enum CountError {
     /// The system gave no memory for the tables.
     #[error("could not get memory for the counts")]
     Memory(#[source] io::Error),
+    /// Partial counts for which there was no memory could not be written to disk, or be read back.
+    #[error("could not keep partial counts on disk")]
+    Spill(#[source] io::Error),
+}
+
+impl CountError {
+    /// A failure of the disk, which comes as it is or in a [`SpillError`].
+    pub(crate) fn spill(error: io::Error) -> Self {
+        Self::Spill(error.downcast::<SpillError>().map_or_else(|error| error, |SpillError(error)| error))
+    }
 }
 
 /// Counts the wanted days in one pass over the objects.
@@ -154,18 +177,20 @@ pub fn count(
     limits: Limits,
 ) -> Result<Counted, CountError> {
     let slice_bytes = limits.slice_bytes.max(1);
-    let is_stream = |object: &CountedObject| matches!(object.content, Content::Text { size: None, .. });
-    let streams = objects.iter().enumerate().filter(|(_, object)| is_stream(object));
+    let streams = objects.iter().enumerate().filter(|(_, object)| object.is_stream());
     let streams: Vec<_> = streams.map(|object| Stream::new(object, bytes, slice_bytes)).collect();
     let (slices, row_groups) = (cut(objects, slice_bytes), row_groups(objects));
-    let job = Job { wanted, objects, bytes, slices, row_groups, streams };
+    let job = Job { wanted, objects, bytes, instructions: limits.instructions, slices, row_groups, streams };
     let units = job.slices.len() + job.row_groups.len();
     let of_use = if job.streams.is_empty() { units.max(1) } else { usize::MAX };
     let reader = DayReader::new(date.0.clone(), date.1.clone());
-    let (mut counters, counted) = job.count_all(limits.threads.clamp(1, of_use), &reader)?;
+    let threads = limits.threads.clamp(1, of_use);
+    let share = limits.memory.map_or_else(Share::unlimited, |memory| memory.share(threads));
+    let (mut counters, counted) = job.count_all(threads, &reader, &share)?;
     let by_object = job.in_chain(counted, &mut counters[0])?;
-    let tables: Vec<_> = counters.iter().map(|counter| &counter.table).collect();
-    let counts = merge(wanted, &tables, limits.threads.max(1)).map_err(|_| CountError::Changed)?;
+    let partials = Partials::of(counters.into_iter().map(|counter| counter.table).collect(), &share)?;
+    let spilled_bytes = partials.spilled_bytes();
+    let counts = partials.days(wanted);
     let (examples, totals): (Vec<_>, Vec<_>) = objects
         .iter()
         .zip(&by_object)
@@ -178,7 +203,19 @@ pub fn count(
             holding.map(|(object, _)| ObjectDay { object, tally: totals[object].tally(slot) }).collect();
         CountedDay { counts, objects }
     });
-    Ok(Counted { days: days.collect(), examples })
+    Ok(Counted { days: days.collect(), examples, spilled_bytes })
+}
+
+/// The ranges of objects of text that [`count`] will open, in about the order in which it will: as they are
+/// given to [`Objects::open`], but for what must be counted again.
+pub fn ranges(objects: &[CountedObject], limits: &Limits) -> impl Iterator<Item = (usize, Range<u64>)> {
+    let streams = objects.iter().enumerate().filter(|(_, object)| object.is_stream());
+    let streams = streams.map(|(object, counted)| (object, counted.layout().data_start()..u64::MAX));
+    let slices = cut(objects, limits.slice_bytes.max(1)).into_iter();
+    streams.chain(slices.map(|slice| {
+        let begin = if slice.is_first { Begin::At(slice.range.start) } else { Begin::Guess };
+        (slice.object, begin.offset(&slice.range)..slice.range.end)
+    }))
 }
 
 /// An object's byte range, to be counted by one thread.
@@ -193,7 +230,7 @@ fn cut(objects: &[CountedObject], slice_bytes: u64) -> Vec<Slice> {
     let mut slices = Vec::new();
     for (object, counted) in objects.iter().enumerate() {
         let Content::Text { size: Some(size), layout } = &counted.content else { continue };
-        let (first, size) = (layout.data_start, *size);
+        let (first, size) = (layout.data_start(), *size);
         let mut start = first;
         while start < size {
             let end = start.saturating_add(slice_bytes).min(size);
@@ -220,6 +257,7 @@ struct Job<'a> {
     wanted: &'a Wanted,
     objects: &'a [CountedObject],
     bytes: &'a dyn Objects,
+    instructions: Instructions,
     slices: Vec<Slice>,
     row_groups: Vec<(usize, usize)>,
     /// The objects that cannot be cut.
@@ -243,11 +281,13 @@ impl<'a> Job<'a> {
         &self,
         threads: usize,
         reader: &DayReader,
+        share: &Share,
     ) -> Result<(Vec<SliceCounter<'a>>, Parts), CountError> {
         let next = AtomicUsize::new(0);
         let has_failed = AtomicBool::new(false);
         let work = |worker| {
-            let mut counter = SliceCounter::new(self.wanted, reader.clone()).map_err(CountError::Memory)?;
+            let counter = SliceCounter::new(self.wanted, reader.clone(), self.instructions, share.clone());
+            let mut counter = counter.map_err(CountError::Memory)?;
             let mut parts = Parts::default();
             let counted = self.work(worker, (&next, &has_failed), &mut counter, &mut parts);
             counted.inspect_err(|_| has_failed.store(true, Ordering::Relaxed))?;
@@ -318,7 +358,7 @@ impl<'a> Job<'a> {
                 Turn::Busy => at += 1,
                 Turn::Done => drop(open.remove(at)),
                 Turn::Counted(start, report) => {
-                    parts.chunks.push((stream.object, start, report));
+                    parts.chunks.push((stream.object, start, *report));
                     return Ok(true);
                 }
             }
@@ -327,7 +367,10 @@ impl<'a> Job<'a> {
     }
 
     fn unread(&self, object: usize, source: io::Error) -> CountError {
-        CountError::Read { object, name: self.objects[object].name.clone(), source }
+        match source.downcast::<SpillError>() {
+            Ok(SpillError(source)) => CountError::Spill(source),
+            Err(source) => CountError::Read { object, name: self.objects[object].name.clone(), source },
+        }
     }
 
     fn count_slice(
@@ -338,10 +381,7 @@ impl<'a> Job<'a> {
         is_undo: bool,
     ) -> Result<SliceReport, CountError> {
         let object = &self.objects[slice.object];
-        let start = match begin {
-            Begin::At(start) => start,
-            Begin::Guess => slice.range.start - 1,
-        };
+        let start = begin.offset(&slice.range);
         let counted = self
             .bytes
             .open(slice.object, start..slice.range.end)
@@ -412,7 +452,7 @@ fn examples(object: &CountedObject, reports: &[SliceReport]) -> Vec<RejectExampl
     let mut examples = Vec::new();
     let mut shown = Rejects::default();
     let header_lines = match &object.content {
-        Content::Text { layout, .. } => layout.header_lines,
+        Content::Text { layout, .. } => layout.header_lines(),
         Content::Columns(_) => 0,
     };
     let mut line = header_lines + 1;

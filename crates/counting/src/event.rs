@@ -3,7 +3,7 @@
 use crate::{
     bytes16::Bytes16,
     date::DayReader,
-    header::Layout,
+    layout::Delimited,
     padded::Padded,
     record::{Field, Shape},
     table::Counter,
@@ -31,7 +31,7 @@ pub(crate) struct Needed {
 
 impl Needed {
     /// Notes a field of the record when it is a needed one.
-    pub(crate) fn note(&mut self, layout: &Layout, number: usize, field: Field) {
+    pub(crate) fn note(&mut self, layout: &Delimited, number: usize, field: Field) {
         let places = [
             (Some(layout.advertiser), &mut self.advertiser),
             (layout.product, &mut self.product),
@@ -58,7 +58,7 @@ impl<'t> Fields<'t> {
     pub(crate) fn of(
         text: &'t [u8],
         shape: Shape,
-        layout: &Layout,
+        layout: &Delimited,
         needed: &Needed,
     ) -> Result<Self, RejectReason> {
         if shape.fields != layout.fields {
@@ -176,11 +176,16 @@ impl<'a> DaySlots<'a> {
         Self { wanted, reader, last, recent }
     }
 
+    /// Whether a field of at most 16 bytes is the one that [`DaySlots::slot_of`] was asked for last.
+    #[inline(always)]
+    pub(crate) fn is_last(&self, date: Padded<'_>) -> bool {
+        self.last.length == date.len() && date.begins_with(self.last.text, self.last.mask)
+    }
+
     /// The slot of the day written in a field; none when it is no date.
     #[inline(always)]
     pub(crate) fn slot_of(&mut self, date: Padded<'_>) -> Option<u32> {
-        let is_last = self.last.length == date.len() && date.begins_with(self.last.text, self.last.mask);
-        if is_last { Some(self.last.slot) } else { self.other_slot_of(date) }
+        if self.is_last(date) { Some(self.last.slot) } else { self.other_slot_of(date) }
     }
 
     #[inline(never)]

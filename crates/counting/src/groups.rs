@@ -6,11 +6,12 @@
 
 use crate::{
     bytes16::Bytes16,
+    room::Room,
     slots::{Slot, SlotKey, Slots},
     table::{COUNTERS, Counter, Hasher},
     zeroed::{Plain, Zeroed},
 };
-use std::{collections::BTreeMap, io};
+use std::{cmp::Ordering, collections::BTreeMap, io};
 
 /// Where a group's slots lie. A group without any points at the first cache line, which stays empty.
 #[derive(Debug, Clone, Copy, Default)]
@@ -46,13 +47,15 @@ impl Step {
     pub(crate) const TAKE_BACK: Self = Self { step: u16::MAX, wrapped: u16::MAX, carry: -(1 << 16) };
 }
 
+/// By (group, key): what the counters could not hold. As each stands for 65,536 events, they are few.
+type Carries = BTreeMap<(u32, Bytes16), [i64; COUNTERS]>;
+
 /// The tables of all groups, of products whose keys are `K`s.
 #[derive(Debug)]
 pub(crate) struct Groups<K> {
     groups: Zeroed<Group>,
     slots: Slots<K>,
-    /// By (group, key): what the counters could not hold.
-    carries: BTreeMap<(u32, Bytes16), [i64; COUNTERS]>,
+    carries: Carries,
     hasher: Hasher,
 }
 
@@ -61,10 +64,23 @@ impl<K: SlotKey> Groups<K> {
     ///
     /// # Errors
     /// When the system gives no memory.
-    pub(crate) fn new(groups: usize, hasher: Hasher) -> io::Result<Self> {
+    pub(crate) fn new(groups: usize, hasher: Hasher, room: Room) -> io::Result<Self> {
+        room.take(Self::directory_bytes(groups))?;
         // One at least: what is in no group is prefetched as if it were in the first.
         let groups = Zeroed::new(groups.max(1))?;
-        Ok(Self { groups, slots: Slots::new()?, carries: BTreeMap::new(), hasher })
+        Ok(Self { groups, slots: Slots::new(room)?, carries: BTreeMap::new(), hasher })
+    }
+
+    /// What so many groups take before they have any product.
+    pub(crate) const fn directory_bytes(groups: usize) -> usize {
+        groups * size_of::<Group>()
+    }
+
+    /// Forgets everything.
+    pub(crate) fn clear(&mut self) {
+        self.groups.fill(Group::default());
+        self.slots.clear();
+        self.carries.clear();
     }
 
     /// Asks for the cache line that [`Groups::add`] will touch first.
@@ -92,9 +108,10 @@ impl<K: SlotKey> Groups<K> {
         loop {
             let slots = self.slots.line(line);
             // All of a line are compared, without a branch between: which it is cannot be foreseen.
-            let find = |found, (at, slot): (u32, &Slot<K>)| if is_same(slot.key) { Some(at) } else { found };
-            if let Some(found) = (0..).zip(slots).fold(None, find) {
-                self.step(number, line + found, counter, step);
+            let bit = |(at, slot): (u32, &Slot<K>)| u32::from(is_same(slot.key)) << at;
+            let same = (0..).zip(slots).map(bit).fold(0, |all, bit| all | bit);
+            if same != 0 {
+                self.step(number, line + same.trailing_zeros(), counter, step);
                 return Ok(());
             }
             if slots.iter().any(|slot| slot.key.is_empty()) {
@@ -164,18 +181,76 @@ impl<K: SlotKey> Groups<K> {
         self.groups[group].occupied as usize
     }
 
-    /// A group's products with their counters, in no order.
-    pub(crate) fn entries(&self, number: usize) -> impl Iterator<Item = (K, [i64; COUNTERS])> {
-        let group = self.groups[number];
-        let slots = if group.limit == 0 { &[][..] } else { self.slots.slice(group.start, group.mask + 1) };
-        let number = u32::try_from(number).expect("groups fit in 32 bits");
-        slots.iter().filter(|slot| !slot.key.is_empty()).map(move |slot| {
-            let mut counters = slot.counts();
-            if let Some(carries) = self.carries.get(&(number, slot.key.bytes())) {
-                counters.iter_mut().zip(carries).for_each(|(counter, carry)| *counter += carry);
+    /// Puts each group's products in order, in place: side by side from its first slot on. From then on
+    /// nothing can be added before [`Groups::clear`].
+    pub(crate) fn put_in_order(&mut self, order: impl Fn(K, K) -> Ordering) {
+        for group in self.groups.iter().filter(|group| group.occupied > 0) {
+            let slots = self.slots.slice_mut(group.start, group.mask + 1);
+            let mut occupied = 0;
+            for at in 0..slots.len() {
+                if !slots[at].key.is_empty() {
+                    slots.swap(occupied, at);
+                    occupied += 1;
+                }
             }
-            (slot.key, counters)
-        })
+            slots[..occupied].sort_unstable_by(|left, right| order(left.key, right.key));
+        }
+    }
+
+    /// A group's products, once they were put in order.
+    pub(crate) fn in_order(&self, number: usize) -> InOrder<'_, K> {
+        let group = self.groups[number];
+        let number = u32::try_from(number).expect("groups fit in 32 bits");
+        let has_carries =
+            self.carries.range((number, Bytes16::MIN)..=(number, Bytes16::MAX)).next().is_some();
+        let slots = self.slots.slice(group.start, group.occupied);
+        InOrder { number, slots, carries: has_carries.then_some(&self.carries) }
+    }
+}
+
+/// Products of a group, in order.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct InOrder<'a, K> {
+    number: u32,
+    slots: &'a [Slot<K>],
+    carries: Option<&'a Carries>,
+}
+
+impl<'a, K: SlotKey> InOrder<'a, K> {
+    /// Those products whose keys are not before, which is true of the first ones and no others.
+    pub(crate) fn from(self, is_before: impl Fn(K) -> bool) -> Self {
+        let start = self.slots.partition_point(|slot| is_before(slot.key));
+        Self { slots: &self.slots[start..], ..self }
+    }
+
+    /// Those products whose keys are before, which is true of the first ones and no others.
+    pub(crate) fn until(self, is_before: impl Fn(K) -> bool) -> Self {
+        let end = self.slots.partition_point(|slot| is_before(slot.key));
+        Self { slots: &self.slots[..end], ..self }
+    }
+
+    /// The keys.
+    pub(crate) fn keys(self) -> impl Iterator<Item = K> + 'a {
+        self.slots.iter().map(|slot| slot.key)
+    }
+
+    /// The first product's key.
+    #[inline(always)]
+    pub(crate) fn first(&self) -> Option<K> {
+        self.slots.first().map(|slot| slot.key)
+    }
+
+    /// Takes the first product's counters.
+    #[inline(always)]
+    pub(crate) fn take_first(&mut self) -> [i64; COUNTERS] {
+        let (slot, rest) = self.slots.split_first().expect("there is a first product");
+        self.slots = rest;
+        let mut counters = slot.counts();
+        if let Some(carries) = self.carries.and_then(|carries| carries.get(&(self.number, slot.key.bytes())))
+        {
+            counters.iter_mut().zip(carries).for_each(|(counter, carry)| *counter += carry);
+        }
+        counters
     }
 }
 

@@ -1,6 +1,9 @@
-//! The header line: where the needed columns are.
+//! The header line of delimited text: where the needed columns are.
 
-use crate::record::{Field, Parsed, Shape, parse_record};
+use crate::{
+    layout::{Delimited, Layout},
+    record::{Field, Parsed, Shape, parse_record},
+};
 
 /// The longest header, in bytes.
 pub const HEADER_BYTES_MAX: usize = 1 << 20;
@@ -24,21 +27,58 @@ impl Columns {
     /// The names that the header must have, in the order of the contract.
     #[must_use]
     pub fn expected(&self) -> Vec<&str> {
-        let date = self.date.as_deref().filter(|_| !self.date_is_optional);
-        [Some(self.advertiser_id.as_str()), self.product_id.as_deref(), self.kind.as_deref(), date]
-            .into_iter()
-            .flatten()
-            .collect()
+        let names = self.names().into_iter().zip(self.are_expected());
+        names.filter_map(|(name, is_expected)| name.filter(|_| is_expected)).collect()
+    }
+
+    /// Finds the needed columns among those of an object.
+    ///
+    /// # Errors
+    /// [`HeaderError::Missing`] or [`HeaderError::Repeated`].
+    pub fn find(&self, names: &[String]) -> Result<ColumnPlaces, HeaderError> {
+        let place = |name: &String| self.place(name, names);
+        let optional = |name: &Option<String>| name.as_ref().map(place).transpose();
+        Ok(ColumnPlaces {
+            advertiser: place(&self.advertiser_id)?,
+            product: optional(&self.product_id)?,
+            kind: optional(&self.kind)?,
+            date: match optional(&self.date) {
+                Err(HeaderError::Missing { .. }) if self.date_is_optional => None,
+                found => found?,
+            },
+        })
+    }
+
+    fn place(&self, wanted: &str, names: &[String]) -> Result<usize, HeaderError> {
+        let mut places = names.iter().enumerate().filter(|(_, name)| *name == wanted);
+        match (places.next(), places.next()) {
+            (Some((place, _)), None) => Ok(place),
+            (Some(_), Some(_)) => Err(HeaderError::Repeated(wanted.to_owned())),
+            (None, _) => Err(HeaderError::Missing {
+                missing: wanted.to_owned(),
+                found: shown(names),
+                expected: self.expected().join(", "),
+            }),
+        }
+    }
+
+    /// All names, in the order of the contract.
+    pub(crate) fn names(&self) -> [Option<&str>; 4] {
+        let Self { advertiser_id, product_id, kind, date, .. } = self;
+        [Some(advertiser_id), product_id.as_ref(), kind.as_ref(), date.as_ref()]
+            .map(|name| name.map(String::as_str))
+    }
+
+    /// Which of the names must be there.
+    pub(crate) fn are_expected(&self) -> [bool; 4] {
+        let [advertiser, product, kind, date] = self.names().map(|name| name.is_some());
+        [advertiser, product, kind, date && !self.date_is_optional]
     }
 }
 
-/// Where the needed fields of a record are, counted from 0.
+/// Where the needed columns are among an object's, counted from 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Layout {
-    /// What stands between fields.
-    pub delimiter: u8,
-    /// How many fields each record has.
-    pub fields: usize,
+pub struct ColumnPlaces {
     /// The advertiser's id.
     pub advertiser: usize,
     /// The product's id.
@@ -47,10 +87,6 @@ pub struct Layout {
     pub kind: Option<usize>,
     /// The date or date-time.
     pub date: Option<usize>,
-    /// Offset of the first byte after the header.
-    pub data_start: u64,
-    /// Physical lines that the header takes.
-    pub header_lines: u64,
 }
 
 /// Why an object is not what it claims to be.
@@ -78,6 +114,21 @@ pub enum HeaderError {
     /// The first line is no CSV record.
     #[error("the header line has bad quoting")]
     BadQuoting,
+    /// The bytes are JSON, but not one record a line.
+    #[error("the object looks like {0}, not JSON lines: one {{…}} a line")]
+    NotJsonLines(&'static str),
+    /// No record has all members that are needed.
+    #[error(
+        "no line has all members that are needed, missing: {missing}; found: {found}; expected: {expected}"
+    )]
+    MissingMember {
+        /// The members that are nowhere.
+        missing: String,
+        /// The members found.
+        found: String,
+        /// The members expected.
+        expected: String,
+    },
     /// There is no end of the first line within [`HEADER_BYTES_MAX`].
     #[error("the header line does not end within {HEADER_BYTES_MAX} bytes")]
     TooLong,
@@ -136,12 +187,6 @@ impl Header {
         if readings.is_empty() { Err(HeaderError::BadQuoting) } else { Ok(Some(Self { readings })) }
     }
 
-    /// Columns of these names, in an object that has no header line.
-    #[must_use]
-    pub fn of_names(names: Vec<String>) -> Self {
-        Self { readings: vec![Reading { delimiter: DELIMITERS[0], names, data_start: 0, lines: 0 }] }
-    }
-
     /// Finds the needed columns, with the first delimiter that lets them be found.
     ///
     /// # Errors
@@ -159,15 +204,8 @@ impl Header {
 
 impl Reading {
     fn layout(&self, columns: &Columns) -> Result<Layout, HeaderError> {
-        let position = |name: &String| self.position(name, columns);
-        let advertiser = position(&columns.advertiser_id)?;
-        let product = columns.product_id.as_ref().map(position).transpose()?;
-        let kind = columns.kind.as_ref().map(position).transpose()?;
-        let date = match columns.date.as_ref().map(position).transpose() {
-            Err(HeaderError::Missing { .. }) if columns.date_is_optional => None,
-            found => found?,
-        };
-        Ok(Layout {
+        let ColumnPlaces { advertiser, product, kind, date } = columns.find(&self.names)?;
+        Ok(Layout::Delimited(Delimited {
             delimiter: self.delimiter,
             fields: self.names.len(),
             advertiser,
@@ -176,25 +214,12 @@ impl Reading {
             date,
             data_start: self.data_start,
             header_lines: self.lines,
-        })
-    }
-
-    fn position(&self, wanted: &str, columns: &Columns) -> Result<usize, HeaderError> {
-        let mut places = self.names.iter().enumerate().filter(|(_, name)| *name == wanted);
-        match (places.next(), places.next()) {
-            (Some((place, _)), None) => Ok(place),
-            (Some(_), Some(_)) => Err(HeaderError::Repeated(wanted.to_owned())),
-            (None, _) => Err(HeaderError::Missing {
-                missing: wanted.to_owned(),
-                found: shown(&self.names),
-                expected: columns.expected().join(", "),
-            }),
-        }
+        }))
     }
 }
 
 /// The columns found, each cut where a message would become unreadable.
-fn shown(names: &[String]) -> String {
+pub(crate) fn shown(names: &[String]) -> String {
     let mut shown: Vec<String> = names
         .iter()
         .take(30)
@@ -208,7 +233,7 @@ fn shown(names: &[String]) -> String {
 
 /// Names the format whose signature the bytes carry, when it is none that is read here.
 fn other_format(bytes: &[u8]) -> Option<&'static str> {
-    const SIGNATURES: [(&[u8], &str); 10] = [
+    const SIGNATURES: [(&[u8], &str); 8] = [
         (b"\x1F\x8B", "gzip"),
         (b"\x28\xB5\x2F\xFD", "zstd"),
         (b"PAR1", "Parquet"),
@@ -217,8 +242,6 @@ fn other_format(bytes: &[u8]) -> Option<&'static str> {
         (b"PK\x03\x04", "a zip archive"),
         (b"BZh", "bzip2"),
         (b"Obj\x01", "Avro"),
-        (b"{", "JSON"),
-        (b"[", "JSON"),
     ];
     let signed = SIGNATURES.iter().find(|(signature, _)| bytes.starts_with(signature));
     let first_line = &bytes[..memchr::memchr(b'\n', bytes).unwrap_or(bytes.len())];
@@ -241,7 +264,8 @@ mod tests {
 
     fn check(text: &[u8], expected: Result<(usize, usize, usize, usize, u64), &str>) {
         let layout = Header::read(text, true, None).and_then(|header| header.expect("whole").layout(&ads()));
-        let seen = layout.map(|at| {
+        let seen = layout.map(|layout| {
+            let Layout::Delimited(at) = layout else { panic!("a header is of delimited text") };
             (at.advertiser, at.product.unwrap(), at.kind.unwrap(), at.date.unwrap(), at.data_start)
         });
         assert_eq!(seen.map_err(|error| error.to_string()), expected.map_err(str::to_owned));

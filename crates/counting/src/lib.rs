@@ -17,15 +17,27 @@ mod count;
 mod date;
 mod date_bounds;
 mod event;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzed;
 mod groups;
 mod header;
+mod instructions;
+mod json;
+mod layout;
+mod lines;
+mod memory;
 mod merge;
 mod padded;
 mod record;
+mod room;
 mod row_group;
 mod rows;
+mod run;
 mod slice;
 mod slots;
+#[doc(hidden)]
+pub mod stages;
 mod stream;
 mod structure;
 mod table;
@@ -35,9 +47,15 @@ mod zeroed;
 pub use columns::{Dates, NO_DATE, NO_TEXT, RowBatch, RowBatches, Span, Texts, Values};
 pub use count::{
     Content, CountError, Counted, CountedDay, CountedObject, Limits, ObjectDay, Objects, RowGroup, count,
+    ranges,
 };
 pub use date::{DateFormat, DateFormatError, DayReader, Unit};
 pub use date_bounds::DateBounds;
-pub use header::{Columns, HEADER_BYTES_MAX, Header, HeaderError, Layout};
+pub use header::{ColumnPlaces, Columns, HEADER_BYTES_MAX, Header, HeaderError};
+pub use instructions::Instructions;
+pub use layout::{Delimited, Head, JsonLines, Layout};
+pub use memory::{Memory, table_bytes_min};
+pub use merge::{CountsPart, DayCounts};
 pub use record::RECORD_BYTES_MAX;
+pub use run::{SpillFile, SpillPlace};
 pub use wanted::{ActiveList, ObjectDays, Wanted, read_active_list, read_active_rows};

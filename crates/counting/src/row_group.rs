@@ -150,7 +150,11 @@ impl Pass<'_, '_> {
     /// Counts the rows in which nothing is unusual and whose product has a short id, which `id` tells as
     /// [`short_id`] does; notes the others.
     #[inline(always)]
-    fn short_rows(&mut self, codes: &mut ColumnCodes, id: impl Fn(&Products, usize) -> u64) -> io::Result<()> {
+    fn short_rows(
+        &mut self,
+        codes: &mut ColumnCodes,
+        id: impl Fn(&Products, usize) -> u64,
+    ) -> io::Result<()> {
         let ColumnCodes { numbers, counters, slots, products, events, others } = codes;
         let Target { wanted, table, day_events } = &mut self.target;
         let rows = numbers.rows().len();

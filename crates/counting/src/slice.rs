@@ -10,11 +10,14 @@ use crate::{
     count::CountedObject,
     date::DayReader,
     event::{DaySlots, Event, Fields, Needed, Rules},
-    header::Layout,
+    instructions::Instructions,
+    json::{self, Lines, Templates, count_lines},
+    layout::{Delimited, Layout},
+    memory::Share,
     padded::{PADDING_BYTES, PaddedCopy},
     record::{NextRecord, RECORD_BYTES_MAX, Shape, next_record},
     row_group::ColumnCodes,
-    rows::{Batch, DayEvents, Row, Target, count_rows},
+    rows::{Batch, DayEvents, Places, Row, Target, count_rows},
     structure::{Quirks, Structure},
     table::Table,
     wanted::{EXAMPLE_BYTES_MAX, EXAMPLES_PER_REASON, NOT_WANTED, Wanted, example_text},
@@ -32,6 +35,16 @@ pub(crate) enum Begin {
     At(u64),
     /// Behind the first line ending at or behind the byte before the slice.
     Guess,
+}
+
+impl Begin {
+    /// Where the bytes begin that must be read to count the slice `range`.
+    pub(crate) fn offset(self, range: &Range<u64>) -> u64 {
+        match self {
+            Self::At(start) => start,
+            Self::Guess => range.start - 1,
+        }
+    }
 }
 
 /// An example of a rejected line; its line is counted from the slice's first, which is 0.
@@ -59,8 +72,8 @@ pub(crate) struct SliceReport {
     pub(crate) days: Vec<(u32, DayEvents)>,
 }
 
-/// Bytes read at once.
-const BLOCK_BYTES: usize = 128 << 10;
+/// Bytes read at once; a few where a fuzzer is to reach their ends.
+pub const BLOCK_BYTES: usize = if cfg!(fuzzing) { 257 } else { 128 << 10 };
 
 /// A thread's counter: its table and the buffers it reuses from slice to slice.
 pub(crate) struct SliceCounter<'a> {
@@ -69,6 +82,7 @@ pub(crate) struct SliceCounter<'a> {
     pub(crate) days: DaySlots<'a>,
     pub(crate) day_events: Vec<DayEvents>,
     pub(crate) codes: ColumnCodes,
+    instructions: Instructions,
     structure: Structure,
     buffer: Vec<u8>,
     /// What was read into the buffer and not taken.
@@ -76,18 +90,24 @@ pub(crate) struct SliceCounter<'a> {
 }
 
 impl<'a> SliceCounter<'a> {
-    /// A counter with empty tables.
+    /// A counter with empty tables, which take a share of the memory.
     ///
     /// # Errors
-    /// When the system gives no memory.
-    pub(crate) fn new(wanted: &'a Wanted, reader: DayReader) -> io::Result<Self> {
+    /// When the system gives no memory, or the share is too small.
+    pub(crate) fn new(
+        wanted: &'a Wanted,
+        reader: DayReader,
+        instructions: Instructions,
+        share: Share,
+    ) -> io::Result<Self> {
         Ok(Self {
             wanted,
-            table: Table::new(wanted.groups())?,
+            table: Table::new(wanted.groups(), share)?,
             days: DaySlots::new(wanted, reader),
             day_events: vec![DayEvents::default(); wanted.days().len()],
             codes: ColumnCodes::default(),
-            structure: Structure::default(),
+            instructions,
+            structure: Structure::new(instructions),
             buffer: Vec::new(),
             rest: 0..0,
         })
@@ -109,7 +129,9 @@ impl<'a> SliceCounter<'a> {
         self.table.take_back(is_undo);
         self.day_events.fill(DayEvents::default());
         let mut pass = Pass {
-            layout: *object.layout(),
+            layout: object.layout(),
+            templates: Templates::default(),
+            instructions: self.instructions,
             rules: Rules::new(&mut self.days, object.days),
             target: Target { wanted: self.wanted, table: &mut self.table, day_events: &mut self.day_events },
             report: SliceReport::default(),
@@ -135,7 +157,9 @@ impl<'a> SliceCounter<'a> {
 
 /// The way of one slice through the buffer.
 struct Pass<'p, 'a> {
-    layout: Layout,
+    layout: &'p Layout,
+    templates: Templates,
+    instructions: Instructions,
     rules: Rules<'p, 'a>,
     target: Target<'p>,
     report: SliceReport,
@@ -154,10 +178,7 @@ impl Pass<'_, '_> {
         input: &mut dyn Read,
     ) -> io::Result<Range<usize>> {
         // The offset in the object of the buffer's first byte.
-        let mut offset = match begin {
-            Begin::At(start) => start,
-            Begin::Guess => range.start - 1,
-        };
+        let mut offset = begin.offset(&range);
         self.report.next = offset;
         if let Begin::At(start) = begin {
             self.report.first = Some(start);
@@ -216,15 +237,32 @@ impl Pass<'_, '_> {
                 None => return Ok(filled),
             }
         }
-        let mut records = structure.index(buffer, filled, self.layout.delimiter);
-        let is_plain = records.quirks() == Quirks::default() && filled <= RECORD_BYTES_MAX;
         let limit = limit.min(filled);
+        match self.layout {
+            Layout::Delimited(layout) => {
+                self.delimited(buffer, filled, at..limit, is_end, (layout, structure))
+            }
+            Layout::JsonLines(_) => self.json_lines(buffer, filled, at..limit, is_end),
+        }
+    }
+
+    fn delimited(
+        &mut self,
+        buffer: &[u8],
+        filled: usize,
+        Range { start: mut at, end: limit }: Range<usize>,
+        is_end: bool,
+        (layout, structure): (&Delimited, &mut Structure),
+    ) -> io::Result<usize> {
+        let mut records = structure.index(buffer, filled, layout.delimiter);
+        let is_plain = records.quirks() == Quirks::default() && filled <= RECORD_BYTES_MAX;
+        let places = Places::of(layout);
         let mut batch = Batch::new();
-        let count = if is_plain { count_rows::<true> } else { count_rows::<false> };
         while at < limit {
             records.advance(at);
-            let Self { layout, rules, target, .. } = &mut *self;
-            let rows = count((&mut records, limit), layout, rules, &mut batch, target)?;
+            let Self { instructions, rules, target, .. } = &mut *self;
+            let place = (&mut records, limit, is_plain);
+            let rows = count_rows(place, (&places, *instructions), rules, &mut batch, target)?;
             self.report.records += rows;
             self.report.lines += rows;
             if rows > 0 {
@@ -232,43 +270,69 @@ impl Pass<'_, '_> {
                 continue;
             }
             match self.any_record(&buffer[at..filled], is_end)? {
-                Taken::To(end) => at += end,
-                Taken::Skipping => {
-                    self.is_skipping = true;
-                    at = filled;
-                }
-                Taken::Not => break,
+                Some(taken) => at += taken,
+                None => break,
             }
         }
         Ok(at)
     }
 
-    /// Any record at the start of `rest`, by the exact reader.
+    fn json_lines(
+        &mut self,
+        buffer: &[u8],
+        filled: usize,
+        Range { start, end: limit }: Range<usize>,
+        is_end: bool,
+    ) -> io::Result<usize> {
+        let mut lines = Lines { buffer, filled, at: start };
+        let mut batch = Batch::new();
+        while lines.at < limit {
+            let Self { templates, instructions, rules, target, .. } = &mut *self;
+            let shapes = (templates, *instructions);
+            let rows = count_lines((&mut lines, limit), shapes, rules, &mut batch, target)?;
+            self.report.records += rows;
+            self.report.lines += rows;
+            if rows > 0 {
+                continue;
+            }
+            match self.any_record(&buffer[lines.at..filled], is_end)? {
+                Some(taken) => lines.at += taken,
+                None => break,
+            }
+        }
+        Ok(lines.at)
+    }
+
+    /// Any record at the start of `rest`, by the exact reader: how many bytes it takes, or, if its line goes on
+    /// behind them, all; none when the record does not end within `rest`.
     #[cold]
     #[inline(never)]
-    fn any_record(&mut self, rest: &[u8], is_end: bool) -> io::Result<Taken> {
-        let layout = self.layout;
+    fn any_record(&mut self, rest: &[u8], is_end: bool) -> io::Result<Option<usize>> {
         let mut fields = Needed::default();
-        let next = next_record(rest, is_end, layout.delimiter, &mut |number, field| {
-            fields.note(&layout, number, field)
-        });
+        let next = match self.layout {
+            Layout::Delimited(layout) => next_record(rest, is_end, layout.delimiter, &mut |number, field| {
+                fields.note(layout, number, field)
+            }),
+            Layout::JsonLines(_) => json::next_line(rest, is_end),
+        };
         match next {
-            NextRecord::More => Ok(Taken::Not),
+            NextRecord::More => Ok(None),
             NextRecord::Record(shape) => {
                 let text = &rest[..shape.end];
                 self.tally_record(text, shape, &fields)?;
                 self.report.lines += memchr::memchr_iter(b'\n', text).count() as u64;
-                Ok(Taken::To(shape.end))
+                Ok(Some(shape.end))
             }
             // The example shows the start of the line, wherever the block ends.
             NextRecord::Rejected { line_end: None, .. } if !is_end && rest.len() < EXAMPLE_BYTES_MAX => {
-                Ok(Taken::Not)
+                Ok(None)
             }
             NextRecord::Rejected { reason, line_end } => {
                 self.report.records += 1;
                 self.reject(reason, rest);
                 self.report.lines += u64::from(line_end.is_some());
-                Ok(line_end.map_or(Taken::Skipping, Taken::To))
+                self.is_skipping = line_end.is_none();
+                Ok(Some(line_end.unwrap_or(rest.len())))
             }
         }
     }
@@ -279,10 +343,17 @@ impl Pass<'_, '_> {
             return Ok(());
         }
         self.report.records += 1;
-        let judged = Fields::of(text, shape, &self.layout, needed)
-            .and_then(|fields| Ok((self.rules.event(&fields)?, fields)));
-        match judged {
-            Ok((event, fields)) => self.count(event, &fields),
+        let fields = match self.layout {
+            Layout::Delimited(layout) => Fields::of(text, shape, layout, needed),
+            Layout::JsonLines(layout) => json::read(text, &layout.members),
+        };
+        match fields.and_then(|fields| Ok((self.rules.event(&fields)?, fields))) {
+            Ok((event, fields)) => {
+                if let Layout::JsonLines(layout) = self.layout {
+                    self.templates.learn(text, &layout.members);
+                }
+                self.count(event, &fields)
+            }
             Err(reason) => {
                 self.reject(reason, text);
                 Ok(())
@@ -305,16 +376,6 @@ impl Pass<'_, '_> {
             report.examples.push(SliceExample { line: report.lines, reason, text: example_text(text) });
         }
     }
-}
-
-/// What was taken of the bytes at hand.
-enum Taken {
-    /// A record or a rejected line, up to one past its end.
-    To(usize),
-    /// A rejected line that goes on behind the buffer.
-    Skipping,
-    /// Nothing: the record does not end within the buffer.
-    Not,
 }
 
 /// Fills `block` as far as `input` goes; 0 only at its end.

@@ -2,6 +2,7 @@
 
 use crate::{
     bytes16::Bytes16,
+    room::Room,
     table::COUNTERS,
     zeroed::{Plain, Zeroed},
 };
@@ -72,9 +73,6 @@ impl<K: SlotKey> Slot<K> {
     }
 }
 
-/// Slots of new memory.
-const SLOTS_MIN: usize = 1 << 12;
-
 /// All slots of a table.
 #[derive(Debug)]
 pub(crate) struct Slots<K> {
@@ -83,32 +81,38 @@ pub(crate) struct Slots<K> {
     unused: usize,
     /// Runs given back: at `[b]` those of 2^b slots.
     free: [Vec<u32>; 32],
+    /// What was handed out is taken from it; given back, it is kept for the next who asks.
+    room: Room,
 }
 
 impl<K: SlotKey> Slots<K> {
-    /// Memory of which only the first cache line is taken, and empty.
+    /// Addresses for as many slots as there is room for, of which only the first cache line is taken, and
+    /// empty.
     ///
     /// # Errors
-    /// When the system gives no memory.
-    pub(crate) fn new() -> io::Result<Self> {
-        let free = std::array::from_fn(|_| Vec::new());
-        Ok(Self { all: Zeroed::new(SLOTS_MIN)?, unused: Slot::<K>::PER_LINE as usize, free })
+    /// When the system gives none.
+    pub(crate) fn new(room: Room) -> io::Result<Self> {
+        let most = (room.bytes() / size_of::<Slot<K>>()).min(u32::MAX as usize);
+        let (all, free) = (Zeroed::up_to(most + Self::FIRST)?, std::array::from_fn(|_| Vec::new()));
+        Ok(Self { all, unused: Self::FIRST, free, room })
     }
+
+    /// The first slots that are handed out lie behind a cache line.
+    const FIRST: usize = Slot::<K>::PER_LINE as usize;
 
     /// Hands out `count` empty slots, a power of two that fills cache lines; returns the first.
     ///
     /// # Errors
-    /// When the system gives no memory.
+    /// `OutOfMemory` when there is no room for so many.
     pub(crate) fn take(&mut self, count: u32) -> io::Result<u32> {
         if let Some(start) = self.free[count.trailing_zeros() as usize].pop() {
             return Ok(start);
         }
-        let start = u32::try_from(self.unused).map_err(|_| io::ErrorKind::OutOfMemory)?;
-        start.checked_add(count).ok_or(io::ErrorKind::OutOfMemory)?;
-        while self.unused + count as usize > self.all.len() {
-            self.double()?;
-        }
-        self.unused += count as usize;
+        let end = self.unused + count as usize;
+        let start = u32::try_from(self.unused).ok().filter(|_| end <= self.all.len());
+        let start = start.ok_or(io::ErrorKind::OutOfMemory)?;
+        self.room.take(count as usize * size_of::<Slot<K>>())?;
+        self.unused = end;
         Ok(start)
     }
 
@@ -119,11 +123,12 @@ impl<K: SlotKey> Slots<K> {
         self.free[count.trailing_zeros() as usize].push(start);
     }
 
-    fn double(&mut self) -> io::Result<()> {
-        let mut all = Zeroed::new(self.all.len() * 2)?;
-        all[..self.unused].copy_from_slice(&self.all[..self.unused]);
-        self.all = all;
-        Ok(())
+    /// Takes back everything.
+    pub(crate) fn clear(&mut self) {
+        self.all[..self.unused].fill(Slot::EMPTY);
+        self.room.give_back((self.unused - Self::FIRST) * size_of::<Slot<K>>());
+        self.unused = Self::FIRST;
+        self.free.iter_mut().for_each(Vec::clear);
     }
 
     #[inline(always)]
@@ -141,6 +146,11 @@ impl<K: SlotKey> Slots<K> {
     #[inline(always)]
     pub(crate) fn slice(&self, start: u32, count: u32) -> &[Slot<K>] {
         &self.all[start as usize..start as usize + count as usize]
+    }
+
+    /// `count` slots from `start` on.
+    pub(crate) fn slice_mut(&mut self, start: u32, count: u32) -> &mut [Slot<K>] {
+        &mut self.all[start as usize..start as usize + count as usize]
     }
 
     /// Asks for the cache line that begins at `start`.

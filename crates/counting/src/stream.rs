@@ -1,9 +1,9 @@
 //! An object that can only be read from its start to its end, counted by several threads.
 //!
 //! Whoever has the lock reads the next chunk, which for compressed objects is most of the work, and
-//! counts it when the lock is free for the next. A chunk without quotes is cut behind its last line
-//! ending: there a record ends for sure. One with quotes, or without a line ending, is counted under
-//! the lock to where its last record ends, since only reading on can tell where that is.
+//! counts it when the lock is free for the next. A chunk of JSON lines, or one without quotes, is cut behind
+//! its last line ending: there a record ends for sure. Another one, or one without a line ending, is counted
+//! under the lock to where its last record ends, since only reading on can tell where that is.
 
 use crate::{
     count::{CountedObject, Objects},
@@ -44,7 +44,7 @@ pub(crate) enum Turn {
     /// There is nothing left.
     Done,
     /// A chunk that began at the offset was counted.
-    Counted(u64, SliceReport),
+    Counted(u64, Box<SliceReport>),
 }
 
 /// Bytes that begin where a record does.
@@ -60,7 +60,7 @@ impl<'a> Stream<'a> {
         objects: &'a dyn Objects,
         chunk_bytes: u64,
     ) -> Self {
-        let offset = counted.layout().data_start;
+        let offset = counted.layout().data_start();
         let state = State { input: None, offset, ahead: Vec::new(), is_done: false };
         let chunk_bytes = chunk_bytes.min(CHUNK_BYTES_MAX);
         Self { object, counted, objects, chunk_bytes, state: Mutex::new(state) }
@@ -87,7 +87,7 @@ impl<'a> Stream<'a> {
             state.offset = range.end;
             drop(state);
             let report = counter.count(self.counted, range, Begin::At(start), false, &mut bytes)?;
-            return Ok(Turn::Counted(start, report));
+            return Ok(Turn::Counted(start, report.into()));
         }
         let input = state.input.as_mut().expect("read_chunk opened it");
         let mut rest = bytes.by_ref().chain(input);
@@ -95,7 +95,7 @@ impl<'a> Stream<'a> {
         let report = counted.inspect_err(|_| state.close())?;
         state.offset = report.next;
         state.ahead = [counter.rest(), bytes].concat();
-        Ok(Turn::Counted(start, report))
+        Ok(Turn::Counted(start, report.into()))
     }
 
     /// The next chunk; the last one when it leaves the stream done.
@@ -112,7 +112,9 @@ impl<'a> Stream<'a> {
             return Ok(Chunk { bytes, is_closed: true });
         }
         let end = memchr::memrchr(b'\n', &bytes).map(|at| at + 1);
-        match end.filter(|_| memchr::memchr(b'"', &bytes).is_none()) {
+        let is_sure =
+            !self.counted.layout().may_quote_line_endings() || memchr::memchr(b'"', &bytes).is_none();
+        match end.filter(|_| is_sure) {
             Some(end) => {
                 state.ahead = bytes.split_off(end);
                 Ok(Chunk { bytes, is_closed: true })

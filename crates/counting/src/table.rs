@@ -7,18 +7,22 @@
 
 use crate::{
     bytes16::{Bytes16, fold},
-    groups::{Groups, Step},
+    groups::{Groups, InOrder, Step},
+    memory::{Share, SpillError},
     padded::Padded,
+    room::Room,
+    run::{Run, RunFile},
     slots::SlotKey,
+    zeroed::{Plain, Zeroed},
 };
 use std::{
-    cmp::Ordering,
+    cmp::Ordering::{self, Equal},
     hash::{BuildHasher, RandomState},
     io,
 };
 
 /// Ids of at most so many bytes are whole in their key.
-const INLINE_BYTES_MAX: usize = 16;
+pub(crate) const INLINE_BYTES_MAX: usize = 16;
 
 /// The highest byte of a long id's key; its place in the arena is below.
 const LONG: u64 = 0xFF << 56;
@@ -91,37 +95,61 @@ pub(crate) struct Table {
     short: Groups<u64>,
     /// All others.
     others: Groups<Bytes16>,
-    /// Long ids, each behind a byte that says its length.
-    arena: Vec<u8>,
+    arena: Arena,
+    groups: usize,
     hasher: Hasher,
     step: Step,
+    spilled: Spilled,
 }
 
-/// What a table holds of one product; zero where additions were taken back.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Entry<'a> {
-    pub(crate) product: Product<'a>,
-    /// By [`Counter`].
-    pub(crate) counters: [i64; COUNTERS],
+/// Long ids, each behind a byte that says its length.
+#[derive(Debug)]
+struct Arena {
+    bytes: Zeroed<u8>,
+    used: usize,
+    room: Room,
 }
 
-/// A product's id: its first 16 bytes as a number that orders as they do, and the whole.
-#[derive(Debug, Clone, Copy)]
+// SAFETY: an integer.
+unsafe impl Plain for u8 {}
+
+/// What went to disk because there was no room.
+#[derive(Debug)]
+struct Spilled {
+    share: Share,
+    file: Option<RunFile>,
+    runs: Vec<Run>,
+}
+
+/// A product's id, which orders as its bytes do: the first 16 bytes, padded with zeros, as a number, then the whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Product<'a> {
-    sort_key: u128,
+    pub(crate) sort_key: u128,
     /// The whole id when it is longer than 16 bytes.
-    long: &'a [u8],
+    pub(crate) long: &'a [u8],
 }
 
 impl Table {
-    /// An empty table for groups `0..groups`.
+    /// An empty table for groups `0..groups`, which takes a thread's share of the memory.
     ///
     /// # Errors
-    /// When the system gives no memory.
-    pub(crate) fn new(groups: usize) -> io::Result<Self> {
-        let hasher = Hasher::new();
-        let (short, others) = (Groups::new(groups, hasher)?, Groups::new(groups, hasher)?);
-        Ok(Self { short, others, arena: Vec::new(), hasher, step: Step::ADD })
+    /// When the system gives no memory, or the share is less than [`Table::bytes_min`].
+    pub(crate) fn new(groups: usize, share: Share) -> io::Result<Self> {
+        let (hasher, room) = (Hasher::new(), Room::of(share.bytes));
+        Ok(Self {
+            short: Groups::new(groups, hasher, room.clone())?,
+            others: Groups::new(groups, hasher, room.clone())?,
+            arena: Arena { bytes: Zeroed::up_to(room.bytes().max(1))?, used: 0, room },
+            groups,
+            hasher,
+            step: Step::ADD,
+            spilled: Spilled { share, file: None, runs: Vec::new() },
+        })
+    }
+
+    /// The least memory in which so many groups can be counted without a disk's pace all the time.
+    pub(crate) const fn bytes_min(groups: usize) -> usize {
+        Groups::<u64>::directory_bytes(groups) + Groups::<Bytes16>::directory_bytes(groups) + (1 << 20)
     }
 
     /// From now on events are added, or, to undo a slice, taken back.
@@ -152,12 +180,30 @@ impl Table {
         }
     }
 
-    /// Adds one event, or takes one back; `id` is what the key was made of.
+    /// Adds one event, or takes one back; `id` is what the key was made of. What is there goes to disk
+    /// first when there is no room for more.
     ///
     /// # Errors
-    /// When the system gives no memory.
+    /// When the disk takes nothing.
     #[inline(always)]
     pub(crate) fn add(&mut self, key: &Key, counter: Counter, id: Padded<'_>) -> io::Result<()> {
+        match self.add_in_memory(key, counter, id) {
+            Ok(()) => Ok(()),
+            Err(_) => self.add_to_emptied(key, counter, id),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn add_to_emptied(&mut self, key: &Key, counter: Counter, id: Padded<'_>) -> io::Result<()> {
+        self.spill()?;
+        self.add_in_memory(key, counter, id)
+    }
+
+    /// # Errors
+    /// When there is no room.
+    #[inline(always)]
+    fn add_in_memory(&mut self, key: &Key, counter: Counter, id: Padded<'_>) -> io::Result<()> {
         let (at, what) = ((key.group, key.hash), (counter, self.step));
         let bytes = key.bytes;
         if bytes.high == 0 {
@@ -169,31 +215,89 @@ impl Table {
         }
     }
 
-    /// Adds one event of a product whose id has at most 8 bytes.
+    /// As [`Table::add`], of a product whose id has at most 8 bytes.
     ///
     /// # Errors
-    /// When the system gives no memory.
+    /// When the disk takes nothing.
     #[inline(always)]
     pub(crate) fn add_short(&mut self, key: &Key, counter: Counter) -> io::Result<()> {
+        match self.add_short_in_memory(key, counter) {
+            Ok(()) => Ok(()),
+            Err(_) => self.add_short_to_emptied(key, counter),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn add_short_to_emptied(&mut self, key: &Key, counter: Counter) -> io::Result<()> {
+        self.spill()?;
+        self.add_short_in_memory(key, counter)
+    }
+
+    #[inline(always)]
+    fn add_short_in_memory(&mut self, key: &Key, counter: Counter) -> io::Result<()> {
         let id = key.bytes.low;
-        self.short.add((key.group, key.hash), (counter, Step::ADD), |slot| slot == id, || id)
+        self.short.add((key.group, key.hash), (counter, self.step), |slot| slot == id, || id)
     }
 
     #[inline(never)]
     fn add_long(&mut self, key: &Key, counter: Counter, id: &[u8]) -> io::Result<()> {
-        let arena = &mut self.arena;
-        let new = Bytes16 { low: key.bytes.low, high: LONG | arena.len() as u64 };
+        let arena = &self.arena;
+        let new = Bytes16 { low: key.bytes.low, high: LONG | arena.take(id)? as u64 };
         let mut is_new = false;
-        let is_same = |slot: Bytes16| slot.low == new.low && slot.high >= LONG && arena_id(arena, slot) == id;
-        self.others.add((key.group, key.hash), (counter, self.step), is_same, || {
+        let is_same = |slot: Bytes16| slot.low == new.low && slot.high >= LONG && arena.id(slot) == id;
+        let added = self.others.add((key.group, key.hash), (counter, self.step), is_same, || {
             is_new = true;
             new
-        })?;
-        if is_new {
-            arena.push(u8::try_from(id.len()).expect("an id has at most 255 bytes"));
-            arena.extend_from_slice(id);
+        });
+        if is_new && added.is_ok() {
+            self.arena.push(id);
+        } else {
+            self.arena.give_back(id);
         }
+        added
+    }
+
+    /// Whether anything went to disk.
+    pub(crate) fn has_spilled(&self) -> bool {
+        !self.spilled.runs.is_empty()
+    }
+
+    /// What went to disk.
+    pub(crate) fn into_runs(self) -> Vec<Run> {
+        self.spilled.runs
+    }
+
+    /// Writes what is there to disk, in order, and forgets it.
+    ///
+    /// # Errors
+    /// [`SpillError`], in an `io::Error`, when the disk takes no more.
+    #[cold]
+    pub(crate) fn spill(&mut self) -> io::Result<()> {
+        self.put_in_order();
+        let run = self.write_run().map_err(SpillError)?;
+        self.spilled.runs.push(run);
+        self.short.clear();
+        self.others.clear();
+        self.arena.clear();
         Ok(())
+    }
+
+    fn write_run(&mut self) -> io::Result<Run> {
+        let mut file = match self.spilled.file.take() {
+            Some(file) => file,
+            None => self.spilled.share.create()?,
+        };
+        let mut writer = file.begin();
+        for group in (0..self.groups).filter(|group| self.products(*group) > 0) {
+            let number = u32::try_from(group).expect("groups fit in 32 bits");
+            for (product, counters) in self.in_order(group, Product::default(), None) {
+                writer.push(number, product, counters)?;
+            }
+        }
+        let run = writer.end()?;
+        self.spilled.file = Some(file);
+        Ok(run)
     }
 
     /// How many products a group has.
@@ -201,49 +305,150 @@ impl Table {
         self.short.products(group) + self.others.products(group)
     }
 
-    /// What the table holds of a group's products, in no order.
-    pub(crate) fn entries(&self, group: usize) -> impl Iterator<Item = Entry<'_>> {
-        let short = self.short.entries(group).map(|(key, counters)| (key.bytes(), counters));
-        short.chain(self.others.entries(group)).map(|(key, counters)| {
-            let long = if key.high < LONG { &[][..] } else { arena_id(&self.arena, key) };
-            let sort_key = if long.is_empty() { key.sort_key() } else { Bytes16::of(long).sort_key() };
-            Entry { product: Product { sort_key, long }, counters }
-        })
+    /// Puts each group's products in order, in place. From then on nothing can be added before
+    /// [`Table::spill`].
+    pub(crate) fn put_in_order(&mut self) {
+        self.short.put_in_order(|left, right| left.swap_bytes().cmp(&right.swap_bytes()));
+        let arena = &self.arena;
+        self.others.put_in_order(|left, right| product(arena, left).cmp(&product(arena, right)));
+    }
+
+    /// A group's products from `from` on and before `to`, once they were put in order.
+    pub(crate) fn in_order(&self, group: usize, from: Product<'_>, to: Option<Product<'_>>) -> Entries<'_> {
+        let (mut short, mut others) = (self.short.in_order(group), self.others.in_order(group));
+        let arena = &self.arena;
+        if from != Product::default() {
+            short = short.from(|key| product(arena, key.bytes()) < from);
+            others = others.from(|key| product(arena, key) < from);
+        }
+        if let Some(to) = to {
+            short = short.until(|key| product(arena, key.bytes()) < to);
+            others = others.until(|key| product(arena, key) < to);
+        }
+        Entries { arena, short, others }
+    }
+
+    /// Every `step`th product of a group, roughly, once they were put in order.
+    pub(crate) fn samples(&self, group: usize, step: usize) -> impl Iterator<Item = Product<'_>> {
+        let short = self.short.in_order(group).keys().map(SlotKey::bytes).step_by(step);
+        let others = self.others.in_order(group).keys().step_by(step);
+        short.chain(others).map(|key| product(&self.arena, key))
     }
 }
 
-fn arena_id(arena: &[u8], key: Bytes16) -> &[u8] {
-    let at = usize::try_from(key.high & !LONG).expect("the arena is in memory");
-    &arena[at + 1..][..usize::from(arena[at])]
+/// Products of a group with their counters, in order.
+pub(crate) struct Entries<'a> {
+    arena: &'a Arena,
+    short: InOrder<'a, u64>,
+    others: InOrder<'a, Bytes16>,
 }
 
-impl Product<'_> {
+impl<'a> Iterator for Entries<'a> {
+    type Item = (Product<'a>, [i64; COUNTERS]);
+
+    #[inline(always)]
+    fn next(&mut self) -> Option<Self::Item> {
+        let short = self.short.first().map(|key| product(self.arena, key.bytes()));
+        let Some(key) = self.others.first() else {
+            return short.map(|product| (product, self.short.take_first()));
+        };
+        let other = product(self.arena, key);
+        match short {
+            Some(short) if short < other => Some((short, self.short.take_first())),
+            _ => Some((other, self.others.take_first())),
+        }
+    }
+}
+
+/// The product whose key this is.
+#[inline(always)]
+fn product(arena: &Arena, key: Bytes16) -> Product<'_> {
+    if key.high < LONG {
+        return Product { sort_key: key.sort_key(), long: &[] };
+    }
+    Product::of(arena.id(key))
+}
+
+impl Arena {
+    /// The id of a long key.
+    fn id(&self, key: Bytes16) -> &[u8] {
+        let at = usize::try_from(key.high & !LONG).expect("the arena is in memory");
+        &self.bytes[at + 1..][..usize::from(self.bytes[at])]
+    }
+
+    /// Takes room for an id; where it will lie.
+    fn take(&self, id: &[u8]) -> io::Result<usize> {
+        if self.used + 1 + id.len() > self.bytes.len() {
+            return Err(io::ErrorKind::OutOfMemory.into());
+        }
+        self.room.take(1 + id.len()).map(|()| self.used)
+    }
+
+    fn give_back(&self, id: &[u8]) {
+        self.room.give_back(1 + id.len());
+    }
+
+    /// Puts an id where there is room for it.
+    fn push(&mut self, id: &[u8]) {
+        let place = &mut self.bytes[self.used..][..1 + id.len()];
+        place[0] = u8::try_from(id.len()).expect("an id has at most 255 bytes");
+        place[1..].copy_from_slice(id);
+        self.used += 1 + id.len();
+    }
+
+    fn clear(&mut self) {
+        self.room.give_back(self.used);
+        self.used = 0;
+    }
+}
+
+impl<'a> Product<'a> {
+    /// The product of that id; of no bytes the one that is before all.
+    pub(crate) fn of(id: &'a [u8]) -> Self {
+        let long = if id.len() > INLINE_BYTES_MAX { id } else { &[] };
+        Self { sort_key: Bytes16::of(id).sort_key(), long }
+    }
+
     /// The id's bytes, put into `inline` when they do not lie elsewhere.
-    pub(crate) fn bytes<'a>(&'a self, inline: &'a mut [u8; INLINE_BYTES_MAX]) -> &'a [u8] {
+    pub(crate) fn bytes<'b>(&'b self, inline: &'b mut [u8; INLINE_BYTES_MAX]) -> &'b [u8] {
         if !self.long.is_empty() {
             return self.long;
         }
         *inline = self.sort_key.to_be_bytes();
         &inline[..INLINE_BYTES_MAX - self.sort_key.trailing_zeros() as usize / 8]
     }
+}
 
-    /// Byte order of ids: the first 16 bytes, padded with zeros, then the rest.
-    pub(crate) fn order(&self, other: &Self) -> Ordering {
-        let is_whole = self.long.is_empty() && other.long.is_empty();
-        let rest = || if is_whole { Ordering::Equal } else { self.long.cmp(other.long) };
+impl Ord for Product<'_> {
+    #[inline(always)]
+    fn cmp(&self, other: &Self) -> Ordering {
+        // Comparing even no bytes is a call.
+        let rest =
+            || if self.long.is_empty() & other.long.is_empty() { Equal } else { self.long.cmp(other.long) };
         self.sort_key.cmp(&other.sort_key).then_with(rest)
+    }
+}
+
+impl PartialOrd for Product<'_> {
+    #[inline(always)]
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::padded::PaddedCopy;
+    use crate::{padded::PaddedCopy, run::tests::InMemory};
     use Counter::{Clicks, Impressions, Views};
     use proptest::prelude::*;
-    use std::collections::BTreeMap;
+    use std::{collections::BTreeMap, sync::Arc};
 
     const GROUPS: usize = 9;
+
+    fn new_table() -> Table {
+        Table::new(GROUPS, Share { bytes: 64 << 20, place: Some(Arc::new(InMemory)) }).unwrap()
+    }
 
     fn add(table: &mut Table, group: u32, id: &str, counter: Counter) {
         let id = PaddedCopy::of(id.as_bytes());
@@ -251,38 +456,46 @@ mod tests {
         table.add(&key, counter, id.text()).unwrap();
     }
 
-    fn contents(table: &Table) -> BTreeMap<(usize, Vec<u8>), [i64; COUNTERS]> {
-        let entries = (0..GROUPS).flat_map(|group| table.entries(group).map(move |entry| (group, entry)));
-        entries
-            .filter(|(_, entry)| entry.counters != [0; COUNTERS])
-            .map(|(group, entry)| ((group, entry.product.bytes(&mut [0; 16]).to_vec()), entry.counters))
-            .collect()
+    /// What a table holds, and that it is in order.
+    fn contents(mut table: Table) -> BTreeMap<(usize, Vec<u8>), [i64; COUNTERS]> {
+        table.put_in_order();
+        let mut contents = BTreeMap::new();
+        for group in 0..GROUPS {
+            let entries = table.in_order(group, Product::default(), None);
+            let entries = entries.map(|(product, counters)| (product.bytes(&mut [0; 16]).to_vec(), counters));
+            let entries: Vec<_> = entries.collect();
+            assert!(entries.is_sorted_by(|(left, _), (right, _)| left < right), "{entries:?}");
+            assert_eq!(entries.len(), table.products(group));
+            contents.extend(entries.into_iter().map(|(id, counters)| ((group, id), counters)));
+        }
+        contents.retain(|_, counters| *counters != [0; COUNTERS]);
+        contents
     }
 
     #[test]
     fn a_counter_carries_past_16_bits_and_back() {
-        let mut table = Table::new(GROUPS).unwrap();
-        for _ in 0..(1 << 17) - 1 {
-            add(&mut table, 7, "p", Clicks);
-            add(&mut table, 7, "a long id, which lies elsewhere", Views);
-        }
-        assert_eq!(contents(&table)[&(7, b"p".to_vec())], [0, (1 << 17) - 1, 0]);
-        table.take_back(true);
-        for _ in 0..1 << 16 {
-            add(&mut table, 7, "p", Clicks);
-        }
-        assert_eq!(contents(&table)[&(7, b"p".to_vec())], [0, (1 << 16) - 1, 0]);
-        assert_eq!(
-            contents(&table)[&(7, b"a long id, which lies elsewhere".to_vec())],
-            [0, 0, (1 << 17) - 1]
-        );
-        add(&mut table, 8, "new", Impressions);
-        assert_eq!(contents(&table)[&(8, b"new".to_vec())], [-1, 0, 0]);
+        const LONG_ID: &str = "a long id, which lies elsewhere";
+        let table = |taken_back: u32| {
+            let mut table = new_table();
+            for _ in 0..(1 << 17) - 1 {
+                add(&mut table, 7, "p", Clicks);
+                add(&mut table, 7, LONG_ID, Views);
+            }
+            table.take_back(true);
+            (0..taken_back).for_each(|_| add(&mut table, 7, "p", Clicks));
+            add(&mut table, 8, "new", Impressions);
+            contents(table)
+        };
+        let (p, long, new) = ((7, b"p".to_vec()), (7, LONG_ID.as_bytes().to_vec()), (8, b"new".to_vec()));
+        assert_eq!(table(0)[&p], [0, (1 << 17) - 1, 0]);
+        let contents = table(1 << 16);
+        assert_eq!(contents[&p], [0, (1 << 16) - 1, 0]);
+        assert_eq!((contents[&long], contents[&new]), ([0, 0, (1 << 17) - 1], [-1, 0, 0]));
     }
 
     #[test]
     fn groups_grow_in_what_others_gave_back() {
-        let mut table = Table::new(GROUPS).unwrap();
+        let mut table = new_table();
         for round in 0..3 {
             for group in 0..u32::try_from(GROUPS).unwrap() {
                 for product in 0..1000 * (group + 1) {
@@ -290,11 +503,12 @@ mod tests {
                 }
             }
         }
-        let contents = contents(&table);
+        let products = table.products(0);
+        let contents = contents(table);
         assert_eq!(contents.values().map(|counters| counters[Views as usize]).sum::<i64>(), 3 * 1000 * 45);
         assert_eq!(contents[&(0, b"p0".to_vec())], [0, 0, 3]);
         assert_eq!(contents[&(8, b"p8998".to_vec())], [0, 0, 2]);
-        assert_eq!(table.products(0), contents.keys().filter(|(group, _)| *group == 0).count());
+        assert_eq!(products, contents.keys().filter(|(group, _)| *group == 0).count());
     }
 
     proptest! {
@@ -310,7 +524,7 @@ mod tests {
                 0..400,
             )
         ) {
-            let mut table = Table::new(GROUPS).unwrap();
+            let mut table = new_table();
             let mut map = BTreeMap::<_, [i64; COUNTERS]>::new();
             for (group, id, counter, is_undo) in &events {
                 table.take_back(*is_undo);
@@ -319,20 +533,28 @@ mod tests {
                     if *is_undo { -1 } else { 1 };
             }
             map.retain(|_, counters| *counters != [0; COUNTERS]);
-            prop_assert_eq!(contents(&table), map);
+            prop_assert_eq!(contents(table), map);
         }
 
         #[test]
-        fn products_order_as_bytes(ids in proptest::collection::vec("[a-bé]{1,20}", 2)) {
-            let mut table = Table::new(GROUPS).unwrap();
-            for id in &ids {
-                add(&mut table, 0, id, Views);
-            }
-            let find = |id: &str| {
-                let mut products = table.entries(0).map(|entry| entry.product);
-                products.find(|product| product.bytes(&mut [0; 16]) == id.as_bytes()).unwrap()
+        fn part_of_a_group_begins_and_ends_where_it_is_told(
+            ids in proptest::collection::btree_set("[a-bé]{1,20}", 0..30),
+            bounds in proptest::collection::vec("[a-bé]{0,20}", 2),
+        ) {
+            let mut table = new_table();
+            ids.iter().for_each(|id| add(&mut table, 0, id, Views));
+            table.put_in_order();
+            let [from, to] = [0, 1].map(|bound| Product::of(bounds[bound].as_bytes()));
+            let told = |from, to| {
+                let entries = table.in_order(0, from, to);
+                let ids = entries.map(|(product, _)| String::from_utf8(product.bytes(&mut [0; 16]).to_vec()).unwrap());
+                ids.collect::<Vec<_>>()
             };
-            prop_assert_eq!(find(&ids[0]).order(&find(&ids[1])), ids[0].as_bytes().cmp(ids[1].as_bytes()));
+            let wanted = |is_in: &dyn Fn(&str) -> bool| ids.iter().filter(|id| is_in(id)).cloned().collect::<Vec<_>>();
+            prop_assert_eq!(told(Product::default(), None), wanted(&|_| true));
+            prop_assert_eq!(told(from, None), wanted(&|id| id >= bounds[0].as_str()));
+            let within = |id: &str| id >= bounds[0].as_str() && id < bounds[1].as_str();
+            prop_assert_eq!(told(from, Some(to)), wanted(&within));
         }
     }
 }

@@ -3,11 +3,12 @@
 use crate::{
     active::{ActiveTable, Number},
     columns::RowBatches,
-    header::Layout,
+    json,
+    layout::Layout,
     record::{Field, NextRecord, next_record},
 };
 use domain::{AdvertiserId, Day, ID_BYTES_MAX, RejectExample, RejectReason, Tally};
-use std::{collections::BTreeSet, io, sync::Arc};
+use std::{borrow::Cow, collections::BTreeSet, io, sync::Arc};
 
 /// The days that an object may hold events of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -83,9 +84,14 @@ impl Wanted {
         &self.days
     }
 
-    /// The active advertisers of the day at `slot`, in byte order.
-    pub(crate) fn active(&self, slot: usize) -> &[AdvertiserId] {
-        &self.lists[slot]
+    /// For each advertiser that the table knows its index among the active ones of the day at `slot`; none
+    /// when it is the same. An advertiser that is not active has any.
+    pub(crate) fn active_indices(&self, slot: usize) -> Option<Vec<u32>> {
+        self.active_on.as_ref()?;
+        let active = &self.lists[slot];
+        let index = |id: &AdvertiserId| active.partition_point(|active| active < id);
+        let index = |id| u32::try_from(index(id)).expect("advertisers fit in 32 bits");
+        Some(self.table.ids().iter().map(index).collect())
     }
 
     /// How many advertisers the table knows.
@@ -153,21 +159,13 @@ pub(crate) fn id_problem(id: &[u8]) -> Option<RejectReason> {
 #[must_use]
 pub fn read_active_list(object: &str, bytes: &[u8], layout: &Layout) -> ActiveList {
     let mut list = ActiveList::default();
-    let mut line = layout.header_lines + 1;
-    let mut rest = &bytes[usize::try_from(layout.data_start).expect("the header is in memory")..];
+    let mut line = layout.header_lines() + 1;
+    let mut rest = &bytes[usize::try_from(layout.data_start()).expect("the header is in memory")..];
     while !rest.is_empty() {
-        let mut id = Field::default();
-        let next = next_record(rest, true, layout.delimiter, &mut |number, field| {
-            if number == layout.advertiser {
-                id = field;
-            }
-        });
+        let (next, id) = next_listed(rest, layout);
         let (end, outcome) = match next {
             NextRecord::Record(shape) if shape.is_blank => (shape.end, None),
-            NextRecord::Record(shape) if shape.fields != layout.fields => {
-                (shape.end, Some(Err(RejectReason::FieldCount)))
-            }
-            NextRecord::Record(shape) => (shape.end, Some(listed(&id.value(rest)))),
+            NextRecord::Record(shape) => (shape.end, Some(id.and_then(|id| listed(&id)))),
             NextRecord::Rejected { reason, line_end } => (line_end.unwrap_or(rest.len()), Some(Err(reason))),
             NextRecord::More => unreachable!("the whole object is in memory"),
         };
@@ -196,6 +194,27 @@ pub fn read_active_rows(
         }
     }
     Ok(())
+}
+
+/// The record at the start of `rest`, and the id in it when it is a good one.
+fn next_listed<'r>(rest: &'r [u8], layout: &Layout) -> (NextRecord, Result<Cow<'r, [u8]>, RejectReason>) {
+    match layout {
+        Layout::Delimited(layout) => {
+            let mut id = Field::default();
+            let next = next_record(rest, true, layout.delimiter, &mut |number, field| {
+                if number == layout.advertiser {
+                    id = field;
+                }
+            });
+            let has_all = matches!(next, NextRecord::Record(shape) if shape.fields == layout.fields);
+            (next, if has_all { Ok(id.value(rest)) } else { Err(RejectReason::FieldCount) })
+        }
+        Layout::JsonLines(layout) => {
+            let next = json::next_line(rest, true);
+            let line = if let NextRecord::Record(shape) = next { &rest[..shape.end] } else { rest };
+            (next, json::read(line, &layout.members).map(|fields| fields.advertiser))
+        }
+    }
 }
 
 fn listed(id: &[u8]) -> Result<AdvertiserId, RejectReason> {

@@ -1,6 +1,6 @@
 //! Arrays that begin as zeros, in pages of their own that cost nothing until they are written.
 
-use memmap2::MmapMut;
+use memmap2::{MmapMut, MmapOptions};
 use std::{
     io,
     marker::PhantomData,
@@ -29,11 +29,25 @@ impl<T: Plain> Zeroed<T> {
     pub(crate) fn new(length: usize) -> io::Result<Self> {
         const { assert!(align_of::<T>() <= 4096, "a mapping begins with a page") };
         let bytes = length.checked_mul(size_of::<T>()).ok_or(io::ErrorKind::OutOfMemory)?;
-        let memory = MmapMut::map_anon(bytes.max(1))?;
+        // Room for the largest table is not memory until it is used, and no claim to any.
+        let memory = MmapOptions::new().len(bytes.max(1)).no_reserve_swap().map_anon()?;
         // Fewer misses of the address cache; a system without huge pages says no and loses nothing.
         #[cfg(target_os = "linux")]
         let _ = memory.advise(memmap2::Advice::HugePage);
         Ok(Self { memory, length, values: PhantomData })
+    }
+
+    /// So many zeros, or the largest half, quarter, … of them that the system has addresses for.
+    ///
+    /// # Errors
+    /// When it gives none.
+    pub(crate) fn up_to(mut length: usize) -> io::Result<Self> {
+        loop {
+            match Self::new(length) {
+                Err(_) if length > 1 => length /= 2,
+                made => return made,
+            }
+        }
     }
 }
 
@@ -70,5 +84,6 @@ mod tests {
         assert_eq!((zeroed.len(), zeroed.iter().sum::<u32>()), (3000, 7));
         assert!(Zeroed::<u32>::new(0).unwrap().is_empty());
         assert!(Zeroed::<u32>::new(usize::MAX).is_err());
+        assert!(Zeroed::<u32>::up_to(usize::MAX).unwrap().len() > 1 << 20);
     }
 }

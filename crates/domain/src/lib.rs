@@ -3,6 +3,7 @@
 //! Every other crate speaks in these: ids, days, counts, rankings, runs, and the tallies that say
 //! what became of every line that was read. Nothing here does I/O, looks at a clock, or is async.
 
+mod block;
 mod counts;
 mod day;
 mod id;
@@ -10,7 +11,8 @@ mod log;
 mod ranking;
 mod run;
 
-pub use counts::{Counts, Ctr, DayCounts, DayCountsBuilder, ProductCounts};
+pub use block::{CountsBlock, CountsSlice};
+pub use counts::{Counts, Ctr};
 pub use day::{Day, DayError, DayRange};
 pub use id::{AdvertiserId, ID_BYTES_MAX, IdError, ProductId};
 pub use log::{Log, RejectExample, RejectReason, Rejects, Tally};

@@ -51,15 +51,23 @@ pub enum RejectReason {
     BadDate,
     /// A quote stands inside an unquoted field, is followed by text, or is never closed.
     BadQuoting,
-    /// A field that is needed is not UTF-8.
+    /// A field that is needed is not UTF-8, or anything of a line of JSON.
     NotUtf8,
     /// The line has more bytes than the reader keeps.
     LineTooLong,
+    /// The line of JSON is not one object, whole and valid.
+    BadJson,
+    /// A member that is needed is not in the object, or null.
+    MissingMember,
+    /// A member that is needed is in the object more than once.
+    RepeatedMember,
+    /// A member that is needed is neither text nor a whole number.
+    NotText,
 }
 
 impl RejectReason {
     /// Every reason, in the order of [`Rejects::iter`].
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 13] = [
         Self::FieldCount,
         Self::EmptyId,
         Self::IdTooLong,
@@ -69,6 +77,10 @@ impl RejectReason {
         Self::BadQuoting,
         Self::NotUtf8,
         Self::LineTooLong,
+        Self::BadJson,
+        Self::MissingMember,
+        Self::RepeatedMember,
+        Self::NotText,
     ];
 
     /// The reason in JSON and metrics.
@@ -84,6 +96,10 @@ impl RejectReason {
             Self::BadQuoting => "bad_quoting",
             Self::NotUtf8 => "not_utf8",
             Self::LineTooLong => "line_too_long",
+            Self::BadJson => "bad_json",
+            Self::MissingMember => "missing_member",
+            Self::RepeatedMember => "repeated_member",
+            Self::NotText => "not_text",
         }
     }
 }
@@ -100,6 +116,10 @@ impl fmt::Display for RejectReason {
             Self::BadQuoting => "bad quoting",
             Self::NotUtf8 => "not UTF-8",
             Self::LineTooLong => "line too long",
+            Self::BadJson => "bad JSON",
+            Self::MissingMember => "missing member",
+            Self::RepeatedMember => "repeated member",
+            Self::NotText => "not text",
         };
         f.write_str(words)
     }

@@ -1,13 +1,16 @@
 //! The commit: data objects first, named by their bytes; the manifest last, in one put.
 
-use crate::{DataObject, Lake, LakeError, manifest::FORMAT_VERSION};
+use crate::{DataObject, Lake, LakeError, manifest::Manifest};
 use bytes::Bytes;
 use domain::Day;
 use futures::TryStreamExt;
 use object_store::{ObjectMeta, ObjectStoreExt, PutPayload, path::Path};
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use std::time::{Duration, SystemTime};
+use std::{
+    collections::HashSet,
+    time::{Duration, SystemTime},
+};
 
 const MANIFEST: &str = "manifest.json";
 
@@ -42,6 +45,69 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
+/// A folder's objects on their way into the lake; what was committed before stays until
+/// [`Commit::end`].
+pub(crate) struct Commit<'a> {
+    lake: &'a Lake,
+    folder: String,
+    /// The manifest that was there.
+    before: Option<Bytes>,
+    /// The objects that were there.
+    there: Vec<ObjectMeta>,
+    /// The objects that the manifest will name.
+    named: Vec<String>,
+}
+
+impl Commit<'_> {
+    /// Writes an object, unless it is there already.
+    pub(crate) async fn put(&mut self, object: NewObject) -> Result<DataObject, LakeError> {
+        let NewObject { described, bytes } = object;
+        if !self.holds(&described, &bytes).await? {
+            self.lake.put(&self.folder, &described.name, bytes).await?;
+        }
+        self.named.push(described.name.clone());
+        Ok(described)
+    }
+
+    /// Whether the object is there already, byte for byte: a damaged one must be written again.
+    async fn holds(&self, object: &DataObject, bytes: &Bytes) -> Result<bool, LakeError> {
+        let is_it =
+            |meta: &ObjectMeta| meta.location.filename() == Some(&object.name) && meta.size == object.size;
+        let is_listed = self.there.iter().any(is_it);
+        Ok(is_listed && self.lake.get(&self.folder, &object.name).await?.as_ref() == Some(bytes))
+    }
+
+    /// Commits: writes the manifest, unless it is there already, and deletes what the one before named
+    /// and old orphans.
+    pub(crate) async fn end(self, manifest: &impl Serialize) -> Result<(), LakeError> {
+        let mut json = serde_json::to_vec_pretty(manifest).expect("a manifest is plain data");
+        json.push(b'\n');
+        if self.before.as_deref() != Some(&json[..]) {
+            self.lake.put(&self.folder, MANIFEST, json.into()).await?;
+        }
+        self.clean().await;
+        Ok(())
+    }
+
+    /// Deletes what is no longer named. That it could not be deleted is no failure: the next commit
+    /// of the folder tries again.
+    async fn clean(&self) {
+        let named: HashSet<_> = self.named.iter().map(String::as_str).collect();
+        let before = self.before.as_deref().map(String::from_utf8_lossy).unwrap_or_default();
+        let now = SystemTime::now();
+        for meta in &self.there {
+            let name = meta.location.filename().unwrap_or_default();
+            if name == MANIFEST || named.contains(name) {
+                continue;
+            }
+            let age = now.duration_since(meta.last_modified.into()).unwrap_or_default();
+            if before.contains(name) || age > ORPHAN_AGE {
+                let _ = self.lake.store.delete(&meta.location).await;
+            }
+        }
+    }
+}
+
 impl Lake {
     fn path(&self, folder: &str, name: &str) -> Path {
         let parts = self.prefix.parts().chain(folder.split('/').map(Into::into));
@@ -52,58 +118,15 @@ impl Lake {
         format!("{}/{folder}/{name}", self.url())
     }
 
-    /// Commits `objects` and the manifest that names them. When the manifest there is the same already,
-    /// nothing is written. Afterwards what the manifest before named, and old orphans, are deleted.
-    pub(crate) async fn commit(
-        &self,
-        folder: &str,
-        objects: Vec<NewObject>,
-        manifest: &impl Serialize,
-    ) -> Result<(), LakeError> {
-        let mut json = serde_json::to_vec_pretty(manifest).expect("a manifest is plain data");
-        json.push(b'\n');
-        let before = self.get(folder, MANIFEST).await?;
-        let there = self.list(folder).await?;
-        let names: Vec<_> = objects.iter().map(|object| object.described.name.clone()).collect();
-        for object in objects {
-            if !self.holds(folder, &there, &object).await? {
-                self.put(folder, &object.described.name, object.bytes).await?;
-            }
-        }
-        if before.as_deref() != Some(&json[..]) {
-            self.put(folder, MANIFEST, json.into()).await?;
-        }
-        let before = before.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default();
-        self.clean(there, &names, &before).await;
-        Ok(())
-    }
-
-    /// Whether the object is there already, byte for byte: a damaged one must be written again.
-    async fn holds(&self, folder: &str, there: &[ObjectMeta], object: &NewObject) -> Result<bool, LakeError> {
-        let DataObject { name, size, .. } = &object.described;
-        let is_listed =
-            there.iter().any(|meta| meta.location.filename() == Some(name.as_str()) && meta.size == *size);
-        Ok(is_listed && self.get(folder, name).await? == Some(object.bytes.clone()))
-    }
-
-    /// Deletes what is no longer named. That it could not be deleted is no failure: the next commit
-    /// of the folder tries again.
-    async fn clean(&self, there: Vec<ObjectMeta>, named: &[String], manifest_before: &str) {
-        let now = SystemTime::now();
-        for meta in there {
-            let name = meta.location.filename().unwrap_or_default();
-            if name == MANIFEST || named.iter().any(|named| named == name) {
-                continue;
-            }
-            let age = now.duration_since(meta.last_modified.into()).unwrap_or_default();
-            if manifest_before.contains(name) || age > ORPHAN_AGE {
-                let _ = self.store.delete(&meta.location).await;
-            }
-        }
+    /// Begins to write what the folder will hold.
+    pub(crate) async fn begin(&self, folder: String) -> Result<Commit<'_>, LakeError> {
+        let before = self.get(&folder, MANIFEST).await?;
+        let there = self.list(&folder).await?;
+        Ok(Commit { lake: self, folder, before, there, named: Vec::new() })
     }
 
     /// The manifest in the folder, of that day; none when nothing was committed there.
-    pub(crate) async fn manifest<M: DeserializeOwned>(
+    pub(crate) async fn manifest<M: Manifest>(
         &self,
         folder: &str,
         day: Day,
@@ -112,9 +135,9 @@ impl Lake {
         let Some(bytes) = self.get(folder, MANIFEST).await? else { return Ok(None) };
         let damaged = |reason: String| self.damaged(folder, MANIFEST, reason, remedy);
         let heading: Heading = serde_json::from_slice(&bytes).map_err(|error| damaged(error.to_string()))?;
-        if heading.format_version != FORMAT_VERSION {
-            let version = heading.format_version;
-            return Err(damaged(format!("its format is {version}, this program reads {FORMAT_VERSION}")));
+        if heading.format_version != M::FORMAT_VERSION {
+            let (theirs, ours) = (heading.format_version, M::FORMAT_VERSION);
+            return Err(damaged(format!("its format is {theirs}, this program reads {ours}")));
         }
         if heading.day != day {
             return Err(damaged(format!("it is of {}", heading.day)));
@@ -124,7 +147,7 @@ impl Lake {
 
     /// What `read` makes of the manifest in the folder and the objects that it names. When another
     /// commit replaces them meanwhile, its manifest is read instead: the old or the new, never neither.
-    pub(crate) async fn read_by_manifest<M: DeserializeOwned + PartialEq, T>(
+    pub(crate) async fn read_by_manifest<M: Manifest + PartialEq, T>(
         &self,
         folder: &str,
         day: Day,

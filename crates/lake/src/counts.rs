@@ -1,48 +1,79 @@
 //! Counts of a day, and the advertisers active on it.
 
+mod cut;
+mod decode;
+mod encode;
+
+pub use decode::CountsReader;
+
 use crate::{
-    CountsInput, CountsManifest, Lake, LakeError,
+    CountsInput, CountsManifest, DataObject, Lake, LakeError, WriteCountsError,
     commit::{NewObject, hex},
-    manifest::FORMAT_VERSION,
-    parquet_file::{BATCH_ROWS, decode, encode, from_integer, integers, schema, texts, to_integer},
+    manifest::Manifest as _,
+    parquet_file::{BATCH_ROWS, decode, encode, schema, texts},
 };
-use arrow_array::{ArrayRef, Int64Array, StringArray};
+use arrow_array::{ArrayRef, StringArray};
 use arrow_schema::{DataType, SchemaRef};
 use bytes::Bytes;
-use domain::{AdvertiserId, Counts, Day, DayCounts, DayCountsBuilder, ID_BYTES_MAX};
+use domain::{AdvertiserId, CountsBlock, Day};
 use sha2::{Digest, Sha256};
 use std::sync::Arc;
+use tokio::{sync::mpsc, task::spawn_blocking};
+
+/// Counts that the lake does not hold yet, all but the counts themselves.
+#[derive(Debug, Clone)]
+pub struct NewCounts {
+    /// Their day.
+    pub day: Day,
+    /// The day's active advertisers, in byte order: what blocks' indices mean.
+    pub active: Arc<[AdvertiserId]>,
+    /// What the counts are made of.
+    pub input: CountsInput,
+}
 
 impl Lake {
-    /// Writes the counts of a day and commits them with what they were made of. Encodes on the calling
-    /// thread: tenths of a second for a million products.
+    /// Writes the counts of a day and commits them with what they were made of. The counts come in parts, in
+    /// order; each gives its block on one of `threads` threads, which then encode them. No more is in memory
+    /// than a few blocks for each thread and a few objects.
     ///
     /// # Errors
-    /// [`LakeError`]; what was committed before stays.
-    pub async fn write_counts(
+    /// What a part says, or [`LakeError`]; what was committed before stays.
+    pub async fn write_counts<P, E>(
         &self,
-        counts: &DayCounts,
-        input: CountsInput,
-    ) -> Result<CountsManifest, LakeError> {
-        let day = counts.day();
+        new: NewCounts,
+        parts: impl Iterator<Item = P> + Send + 'static,
+        threads: usize,
+    ) -> Result<CountsManifest, WriteCountsError<E>>
+    where
+        P: FnOnce() -> Result<CountsBlock, E> + Send + 'static,
+        E: Send + 'static,
+    {
+        let NewCounts { day, active, input } = new;
         let unwritable = |reason: String| LakeError::Unwritable { what: "counts", day, reason };
-        let data = NewObject::new("counts", encode_counts(counts).map_err(unwritable)?);
-        let active =
-            NewObject::new("advertisers", encode_advertisers(counts.advertisers()).map_err(unwritable)?);
-        let both = [data.described.sha256.as_str(), &active.described.sha256].concat();
+        let list = NewObject::new("advertisers", encode_advertisers(&active).map_err(unwritable)?);
+        let mut commit = self.begin(folder(day)).await?;
+        let advertisers = commit.put(list).await?;
+        let (sender, mut objects) = mpsc::channel(1);
+        let active_advertisers = active.len();
+        let encoding = spawn_blocking(move || encode::objects(day, &active, parts, threads, &sender));
+        let mut counts = Vec::new();
+        while let Some(object) = objects.recv().await {
+            counts.push(commit.put(object).await?);
+        }
+        let products = encoding.await.expect("encoding does not panic")?;
         let manifest = CountsManifest {
-            format_version: FORMAT_VERSION,
+            format_version: CountsManifest::FORMAT_VERSION,
             day,
             program_version: input.program_version,
             settings: input.settings,
-            active_advertisers: counts.advertisers().len(),
-            products: counts.product_count(),
-            counts_digest: hex(&Sha256::digest(both)),
-            counts: data.described.clone(),
-            advertisers: active.described.clone(),
+            active_advertisers,
+            products,
+            counts_digest: digest(&counts, &advertisers),
+            counts,
+            advertisers,
             logs: input.logs,
         };
-        self.commit(&folder(day), vec![data, active], &manifest).await?;
+        commit.end(&manifest).await?;
         Ok(manifest)
     }
 
@@ -54,17 +85,34 @@ impl Lake {
         self.manifest(&folder(day), day, &remedy(day)).await
     }
 
-    /// The counts of a day; none when the day has not been counted.
+    /// What `take` makes of the counts of a day, which come to it block by block, decoded on `threads`
+    /// threads; none when the day has not been counted. It is called again, with other counts, when another
+    /// commit replaced them meanwhile, and on a thread that it may block.
     ///
     /// # Errors
-    /// When an object cannot be read or is not what was committed.
-    pub async fn read_counts(&self, day: Day) -> Result<Option<(DayCounts, CountsManifest)>, LakeError> {
-        let (folder, remedy) = (folder(day), remedy(day));
+    /// What `take` says, or when an object cannot be read or is not what was committed.
+    pub async fn read_counts<T: Send + 'static>(
+        &self,
+        day: Day,
+        threads: usize,
+        take: impl Fn(CountsReader) -> Result<T, LakeError> + Send + Sync + 'static,
+    ) -> Result<Option<(T, CountsManifest)>, LakeError> {
+        let (folder, remedy, take) = (folder(day), remedy(day), Arc::new(take));
         self.read_by_manifest(&folder, day, &remedy, async |manifest: &CountsManifest| {
-            let active = self.active(manifest).await?;
-            let bytes = self.data(&folder, &manifest.counts, &remedy).await?;
-            decode_counts(day, &active, bytes)
-                .map_err(|reason| self.damaged(&folder, &manifest.counts.name, reason, &remedy))
+            let active: Arc<[_]> = self.active(manifest).await?.into();
+            let (sender, objects) = mpsc::channel(1);
+            let reader = CountsReader::new(self.clone(), manifest.clone(), active, objects, threads);
+            let take = Arc::clone(&take);
+            let taking = spawn_blocking(move || take(reader));
+            for object in &manifest.counts {
+                let read = self.data(&folder, object, &remedy).await;
+                let is_last = read.is_err();
+                if sender.send(read.map(|bytes| (object.name.clone(), bytes))).await.is_err() || is_last {
+                    break;
+                }
+            }
+            drop(sender);
+            taking.await.expect("taking counts does not panic")
         })
         .await
     }
@@ -77,6 +125,17 @@ impl Lake {
         let active = async |manifest: &CountsManifest| self.active(manifest).await;
         let read = self.read_by_manifest(&folder(day), day, &remedy(day), active).await?;
         Ok(read.map(|(active, _)| active))
+    }
+
+    /// Sees that the objects that the manifest names are there as they were committed, byte for byte.
+    ///
+    /// # Errors
+    /// When one is not, or cannot be read.
+    pub async fn verify_counts(&self, manifest: &CountsManifest) -> Result<(), LakeError> {
+        for object in manifest.counts.iter().chain([&manifest.advertisers]) {
+            self.data(&folder(manifest.day), object, &remedy(manifest.day)).await?;
+        }
+        Ok(())
     }
 
     /// The advertisers active on the manifest's day, in byte order.
@@ -99,9 +158,15 @@ fn remedy(day: Day) -> String {
     format!("run `topshelf count --day {day}` again")
 }
 
-fn counts_schema() -> SchemaRef {
+/// Names the counts and the active advertisers.
+fn digest(counts: &[DataObject], advertisers: &DataObject) -> String {
+    let objects = counts.iter().chain([advertisers]);
+    hex(&Sha256::digest(objects.map(|object| object.sha256.as_str()).collect::<String>()))
+}
+
+fn counts_schema(advertiser_id: DataType) -> SchemaRef {
     schema(&[
-        ("advertiser_id", DataType::Utf8),
+        ("advertiser_id", advertiser_id),
         ("product_id", DataType::Utf8),
         ("impressions", DataType::Int64),
         ("clicks", DataType::Int64),
@@ -109,74 +174,13 @@ fn counts_schema() -> SchemaRef {
     ])
 }
 
+/// Advertisers as they are encoded and decoded: each text once, and a number in each row.
+fn numbered_texts() -> DataType {
+    DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8))
+}
+
 fn advertisers_schema() -> SchemaRef {
     schema(&[("advertiser_id", DataType::Utf8)])
-}
-
-fn encode_counts(counts: &DayCounts) -> Result<Vec<u8>, String> {
-    let too_large = |counts: &Counts| {
-        [counts.impressions, counts.clicks, counts.views]
-            .into_iter()
-            .find_map(|count| to_integer(count).err())
-    };
-    let all = || counts.iter().flat_map(|(_, products)| products.counts());
-    if let Some(problem) = all().find_map(too_large) {
-        return Err(problem);
-    }
-    let mut rows = counts.iter().flat_map(|(advertiser, products)| {
-        products.iter().map(move |(product, counts)| (advertiser.as_str(), product, counts))
-    });
-    let batches = std::iter::from_fn(|| {
-        let batch: Vec<_> = rows.by_ref().take(BATCH_ROWS).collect();
-        let integers = |of: fn(&Counts) -> u64| -> ArrayRef {
-            Arc::new(batch.iter().map(|(_, _, counts)| of(counts).cast_signed()).collect::<Int64Array>())
-        };
-        (!batch.is_empty()).then(|| {
-            vec![
-                Arc::new(StringArray::from_iter_values(batch.iter().map(|row| row.0))) as ArrayRef,
-                Arc::new(StringArray::from_iter_values(batch.iter().map(|row| row.1))),
-                integers(|counts| counts.impressions),
-                integers(|counts| counts.clicks),
-                integers(|counts| counts.views),
-            ]
-        })
-    });
-    encode(&counts_schema(), batches).map_err(|error| error.to_string())
-}
-
-fn decode_counts(day: Day, active: &[AdvertiserId], bytes: Bytes) -> Result<DayCounts, String> {
-    let mut builder = DayCountsBuilder::new(day);
-    let mut waiting = active.iter();
-    let mut current: Option<&AdvertiserId> = None;
-    let mut last_product = String::new();
-    decode(&counts_schema(), bytes, |batch| {
-        let (advertisers, products) = (texts(batch, 0), texts(batch, 1));
-        let [impressions, clicks, views] = [2, 3, 4].map(|column| integers(batch, column));
-        for row in 0..batch.num_rows() {
-            let advertiser = advertisers.value(row);
-            while current.is_none_or(|current| current.as_str() != advertiser) {
-                let next =
-                    waiting.next().ok_or_else(|| format!("{advertiser:?} is out of order or not active"))?;
-                builder.advertiser(next.clone());
-                current = Some(next);
-                last_product.clear();
-            }
-            let product = products.value(row);
-            if product.len() > ID_BYTES_MAX || product <= last_product.as_str() {
-                return Err(format!("product {product:?} of {advertiser:?} is no id or out of order"));
-            }
-            last_product.replace_range(.., product);
-            let counts = Counts {
-                impressions: from_integer(impressions[row])?,
-                clicks: from_integer(clicks[row])?,
-                views: from_integer(views[row])?,
-            };
-            builder.product(product, counts);
-        }
-        Ok(())
-    })?;
-    waiting.for_each(|advertiser| builder.advertiser(advertiser.clone()));
-    Ok(builder.finish())
 }
 
 fn encode_advertisers(advertisers: &[AdvertiserId]) -> Result<Vec<u8>, String> {

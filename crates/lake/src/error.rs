@@ -42,3 +42,14 @@ pub enum LakeError {
         reason: String,
     },
 }
+
+/// Why the counts of a day were not committed.
+#[derive(Debug, thiserror::Error)]
+pub enum WriteCountsError<E> {
+    /// There were no counts to write: whoever gives them says why.
+    #[error(transparent)]
+    Counts(E),
+    /// They could not be written.
+    #[error(transparent)]
+    Lake(#[from] LakeError),
+}

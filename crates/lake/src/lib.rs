@@ -1,7 +1,8 @@
 //! What stages leave behind on object storage: counts and rankings of each day, with manifests.
 //!
 //! ```text
-//! counts/day=2024-11-20/counts-<digest>.parquet       advertiser_id, product_id, impressions, clicks, views
+//! counts/day=2024-11-20/counts-<digest>.parquet       advertiser_id, product_id, impressions, clicks, views;
+//!                                                     one or several, in order of advertiser, then product
 //! counts/day=2024-11-20/advertisers-<digest>.parquet  advertiser_id: every active advertiser
 //! counts/day=2024-11-20/manifest.json
 //! rankings/day=2024-11-20/model=TopCTR/rankings-<digest>.parquet
@@ -17,11 +18,13 @@
 mod commit;
 mod counts;
 mod error;
+mod in_order;
 mod manifest;
 mod parquet_file;
 mod rankings;
 
-pub use error::LakeError;
+pub use counts::{CountsReader, NewCounts};
+pub use error::{LakeError, WriteCountsError};
 pub use manifest::{CountsInput, CountsManifest, DataObject, LogInput, ObjectInput, RankingsManifest};
 
 use object_store::{ObjectStore, path::Path};

@@ -1,11 +1,23 @@
 //! Manifests: what was made of what, as JSON for programs and people.
 
 use domain::{Day, Log, ModelName, RejectExample, Tally};
-use serde::{Deserialize, Serialize};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::collections::BTreeMap;
 
-/// The version of the manifests' form.
-pub(crate) const FORMAT_VERSION: u32 = 1;
+/// What says what lies in a folder.
+pub(crate) trait Manifest: DeserializeOwned {
+    /// The version of the form.
+    const FORMAT_VERSION: u32;
+}
+
+impl Manifest for CountsManifest {
+    const FORMAT_VERSION: u32 = 2;
+}
+
+impl Manifest for RankingsManifest {
+    const FORMAT_VERSION: u32 = 1;
+}
 
 /// An object that a manifest names, below the manifest's folder.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,8 +39,23 @@ pub struct ObjectInput {
     pub size: u64,
     /// Its entity tag, where the store gives one.
     pub etag: Option<String>,
+    /// When it was written, where nothing better tells it from what lay there before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub modified_at: Option<Timestamp>,
     /// What became of its lines for the day.
     pub tally: Tally,
+}
+
+impl ObjectInput {
+    /// Whether `other` is the same object with the same content, as far as its name, its size and what
+    /// marks its content can tell; no when nothing marks it.
+    #[must_use]
+    pub fn is_same_as(&self, other: &Self) -> bool {
+        let marks = |object: &Self| (object.etag.clone(), object.modified_at);
+        (&self.name, self.size) == (&other.name, other.size)
+            && marks(self) == marks(other)
+            && marks(self) != (None, None)
+    }
 }
 
 /// One log, as it was read for a day.
@@ -67,11 +94,11 @@ pub struct CountsManifest {
     /// How many advertisers were active.
     pub active_advertisers: usize,
     /// How many (advertiser, product) had an event.
-    pub products: usize,
+    pub products: u64,
     /// Names these counts and active advertisers: equal when they are the same.
     pub counts_digest: String,
-    /// The counts.
-    pub counts: DataObject,
+    /// The counts, in order from one object to the next.
+    pub counts: Vec<DataObject>,
     /// The active advertisers.
     pub advertisers: DataObject,
     /// The logs that were read.

@@ -1,14 +1,23 @@
 //! Parquet bytes of a fixed form: the same rows give the same bytes.
 
 use arrow_array::{ArrayRef, RecordBatch, cast::AsArray, types::Int64Type};
-use arrow_schema::{DataType, Field, Schema, SchemaRef};
+use arrow_schema::{DataType, Field, FieldRef, Schema, SchemaRef};
 use bytes::Bytes;
 use parquet::{
-    arrow::{ArrowWriter, arrow_reader::ParquetRecordBatchReaderBuilder},
+    arrow::{
+        ArrowSchemaConverter, ArrowWriter,
+        arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder},
+        arrow_writer::{ArrowColumnChunk, ArrowColumnWriter, ArrowRowGroupWriterFactory, compute_leaves},
+    },
     basic::{Compression, Encoding, ZstdLevel},
     errors::ParquetError,
-    file::properties::{EnabledStatistics, WriterProperties, WriterVersion},
-    schema::types::ColumnPath,
+    file::{
+        properties::{
+            EnabledStatistics, WriterProperties, WriterPropertiesBuilder, WriterPropertiesPtr, WriterVersion,
+        },
+        writer::SerializedFileWriter,
+    },
+    schema::types::{ColumnPath, TypePtr},
 };
 use std::sync::Arc;
 
@@ -24,15 +33,111 @@ pub(crate) fn schema(columns: &[(&str, DataType)]) -> SchemaRef {
 fn properties() -> WriterProperties {
     let zstd = Compression::ZSTD(ZstdLevel::try_new(1).expect("zstd has a level 1"));
     let product_id = ColumnPath::from("product_id");
-    WriterProperties::builder()
+    let properties = WriterProperties::builder()
         .set_created_by("topshelf".to_owned())
         .set_writer_version(WriterVersion::PARQUET_2_0)
         .set_compression(zstd)
         .set_statistics_enabled(EnabledStatistics::Chunk)
         // Ids of products are sorted and mostly distinct: neighbours share what they begin with.
         .set_column_dictionary_enabled(product_id.clone(), false)
-        .set_column_encoding(product_id, Encoding::DELTA_BYTE_ARRAY)
-        .build()
+        .set_column_encoding(product_id.clone(), Encoding::DELTA_BYTE_ARRAY)
+        .set_column_statistics_enabled(product_id, EnabledStatistics::None);
+    ["impressions", "clicks", "views"].into_iter().map(ColumnPath::from).fold(properties, counts).build()
+}
+
+/// Counts are packed into as few bits as they need, of which zstd would save nothing.
+fn counts(properties: WriterPropertiesBuilder, column: ColumnPath) -> WriterPropertiesBuilder {
+    properties
+        .set_column_dictionary_enabled(column.clone(), false)
+        .set_column_encoding(column.clone(), Encoding::DELTA_BINARY_PACKED)
+        .set_column_compression(column.clone(), Compression::UNCOMPRESSED)
+        .set_column_statistics_enabled(column, EnabledStatistics::None)
+}
+
+/// The form of files whose row groups are encoded apart from each other.
+pub(crate) struct FileForm {
+    schema: SchemaRef,
+    root: TypePtr,
+    properties: WriterPropertiesPtr,
+}
+
+/// An encoded row group, on its way into a file.
+pub(crate) type RowGroupChunks = Vec<ArrowColumnChunk>;
+
+impl FileForm {
+    pub(crate) fn new(schema: SchemaRef) -> Self {
+        let converted = ArrowSchemaConverter::new().convert(&schema).expect("the schema is of plain columns");
+        Self { schema, root: converted.root_schema_ptr(), properties: Arc::new(properties()) }
+    }
+
+    /// Encodes the columns of one row group, all at once: where pages end depends on how much is given.
+    pub(crate) fn encode(&self, columns: &[ArrayRef]) -> Result<RowGroupChunks, String> {
+        let encode = || {
+            let writers = ArrowRowGroupWriterFactory::new(&self.writer()?, self.schema.clone());
+            let writers = writers.create_column_writers(0)?;
+            let columns = self.schema.fields().iter().zip(columns);
+            let encode = |(mut writer, (field, column)): (ArrowColumnWriter, (&FieldRef, &ArrayRef))| {
+                for leaf in compute_leaves(field, column)? {
+                    writer.write(&leaf)?;
+                }
+                writer.close()
+            };
+            writers.into_iter().zip(columns).map(encode).collect::<Result<_, ParquetError>>()
+        };
+        encode().map_err(|error| error.to_string())
+    }
+
+    /// The file of these row groups.
+    pub(crate) fn file(&self, row_groups: Vec<RowGroupChunks>) -> Result<Vec<u8>, String> {
+        let write = || {
+            let mut file = self.writer()?;
+            for chunks in row_groups {
+                let mut row_group = file.next_row_group()?;
+                for chunk in chunks {
+                    chunk.append_to_row_group(&mut row_group)?;
+                }
+                row_group.close()?;
+            }
+            file.into_inner()
+        };
+        write().map_err(|error: ParquetError| error.to_string())
+    }
+
+    fn writer(&self) -> Result<SerializedFileWriter<Vec<u8>>, ParquetError> {
+        SerializedFileWriter::new(Vec::new(), self.root.clone(), self.properties.clone())
+    }
+}
+
+/// A file whose row groups are decoded apart from each other.
+#[derive(Clone)]
+pub(crate) struct EncodedFile {
+    bytes: Bytes,
+    metadata: ArrowReaderMetadata,
+}
+
+impl EncodedFile {
+    /// Opens a file that can be read as of that schema.
+    pub(crate) fn open(bytes: Bytes, schema: SchemaRef) -> Result<Self, String> {
+        let options = ArrowReaderOptions::new().with_schema(schema);
+        let metadata = ArrowReaderMetadata::load(&bytes, options).map_err(|error| error.to_string())?;
+        Ok(Self { bytes, metadata })
+    }
+
+    pub(crate) fn row_groups(&self) -> usize {
+        self.metadata.metadata().num_row_groups()
+    }
+
+    /// All rows of a row group.
+    pub(crate) fn decode(&self, row_group: usize) -> Result<RecordBatch, String> {
+        let rows = self.metadata.metadata().row_group(row_group).num_rows();
+        let rows = usize::try_from(rows).map_err(|_| format!("a row group has {rows} rows"))?;
+        let builder =
+            ParquetRecordBatchReaderBuilder::new_with_metadata(self.bytes.clone(), self.metadata.clone());
+        let reader = builder.with_row_groups(vec![row_group]).with_batch_size(rows).build();
+        let batch = reader.map_err(|error| error.to_string())?.next();
+        let batch = batch.ok_or_else(|| "a row group has no rows".to_owned())?;
+        batch.map_err(|error| error.to_string())
+    }
 }
 
 /// Encodes batches of the schema's columns.

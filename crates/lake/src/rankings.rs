@@ -3,7 +3,7 @@
 use crate::{
     Lake, LakeError, RankingsManifest,
     commit::NewObject,
-    manifest::FORMAT_VERSION,
+    manifest::Manifest as _,
     parquet_file::{BATCH_ROWS, decode, encode, from_integer, integers, schema, texts, to_integer},
 };
 use arrow_array::{ArrayRef, Float64Array, Int64Array, StringArray, cast::AsArray, types::Float64Type};
@@ -27,18 +27,19 @@ impl Lake {
         let day = rankings.day;
         let encoded = encode_rankings(rankings);
         let encoded = encoded.map_err(|reason| LakeError::Unwritable { what: "rankings", day, reason })?;
-        let data = NewObject::new("rankings", encoded);
+        let mut commit = self.begin(folder(day, &rankings.model)).await?;
+        let data = commit.put(NewObject::new("rankings", encoded)).await?;
         let manifest = RankingsManifest {
-            format_version: FORMAT_VERSION,
+            format_version: RankingsManifest::FORMAT_VERSION,
             day,
             model: rankings.model.clone(),
             k,
             advertisers: rankings.rankings.len(),
             products: rankings.rankings.iter().map(|ranking| ranking.products.len()).sum(),
             counts_digest: counts_digest.to_owned(),
-            rankings: data.described.clone(),
+            rankings: data,
         };
-        self.commit(&folder(day, &rankings.model), vec![data], &manifest).await?;
+        commit.end(&manifest).await?;
         Ok(manifest)
     }
 

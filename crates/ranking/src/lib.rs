@@ -1,14 +1,16 @@
-//! Counts of a day in, rankings out: pure functions, one file per model.
+//! Counts of a day in, rankings out, without I/O: one file per model.
 //!
 //! A model says which products it ranks and in what order; ties that it leaves are broken by product
 //! id ascending (bytes), so every order is total. Nothing here reads, writes or knows how the counts
 //! came about. To add a model, add its file and its line in `models!`.
 
 mod rank;
+mod top;
 
-pub use rank::{K_DEFAULT, rank};
+pub use rank::{K_DEFAULT, Ranker};
+pub use top::Top;
 
-use domain::{Counts, Log, ModelName};
+use domain::{Counts, CountsSlice, Log, ModelName};
 use std::cmp::Ordering;
 
 /// A rule that orders an advertiser's products.
@@ -25,6 +27,12 @@ pub trait Model: Sync {
     /// Which of two ranked products comes first: `Less` when `left` does. Exact; products that are
     /// `Equal` come in order of their ids.
     fn order(&self, left: Counts, right: Counts) -> Ordering;
+
+    /// Adds an advertiser's next products to its best. Every model has a loop of its own, without a call
+    /// for each product.
+    fn add(&self, products: &CountsSlice<'_>, top: &mut Top) {
+        top.add(self, products);
+    }
 }
 
 macro_rules! models {

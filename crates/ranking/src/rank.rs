@@ -1,59 +1,104 @@
-//! The K best products of each advertiser, as a model orders them.
+//! The K best products of each advertiser by each model, kept while the counts go by.
 
-use crate::Model;
-use domain::{Counts, DayCounts, ModelName, ModelRankings, ProductCounts, ProductId, RankedProduct, Ranking};
+use crate::{Model, top::Top};
+use domain::{AdvertiserId, CountsBlock, Day, ModelName, ModelRankings, Ranking};
+use std::sync::Arc;
 
 /// How many products a ranking has at most, unless configured otherwise.
 pub const K_DEFAULT: usize = 20;
 
-/// Ranks each advertiser's products: at most `k`, best first. Advertisers without a ranked product
-/// have no ranking.
-#[must_use]
-pub fn rank(model: &dyn Model, counts: &DayCounts, k: usize) -> ModelRankings {
-    let rankings = counts.iter().filter_map(|(advertiser, products)| {
-        let products = top_k(model, products, k);
-        (!products.is_empty()).then(|| Ranking { advertiser_id: advertiser.clone(), products })
-    });
-    ModelRankings { day: counts.day(), model: ModelName::new(model.name()), rankings: rankings.collect() }
+/// Ranks the products of a day's advertisers by several models in one pass over the counts, and keeps
+/// no more than the best of each.
+pub struct Ranker {
+    day: Day,
+    active: Arc<[AdvertiserId]>,
+    /// Whose products are being ranked.
+    advertiser: Option<u32>,
+    models: Vec<ModelRanker>,
 }
 
-fn top_k(model: &dyn Model, products: ProductCounts<'_>, k: usize) -> Vec<RankedProduct> {
-    let counts = products.counts();
-    let mut ranked: Vec<usize> = (0..counts.len()).filter(|at| model.score(counts[*at]).is_some()).collect();
-    // Products are in byte order of their ids, so their place breaks ties.
-    let order =
-        |left: &usize, right: &usize| model.order(counts[*left], counts[*right]).then(left.cmp(right));
-    if (1..ranked.len()).contains(&k) {
-        ranked.select_nth_unstable_by(k - 1, order);
+/// What one model has made of the counts so far.
+struct ModelRanker {
+    model: &'static dyn Model,
+    top: Top,
+    rankings: Vec<Ranking>,
+}
+
+impl Ranker {
+    /// Will rank by each of the models, with at most so many products in a ranking; `active` are the
+    /// advertisers that the counts' indices mean.
+    #[must_use]
+    pub fn new(day: Day, active: Arc<[AdvertiserId]>, models: &[(&'static dyn Model, usize)]) -> Self {
+        let ranker = |(model, k): &(_, usize)| {
+            let (model, top, rankings) = (*model, Top::new(*k), Vec::new());
+            ModelRanker { model, top, rankings }
+        };
+        Self { day, active, advertiser: None, models: models.iter().map(ranker).collect() }
     }
-    ranked.truncate(k);
-    ranked.sort_unstable_by(order);
-    let ranked_product = |at: usize, score: f64, counts: Counts| RankedProduct {
-        product_id: ProductId::new(products.product_id(at)).expect("ids in counts were checked when read"),
-        score,
-        counts,
-    };
-    ranked
-        .into_iter()
-        .filter_map(|at| Some(ranked_product(at, model.score(counts[at])?, counts[at])))
-        .collect()
+
+    /// Takes the next counts of the day, which come in order.
+    pub fn add(&mut self, block: &CountsBlock) {
+        for (advertiser, products) in block.advertisers() {
+            if self.advertiser != Some(advertiser) {
+                self.end_advertiser();
+                self.advertiser = Some(advertiser);
+            }
+            for ranker in &mut self.models {
+                ranker.model.add(&products, &mut ranker.top);
+            }
+        }
+    }
+
+    /// What each model says, in the order the models were given. Advertisers without a ranked product
+    /// have no ranking.
+    #[must_use]
+    pub fn finish(mut self) -> Vec<ModelRankings> {
+        self.end_advertiser();
+        let day = self.day;
+        let rankings = self.models.into_iter().map(|ranker| {
+            let model = ModelName::new(ranker.model.name());
+            ModelRankings { day, model, rankings: ranker.rankings }
+        });
+        rankings.collect()
+    }
+
+    fn end_advertiser(&mut self) {
+        let Some(advertiser) = self.advertiser.take() else { return };
+        let advertiser_id = &self.active[advertiser as usize];
+        for ranker in &mut self.models {
+            let products = ranker.top.take(ranker.model);
+            if !products.is_empty() {
+                ranker.rankings.push(Ranking { advertiser_id: advertiser_id.clone(), products });
+            }
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use crate::{MODELS, model, rank};
-    use domain::{AdvertiserId, Counts, DayCounts, DayCountsBuilder};
+    use super::*;
+    use crate::{MODELS, model};
+    use domain::Counts;
     use proptest::prelude::*;
     use std::{cmp::Ordering, collections::BTreeMap};
 
-    fn counts_of(products: &BTreeMap<String, Counts>) -> DayCounts {
-        let mut builder = DayCountsBuilder::new("2024-11-20".parse().unwrap());
-        builder.advertiser(AdvertiserId::new("a").unwrap());
-        for (product, counts) in products {
-            builder.product(product, *counts);
+    type Products = BTreeMap<String, Counts>;
+
+    /// The rankings of advertisers, whose rows come in blocks of so many.
+    fn ranked(name: &str, k: usize, advertisers: &[Products], block_rows: usize) -> ModelRankings {
+        let ids: Arc<[_]> =
+            (0..advertisers.len()).map(|number| AdvertiserId::new(format!("{number:03}")).unwrap()).collect();
+        let rows = (0..).zip(advertisers);
+        let rows: Vec<_> =
+            rows.flat_map(|(index, products)| products.iter().map(move |row| (index, row))).collect();
+        let day = "2024-11-20".parse().unwrap();
+        let mut ranker = Ranker::new(day, ids, &[(model(name).unwrap(), k)]);
+        for rows in rows.chunks(block_rows) {
+            let mut block = CountsBlock::default();
+            rows.iter().for_each(|(index, (product, counts))| block.push(*index, product, **counts));
+            ranker.add(&block);
         }
-        builder.advertiser(AdvertiserId::new("without events").unwrap());
-        builder.finish()
+        ranker.finish().remove(0)
     }
 
     /// `products` is `id impressions clicks views`, the answer `id score` in order.
@@ -63,7 +108,7 @@ mod tests {
             let number = |at: usize| words[at].parse().unwrap();
             (words[0].to_owned(), Counts { impressions: number(1), clicks: number(2), views: number(3) })
         };
-        let rankings = rank(model(name).unwrap(), &counts_of(&products.iter().map(parse).collect()), k);
+        let rankings = ranked(name, k, &[products.iter().map(parse).collect()], 100);
         let ranked: Vec<_> = rankings
             .rankings
             .iter()
@@ -101,29 +146,46 @@ mod tests {
         primary.then(left_id.as_bytes().cmp(right_id.as_bytes()))
     }
 
+    /// Everything sorted and cut: for each advertiser with a ranked product, its index and products.
+    fn naive(name: &str, k: usize, advertisers: &[Products]) -> Vec<(usize, Vec<(String, Counts)>)> {
+        let ranked = advertisers.iter().map(|products| {
+            let is_ranked =
+                |counts: &Counts| if name == "TopCTR" { counts.impressions > 0 } else { counts.views > 0 };
+            let mut sorted: Vec<_> =
+                products.clone().into_iter().filter(|(_, counts)| is_ranked(counts)).collect();
+            sorted.sort_by(|left, right| naive_order(name, left, right));
+            sorted.truncate(k);
+            sorted
+        });
+        ranked.enumerate().filter(|(_, products)| !products.is_empty()).collect()
+    }
+
     proptest! {
         #[test]
         fn ranking_equals_sorting_everything(
-            products in proptest::collection::btree_map(
-                "[a-dé]{1,2}",
-                (0u64..5, 0u64..4, 0u64..4)
-                    .prop_map(|(impressions, clicks, views)| Counts { impressions, clicks, views }),
-                0..30,
+            advertisers in proptest::collection::vec(
+                proptest::collection::btree_map(
+                    "[a-dé]{1,2}",
+                    (0u64..5, 0u64..4, 0u64..4)
+                        .prop_map(|(impressions, clicks, views)| Counts { impressions, clicks, views }),
+                    0..30,
+                ),
+                1..4,
             ),
             k in 0usize..25,
+            block_rows in 1usize..40,
         ) {
             for model in MODELS {
-                let mut sorted: Vec<_> = products.clone().into_iter().filter(|(_, counts)| match model.name() {
-                    "TopCTR" => counts.impressions > 0,
-                    _ => counts.views > 0,
-                }).collect();
-                sorted.sort_by(|left, right| naive_order(model.name(), left, right));
-                sorted.truncate(k);
-                let rankings = rank(*model, &counts_of(&products), k).rankings;
-                let ranked: Vec<_> = rankings.into_iter().flat_map(|ranking| ranking.products).collect();
-                let ranked: Vec<_> =
-                    ranked.into_iter().map(|product| (product.product_id.to_string(), product.counts)).collect();
-                prop_assert_eq!(ranked, sorted);
+                let rankings = ranked(model.name(), k, &advertisers, block_rows).rankings;
+                let told: Vec<_> = rankings
+                    .into_iter()
+                    .map(|ranking| {
+                        let products = ranking.products.into_iter();
+                        let products = products.map(|product| (product.product_id.as_str().to_owned(), product.counts));
+                        (ranking.advertiser_id.as_str().parse().unwrap(), products.collect())
+                    })
+                    .collect();
+                prop_assert_eq!(told, naive(model.name(), k, &advertisers));
             }
         }
     }

@@ -1,8 +1,8 @@
-//! A client for one bucket, made of the usual AWS settings. No request is sent here.
+//! The clients of one bucket, made of the usual AWS settings. No request is sent here.
 
 use crate::SourceError;
 use object_store::{
-    BackoffConfig, RetryConfig,
+    BackoffConfig, ClientOptions, RetryConfig,
     aws::{AmazonS3, AmazonS3Builder, AmazonS3ConfigKey},
 };
 use std::{collections::BTreeMap, fmt, time::Duration};
@@ -17,6 +17,14 @@ const CREDENTIALS_PATIENCE: Duration = Duration::from_secs(3);
 pub struct AwsSettings {
     values: BTreeMap<String, String>,
     patience: Duration,
+}
+
+/// One bucket's clients, with the same credentials.
+pub(crate) struct Clients {
+    /// Tries failing requests again.
+    pub(crate) client: AmazonS3,
+    /// Sends each request once, and waits for its end as long as it takes.
+    pub(crate) reader: AmazonS3,
 }
 
 impl AwsSettings {
@@ -47,6 +55,10 @@ impl AwsSettings {
         self
     }
 
+    pub(crate) fn patience(&self) -> Duration {
+        self.patience
+    }
+
     fn has(&self, name: &str) -> bool {
         self.values.contains_key(name)
     }
@@ -70,8 +82,8 @@ impl AwsSettings {
             && !others.into_iter().any(|name| self.has(name))
     }
 
-    /// The client of `bucket`; `url` is for messages.
-    pub(crate) fn client(&self, url: &str, bucket: &str) -> Result<AmazonS3, SourceError> {
+    /// The clients of `bucket`; `url` is for messages.
+    pub(crate) fn clients(&self, url: &str, bucket: &str) -> Result<Clients, SourceError> {
         self.check(url)?;
         let refused = |error: object_store::Error| {
             let reason =
@@ -82,9 +94,15 @@ impl AwsSettings {
                 remedy: "check the AWS_… environment variables",
             }
         };
-        let credentials = self.builder(bucket, self.patience.min(CREDENTIALS_PATIENCE)).build();
-        let credentials = credentials.map_err(refused)?.credentials().clone();
-        self.builder(bucket, self.patience).with_credentials(credentials).build().map_err(refused)
+        let build = |builder: AmazonS3Builder| builder.build().map_err(refused);
+        let asked = ClientOptions::new();
+        let asking = self.builder(asked.clone(), bucket, self.patience.min(CREDENTIALS_PATIENCE));
+        let credentials = build(asking)?.credentials().clone();
+        let client = self.builder(asked, bucket, self.patience).with_credentials(credentials.clone());
+        // Who reads notices that nothing comes; how long a part takes as a whole says nothing.
+        let read = ClientOptions::new().with_timeout_disabled();
+        let reader = self.builder(read, bucket, Duration::ZERO).with_credentials(credentials);
+        Ok(Clients { client: build(client)?, reader: build(reader)? })
     }
 
     fn check(&self, url: &str) -> Result<(), SourceError> {
@@ -110,8 +128,8 @@ impl AwsSettings {
         }
     }
 
-    fn builder(&self, bucket: &str, patience: Duration) -> AmazonS3Builder {
-        let mut builder = AmazonS3Builder::new();
+    fn builder(&self, options: ClientOptions, bucket: &str, patience: Duration) -> AmazonS3Builder {
+        let mut builder = AmazonS3Builder::new().with_client_options(options);
         for (name, value) in &self.values {
             if let Ok(key) = name.to_ascii_lowercase().parse::<AmazonS3ConfigKey>() {
                 builder = builder.with_config(key, value);

@@ -1,7 +1,7 @@
 //! What can go wrong between a location's name and an object's last byte, and what to do about it.
 
 use domain::{Day, Log};
-use std::{error::Error, fmt, io};
+use std::{error::Error, fmt, io, time::Duration};
 
 /// Why logs could not be found or read. Each message is whole: it names the operation, the object
 /// and the cause, so none has a source that would say the cause again.
@@ -130,6 +130,30 @@ enum Trouble {
 }
 
 impl Cause {
+    /// A request that brought nothing for this long.
+    pub(crate) fn stalled(stall: Duration) -> Self {
+        let message = format!("nothing came for {stall:?}");
+        Self { trouble: Trouble::Unreachable, error: message.clone().into(), message }
+    }
+
+    /// An answer that ended before its bytes had come.
+    pub(crate) fn cut_short() -> Self {
+        let message = "the answer ended too early";
+        Self { message: message.into(), trouble: Trouble::Unreachable, error: message.into() }
+    }
+
+    /// A request that this program stopped waiting for.
+    pub(crate) fn given_up() -> Self {
+        let message = "the request was given up";
+        Self { message: message.into(), trouble: Trouble::Other, error: message.into() }
+    }
+
+    /// An answer of more bytes than were asked for.
+    pub(crate) fn too_long() -> Self {
+        let message = "the answer is longer than what was asked for";
+        Self { message: message.into(), trouble: Trouble::Other, error: message.into() }
+    }
+
     /// The error as the operating system or the object store gave it.
     #[must_use]
     pub fn error(&self) -> &(dyn Error + Send + Sync + 'static) {
@@ -186,7 +210,16 @@ fn trouble_of(error: &object_store::Error, text: &str) -> Trouble {
         object_store::Error::PermissionDenied { .. } => Trouble::Denied,
         object_store::Error::Unauthenticated { .. } => Trouble::BadCredentials,
         object_store::Error::NotFound { .. } => Trouble::Missing,
-        _ if has(&["status code: 5", "SlowDown", "InternalError"]) => Trouble::Busy,
+        _ if has(&[
+            "status code: 5",
+            "status code: 429",
+            "status code: 408",
+            "SlowDown",
+            "InternalError",
+        ]) =>
+        {
+            Trouble::Busy
+        }
         _ if is_network_failure(error) => Trouble::Unreachable,
         _ => Trouble::Other,
     }

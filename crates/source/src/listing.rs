@@ -6,9 +6,10 @@
 use crate::{
     Location, ObjectInfo, SourceError,
     error::SPELLED_OUT_MAX,
-    location::{Place, object_key},
+    location::{Bucket, Place, object_key},
     pattern::NamePattern,
 };
+use futures::{StreamExt, TryStreamExt, stream};
 use object_store::{
     ObjectMeta, ObjectStoreExt,
     aws::AmazonS3,
@@ -21,6 +22,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
+/// Objects that are looked at by themselves at a time.
+const LOOKS_AT_A_TIME: usize = 32;
+
 impl Location {
     /// The objects that `names` takes, in byte order of their names.
     pub(crate) async fn find(&self, names: &NamePattern) -> Result<Vec<ObjectInfo>, SourceError> {
@@ -30,7 +34,7 @@ impl Location {
                 walk.folder(root, "")?;
                 walk.found
             }
-            Place::Bucket { client, prefix } => self.find_in_bucket(client, prefix, names).await?,
+            Place::Bucket(bucket) => self.find_in_bucket(bucket, names).await?,
         };
         found.sort_unstable_by(|one, other| one.name.cmp(&other.name));
         Ok(found)
@@ -38,28 +42,28 @@ impl Location {
 
     async fn find_in_bucket(
         &self,
-        client: &AmazonS3,
-        prefix: &ObjectPath,
+        bucket: &Bucket,
         names: &NamePattern,
     ) -> Result<Vec<ObjectInfo>, SourceError> {
-        let root = folder_key(prefix, "");
+        let root = folder_key(&bucket.prefix, "");
         let beginning = format!("{root}{}", names.literal_prefix());
-        let mut found = Vec::new();
+        let mut listed = Vec::new();
         let mut page_token = None;
         loop {
             let options = PaginatedListOptions { page_token, ..Default::default() };
-            let page = self.list_page(client, &beginning, options).await?;
-            for meta in page.result.objects {
-                let name = meta.location.as_ref().strip_prefix(&root).unwrap_or_default().to_owned();
-                if names.takes(&name) {
-                    found.extend(self.complete(client, name, meta).await?);
-                }
-            }
+            let page = self.list_page(&bucket.client, &beginning, options).await?;
+            let named = page.result.objects.into_iter().map(|meta| {
+                (meta.location.as_ref().strip_prefix(&root).unwrap_or_default().to_owned(), meta)
+            });
+            listed.extend(named.filter(|(name, _)| names.takes(name)));
             page_token = page.page_token;
             if page_token.is_none() {
-                return Ok(found);
+                break;
             }
         }
+        let complete = listed.into_iter().map(|(name, meta)| self.complete(&bucket.client, name, meta));
+        let found = stream::iter(complete).buffered(LOOKS_AT_A_TIME).try_collect::<Vec<_>>().await?;
+        Ok(found.into_iter().flatten().collect())
     }
 
     async fn list_page(
@@ -96,7 +100,7 @@ impl Location {
     pub(crate) async fn entries(&self, folder: &str) -> Result<Vec<String>, SourceError> {
         let entries = match self.place() {
             Place::Directory(root) => self.directory_entries(&root.join(folder), folder)?,
-            Place::Bucket { client, prefix } => self.bucket_entries(client, prefix, folder).await?,
+            Place::Bucket(bucket) => self.bucket_entries(bucket, folder).await?,
         };
         Ok(entries.into_iter().take(SPELLED_OUT_MAX + 1).collect())
     }
@@ -115,12 +119,8 @@ impl Location {
             .map_err(|error| SourceError::failed("list", path.display().to_string(), error))
     }
 
-    async fn bucket_entries(
-        &self,
-        client: &AmazonS3,
-        prefix: &ObjectPath,
-        folder: &str,
-    ) -> Result<BTreeSet<String>, SourceError> {
+    async fn bucket_entries(&self, bucket: &Bucket, folder: &str) -> Result<BTreeSet<String>, SourceError> {
+        let Bucket { client, prefix, .. } = bucket;
         let root = folder_key(prefix, "");
         let options = PaginatedListOptions {
             delimiter: Some("/".into()),

@@ -1,12 +1,12 @@
 //! A directory or a bucket prefix, from the text that names it.
 
-use crate::{AwsSettings, SourceError};
+use crate::{AwsSettings, SourceError, aws::Clients};
 use object_store::{ObjectStore, aws::AmazonS3, local::LocalFileSystem, path::Path as ObjectPath};
 use std::{
     fmt, io,
     path::{Path, PathBuf},
-    sync::Arc,
-    time::SystemTime,
+    sync::{Arc, atomic::AtomicBool},
+    time::{Duration, SystemTime},
 };
 
 /// A directory or a bucket prefix; cheap to clone.
@@ -22,8 +22,21 @@ struct Opened {
 pub(crate) enum Place {
     /// An absolute path.
     Directory(PathBuf),
-    /// The prefix has no `/` at either end.
-    Bucket { client: AmazonS3, prefix: ObjectPath },
+    Bucket(Box<Bucket>),
+}
+
+/// A prefix of a bucket, and how it is asked.
+pub(crate) struct Bucket {
+    /// Tries failing requests again by itself.
+    pub(crate) client: AmazonS3,
+    /// Sends each request once: who reads through it tries again.
+    pub(crate) reader: AmazonS3,
+    /// For how long that is, without a byte.
+    pub(crate) patience: Duration,
+    /// It has no `/` at either end.
+    pub(crate) prefix: ObjectPath,
+    /// Whether an answer came without an ETag, so that answers prove nothing.
+    pub(crate) lacks_etags: AtomicBool,
 }
 
 /// An object as it was when it was planned.
@@ -102,9 +115,11 @@ impl Location {
         }
         let url = format!("s3://{rest}").trim_end_matches('/').to_owned();
         let prefix = ObjectPath::parse(prefix).map_err(|error| refused(&url, error.to_string()))?;
-        let client = settings.client(&url, bucket)?;
+        let Clients { client, reader } = settings.clients(&url, bucket)?;
         let object_store = Arc::new(client.clone());
-        Ok(Self(Arc::new(Opened { url, place: Place::Bucket { client, prefix }, object_store })))
+        let (patience, lacks_etags) = (settings.patience(), AtomicBool::new(false));
+        let place = Place::Bucket(Box::new(Bucket { client, reader, patience, prefix, lacks_etags }));
+        Ok(Self(Arc::new(Opened { url, place, object_store })))
     }
 
     /// The location as text, without secrets and without a `/` at its end.
@@ -124,7 +139,16 @@ impl Location {
     pub fn prefix(&self) -> ObjectPath {
         match &self.0.place {
             Place::Directory(_) => ObjectPath::ROOT,
-            Place::Bucket { prefix, .. } => prefix.clone(),
+            Place::Bucket(bucket) => bucket.prefix.clone(),
+        }
+    }
+
+    /// The directory; none when it is a bucket.
+    #[must_use]
+    pub fn directory(&self) -> Option<&Path> {
+        match &self.0.place {
+            Place::Directory(path) => Some(path),
+            Place::Bucket { .. } => None,
         }
     }
 
@@ -133,10 +157,6 @@ impl Location {
     pub fn object_url(&self, name: &str) -> String {
         let url = self.url();
         if url.ends_with('/') { format!("{url}{name}") } else { format!("{url}/{name}") }
-    }
-
-    pub(crate) fn is_bucket(&self) -> bool {
-        matches!(self.place(), Place::Bucket { .. })
     }
 
     pub(crate) fn place(&self) -> &Place {

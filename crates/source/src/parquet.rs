@@ -1,7 +1,6 @@
 //! Parquet objects: their columns and row groups as the footer has them, and the rows of one row group.
 //!
-//! Of an object only the footer and the column chunks that are asked for are read: from a file when they
-//! are needed, from a bucket some row groups ahead. The footer is decoded by the `parquet` crate, the
+//! Of an object only the footer and the column chunks that are asked for are read. The footer is decoded by the `parquet` crate, the
 //! pages here: what they hold stays as it is written, texts where they lie in a page, dictionaries beside
 //! their keys. Nothing here knows which column means what.
 //!
@@ -17,18 +16,20 @@ mod footer;
 mod hybrid;
 mod page;
 mod page_header;
-mod queue;
+mod row_groups;
 mod rows;
 
 pub use column::{ColumnKind, ColumnUse, TimeUnit};
 pub use footer::{DateRange, ParquetFooter, ParquetObject};
-pub use queue::RowGroupQueue;
+pub use row_groups::RowGroups;
 pub use rows::{ColumnRows, Keys, RowGroupReader, RowValues};
 
 use crate::{Location, ObjectInfo, SourceError};
-use queue::Workshop;
 use parquet::errors::ParquetError;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::{
+    io,
+    panic::{AssertUnwindSafe, catch_unwind},
+};
 
 /// The bytes with which a Parquet object begins and ends.
 const MAGIC: &[u8; 4] = b"PAR1";
@@ -51,7 +52,7 @@ enum Failure {
     /// The object is broken.
     Broken(Broken),
     /// Its bytes could not be had.
-    Source(SourceError),
+    Unread(io::Error),
 }
 
 impl From<Broken> for Failure {
@@ -60,9 +61,9 @@ impl From<Broken> for Failure {
     }
 }
 
-impl From<SourceError> for Failure {
-    fn from(error: SourceError) -> Self {
-        Self::Source(error)
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        Self::Unread(error)
     }
 }
 
@@ -72,7 +73,7 @@ impl Failure {
             Self::Broken(Broken(reason)) => {
                 SourceError::Damaged { url: location.object_url(&object.name), format: "Parquet", reason }
             }
-            Self::Source(error) => error,
+            Self::Unread(error) => chunk::unread(location, object, error),
         }
     }
 }
@@ -92,7 +93,9 @@ fn guarded<T>(read: impl FnOnce() -> Result<T, ParquetError>) -> Result<T, Broke
         Err(ParquetError::General(text.unwrap_or_else(|| "it makes no sense".to_owned())))
     });
     read.map_err(|error| match error {
-        ParquetError::General(reason) | ParquetError::EOF(reason) | ParquetError::NYI(reason) => Broken(reason),
+        ParquetError::General(reason) | ParquetError::EOF(reason) | ParquetError::NYI(reason) => {
+            Broken(reason)
+        }
         error => Broken(error.to_string()),
     })
 }

@@ -1,8 +1,12 @@
 //! The command line: every command with its flags, help and an example.
 
-use crate::{config::Flags, generate::Layout};
+use crate::{
+    config::Flags,
+    generate::{Format, Layout},
+};
 use clap::{Args, Parser, Subcommand, ValueEnum, builder::styling};
 use domain::{AdvertiserId, Day, RunId};
+use source::Compression;
 use std::path::PathBuf;
 
 const STYLES: styling::Styles = styling::Styles::styled()
@@ -89,13 +93,13 @@ pub enum Command {
     #[command(
         after_help = "Examples:\n  topshelf run                                   # yesterday in the configured time zone\n  topshelf run --day 2024-11-20 --input s3://bucket/logs --store postgres://topshelf@db/topshelf"
     )]
-    Run(OneDay),
+    Run(CountedDay),
     /// Each day of a range, end to end; input shared by several days is read once
     #[command(after_help = "Example:\n  topshelf backfill --from 2024-11-20 --to 2024-12-19 --input ./logs")]
     Backfill(Range),
     /// The first stage alone: logs → counts of the day, left in the lake
     #[command(after_help = "Example:\n  topshelf count --day 2024-11-20 --input ./logs")]
-    Count(OneDay),
+    Count(CountedDay),
     /// The second stage alone: counts → rankings, left in the lake
     #[command(after_help = "Example:\n  topshelf rank --day 2024-11-20 --model TopCTR")]
     Rank(Rank),
@@ -155,7 +159,18 @@ pub struct OneDay {
     pub day: Option<Day>,
 }
 
-/// A command about several days.
+/// A command that counts one day.
+#[derive(Debug, Args)]
+pub struct CountedDay {
+    /// The day.
+    #[command(flatten)]
+    pub one: OneDay,
+    /// Count again even if no object of the input changed since the day was counted
+    #[arg(long)]
+    pub recount: bool,
+}
+
+/// A command that counts several days.
 #[derive(Debug, Args)]
 pub struct Range {
     /// The first day, YYYY-MM-DD
@@ -164,6 +179,9 @@ pub struct Range {
     /// The last day, YYYY-MM-DD
     #[arg(long, value_name = "DAY")]
     pub to: Day,
+    /// Count again even days of which no object of the input changed since they were counted
+    #[arg(long)]
+    pub recount: bool,
 }
 
 /// Flags of `rank`.
@@ -241,7 +259,13 @@ pub struct Generate {
     pub layout: LayoutName,
     /// The format of the logs
     #[arg(long, value_name = "FORMAT", default_value = "csv")]
-    pub format: Format,
+    pub format: FormatName,
+    /// How files are compressed
+    #[arg(long, value_name = "COMPRESSION", default_value = "none")]
+    pub compress: CompressionName,
+    /// Columns beside those that count, with short texts: half of them before those, half behind
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub extra_columns: u32,
     /// Replace files that are there
     #[arg(long)]
     pub overwrite: bool,
@@ -249,9 +273,44 @@ pub struct Generate {
 
 /// The format of generated logs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Format {
+pub enum FormatName {
     /// Comma-separated values with a header.
     Csv,
+    /// Tab-separated values with a header.
+    Tsv,
+    /// JSON lines: an object a line.
+    Jsonl,
+}
+
+impl From<FormatName> for Format {
+    fn from(name: FormatName) -> Self {
+        match name {
+            FormatName::Csv => Self::Csv,
+            FormatName::Tsv => Self::Tsv,
+            FormatName::Jsonl => Self::Jsonl,
+        }
+    }
+}
+
+/// How generated files are compressed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum CompressionName {
+    /// Not at all.
+    None,
+    /// Gzip: names end with .gz.
+    Gzip,
+    /// Zstandard: names end with .zst.
+    Zstd,
+}
+
+impl From<CompressionName> for Compression {
+    fn from(name: CompressionName) -> Self {
+        match name {
+            CompressionName::None => Self::None,
+            CompressionName::Gzip => Self::Gzip,
+            CompressionName::Zstd => Self::Zstd,
+        }
+    }
 }
 
 /// How generated days are laid out in objects.

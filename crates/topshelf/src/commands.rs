@@ -34,9 +34,15 @@ pub async fn execute(cli: Cli) -> Result<(), Failure> {
     let output = Output::new(global.json);
     match command {
         Command::Demo(flags) => demo::demo(flags, &global, output).await,
-        Command::Run(flags) => stages::run(&night(&global)?, flags.day, output).await,
-        Command::Backfill(range) => stages::backfill(&night(&global)?, &range, output).await,
-        Command::Count(flags) => stages::count(&night(&global)?, flags.day, output).await,
+        Command::Run(flags) => {
+            stages::run(&counting_night(&global, flags.recount)?, flags.one.day, output).await
+        }
+        Command::Backfill(range) => {
+            stages::backfill(&counting_night(&global, range.recount)?, &range, output).await
+        }
+        Command::Count(flags) => {
+            stages::count(&counting_night(&global, flags.recount)?, flags.one.day, output).await
+        }
         Command::Rank(flags) => stages::rank(&night(&global)?, flags, output).await,
         Command::Publish(flags) => stages::publish(&night(&global)?, flags.day, output).await,
         Command::Serve => serve::serve(night(&global)?).await,
@@ -53,6 +59,10 @@ pub async fn execute(cli: Cli) -> Result<(), Failure> {
 fn night(global: &Global) -> Result<Night, Failure> {
     let (config, _) = config::load(&global.flags())?;
     Night::new(config, Progress::for_terminal())
+}
+
+fn counting_night(global: &Global, recount: bool) -> Result<Night, Failure> {
+    Ok(Night { recount, ..night(global)? })
 }
 
 fn print_config(global: &Global, output: Output) -> Result<(), Failure> {

@@ -6,7 +6,10 @@ mod show;
 pub use load::{Flags, load};
 pub use show::{as_toml, without_password};
 
-use crate::failure::{Exit, Failure};
+use crate::{
+    failure::{Exit, Failure},
+    memory::MemoryLimit,
+};
 use counting::DateFormat;
 use serde::{Deserialize, Serialize};
 use sha2::Digest;
@@ -76,6 +79,11 @@ pub struct Counting {
     pub threads: usize,
     /// Mebibytes of an object that a thread takes at a time.
     pub slice_mib: u64,
+    /// How much memory the program may take while it counts: `auto`, or bytes, such as `4GiB`.
+    pub memory_limit: MemoryLimit,
+    /// A folder on a disk, for partial counts that do not fit in it; `auto` lies in the lake, or with the
+    /// system's temporary files when the lake is a bucket.
+    pub spill_dir: String,
 }
 
 /// Which models rank, and how far.
@@ -158,7 +166,7 @@ impl Default for Columns {
 
 impl Default for Counting {
     fn default() -> Self {
-        Self { threads: 0, slice_mib: 16 }
+        Self { threads: 0, slice_mib: 16, memory_limit: MemoryLimit::Auto, spill_dir: "auto".into() }
     }
 }
 
@@ -233,6 +241,17 @@ impl Input {
             [delimiter @ (b'\t' | b' '..=b'~')] if *delimiter != b'"' => Ok(Some(*delimiter)),
             _ => Err(Failure::new(Exit::Usage, format!("input.delimiter {:?} cannot stand between fields", self.delimiter))
                 .help("input.delimiter is \"auto\", \"tab\", or one ASCII character that is no quote, such as \";\"")),
+        }
+    }
+}
+
+impl Counting {
+    /// How many threads count.
+    #[must_use]
+    pub fn threads(&self) -> usize {
+        match self.threads {
+            0 => std::thread::available_parallelism().map_or(1, usize::from),
+            threads => threads,
         }
     }
 }

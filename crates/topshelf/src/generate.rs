@@ -1,22 +1,28 @@
-//! Sample logs: the three CSV files of an ad-tech company that never existed.
+//! Sample logs: those of an ad-tech company that never existed.
 //!
 //! Options enter, files leave. The bytes depend on the options alone, never on the number of threads,
-//! the machine or the hour; a day's events depend on nothing but the seed, the sizes and the day, so a
-//! set is extended by generating later days with the same seed. Nothing here reads a log, and nothing
-//! is left half-written under its final name.
+//! the machine or the hour (those of compressed files on the compressor's version too); a day's events
+//! depend on nothing but the seed, the sizes and the day, so a set is extended by generating later days
+//! with the same seed, and is the same in every format. Nothing here reads a log, and nothing is left
+//! half-written under its final name.
 
+mod compressed;
 mod events;
 mod layout;
+mod lines;
 mod output;
 mod popularity;
 mod population;
+mod unused;
 
 pub use layout::Layout;
+pub use lines::Format;
 
 use domain::Day;
 use layout::LogFile;
 use output::Output;
 use population::Population;
+use source::Compression;
 use std::{
     io,
     num::NonZeroUsize,
@@ -31,6 +37,8 @@ pub const PRODUCTS_TOTAL_MAX: u64 = 200_000_000;
 
 /// The most rows of both event logs over all days.
 pub const ROWS_MAX: u64 = 1_000_000_000_000;
+/// The most columns beside those that count.
+pub const EXTRA_COLUMNS_MAX: u32 = 1_000;
 /// The day after 9999-12-31, in days since 1970-01-01.
 const DAYS_END: i64 = 2_932_897;
 
@@ -57,6 +65,12 @@ pub struct GenerateOptions {
     pub seed: u64,
     /// How days are spread over files.
     pub layout: Layout,
+    /// How events are written.
+    pub format: Format,
+    /// How files are compressed.
+    pub compression: Compression,
+    /// Columns beside those that count, with short texts.
+    pub extra_columns: u32,
     /// Whether files that are there are replaced.
     pub overwrite: bool,
     /// Threads that make lines; the bytes do not depend on it.
@@ -77,6 +91,9 @@ impl Default for GenerateOptions {
             active_ratio: 0.8,
             seed: 1,
             layout: Layout::Single,
+            format: Format::Csv,
+            compression: Compression::None,
+            extra_columns: 0,
             overwrite: false,
             threads: thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
         }
@@ -110,6 +127,8 @@ impl GenerateOptions {
             format!("{} days from {} on reach past the year 9999", self.days, self.first_day)
         } else if self.total_rows() > ROWS_MAX {
             format!("{} rows are more than {ROWS_MAX}", self.total_rows())
+        } else if self.extra_columns > EXTRA_COLUMNS_MAX {
+            format!("extra columns must be at most {EXTRA_COLUMNS_MAX}")
         } else if !(0.0..=1.0).contains(&self.active_ratio) {
             format!("active ratio {} is not between 0 and 1", self.active_ratio)
         } else {
@@ -169,11 +188,13 @@ impl GenerateError {
 /// [`GenerateError`] when an option makes no sense, a file is there, or writing fails.
 pub fn generate(options: &GenerateOptions, progress: &dyn Fn(u64)) -> Result<Generated, GenerateError> {
     options.check()?;
-    let files = layout::log_files(options);
-    let mut output = Output::prepare(&options.out, options.overwrite, files.iter().map(|file| &*file.name))?;
+    let (advertiser_ids, files) = (layout::advertiser_ids(options), layout::log_files(options));
+    let names = [&*advertiser_ids].into_iter().chain(files.iter().map(|file| &*file.name));
+    let mut output = Output::prepare(options, names)?;
 
     let population = Population::new(options);
-    output.write_file(layout::ADVERTISER_IDS, &population.advertiser_ids_csv())?;
+    output.begin(&advertiser_ids)?;
+    output.append(&options.format.advertiser_ids(population.active()))?;
     write_events(options, &population, &files, &mut output, progress)?;
     let (files, bytes) = output.commit()?;
     Ok(Generated { files, rows: options.total_rows() + population.active_count(), bytes })
@@ -189,12 +210,12 @@ fn write_events(
     let chunks = layout::chunks(files);
     let mut rows_done = 0;
     let mut file_open = None;
-    events::in_order(options.seed, population, &chunks, options.threads, |chunk, lines| {
+    events::in_order(options, population, &chunks, |chunk, lines| {
         if file_open != Some(chunk.file) {
             file_open = Some(chunk.file);
             let file = &files[chunk.file];
             output.begin(&file.name)?;
-            output.append(file.log.header())?;
+            output.append(&options.format.header(&lines::columns(file.log, options.extra_columns)))?;
         }
         output.append(lines)?;
         rows_done += chunk.rows;

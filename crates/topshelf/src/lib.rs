@@ -7,10 +7,12 @@ pub mod config;
 pub mod failure;
 pub mod generate;
 mod logging;
+pub mod memory;
 pub mod pipeline;
 pub mod progress;
 pub mod schedule;
 mod scheduler;
+mod spill;
 
 use clap::Parser;
 use failure::{Exit, Failure};

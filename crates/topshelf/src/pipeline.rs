@@ -4,12 +4,15 @@
 //! leaves rankings; `publish` takes those and moves what readers see, in one transaction. `run` is the
 //! three in a row for each day, written into the ledger. Nothing is handed on but through the lake.
 
-mod columns;
+mod assumed;
 mod count;
 mod input;
+mod limits;
+mod parquet;
 mod publish;
 mod rank;
 mod report;
+mod unchanged;
 
 pub use count::count;
 pub use publish::publish;
@@ -38,6 +41,8 @@ pub struct Night {
     pub progress: Progress,
     /// How buckets are reached.
     pub aws: AwsSettings,
+    /// Whether days are counted again whose input is unchanged.
+    pub recount: bool,
 }
 
 /// Who started a run.
@@ -74,7 +79,8 @@ impl Night {
     /// When the schedule cannot be understood.
     pub fn new(config: Config, progress: Progress) -> Result<Self, Failure> {
         let schedule = Schedule::new(&config.schedule)?;
-        Ok(Self { config, schedule, clock: Clock::system(), progress, aws: AwsSettings::from_env() })
+        let (clock, aws) = (Clock::system(), AwsSettings::from_env());
+        Ok(Self { config, schedule, clock, progress, aws, recount: false })
     }
 
     /// Where the logs are. No bucket is asked; a directory must be there.
@@ -90,10 +96,14 @@ impl Night {
     /// # Errors
     /// When its location cannot be opened.
     pub fn lake(&self) -> Result<Lake, Failure> {
-        let location = Location::open_with(&self.config.lake.url, true, &self.aws).map_err(|error| {
-            Failure::from(error).or_help("check lake.url (--lake): the place must be a directory that this user may write, or a bucket")
-        })?;
+        let location = self.lake_location()?;
         Ok(Lake::new(location.object_store(), location.prefix(), location.url()))
+    }
+
+    fn lake_location(&self) -> Result<Location, Failure> {
+        Location::open_with(&self.config.lake.url, true, &self.aws).map_err(|error| {
+            Failure::from(error).or_help("check lake.url (--lake): the place must be a directory that this user may write, or a bucket")
+        })
     }
 
     /// The store, migrated.

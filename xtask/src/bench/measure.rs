@@ -1,5 +1,6 @@
 //! One program measured to its end: wall time, CPU time and the most memory, as the kernel counts them.
 
+use super::{gigabytes, median, seconds};
 use crate::{
     Failure,
     repository::{cannot_start, program, works},
@@ -13,18 +14,40 @@ use std::{
 };
 use wait4::Wait4 as _;
 
-/// What a run took.
+/// What a run that ended well took.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Used {
+    /// From start to end.
+    pub(super) wall: Duration,
+    /// User and system time of all threads.
+    pub(super) cpu: Duration,
+    /// The largest resident set.
+    pub(super) memory_bytes: u64,
+}
+
+impl Used {
+    /// The medians of wall time, CPU time and memory, each by itself.
+    pub(super) fn median(runs: &[Self]) -> Option<Self> {
+        Some(Self {
+            wall: median(runs.iter().map(|run| run.wall))?,
+            cpu: median(runs.iter().map(|run| run.cpu))?,
+            memory_bytes: median(runs.iter().map(|run| run.memory_bytes))?,
+        })
+    }
+}
+
+impl fmt::Display for Used {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (wall, cpu, memory) = (seconds(self.wall), seconds(self.cpu), gigabytes(self.memory_bytes));
+        write!(f, "{wall:.2} s, {cpu:.2} s of CPU, {memory:.2} GB")
+    }
+}
+
+/// How a run ended.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Usage {
-    /// It ended well.
-    Done {
-        /// From start to end.
-        wall: Duration,
-        /// User and system time of all threads.
-        cpu: Duration,
-        /// The largest resident set, in bytes.
-        memory_bytes: u64,
-    },
+    /// Well.
+    Done(Used),
     /// It was killed at the limit.
     GivenUp(Duration),
     /// It failed, and has said why.
@@ -34,27 +57,16 @@ pub(super) enum Usage {
 impl fmt::Display for Usage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Done { wall, cpu, memory_bytes } => write!(
-                f,
-                "took {:.2} s, {:.2} s of CPU, {:.2} GB",
-                wall.as_secs_f64(),
-                cpu.as_secs_f64(),
-                gigabytes(*memory_bytes)
-            ),
+            Self::Done(used) => write!(f, "took {used}"),
             Self::GivenUp(limit) => write!(f, "gave up after {} s", limit.as_secs()),
             Self::Failed => f.write_str("failed"),
         }
     }
 }
 
-#[expect(clippy::cast_precision_loss, reason = "people read three digits of it")]
-pub(super) fn gigabytes(bytes: u64) -> f64 {
-    bytes as f64 / 1e9
-}
-
-/// Runs `command`, killing it at `limit`. What it prints to stdout is dropped: it is not what is measured.
+/// Runs `command`, killing it at `limit`. Where its stdout goes is the caller's to say.
 pub(super) fn run(command: &mut Command, limit: Duration) -> Result<Usage, Failure> {
-    command.stdin(Stdio::null()).stdout(Stdio::null());
+    command.stdin(Stdio::null());
     let started = Instant::now();
     let mut process = command.spawn().map_err(|error| cannot_start(command, &error))?;
     let pid = process.id().to_string();
@@ -70,7 +82,7 @@ pub(super) fn run(command: &mut Command, limit: Duration) -> Result<Usage, Failu
     let was_killed = watch.join().expect("the watch does not panic");
     Ok(if used.status.success() {
         let cpu = used.rusage.utime + used.rusage.stime;
-        Usage::Done { wall, cpu, memory_bytes: used.rusage.maxrss }
+        Usage::Done(Used { wall, cpu, memory_bytes: used.rusage.maxrss })
     } else if was_killed {
         Usage::GivenUp(limit)
     } else {
@@ -89,7 +101,9 @@ mod tests {
 
     #[test]
     fn a_program_is_measured_or_told_to_have_failed() {
-        let Usage::Done { wall, memory_bytes, .. } = run_script("sleep 0.1") else { panic!("it ends well") };
+        let Usage::Done(Used { wall, memory_bytes, .. }) = run_script("sleep 0.1") else {
+            panic!("it ends well")
+        };
         assert!(wall >= Duration::from_millis(100));
         assert!((100_000..1_000_000_000).contains(&memory_bytes), "{memory_bytes} bytes");
         assert_eq!(run_script("exit 3"), Usage::Failed);

@@ -2,13 +2,13 @@
 
 use crate::{
     place::{Place, on_both},
-    samples::{counts, day, input, rankings},
+    samples::{DayCounts, counts, day, input, rankings, read_counts},
 };
-use domain::{DayCounts, ModelName, ModelRankings};
+use domain::{ModelName, ModelRankings};
 use std::time::{Duration, SystemTime};
 
 async fn read(place: &Place) -> DayCounts {
-    place.lake.read_counts(day()).await.unwrap().unwrap().0
+    read_counts(&place.lake).await.unwrap().unwrap().0
 }
 
 async fn read_rankings(place: &Place) -> ModelRankings {
@@ -20,14 +20,14 @@ async fn read_rankings(place: &Place) -> ModelRankings {
 #[tokio::test]
 async fn a_write_that_stops_before_its_manifest_is_not_seen() {
     let finished = Place::directory();
-    finished.lake.write_counts(&counts(2), input()).await.unwrap();
+    counts(2).write(&finished.lake, input()).await.unwrap();
     finished.lake.write_rankings(&rankings(2), 20, "digest").await.unwrap();
     let steps = finished.objects().await;
     let (manifests, data): (Vec<_>, Vec<_>) =
         steps.into_iter().partition(|(name, _)| name.ends_with(".json"));
     assert_eq!((manifests.len(), data.len()), (2, 3));
     on_both(async |place| {
-        place.lake.write_counts(&counts(1), input()).await.unwrap();
+        counts(1).write(&place.lake, input()).await.unwrap();
         place.lake.write_rankings(&rankings(1), 20, "digest").await.unwrap();
         for (name, bytes) in &data {
             place.put(name, bytes.clone()).await;
@@ -44,15 +44,15 @@ async fn a_write_that_stops_before_its_manifest_is_not_seen() {
 #[tokio::test]
 async fn a_first_write_that_stops_leaves_nothing_to_read_and_the_next_one_ends_it() {
     let finished = Place::directory();
-    finished.lake.write_counts(&counts(1), input()).await.unwrap();
+    counts(1).write(&finished.lake, input()).await.unwrap();
     on_both(async |place| {
         for (name, bytes) in finished.objects().await {
             if !name.ends_with(".json") {
                 place.put(&name, bytes).await;
-                assert!(place.lake.read_counts(day()).await.unwrap().is_none());
+                assert!(read_counts(&place.lake).await.unwrap().is_none());
             }
         }
-        place.lake.write_counts(&counts(1), input()).await.unwrap();
+        counts(1).write(&place.lake, input()).await.unwrap();
         assert_eq!(place.objects().await, finished.objects().await);
     })
     .await;
@@ -61,12 +61,12 @@ async fn a_first_write_that_stops_leaves_nothing_to_read_and_the_next_one_ends_i
 #[tokio::test]
 async fn what_is_replaced_is_deleted_and_other_days_are_not() {
     on_both(async |place| {
-        place.lake.write_counts(&counts(1), input()).await.unwrap();
+        counts(1).write(&place.lake, input()).await.unwrap();
         place.lake.write_rankings(&rankings(1), 20, "digest").await.unwrap();
         let tomorrow = ModelRankings { day: day().tomorrow(), ..rankings(1) };
         place.lake.write_rankings(&tomorrow, 20, "digest").await.unwrap();
         let before = place.objects().await;
-        place.lake.write_counts(&counts(2), input()).await.unwrap();
+        counts(2).write(&place.lake, input()).await.unwrap();
         place.lake.write_rankings(&rankings(2), 20, "digest").await.unwrap();
         let after = place.objects().await;
         assert_eq!(after.len(), before.len(), "nothing is left over: {:?}", after.keys());
@@ -75,7 +75,7 @@ async fn what_is_replaced_is_deleted_and_other_days_are_not() {
         assert_eq!(before.keys().filter(of_tomorrow).count(), 2);
         assert!(before.keys().filter(of_tomorrow).all(|name| after.contains_key(name)));
 
-        place.lake.write_counts(&counts(1), input()).await.unwrap();
+        counts(1).write(&place.lake, input()).await.unwrap();
         place.lake.write_rankings(&rankings(1), 20, "digest").await.unwrap();
         assert_eq!(place.objects().await, before, "the way back gives the same bytes");
     })
@@ -85,11 +85,11 @@ async fn what_is_replaced_is_deleted_and_other_days_are_not() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_reader_beside_a_writer_reads_the_old_or_the_new() {
     on_both(async |place| {
-        place.lake.write_counts(&counts(1), input()).await.unwrap();
+        counts(1).write(&place.lake, input()).await.unwrap();
         let lake = place.lake.clone();
         let writer = tokio::spawn(async move {
             for version in 2..40 {
-                lake.write_counts(&counts(version), input()).await.unwrap();
+                counts(version).write(&lake, input()).await.unwrap();
             }
         });
         while !writer.is_finished() {
@@ -112,7 +112,7 @@ async fn orphans_go_when_they_are_too_old_to_belong_to_a_write_under_way() {
         let file = std::fs::File::options().write(true).open(folder.join(name)).unwrap();
         file.set_modified(SystemTime::now() - Duration::from_secs(hours * 3600)).unwrap();
     }
-    place.lake.write_counts(&counts(1), input()).await.unwrap();
+    counts(1).write(&place.lake, input()).await.unwrap();
     assert!(folder.join("counts-young.parquet").exists());
     assert!(!folder.join("counts-old.parquet").exists());
     assert_eq!(read(&place).await, counts(1));
@@ -130,7 +130,7 @@ async fn what_is_there_already_is_not_written_again() {
     let write = async |version: &str| {
         let mut input = input();
         input.program_version = version.to_owned();
-        place.lake.write_counts(&counts(1), input).await.unwrap();
+        counts(1).write(&place.lake, input).await.unwrap();
         inodes().await
     };
     let [advertisers, data, manifest] = write("0.1.0").await[..] else { panic!("three objects") };

@@ -2,19 +2,19 @@
 
 use crate::{
     place::{Place, on_both},
-    samples::{counts, day, input, rankings},
+    samples::{counts, day, input, rankings, read_counts},
 };
 use bytes::Bytes;
 use domain::ModelName;
 use lake::LakeError;
 
 async fn write(place: &Place) {
-    place.lake.write_counts(&counts(1), input()).await.unwrap();
+    counts(1).write(&place.lake, input()).await.unwrap();
     place.lake.write_rankings(&rankings(1), 20, "digest").await.unwrap();
 }
 
 async fn read(place: &Place) -> Result<(), LakeError> {
-    place.lake.read_counts(day()).await?;
+    read_counts(&place.lake).await?;
     place.lake.read_rankings(day(), &ModelName::new("TopCTR")).await?;
     Ok(())
 }
@@ -74,8 +74,8 @@ async fn a_manifest_that_is_none_is_told_and_made_anew() {
         (text[..text.len() / 2].to_owned(), "EOF while parsing"),
         (String::new(), "EOF while parsing"),
         (
-            text.replace("\"format_version\": 1", "\"format_version\": 2"),
-            "its format is 2, this program reads 1",
+            text.replace("\"format_version\": 2", "\"format_version\": 1"),
+            "its format is 1, this program reads 2",
         ),
         (text.replace("2024-11-20", "2024-11-21"), "it is of 2024-11-21"),
         (text.replace("\"counts_digest\"", "\"other\""), "missing field `counts_digest`"),
@@ -95,7 +95,7 @@ async fn a_manifest_that_is_none_is_told_and_made_anew() {
 async fn a_place_that_cannot_be_written_is_told() {
     let place = Place::directory();
     std::fs::write(place.directory.as_ref().unwrap().path().join("counts"), "a file").unwrap();
-    let error = place.lake.write_counts(&counts(1), input()).await.unwrap_err();
+    let error = counts(1).write(&place.lake, input()).await.unwrap_err();
     assert!(error.to_string().contains("LAKE/counts/day=2024-11-20/"), "{error}");
     assert!(matches!(error, LakeError::Read { .. } | LakeError::Write { .. }));
 }

@@ -2,16 +2,16 @@
 
 use crate::{
     place::{Place, on_both},
-    samples::{any_products, any_rankings, counts, counts_of, day, input, rankings},
+    samples::{DayCounts, any_products, any_rankings, counts, counts_of, day, input, rankings, read_counts},
 };
-use domain::{AdvertiserId, Counts, DayCountsBuilder, ModelName};
+use domain::{AdvertiserId, Counts, CountsBlock, ModelName};
 use lake::LakeError;
 use proptest::prelude::*;
 
 #[tokio::test]
 async fn nothing_is_read_where_nothing_was_written() {
     on_both(async |place| {
-        assert!(place.lake.read_counts(day()).await.unwrap().is_none());
+        assert!(read_counts(&place.lake).await.unwrap().is_none());
         assert!(place.lake.read_active(day()).await.unwrap().is_none());
         assert!(place.lake.counts_manifest(day()).await.unwrap().is_none());
         assert!(place.lake.read_rankings(day(), &ModelName::new("TopCTR")).await.unwrap().is_none());
@@ -22,9 +22,9 @@ async fn nothing_is_read_where_nothing_was_written() {
 #[tokio::test]
 async fn what_is_written_is_read() {
     on_both(async |place| {
-        let written = place.lake.write_counts(&counts(7), input()).await.unwrap();
-        assert_eq!(place.lake.read_counts(day()).await.unwrap(), Some((counts(7), written.clone())));
-        assert_eq!(place.lake.read_active(day()).await.unwrap().unwrap(), counts(7).advertisers());
+        let written = counts(7).write(&place.lake, input()).await.unwrap();
+        assert_eq!(read_counts(&place.lake).await.unwrap(), Some((counts(7), written.clone())));
+        assert_eq!(place.lake.read_active(day()).await.unwrap().unwrap(), counts(7).active);
         assert_eq!((written.active_advertisers, written.products), (2, 2));
         assert_eq!(written.logs, input().logs);
 
@@ -43,7 +43,7 @@ async fn what_is_written_is_read() {
 async fn every_place_holds_the_same_bytes_under_the_same_names() {
     let mut lakes = Vec::new();
     for place in [Place::directory(), Place::bucket().await] {
-        let manifest = place.lake.write_counts(&counts(7), input()).await.unwrap();
+        let manifest = counts(7).write(&place.lake, input()).await.unwrap();
         place.lake.write_rankings(&rankings(7), 20, &manifest.counts_digest).await.unwrap();
         lakes.push(place.objects().await);
     }
@@ -74,63 +74,80 @@ async fn every_place_holds_the_same_bytes_under_the_same_names() {
 #[tokio::test]
 async fn the_digest_names_the_counts_and_nothing_else() {
     let place = Place::directory();
-    let first = place.lake.write_counts(&counts(7), input()).await.unwrap();
+    let first = counts(7).write(&place.lake, input()).await.unwrap();
     let mut other_input = input();
     other_input.program_version = "0.2.0".to_owned();
-    let same = place.lake.write_counts(&counts(7), other_input).await.unwrap();
+    let same = counts(7).write(&place.lake, other_input).await.unwrap();
     assert_eq!(same.counts_digest, first.counts_digest);
-    let other = place.lake.write_counts(&counts(8), input()).await.unwrap();
+    let other = counts(8).write(&place.lake, input()).await.unwrap();
     assert_ne!(other.counts_digest, first.counts_digest);
 }
 
 #[tokio::test]
 async fn a_count_that_no_reader_of_parquet_could_hold_is_refused() {
-    let mut builder = DayCountsBuilder::new(day());
-    builder.advertiser(AdvertiserId::new("a").unwrap());
-    builder.product("x", Counts { impressions: u64::MAX, clicks: 0, views: 0 });
+    let mut block = CountsBlock::default();
+    block.push(0, "x", Counts { impressions: u64::MAX, clicks: 0, views: 0 });
+    let counts = DayCounts { active: vec![AdvertiserId::new("a").unwrap()], block };
     let place = Place::directory();
-    let error = place.lake.write_counts(&builder.finish(), input()).await.unwrap_err();
+    let error = counts.write(&place.lake, input()).await.unwrap_err();
     assert!(matches!(error, LakeError::Unwritable { .. }));
     assert_eq!(
         error.to_string(),
         "the counts of 2024-11-20 cannot be written to the lake: a count of 18446744073709551615 is more than 63 bits hold"
     );
-    assert!(place.objects().await.is_empty());
+    assert!(!place.objects().await.keys().any(|name| name.ends_with(".json")), "nothing is committed");
 }
 
-/// More rows than one batch or page holds, for many advertisers and for one.
-#[tokio::test]
-async fn many_rows() {
-    let products = |advertiser: usize, count: usize| {
-        let counts =
-            move |product| Counts { impressions: product as u64, clicks: advertiser as u64, views: 1 };
-        (
-            format!("{advertiser:04}"),
-            (0..count).map(|product| (format!("p{product:06}"), counts(product))).collect(),
-        )
-    };
-    let place = Place::directory();
-    for sample in
-        [(0..700).map(|advertiser| products(advertiser, 200)).collect(), [products(1, 150_000)].into()]
-    {
-        let counts = counts_of(&sample);
-        place.lake.write_counts(&counts, input()).await.unwrap();
-        assert!(place.lake.read_counts(day()).await.unwrap().unwrap().0 == counts);
+/// Counts of so many advertisers with so many products each, whose ids have so many bytes.
+fn many(advertisers: usize, products: usize, id_bytes: usize) -> DayCounts {
+    let mut block = CountsBlock::default();
+    for advertiser in 0..u32::try_from(advertisers).unwrap() {
+        for product in 0..products {
+            let counts = Counts { impressions: product as u64, clicks: advertiser.into(), views: 1 };
+            block.push(advertiser, &format!("{product:0id_bytes$}"), counts);
+        }
     }
+    let active = (0..advertisers).map(|advertiser| AdvertiserId::new(format!("{advertiser:04}")).unwrap());
+    DayCounts { active: active.collect(), block }
+}
+
+#[tokio::test]
+async fn many_short_rows_are_several_row_groups_of_an_object() {
+    let place = Place::directory();
+    let counts = many(700, 200, 4);
+    let manifest = counts.write(&place.lake, input()).await.unwrap();
+    assert_eq!((manifest.counts.len(), manifest.products), (1, 140_000));
+    assert!(read_counts(&place.lake).await.unwrap().unwrap().0 == counts);
+}
+
+#[tokio::test]
+async fn more_than_an_object_holds_is_several_in_order() {
+    let place = Place::directory();
+    let counts = many(2, 140_000, 255);
+    let manifest = counts.write(&place.lake, input()).await.unwrap();
+    assert_eq!((manifest.counts.len(), manifest.products), (2, 280_000));
+    assert!(read_counts(&place.lake).await.unwrap().unwrap().0 == counts);
+
+    let name = "counts/day=2024-11-20/manifest.json";
+    let mut manifest: serde_json::Value = serde_json::from_slice(&place.objects().await[name]).unwrap();
+    manifest["counts"].as_array_mut().unwrap().reverse();
+    place.put(name, serde_json::to_vec(&manifest).unwrap().into()).await;
+    let error = read_counts(&place.lake).await.unwrap_err().to_string();
+    assert!(error.contains("0\" is out of order; run `topshelf count --day 2024-11-20` again"), "{error}");
 }
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
-    fn any_counts_come_back_and_give_the_same_bytes_again(products in any_products()) {
+    fn any_counts_come_back_and_give_the_same_bytes_again(products in any_products(), block_rows in 1usize..9) {
         let counts = counts_of(&products);
         tokio::runtime::Runtime::new().unwrap().block_on(async {
             let (one, other) = (Place::directory(), Place::directory());
-            one.lake.write_counts(&counts, input()).await.unwrap();
-            other.lake.write_counts(&counts.clone(), input()).await.unwrap();
-            assert_eq!(one.lake.read_counts(day()).await.unwrap().unwrap().0, counts);
-            assert_eq!(one.lake.read_active(day()).await.unwrap().unwrap(), counts.advertisers());
+            counts.write(&one.lake, input()).await.unwrap();
+            counts.write_in_blocks(&other.lake, input(), block_rows).await.unwrap();
+            assert_eq!(read_counts(&one.lake).await.unwrap().unwrap().0, counts);
+            assert_eq!(one.lake.read_active(day()).await.unwrap().unwrap(), counts.active);
             assert_eq!(one.objects().await, other.objects().await);
         });
     }

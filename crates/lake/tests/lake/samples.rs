@@ -1,10 +1,12 @@
 //! Counts and rankings to write, small ones by hand and any by chance.
 
 use domain::{
-    AdvertiserId, Counts, Day, DayCounts, DayCountsBuilder, Log, ModelName, ModelRankings, ProductId,
-    RankedProduct, Ranking, RejectExample, RejectReason, Tally,
+    AdvertiserId, Counts, CountsBlock, Day, Log, ModelName, ModelRankings, ProductId, RankedProduct, Ranking,
+    RejectExample, RejectReason, Tally,
 };
-use lake::{CountsInput, LogInput, ObjectInput};
+use lake::{
+    CountsInput, CountsManifest, Lake, LakeError, LogInput, NewCounts, ObjectInput, WriteCountsError,
+};
 use proptest::{collection::btree_map, prelude::*};
 use std::collections::BTreeMap;
 
@@ -15,13 +17,66 @@ pub(crate) fn day() -> Day {
     "2024-11-20".parse().unwrap()
 }
 
-pub(crate) fn counts_of(products: &Products) -> DayCounts {
-    let mut builder = DayCountsBuilder::new(day());
-    for (advertiser, products) in products {
-        builder.advertiser(AdvertiserId::new(advertiser.as_str()).unwrap());
-        products.iter().for_each(|(product, counts)| builder.product(product, *counts));
+/// The counts of a day as one block.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct DayCounts {
+    pub(crate) active: Vec<AdvertiserId>,
+    pub(crate) block: CountsBlock,
+}
+
+impl DayCounts {
+    pub(crate) async fn write(&self, lake: &Lake, input: CountsInput) -> Result<CountsManifest, LakeError> {
+        self.write_in_blocks(lake, input, 100_000).await
     }
-    builder.finish()
+
+    /// Writes them, in blocks of so many rows.
+    pub(crate) async fn write_in_blocks(
+        &self,
+        lake: &Lake,
+        input: CountsInput,
+        block_rows: usize,
+    ) -> Result<CountsManifest, LakeError> {
+        let rows: Vec<_> =
+            self.block.rows().map(|(advertiser, id, counts)| (advertiser, id.to_owned(), counts)).collect();
+        let blocks: Vec<_> = rows
+            .chunks(block_rows)
+            .map(|rows| {
+                let mut block = CountsBlock::default();
+                rows.iter()
+                    .for_each(|(advertiser, product, counts)| block.push(*advertiser, product, *counts));
+                block
+            })
+            .collect();
+        let new = NewCounts { day: day(), active: self.active.clone().into(), input };
+        let parts = blocks.into_iter().map(|block| move || Ok::<_, std::convert::Infallible>(block));
+        match lake.write_counts(new, parts, 2).await {
+            Ok(manifest) => Ok(manifest),
+            Err(WriteCountsError::Lake(error)) => Err(error),
+            Err(WriteCountsError::Counts(never)) => match never {},
+        }
+    }
+}
+
+/// What the lake holds of the day.
+pub(crate) async fn read_counts(lake: &Lake) -> Result<Option<(DayCounts, CountsManifest)>, LakeError> {
+    let read = lake.read_counts(day(), 2, |reader| {
+        let active = reader.active().to_vec();
+        let mut all = CountsBlock::default();
+        for block in reader {
+            block?.rows().for_each(|(advertiser, product, counts)| all.push(advertiser, product, counts));
+        }
+        Ok(DayCounts { active, block: all })
+    });
+    read.await
+}
+
+pub(crate) fn counts_of(products: &Products) -> DayCounts {
+    let active = products.keys().map(|id| AdvertiserId::new(id.as_str()).unwrap()).collect();
+    let mut block = CountsBlock::default();
+    for (index, products) in (0..).zip(products.values()) {
+        products.iter().for_each(|(product, counts)| block.push(index, product, *counts));
+    }
+    DayCounts { active, block }
 }
 
 /// Two advertisers; `views` tells one sample from another.
@@ -46,7 +101,8 @@ pub(crate) fn input() -> CountsInput {
     let mut tally = Tally { read: 3, kept: 1, other_days: 1, ..Tally::default() };
     tally.rejected.add(RejectReason::BadDate, 1);
     let etag = Some("\"a1\"".to_owned());
-    let objects = vec![ObjectInput { name: "ads_views.csv".to_owned(), size: 99, etag, tally }];
+    let objects =
+        vec![ObjectInput { name: "ads_views.csv".to_owned(), size: 99, etag, modified_at: None, tally }];
     let text = "shoes,x,click,2024-13-01".to_owned();
     let example =
         RejectExample { object: "ads_views.csv".to_owned(), line: 2, reason: RejectReason::BadDate, text };

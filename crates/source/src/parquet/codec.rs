@@ -110,9 +110,8 @@ fn hadoop_blocks(mut stored: &[u8], out: &mut [u8]) -> Option<usize> {
     let mut filled = 0;
     while !stored.is_empty() {
         let (lengths, rest) = stored.split_first_chunk::<8>()?;
-        let [unpacked, packed] = [&lengths[..4], &lengths[4..]].map(|bytes| {
-            u32::from_be_bytes(bytes.try_into().expect("four bytes")) as usize
-        });
+        let [unpacked, packed] = [&lengths[..4], &lengths[4..]]
+            .map(|bytes| u32::from_be_bytes(bytes.try_into().expect("four bytes")) as usize);
         let (block, rest) = rest.split_at_checked(packed)?;
         let into = out.get_mut(filled..)?.get_mut(..unpacked)?;
         if lz4_flex::block::decompress_into(block, into).ok()? != unpacked {

@@ -106,7 +106,11 @@ fn differences(bytes: &[u8], count: usize) -> Result<(Vec<i64>, &[u8]), Broken> 
 }
 
 /// So many bits from `bit` on, the lowest first.
-#[expect(clippy::cast_possible_truncation, clippy::cast_possible_wrap, reason = "64 bits, whatever they mean")]
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
+    reason = "64 bits, whatever they mean"
+)]
 fn packed_bits(bytes: &[u8], bit: usize, bits: usize) -> i64 {
     let mut window = [0; 16];
     let bytes = &bytes[(bit / 8).min(bytes.len())..];
@@ -147,14 +151,4 @@ impl Reader<'_> {
         let value = self.varint()?;
         Ok((value >> 1) as i64 ^ -((value & 1) as i64))
     }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use bytes::Bytes;
-    use parquet::{
-        basic::{Encoding, Repetition, Type},
-        column::{page::{CompressedPage, PageWriteSpec, PageWriter}, writer::ColumnWriterImpl},
-    };
 }

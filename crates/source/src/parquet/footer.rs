@@ -7,7 +7,7 @@ use super::{
     guarded,
     page::PagedColumn,
 };
-use crate::{Location, ObjectInfo, SourceError};
+use crate::{Location, ObjectInfo, Reading, SourceError};
 use bytes::Bytes;
 use parquet::{
     basic::ColumnOrder,
@@ -36,7 +36,7 @@ pub struct ParquetFooter {
 
 /// The chosen columns of a Parquet object, and its row groups.
 pub struct ParquetObject {
-    pub(super) object: ObjectInfo,
+    pub(super) info: ObjectInfo,
     pub(super) columns: Vec<ColumnKind>,
     pub(super) row_groups: Vec<RowGroup>,
 }
@@ -65,15 +65,19 @@ pub enum DateRange {
     Numbers(i64, i64),
 }
 
-impl Location {
+impl Reading {
     /// Reads the footer of a Parquet object.
     ///
     /// # Errors
     /// [`SourceError`] when it cannot be read, is not the planned one any more, or is no Parquet.
     pub async fn parquet_footer(&self, object: &ObjectInfo) -> Result<ParquetFooter, SourceError> {
-        let broken = |reason: &str| Failure::from(Broken(reason.to_owned())).of(self, object);
+        let location = self.location();
+        let broken = |reason: &str| Failure::from(Broken(reason.to_owned())).of(location, object);
         if object.size < OBJECT_BYTES_MIN {
-            return Err(broken(&format!("it has {} bytes, and the shortest has {OBJECT_BYTES_MIN}", object.size)));
+            return Err(broken(&format!(
+                "it has {} bytes, and the shortest has {OBJECT_BYTES_MIN}",
+                object.size
+            )));
         }
         let mut tail_start = object.size.saturating_sub(FOOTER_BYTES);
         let mut tail = self.range_bytes(object, tail_start..object.size).await?;
@@ -81,14 +85,17 @@ impl Location {
         let length = u64::from(u32::from_le_bytes(length.try_into().expect("four bytes")));
         if magic == MAGIC_ENCRYPTED {
             let remedy = "write it without Parquet's own encryption; a bucket can encrypt whole objects";
-            return Err(self.unsupported(object, "it is encrypted", remedy));
+            return Err(unsupported(location, object, "it is encrypted", remedy));
         }
         if magic != MAGIC {
-            return Err(broken("it does not end as it begins, with PAR1: it is cut off, or something follows it"));
+            return Err(broken(
+                "it does not end as it begins, with PAR1: it is cut off, or something follows it",
+            ));
         }
         let end = object.size - TAIL_BYTES;
         let start = end.checked_sub(length).filter(|start| *start >= MAGIC.len() as u64);
-        let start = start.ok_or_else(|| broken(&format!("its footer of {length} bytes is longer than itself")))?;
+        let start =
+            start.ok_or_else(|| broken(&format!("its footer of {length} bytes is longer than itself")))?;
         if start < tail_start {
             tail = self.range_bytes(object, start..object.size).await?;
             tail_start = start;
@@ -96,12 +103,17 @@ impl Location {
         let footer = within(&tail, start - tail_start..end - tail_start);
         let metadata = guarded(|| ParquetMetaDataReader::decode_metadata(&footer));
         let metadata = metadata.map_err(|Broken(reason)| broken(&format!("its footer: {reason}")))?;
-        Ok(ParquetFooter { location: self.clone(), object: object.clone(), metadata, start })
+        Ok(ParquetFooter { location: location.clone(), object: object.clone(), metadata, start })
     }
+}
 
-    fn unsupported(&self, object: &ObjectInfo, reason: impl Into<String>, remedy: &'static str) -> SourceError {
-        SourceError::Unsupported { url: self.object_url(&object.name), reason: reason.into(), remedy }
-    }
+fn unsupported(
+    location: &Location,
+    object: &ObjectInfo,
+    reason: impl Into<String>,
+    remedy: &'static str,
+) -> SourceError {
+    SourceError::Unsupported { url: location.object_url(&object.name), reason: reason.into(), remedy }
 }
 
 fn within(bytes: &Bytes, range: Range<u64>) -> Bytes {
@@ -126,7 +138,8 @@ impl ParquetFooter {
     pub fn choose(self, columns: &[(usize, ColumnUse)]) -> Result<ParquetObject, SourceError> {
         let chosen = columns.iter().map(|(place, wanted_for)| self.choose_one(*place, *wanted_for));
         let chosen: Vec<Chosen> = chosen.collect::<Result<_, _>>()?;
-        let row_groups = self.metadata.row_groups().iter().map(|row_group| self.row_group(row_group, &chosen));
+        let row_groups =
+            self.metadata.row_groups().iter().map(|row_group| self.row_group(row_group, &chosen));
         let row_groups: Vec<RowGroup> = row_groups.collect::<Result<_, _>>()?;
         let rows = row_groups.iter().try_fold(0_usize, |rows, row_group| rows.checked_add(row_group.rows));
         if rows != usize::try_from(self.metadata.file_metadata().num_rows()).ok() {
@@ -134,7 +147,7 @@ impl ParquetFooter {
             return Err(Failure::from(Broken(reason)).of(&self.location, &self.object));
         }
         let columns = chosen.iter().map(|chosen| chosen.kind).collect();
-        Ok(ParquetObject { object: self.object, columns, row_groups })
+        Ok(ParquetObject { info: self.object, columns, row_groups })
     }
 
     fn choose_one(&self, place: usize, wanted_for: ColumnUse) -> Result<Chosen, SourceError> {
@@ -146,14 +159,21 @@ impl ParquetFooter {
         let kind = flat.and_then(|column| ColumnKind::of(&column, wanted_for));
         let expected = match wanted_for {
             ColumnUse::Text => "text (BYTE_ARRAY, String)",
-            ColumnUse::Date => "text (BYTE_ARRAY, String), a date (INT32, Date) or a timestamp (INT64, Timestamp, or INT96)",
+            ColumnUse::Date => {
+                "text (BYTE_ARRAY, String), a date (INT32, Date) or a timestamp (INT64, Timestamp, or INT96)"
+            }
         };
         match (leaf, kind) {
             (Some(leaf), Some(kind)) => Ok(Chosen { leaf, kind, has_dates: wanted_for == ColumnUse::Date }),
             _ => {
                 let reason =
                     format!("column {:?} is {}; expected: {expected}", field.name(), type_name(field));
-                Err(self.location.unsupported(&self.object, reason, "write the column with that type: each type has a cast to text"))
+                Err(unsupported(
+                    &self.location,
+                    &self.object,
+                    reason,
+                    "write the column with that type: each type has a cast to text",
+                ))
             }
         }
     }
@@ -183,7 +203,7 @@ impl ParquetFooter {
         let broken = |reason: &str| {
             Failure::from(Broken(format!("column {name:?} {reason}"))).of(&self.location, &self.object)
         };
-        let unsupported = |reason: String, remedy| self.location.unsupported(&self.object, reason, remedy);
+        let unsupported = |reason: String, remedy| unsupported(&self.location, &self.object, reason, remedy);
         if chunk.file_path().is_some() {
             let reason = format!("column {name:?} lies in another object");
             return Err(unsupported(reason, "write each object whole"));
@@ -203,7 +223,10 @@ impl ParquetFooter {
         let range = start.zip(end).filter(|(_, end)| *end <= self.start);
         let (start, end) = range.ok_or_else(|| broken("lies outside of the object"))?;
         let has_nulls = chunk.column_descr().max_def_level() > 0;
-        Ok(Chunk { range: start..end, column: PagedColumn { codec, physical: chunk.column_type(), has_nulls } })
+        Ok(Chunk {
+            range: start..end,
+            column: PagedColumn { codec, physical: chunk.column_type(), has_nulls },
+        })
     }
 }
 

@@ -117,8 +117,12 @@ fn unpack(
             unpacker.unpack(column.codec, stored, buffer, 0, length)?;
             Ok(Some(NextPage::Dictionary(0..length, values)))
         }
-        PageContent::Dictionary { encoding, .. } => Err(Broken(format!("a dictionary encoded as {encoding:?}"))),
-        PageContent::Rows { values: rows, .. } | PageContent::RowsV2 { values: rows, .. } if rows > rows_left => {
+        PageContent::Dictionary { encoding, .. } => {
+            Err(Broken(format!("a dictionary encoded as {encoding:?}")))
+        }
+        PageContent::Rows { values: rows, .. } | PageContent::RowsV2 { values: rows, .. }
+            if rows > rows_left =>
+        {
             Err(Broken("a column has more rows than its row group".to_owned()))
         }
         PageContent::Rows { values: rows, encoding, level_encoding } => {
@@ -211,4 +215,44 @@ fn count_present(presence: &Hybrid, rows: usize, page: &[u8]) -> Result<usize, B
 
 pub(super) fn too_short() -> Broken {
     Broken("a page is too short for what it says to hold".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bytes::Bytes;
+
+    /// A page of one number with a checksum.
+    fn page(number: i64, checksum: u32) -> Vec<u8> {
+        let signed = i64::from(checksum.cast_signed());
+        let mut zigzag = ((signed << 1) ^ (signed >> 63)).cast_unsigned();
+        let mut header = vec![0x15, 0, 0x15, 16, 0x15, 16, 0x15];
+        while zigzag > 0x7F {
+            header.push(0x80 | (zigzag & 0x7F) as u8);
+            zigzag >>= 7;
+        }
+        header.push(zigzag as u8);
+        header.extend([0x1C, 0x15, 2, 0x15, 0, 0x15, 6, 0x15, 6, 0, 0]);
+        [&header[..], &number.to_le_bytes()].concat()
+    }
+
+    fn read(page: Vec<u8>) -> Result<Vec<u8>, Failure> {
+        let column = PagedColumn { codec: Codec::None, physical: Type::INT64, has_nulls: false };
+        let mut pages = Pages::new(ChunkBytes::whole(Bytes::from(page)), column);
+        let mut buffer = Vec::new();
+        match pages.next(1, &mut Unpacker::default(), &mut buffer)? {
+            Some(NextPage::Rows(RowsPage { rows: 1, values: PageValues::Plain(place), .. })) => {
+                Ok(buffer[place].to_vec())
+            }
+            _ => panic!("the page has one row"),
+        }
+    }
+
+    #[test]
+    fn a_checksum_tells_a_spoilt_page() {
+        let checksum = crc32fast::hash(&7_i64.to_le_bytes());
+        assert_eq!(read(page(7, checksum)).unwrap(), 7_i64.to_le_bytes());
+        let Err(Failure::Broken(Broken(reason))) = read(page(8, checksum)) else { panic!("it is spoilt") };
+        assert_eq!(reason, "a page is not what its checksum says");
+    }
 }

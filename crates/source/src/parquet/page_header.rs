@@ -21,7 +21,13 @@ pub(super) enum PageContent {
     /// Rows, behind the levels that say which are null.
     Rows { values: usize, encoding: Encoding, level_encoding: Encoding },
     /// The same in the second form: the levels have lengths that stand here, and are not packed.
-    RowsV2 { values: usize, encoding: Encoding, repetition_bytes: usize, definition_bytes: usize, is_packed: bool },
+    RowsV2 {
+        values: usize,
+        encoding: Encoding,
+        repetition_bytes: usize,
+        definition_bytes: usize,
+        is_packed: bool,
+    },
     /// Nothing that is needed.
     Other,
 }
@@ -112,9 +118,9 @@ impl Fields {
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a checksum is 32 bits")]
     fn header(&self, parts: &[Fields]) -> Result<PageHeader, Broken> {
         let part = |number: usize| {
-            Some(&parts[number]).filter(|part| part.is_there).ok_or_else(|| {
-                Broken("a page's header does not tell what the page holds".to_owned())
-            })
+            Some(&parts[number])
+                .filter(|part| part.is_there)
+                .ok_or_else(|| Broken("a page's header does not tell what the page holds".to_owned()))
         };
         let content = match self.numbers[1] {
             Some(0) => {
@@ -122,7 +128,9 @@ impl Fields {
                 let (values, encoding) = (part.length(1)?, part.encoding(2));
                 PageContent::Rows { values, encoding, level_encoding: part.encoding(3) }
             }
-            Some(2) => PageContent::Dictionary { values: part(7)?.length(1)?, encoding: part(7)?.encoding(2) },
+            Some(2) => {
+                PageContent::Dictionary { values: part(7)?.length(1)?, encoding: part(7)?.encoding(2) }
+            }
             Some(3) => {
                 let part = part(8)?;
                 PageContent::RowsV2 {
@@ -190,9 +198,7 @@ impl Compact<'_> {
                 let length = self.varint()?;
                 self.take(usize::try_from(length).unwrap_or(usize::MAX))
             }
-            Kind::Structure => {
-                self.structure(depth, &mut |reader, _, kind| reader.skip(kind, depth + 1))
-            }
+            Kind::Structure => self.structure(depth, &mut |reader, _, kind| reader.skip(kind, depth + 1)),
             // A page's header has none, and no later version may need them: that would not be skipped.
             Kind::List | Kind::Map => Err(broken("a page's header holds what it should not")),
         }
@@ -254,17 +260,14 @@ mod tests {
 
     /// A page of 5 rows without nulls, of 40 bytes in 30, with a checksum and statistics.
     const ROWS: [u8; 30] = [
-        0x15, 0, 0x15, 80, 0x15, 60, 0x15, 2, 0x1C, 0x15, 10, 0x15, 16, 0x15, 6, 0x15, 6, 0x1C, 0x18, 1, b'a',
-        0x38, 2, b'b', b'c', 0x11, 0x11, 0, 0, 0,
+        0x15, 0, 0x15, 80, 0x15, 60, 0x15, 2, 0x1C, 0x15, 10, 0x15, 16, 0x15, 6, 0x15, 6, 0x1C, 0x18, 1,
+        b'a', 0x38, 2, b'b', b'c', 0x11, 0x11, 0, 0, 0,
     ];
 
     #[test]
     fn a_header_is_read_and_what_is_not_needed_is_skipped() {
-        let content = PageContent::Rows {
-            values: 5,
-            encoding: Encoding::Dictionary,
-            level_encoding: Encoding::Hybrid,
-        };
+        let content =
+            PageContent::Rows { values: 5, encoding: Encoding::Dictionary, level_encoding: Encoding::Hybrid };
         let header = PageHeader { unpacked_bytes: 40, stored_bytes: 30, checksum: Some(1), content };
         let followed = [&ROWS[..], b"page"].concat();
         assert_eq!(read(&followed), Ok((header, ROWS.len())));
@@ -283,6 +286,9 @@ mod tests {
             }
         }
         assert_eq!(read(&[0x1C; 64]), Err(broken("a page's header is too deep")));
-        assert_eq!(read(&[0x15; 64]), Err(broken("a page's header lacks a length, or has one below zero")).or(read(&[0x15; 64])));
+        assert_eq!(
+            read(&[0x15; 64]),
+            Err(broken("a page's header lacks a length, or has one below zero")).or(read(&[0x15; 64]))
+        );
     }
 }

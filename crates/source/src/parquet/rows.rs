@@ -1,15 +1,16 @@
 //! The rows of one row group, some at a time.
 
 use super::{
-    Broken, Failure, Workshop,
-    chunk::{ChunkBytes, Fetcher},
+    Broken, Failure,
+    chunk::ChunkBytes,
     codec::Unpacker,
     column::ColumnKind,
-    footer::RowGroup,
+    footer::{ParquetObject, RowGroup},
     hybrid::Hybrid,
     page::{NextPage, PageValues, Pages, RowsPage, too_short},
+    row_groups::Workshop,
 };
-use crate::SourceError;
+use crate::{Location, ObjectInfo, SourceError};
 use parquet::basic::Type;
 use std::{ops::Range, sync::Arc};
 
@@ -18,7 +19,8 @@ const BATCH_ROWS: usize = 2048;
 
 /// A reader of one row group.
 pub struct RowGroupReader {
-    fetcher: Fetcher,
+    location: Location,
+    object: ObjectInfo,
     rows_left: usize,
     columns: Vec<Cursor>,
     tools: Tools,
@@ -66,19 +68,27 @@ pub struct Keys<'r> {
 
 impl RowGroupReader {
     pub(super) fn new(
-        fetcher: Fetcher,
-        kinds: &[ColumnKind],
+        location: &Location,
+        object: &ParquetObject,
         row_group: &RowGroup,
         chunks: Vec<ChunkBytes>,
         workshop: &Arc<Workshop>,
     ) -> Self {
         let mut tools = workshop.take();
-        let columns = kinds.iter().zip(&row_group.chunks).zip(chunks).map(|((kind, chunk), bytes)| {
-            let pages = Pages::new(bytes, chunk.column);
-            Cursor::new(pages, *kind, chunk.column.physical, tools.buffers.pop().unwrap_or_default())
-        });
+        let columns =
+            object.columns.iter().zip(&row_group.chunks).zip(chunks).map(|((kind, chunk), bytes)| {
+                let pages = Pages::new(bytes, chunk.column);
+                Cursor::new(pages, *kind, chunk.column.physical, tools.buffers.pop().unwrap_or_default())
+            });
         let columns = columns.collect();
-        Self { fetcher, rows_left: row_group.rows, columns, tools, workshop: Arc::clone(workshop) }
+        Self {
+            location: location.clone(),
+            object: object.info.clone(),
+            rows_left: row_group.rows,
+            columns,
+            tools,
+            workshop: Arc::clone(workshop),
+        }
     }
 
     /// Goes on to the next rows, and tells how many these are: none when there are no more.
@@ -86,7 +96,7 @@ impl RowGroupReader {
     /// # Errors
     /// [`SourceError`] when they cannot be read, or the object is broken.
     pub fn next_rows(&mut self) -> Result<usize, SourceError> {
-        self.next().map_err(|failure| failure.of(&self.fetcher.location, &self.fetcher.object))
+        self.next().map_err(|failure| failure.of(&self.location, &self.object))
     }
 
     fn next(&mut self) -> Result<usize, Failure> {
@@ -249,7 +259,13 @@ impl Cursor {
 
 impl Dictionary {
     /// Reads the entries, which are in the first `length` bytes of the page.
-    fn read(&mut self, length: usize, count: usize, holds_texts: bool, number: PlainNumber) -> Result<(), Broken> {
+    fn read(
+        &mut self,
+        length: usize,
+        count: usize,
+        holds_texts: bool,
+        number: PlainNumber,
+    ) -> Result<(), Broken> {
         // Keys must have one place more than there are entries, for nulls.
         if u32::try_from(count).is_err() || count > length {
             return Err(too_short());
@@ -329,18 +345,18 @@ fn common_length(bytes: &[u8], count: usize) -> Option<u32> {
 /// How a number is written.
 #[derive(Debug, Clone, Copy)]
 enum PlainNumber {
-    FourBytes,
-    EightBytes,
+    Four,
+    Eight,
     /// Nanoseconds of a Julian day, and the day; read as seconds since 1970-01-01T00:00:00.
-    TwelveBytes,
+    Twelve,
 }
 
 impl PlainNumber {
     fn of(physical: Type) -> Self {
         match physical {
-            Type::INT96 => Self::TwelveBytes,
-            Type::INT64 => Self::EightBytes,
-            _ => Self::FourBytes,
+            Type::INT96 => Self::Twelve,
+            Type::INT64 => Self::Eight,
+            _ => Self::Four,
         }
     }
 
@@ -348,9 +364,9 @@ impl PlainNumber {
     fn read(self, page: &[u8], place: &mut Range<usize>, numbers: &mut [i64]) -> Result<(), Broken> {
         let bytes = &page[place.clone()];
         let read = match self {
-            Self::FourBytes => fill(bytes, numbers, |bytes| i64::from(i32::from_le_bytes(bytes))),
-            Self::EightBytes => fill(bytes, numbers, i64::from_le_bytes),
-            Self::TwelveBytes => fill(bytes, numbers, |bytes: [u8; 12]| {
+            Self::Four => fill(bytes, numbers, |bytes| i64::from(i32::from_le_bytes(bytes))),
+            Self::Eight => fill(bytes, numbers, i64::from_le_bytes),
+            Self::Twelve => fill(bytes, numbers, |bytes: [u8; 12]| {
                 let (nanos, day) = bytes.split_at(8);
                 let nanos = i64::from_le_bytes(nanos.try_into().expect("eight bytes"));
                 let day = i64::from(u32::from_le_bytes(day.try_into().expect("four bytes")));

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test ends where it cannot go on")]
 
+mod ahead;
+mod faults;
 mod parquet;
 mod plan;
 mod read;

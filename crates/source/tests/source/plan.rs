@@ -1,7 +1,8 @@
 //! Which objects a day needs, on a directory and on an S3 server.
 
 use crate::support::{Place, on_both};
-use source::{Location, SourceError};
+use source::{Location, ReadLimits, Reading, SourceError};
+use tokio::runtime::Handle;
 
 #[tokio::test]
 async fn one_object_for_all_days() {
@@ -172,7 +173,8 @@ async fn directories_by_any_spelling() {
         let pattern = source::LogPattern::parse("ads_views*").unwrap();
         let days = ["2024-11-20".parse().unwrap()];
         let planned = source::plan(&location, domain::Log::AdsViews, &pattern, &days, "date").await.unwrap();
-        assert_eq!(location.head_bytes(&planned[0].object, 3).await.unwrap(), "hea", "{url}");
+        let reading = Reading::new(&location, ReadLimits::for_threads(1), &Handle::current());
+        assert_eq!(reading.head_bytes(&planned[0].object, 3).await.unwrap(), "hea", "{url}");
     }
 }
 

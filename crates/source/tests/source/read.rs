@@ -2,6 +2,7 @@
 
 use crate::support::{Place, on_both};
 use object_store::path::Path;
+use source::{ReadLimits, Reading};
 use std::io::Read;
 use tokio::runtime::Handle;
 
@@ -34,7 +35,7 @@ async fn any_offset_reads_to_the_end() {
             assert!(read == bytes[start..], "a slice reads on behind its end: {start}..{end}");
         }
         for n in [0, 1, 1000] {
-            assert_eq!(place.location.head_bytes(&object, n).await.unwrap(), bytes[..n]);
+            assert_eq!(place.reading().head_bytes(&object, n).await.unwrap(), bytes[..n]);
         }
         place.location.verify_unchanged(&object).await.unwrap();
     })
@@ -49,8 +50,8 @@ async fn small_and_empty_objects() {
         let (empty, small) = (place.object("empty.csv").await, place.object("small.csv").await);
         assert_eq!(place.read(&empty, 0).await.unwrap(), b"");
         assert_eq!(place.read(&small, 0).await.unwrap(), b"ab");
-        assert_eq!(place.location.head_bytes(&empty, 10).await.unwrap(), "");
-        assert_eq!(place.location.head_bytes(&small, 10).await.unwrap(), "ab");
+        assert_eq!(place.reading().head_bytes(&empty, 10).await.unwrap(), "");
+        assert_eq!(place.reading().head_bytes(&small, 10).await.unwrap(), "ab");
     })
     .await;
 }
@@ -114,7 +115,7 @@ async fn after(place: &Place, change: impl AsyncFn(&Place)) -> [String; 3] {
     let prefix = format!("{}/ads.csv changed after the run began: ", place.location.url());
     let messages = [
         place.read(&object, 0).await.unwrap_err(),
-        place.location.head_bytes(&object, 4).await.unwrap_err().to_string(),
+        place.reading().head_bytes(&object, 4).await.unwrap_err().to_string(),
         place.location.verify_unchanged(&object).await.unwrap_err().to_string(),
     ];
     messages.map(|message| message.strip_prefix(&prefix).map_or(message.clone(), str::to_owned))
@@ -158,9 +159,11 @@ async fn a_bucket_object_replaced_while_it_is_read_is_told() {
     let mut bytes = content(5 * PART);
     place.put("ads.csv", bytes.clone()).await;
     let object = place.object("ads.csv").await;
-    let (location, runtime) = (place.location.clone(), Handle::current());
+    // No more than a part is fetched ahead.
+    let limits = ReadLimits { bytes_max: PART as u64, requests_max: 1 };
+    let reading = Reading::new(&place.location, limits, &Handle::current());
     let start = move || {
-        let mut reader = location.read_from(&object, 0, &runtime).unwrap();
+        let mut reader = reading.open(&object, 0..object.size).unwrap();
         reader.read_exact(&mut [0; 1000]).unwrap();
         reader
     };

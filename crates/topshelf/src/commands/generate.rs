@@ -23,6 +23,9 @@ pub(super) fn generate(flags: &Generate, output: Output) -> Result<(), Failure> 
         active_ratio: flags.active_ratio,
         seed: flags.seed,
         layout: flags.layout.into(),
+        format: flags.format.into(),
+        compression: flags.compress.into(),
+        extra_columns: flags.extra_columns,
         overwrite: flags.overwrite,
         ..GenerateOptions::default()
     };

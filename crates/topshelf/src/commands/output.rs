@@ -16,6 +16,11 @@ impl Output {
         Self { is_json }
     }
 
+    /// Whether a person reads the result, not a program.
+    pub(crate) fn is_for_people(self) -> bool {
+        !self.is_json
+    }
+
     /// Prints the value as JSON, or what `text` says.
     pub(crate) fn either(self, value: &impl Serialize, text: impl FnOnce() -> String) -> Result<(), Failure> {
         if self.is_json {

@@ -58,6 +58,12 @@ fn report(outcomes: Vec<RunOutcome>, output: Output) -> Result<(), Failure> {
     for notice in notices(&outcomes) {
         eprintln!("{notice}");
     }
+    // The report tells programs of it.
+    for outcome in outcomes.iter().filter(|_| output.is_for_people()) {
+        if outcome.ended.as_ref().is_ok_and(RunReport::is_input_unchanged) {
+            eprintln!("{}", unchanged_notice(outcome.day));
+        }
+    }
     let days_asked = outcomes.len();
     let several = days_asked > 1;
     let failed: Vec<_> =
@@ -143,6 +149,13 @@ fn notices(outcomes: &[RunOutcome]) -> Vec<String> {
     notices
 }
 
+/// That a day's input was not read.
+fn unchanged_notice(day: Day) -> String {
+    format!(
+        "{day}: no object of the input changed since the day was counted, so none was read (--recount reads them)"
+    )
+}
+
 /// That a log has nothing to rank, though it is there.
 fn no_event_notice(day: Day, log: Log, input: &LogInput) -> Option<String> {
     let is_empty = log != Log::AdvertiserIds && input.tally.kept == 0;
@@ -197,8 +210,12 @@ fn rejected_notice(log: Log, input: &LogInput) -> Option<String> {
 /// The first stage alone.
 pub(super) async fn count(night: &Night, day: Option<Day>, output: Output) -> Result<(), Failure> {
     let day = day_or_ended(night, day);
-    let (manifest, _) = pipeline::count(night, &[day]).await?.pop().expect("one day was counted")?;
-    output.either(&manifest, || counted_text(&manifest))
+    let (manifest, stage) = pipeline::count(night, &[day]).await?.pop().expect("one day was counted")?;
+    output.either(&manifest, || counted_text(&manifest))?;
+    if stage.reused && output.is_for_people() {
+        eprintln!("{}", unchanged_notice(day));
+    }
+    Ok(())
 }
 
 fn counted_text(manifest: &CountsManifest) -> String {
@@ -209,7 +226,7 @@ fn counted_text(manifest: &CountsManifest) -> String {
         let numbers = [input.objects.len() as u64, read, kept, inactive, other_days, rejected.total(), blank];
         table.add_row([vec![log.to_string()], numbers.map(grouped).to_vec()].concat());
     }
-    let (advertisers, products) = (manifest.active_advertisers as u64, manifest.products as u64);
+    let (advertisers, products) = (manifest.active_advertisers as u64, manifest.products);
     let mut text = format!("{table}\n");
     let (advertisers, products) = (grouped(advertisers), grouped(products));
     write!(text, "{}: {products} products of {advertisers} active advertisers counted", manifest.day)

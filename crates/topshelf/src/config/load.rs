@@ -205,6 +205,9 @@ fn check(config: &Config) -> Result<(), Failure> {
     if config.counting.threads > 1024 {
         return Err(refused("counting.threads", "is more than 1024"));
     }
+    if config.counting.spill_dir.is_empty() {
+        return Err(refused("counting.spill_dir", "is empty"));
+    }
     let listen = &config.serve.listen;
     let port =
         listen.rsplit_once(':').filter(|(host, _)| !host.is_empty()).map(|(_, port)| port.parse::<u16>());

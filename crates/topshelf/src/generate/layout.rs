@@ -1,10 +1,8 @@
 //! Which files a set consists of, and which lines go where: names and numbers, no bytes.
 
 use super::GenerateOptions;
-use domain::{Day, DayRange};
-
-/// The file of active advertisers, one for all days in every layout.
-pub(super) const ADVERTISER_IDS: &str = "advertiser_ids.csv";
+use domain::{Day, DayRange, Log};
+use source::Compression;
 
 /// Lines made by one thread at a time: about 3 MB, small enough that no thread waits long at the end.
 const CHUNK_ROWS: u64 = 65_536;
@@ -31,15 +29,24 @@ pub(super) enum EventLog {
 impl EventLog {
     fn name(self) -> &'static str {
         match self {
-            Self::AdsViews => domain::Log::AdsViews.name(),
-            Self::ProductViews => domain::Log::ProductViews.name(),
+            Self::AdsViews => Log::AdsViews.name(),
+            Self::ProductViews => Log::ProductViews.name(),
         }
     }
 
-    pub(super) fn header(self) -> &'static [u8] {
+    /// The columns that count.
+    pub(super) fn columns(self) -> &'static [&'static str] {
         match self {
-            Self::AdsViews => b"advertiser_id,product_id,type,date\n",
-            Self::ProductViews => b"advertiser_id,product_id,date\n",
+            Self::AdsViews => &["advertiser_id", "product_id", "type", "date"],
+            Self::ProductViews => &["advertiser_id", "product_id", "date"],
+        }
+    }
+
+    /// What the type of an event may be, the first that of most; a log without types has one kind.
+    pub(super) fn kinds(self) -> &'static [&'static str] {
+        match self {
+            Self::AdsViews => &["impression", "click"],
+            Self::ProductViews => &[""],
         }
     }
 }
@@ -67,9 +74,24 @@ pub(super) struct Chunk {
     pub(super) rows: u64,
 }
 
+/// The file of active advertisers, one for all days in every layout.
+pub(super) fn advertiser_ids(options: &GenerateOptions) -> String {
+    format!("{}.{}", Log::AdvertiserIds.name(), ending(options))
+}
+
+/// The end of every file's name.
+fn ending(options: &GenerateOptions) -> String {
+    let format = options.format.ending();
+    match options.compression {
+        Compression::None => format.to_owned(),
+        Compression::Gzip => format!("{format}.gz"),
+        Compression::Zstd => format!("{format}.zst"),
+    }
+}
+
 /// The event files of a set, ads before views, days in order.
 pub(super) fn log_files(options: &GenerateOptions) -> Vec<LogFile> {
-    let all = all_days(options);
+    let (all, ending) = (all_days(options), ending(options));
     let logs = [(EventLog::AdsViews, options.rows), (EventLog::ProductViews, options.view_rows())];
     let mut files = Vec::new();
     for (log, rows_per_day) in logs {
@@ -77,10 +99,10 @@ pub(super) fn log_files(options: &GenerateOptions) -> Vec<LogFile> {
         let mut add = |name, days| files.push(LogFile { name, log, days, rows_per_day });
         let one = |day| DayRange { first: day, last: day };
         match options.layout {
-            Layout::Single => add(format!("{name}.csv"), all),
-            Layout::Daily => all.days().for_each(|day| add(format!("{name}-{day}.csv"), one(day))),
+            Layout::Single => add(format!("{name}.{ending}"), all),
+            Layout::Daily => all.days().for_each(|day| add(format!("{name}-{day}.{ending}"), one(day))),
             Layout::Hive => {
-                all.days().for_each(|day| add(format!("{name}/date={day}/part-0.csv"), one(day)));
+                all.days().for_each(|day| add(format!("{name}/date={day}/part-0.{ending}"), one(day)));
             }
         }
     }

@@ -1,9 +1,10 @@
 //! The files of a set on disk: all of them under temporary names until the last is complete.
 
-use super::{GenerateError, layout::ADVERTISER_IDS};
+use super::{GenerateError, GenerateOptions, compressed::CompressedFile};
+use source::Compression;
 use std::{
-    fs::{self, File},
-    io::Write as _,
+    fs,
+    io::{self, Write as _},
     path::{Path, PathBuf},
 };
 
@@ -11,8 +12,10 @@ use std::{
 #[derive(Debug)]
 pub(super) struct Output {
     folder: PathBuf,
+    compression: Compression,
     written: Vec<Unnamed>,
-    current: Option<File>,
+    current: Option<CompressedFile>,
+    /// Of the files that are complete.
     bytes: u64,
 }
 
@@ -26,36 +29,28 @@ struct Unnamed {
 impl Output {
     /// Makes the folder and sees that none of the files is there, unless they may be replaced.
     pub(super) fn prepare<'a>(
-        folder: &Path,
-        overwrite: bool,
+        options: &GenerateOptions,
         names: impl Iterator<Item = &'a str>,
     ) -> Result<Self, GenerateError> {
-        if !overwrite {
-            let paths = [ADVERTISER_IDS].into_iter().chain(names).map(|name| folder.join(name));
-            for path in paths {
-                if path.symlink_metadata().is_ok() {
-                    return Err(GenerateError::Exists(path));
-                }
-            }
+        let folder = options.out.clone();
+        let there = names.map(|name| folder.join(name)).find(|path| path.symlink_metadata().is_ok());
+        if let Some(there) = there.filter(|_| !options.overwrite) {
+            return Err(GenerateError::Exists(there));
         }
-        make_folder(folder)?;
-        Ok(Self { folder: folder.to_owned(), written: Vec::new(), current: None, bytes: 0 })
+        make_folder(&folder)?;
+        Ok(Self { folder, compression: options.compression, written: Vec::new(), current: None, bytes: 0 })
     }
 
-    /// Writes a whole small file.
-    pub(super) fn write_file(&mut self, name: &str, content: &[u8]) -> Result<(), GenerateError> {
-        self.begin(name)?;
-        self.append(content)
-    }
-
-    /// Begins the next file; what is appended from here on is in it.
+    /// Completes the file begun last and begins the next; what is appended from here on is in it.
     pub(super) fn begin(&mut self, name: &str) -> Result<(), GenerateError> {
+        self.complete()?;
         let name = self.folder.join(name);
         let parent = name.parent().expect("a file in a folder has a parent");
         make_folder(parent)?;
         let file_name = name.file_name().expect("a log file has a name").display();
         let temporary = parent.join(format!(".{file_name}.partial"));
-        let file = File::create(&temporary).map_err(|error| GenerateError::write(&temporary, error))?;
+        let file = CompressedFile::create(&temporary, self.compression)
+            .map_err(|error| GenerateError::write(&temporary, error))?;
         self.written.push(Unnamed { temporary, name });
         self.current = Some(file);
         Ok(())
@@ -65,15 +60,26 @@ impl Output {
     pub(super) fn append(&mut self, content: &[u8]) -> Result<(), GenerateError> {
         let file = self.current.as_mut().expect("a file is begun before it is appended to");
         let written = file.write_all(content);
-        self.bytes += content.len() as u64;
-        written.map_err(|error| {
-            let path = self.written.last().map_or(&*self.folder, |file| &*file.name);
-            GenerateError::write(path, error)
-        })
+        written.map_err(|error| self.unwritten(error))
+    }
+
+    /// Writes out the file begun last, if there is one.
+    fn complete(&mut self) -> Result<(), GenerateError> {
+        if let Some(file) = self.current.take() {
+            self.bytes += file.finish().map_err(|error| self.unwritten(error))?;
+        }
+        Ok(())
+    }
+
+    /// Why the file begun last could not be written.
+    fn unwritten(&self, error: io::Error) -> GenerateError {
+        let path = self.written.last().map_or(&*self.folder, |file| &*file.name);
+        GenerateError::write(path, error)
     }
 
     /// Gives every file its name; says which files there are now and their bytes.
     pub(super) fn commit(mut self) -> Result<(Vec<PathBuf>, u64), GenerateError> {
+        self.complete()?;
         for Unnamed { temporary, name } in &self.written {
             fs::rename(temporary, name).map_err(|error| GenerateError::write(name, error))?;
         }

@@ -3,14 +3,15 @@
 use super::{
     GenerateOptions,
     popularity::{Stream, Zipf, below, stream},
+    unused::{Texts, Unused},
 };
 use rand_xoshiro::rand_core::RngCore;
 use std::collections::HashSet;
 
-/// An advertiser's 20 characters and the comma after them.
-pub(super) type AdvertiserField = [u8; 21];
-/// A product's 6 characters and the comma after them.
-pub(super) type ProductField = [u8; 7];
+/// An advertiser's characters.
+pub(super) type AdvertiserText = [u8; 20];
+/// A product's characters.
+pub(super) type ProductText = [u8; 6];
 
 const ADVERTISER_ALPHABET: &[u8; 36] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";
 const PRODUCT_ALPHABET: &[u8; 36] = b"abcdefghijklmnopqrstuvwxyz0123456789";
@@ -26,7 +27,7 @@ const STREAMS_OF_POPULATION: u64 = u64::MAX;
 /// A product and the chance that its ad, once shown, is clicked.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Product {
-    pub(super) field: ProductField,
+    pub(super) text: ProductText,
     /// In 1 ÷ 256 of [`CLICK_RATE_MAX`]; a byte, so that a million products stay in the cache.
     click_rate: u8,
 }
@@ -38,16 +39,17 @@ impl Product {
     }
 }
 
-/// Everyone who has events.
+/// Everyone who has events, and what else a line may say.
 #[derive(Debug)]
 pub(super) struct Population {
-    advertisers: Vec<AdvertiserField>,
+    advertisers: Vec<AdvertiserText>,
     is_active: Vec<bool>,
     /// Product `p` of advertiser `a` is at `a × products_each + p`.
     products: Vec<Product>,
     products_each: u32,
     advertiser_ranks: Zipf,
     product_ranks: Zipf,
+    texts: Texts,
 }
 
 impl Population {
@@ -65,23 +67,19 @@ impl Population {
             products_each: options.products,
             advertiser_ranks: Zipf::new(options.advertisers),
             product_ranks: Zipf::new(options.products),
+            texts: Texts::new(&mut of_population(3, 0)),
         }
     }
 
-    /// The file of active advertisers.
-    pub(super) fn advertiser_ids_csv(&self) -> Vec<u8> {
-        let mut csv = b"advertiser_id\n".to_vec();
+    /// The active advertisers.
+    pub(super) fn active(&self) -> impl Iterator<Item = &AdvertiserText> {
         let all = self.advertisers.iter().zip(&self.is_active);
-        for (advertiser, _) in all.filter(|(_, is_active)| **is_active) {
-            csv.extend_from_slice(&advertiser[..advertiser.len() - 1]);
-            csv.push(b'\n');
-        }
-        csv
+        all.filter(|(_, is_active)| **is_active).map(|(advertiser, _)| advertiser)
     }
 
     /// How many advertisers are active.
     pub(super) fn active_count(&self) -> u64 {
-        self.is_active.iter().filter(|is_active| **is_active).count() as u64
+        self.active().count() as u64
     }
 
     /// An index for [`Population::at`]: the product of the next event.
@@ -97,8 +95,13 @@ impl Population {
         advertiser * self.products_each + self.product_ranks.rank(stream.next_u64())
     }
 
+    /// Texts for the unused columns, in the order of the random stream that belongs to `key`.
+    pub(super) fn unused(&self, key: [u64; 4]) -> Unused<'_> {
+        self.texts.unused(key)
+    }
+
     /// The advertiser and the product at an index.
-    pub(super) fn at(&self, index: u32) -> (&AdvertiserField, &Product) {
+    pub(super) fn at(&self, index: u32) -> (&AdvertiserText, &Product) {
         (&self.advertisers[(index / self.products_each) as usize], &self.products[index as usize])
     }
 }
@@ -114,9 +117,9 @@ fn active(options: &GenerateOptions, stream: &mut Stream) -> Vec<bool> {
 }
 
 fn products(count: u32, stream: &mut Stream) -> impl Iterator<Item = Product> + use<> {
-    let fields: Vec<ProductField> = distinct_ids(count, PRODUCT_ALPHABET, stream);
-    let rates: Vec<u8> = fields.iter().map(|_| click_rate(stream)).collect();
-    fields.into_iter().zip(rates).map(|(field, click_rate)| Product { field, click_rate })
+    let texts: Vec<ProductText> = distinct_ids(count, PRODUCT_ALPHABET, stream);
+    let rates: Vec<u8> = texts.iter().map(|_| click_rate(stream)).collect();
+    texts.into_iter().zip(rates).map(|(text, click_rate)| Product { text, click_rate })
 }
 
 /// The lower of two even draws: Beta(1, 2) between the lowest and the highest rate, its mean 2 %.
@@ -126,13 +129,13 @@ fn click_rate(stream: &mut Stream) -> u8 {
     (lowest + draw().min(draw())) as u8
 }
 
-/// Different ids of `N - 1` characters, each with the comma that follows it in a line.
+/// Different ids of `N` characters.
 fn distinct_ids<const N: usize>(count: u32, alphabet: &[u8; 36], stream: &mut Stream) -> Vec<[u8; N]> {
     let mut seen = HashSet::with_capacity(count as usize);
     let mut ids = Vec::with_capacity(count as usize);
     while ids.len() < count as usize {
-        let mut id = [b','; N];
-        for character in &mut id[..N - 1] {
+        let mut id = [0; N];
+        for character in &mut id {
             *character = alphabet[below(36, stream.next_u32()) as usize];
         }
         if seen.insert(id) {

@@ -2,7 +2,8 @@ use super::*;
 use std::{
     cell::Cell,
     collections::{BTreeMap, BTreeSet},
-    fs,
+    fs::{self, File},
+    io::Read,
 };
 
 /// Two days of a small company; the ad log of a day takes more than one chunk.
@@ -31,12 +32,26 @@ fn files(dir: &Path, change: impl FnOnce(&mut GenerateOptions)) -> BTreeMap<Stri
         .iter()
         .map(|path| {
             let name = path.strip_prefix(&out).unwrap().to_str().unwrap().to_owned();
-            (name, fs::read_to_string(path).unwrap())
+            (name, text_of(path))
         })
         .collect();
-    assert_eq!(generated.bytes, files.values().map(|text| text.len() as u64).sum::<u64>());
-    assert_eq!(generated.rows, files.values().map(|text| text.lines().count() as u64 - 1).sum::<u64>());
+    let sizes = generated.files.iter().map(|path| fs::metadata(path).unwrap().len());
+    assert_eq!(generated.bytes, sizes.sum::<u64>());
+    let headers = u64::from(options.format != Format::Jsonl);
+    assert_eq!(generated.rows, files.values().map(|text| text.lines().count() as u64 - headers).sum::<u64>());
     files
+}
+
+/// A file as text, decompressed as the end of its name says.
+fn text_of(path: &Path) -> String {
+    let (mut text, file) = (String::new(), File::open(path).unwrap());
+    match path.extension().unwrap().to_str().unwrap() {
+        "gz" => flate2::read::GzDecoder::new(file).read_to_string(&mut text),
+        "zst" => zstd::Decoder::new(file).unwrap().read_to_string(&mut text),
+        _ => { file }.read_to_string(&mut text),
+    }
+    .unwrap();
+    text
 }
 
 fn lines(text: &str) -> impl Iterator<Item = Vec<&str>> {
@@ -181,6 +196,68 @@ fn days_are_spread_over_files_as_the_layout_says() {
     );
 }
 
+/// The lines of a file without JSON's names and marks, as CSV would have them.
+fn as_csv(name: &str, text: &str) -> Vec<String> {
+    if !name.contains(".jsonl") {
+        return text.lines().skip(1).map(|line| line.replace('\t', ",")).collect();
+    }
+    let values = |line: &str| -> String {
+        let object: serde_json::Value = serde_json::from_str(line).unwrap();
+        let columns = ["advertiser_id", "product_id", "type", "date"];
+        let values = columns.iter().filter_map(|column| object.get(column)?.as_str());
+        values.collect::<Vec<_>>().join(",")
+    };
+    text.lines().map(values).collect()
+}
+
+#[test]
+fn events_are_the_same_in_every_format_however_compressed() {
+    let dir = tempfile::tempdir().unwrap();
+    let plain = files(dir.path(), |options| options.rows = 5_000);
+    for (format, compression, ending) in [
+        (Format::Tsv, Compression::None, "tsv"),
+        (Format::Jsonl, Compression::None, "jsonl"),
+        (Format::Csv, Compression::Gzip, "csv.gz"),
+        (Format::Jsonl, Compression::Zstd, "jsonl.zst"),
+    ] {
+        let files = files(dir.path(), |options| {
+            (options.rows, options.format, options.compression) = (5_000, format, compression);
+        });
+        assert_eq!(files.len(), 3);
+        for (name, text) in &files {
+            let log = name.strip_suffix(&format!(".{ending}")).unwrap();
+            let expected = &plain[&format!("{log}.csv")];
+            assert!(as_csv(name, text).iter().eq(expected.lines().skip(1)), "{name} differs");
+        }
+    }
+}
+
+#[test]
+fn compressed_files_are_much_smaller() {
+    let dir = tempfile::tempdir().unwrap();
+    let bytes = |compression| {
+        let out = tempfile::tempdir_in(dir.path()).unwrap();
+        generate(&GenerateOptions { compression, ..options(out.path()) }, &|_| ()).unwrap().bytes
+    };
+    let plain = bytes(Compression::None);
+    assert!(bytes(Compression::Gzip) < plain / 3);
+    assert!(bytes(Compression::Zstd) < plain / 3);
+}
+
+#[test]
+fn extra_columns_leave_the_events_as_they_are() {
+    let dir = tempfile::tempdir().unwrap();
+    let (plain, wide) = (files(dir.path(), |_| ()), files(dir.path(), |options| options.extra_columns = 5));
+    assert_eq!(plain["advertiser_ids.csv"], wide["advertiser_ids.csv"]);
+    for log in ["ads_views.csv", "product_views.csv"] {
+        let needed = wide[log].lines().next().unwrap().split(',').count() - 5;
+        let events = lines(&wide[log]).map(|fields| fields[2..2 + needed].join(","));
+        assert!(events.eq(plain[log].lines().skip(1)), "{log} differs");
+        let extra: BTreeSet<_> = lines(&wide[log]).map(|fields| fields[0].to_owned()).collect();
+        assert!(extra.len() > 100, "{log} has only {} texts", extra.len());
+    }
+}
+
 #[test]
 fn a_later_day_is_the_same_whichever_day_came_first() {
     let dir = tempfile::tempdir().unwrap();
@@ -241,6 +318,7 @@ fn options_that_make_no_sense_are_refused() {
     check(|options| options.days = 0, "days must be at least 1");
     check(|options| options.products = 0, "products must be from 1 to 1000000 for each advertiser");
     check(|options| options.active_ratio = 1.5, "active ratio 1.5 is not between 0 and 1");
+    check(|options| options.extra_columns = 1_001, "extra columns must be at most 1000");
     check(|options| options.active_ratio = f64::NAN, "active ratio NaN is not between 0 and 1");
     check(
         |options| (options.advertisers, options.products) = (100_000, 100_000),

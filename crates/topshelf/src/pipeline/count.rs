@@ -2,22 +2,23 @@
 
 use super::{
     Night, StageReport,
-    columns::{Places, Rows},
+    assumed::NotAsAssumed,
     input::{
-        ActiveDay, EventObject, Failures, PlannedLog, Reading, active_days, all_or_failures, event_objects,
+        ActiveDay, Beginnings, Failures, Found, PlannedLog, active_days, all_or_failures, counted_objects,
         explain_read, log_input, object_input, of_object, plan,
     },
+    limits::{explain_spill, limits, read_limits},
+    parquet::Rows,
+    unchanged::unchanged,
     visible,
 };
 use crate::failure::{Exit, Failure};
-use counting::{
-    Content, CountError, Counted, CountedDay, CountedObject, Limits, Objects, RowBatches, RowGroup, Wanted,
-};
-use domain::{Day, Log, RejectExample, Tally};
+use counting::{CountError, Counted, CountedDay, Limits, Objects, RowBatches, Wanted};
+use domain::{AdvertiserId, Day, Log, RejectExample, Tally};
 use futures::{StreamExt, stream};
 use indicatif::ProgressBar;
-use lake::{CountsInput, CountsManifest, Lake, LogInput};
-use source::{Compression, Location, ObjectInfo, PlannedObject, RowGroupQueue};
+use lake::{CountsInput, CountsManifest, Lake, LogInput, NewCounts, WriteCountsError};
+use source::{Location, PlannedObject, Reading, RowGroups};
 use std::{
     collections::{BTreeMap, HashSet},
     io::{self, Read},
@@ -71,27 +72,39 @@ async fn count_in_one_pass(night: &Night, days: &[Day]) -> Result<CountedDays, F
     let started = Instant::now();
     let location = night.input()?;
     let lake = night.lake()?;
-    let logs = plan(night, &location, days).await?;
-    let active = active_days(night, &location, &logs, days).await?;
-    let counted = count_objects(night, &location, &logs, days, &active).await?;
-    let examples = counted.examples;
-    let mut results = Vec::new();
+    let mut logs = plan(night, &location, days).await?;
+    let unchanged = unchanged(night, &lake, &logs, days).await;
+    let mut results = BTreeMap::new();
+    for (day, manifest) in unchanged {
+        let checked = check(night, day, &manifest.logs);
+        results.insert(day, checked.map(|()| (manifest, StageReport::since("count", started).reused())));
+    }
+    let days: Vec<Day> = days.iter().copied().filter(|day| !results.contains_key(day)).collect();
+    if days.is_empty() {
+        return Ok(results.into_values().collect());
+    }
+    logs.iter_mut().for_each(|planned| planned.keep_for(&days));
+    let reading = reading(night, &location);
+    let active = active_days(night, &reading, &logs, &days).await?;
+    let counted = count_objects(night, &reading, &logs, &days, &active).await?;
+    let (examples, spilled_bytes) = (counted.examples, counted.spilled_bytes);
     for (counted, active) in counted.days.into_iter().zip(active) {
+        let advertisers = Arc::clone(&active.advertisers);
         let inputs = inputs(&logs, &counted, &examples, active);
         let written = match check(night, counted.counts.day(), &inputs) {
-            Ok(()) => write(night, &lake, &counted, inputs)
+            Ok(()) => write(night, &lake, &counted, advertisers, inputs)
                 .await
-                .map(|manifest| (manifest, StageReport::since("count", started))),
+                .map(|manifest| (manifest, StageReport::since("count", started).spilled(spilled_bytes))),
             Err(failure) => Err(failure),
         };
-        results.push(written);
+        results.insert(counted.counts.day(), written);
     }
-    Ok(results)
+    Ok(results.into_values().collect())
 }
 
 async fn count_objects(
     night: &Night,
-    location: &Location,
+    reading: &Reading,
     logs: &[PlannedLog],
     days: &[Day],
     active: &[ActiveDay],
@@ -102,126 +115,107 @@ async fn count_objects(
             format!("{} days of {advertisers} advertisers are too many to count in one pass", days.len());
         return Err(Failure::new(Exit::Usage, message).help("backfill a shorter range at a time").into());
     }
-    let format = night.config.input.date_format()?;
-    let wanted = Wanted::new(
-        days.iter().zip(active).map(|(day, active)| (*day, Arc::clone(&active.advertisers))).collect(),
-    );
-    let objects = event_objects(night, location, logs, days).await?;
-    let zone = night.schedule.zone().clone();
-    let limits = limits(night);
-    let bar = night.progress.bytes("counting", objects.iter().map(EventObject::stored_bytes).sum());
-    let (opened, objects) = Opened::new(location, objects, bar.clone());
-    let counted = tokio::task::spawn_blocking(move || {
-        counting::count(&wanted, &objects, &opened, (&format, &zone), limits)
-    });
-    let counted = counted.await.expect("counting does not panic");
-    bar.finish_and_clear();
-    let counted = counted.map_err(|error| explain_count(error, logs))?;
+    let limits = limits(night, days.len() * advertisers, reading)?;
+    let days = days.iter().zip(active).map(|(day, active)| (*day, Arc::clone(&active.advertisers)));
+    let wanted = Arc::new(Wanted::new(days.collect()));
+    let counted = match count_found(night, reading, logs, &wanted, &limits, Beginnings::Assumed).await? {
+        Err(CountError::Read { source, .. }) if NotAsAssumed::is(&source) => {
+            let again = self::reading(night, reading.location());
+            count_found(night, &again, logs, &wanted, &limits, Beginnings::All).await?
+        }
+        counted => counted,
+    };
+    let counted = counted.map_err(|error| explain_count(night, error, logs))?;
     let all = logs.iter().flat_map(|planned| &planned.objects);
     let unchanged = all.map(|planned| async {
-        let unchanged = location.verify_unchanged(&planned.object).await;
+        let unchanged = reading.location().verify_read(&planned.object).await;
         unchanged.map_err(|error| of_object(error.into(), planned.days))
     });
     all_or_failures(stream::iter(unchanged).buffered(LOOKS_AT_A_TIME).collect().await)?;
     Ok(counted)
 }
 
-fn planned_events(logs: &[PlannedLog]) -> impl Iterator<Item = &PlannedObject> {
+async fn count_found(
+    night: &Night,
+    reading: &Reading,
+    logs: &[PlannedLog],
+    wanted: &Arc<Wanted>,
+    limits: &Limits,
+    beginnings: Beginnings,
+) -> Result<Result<Counted, CountError>, Failures> {
+    let format = night.config.input.date_format()?;
+    let found = counted_objects(night, reading, logs, wanted.days(), beginnings).await?;
+    let objects: Vec<_> = found.iter().map(|found| found.counted.clone()).collect();
+    let bar = night.progress.bytes("counting", found.iter().map(Found::bytes_to_read).sum());
+    let row_groups = RowGroups::new(reading);
+    let opened = Opened { reading: reading.clone(), row_groups, found, bar: bar.clone() };
+    opened.expect(counting::ranges(&objects, limits));
+    let (wanted, zone, limits) = (Arc::clone(wanted), night.schedule.zone().clone(), limits.clone());
+    let counted = tokio::task::spawn_blocking(move || {
+        counting::count(&wanted, &objects, &opened, (&format, &zone), limits)
+    });
+    let counted = counted.await.expect("counting does not panic");
+    bar.finish_and_clear();
+    Ok(counted)
+}
+
+fn reading(night: &Night, location: &Location) -> Reading {
+    Reading::new(location, read_limits(night), &Handle::current())
+}
+
+fn event_objects(logs: &[PlannedLog]) -> impl Iterator<Item = &PlannedObject> {
     logs.iter().filter(|planned| planned.log != Log::AdvertiserIds).flat_map(|planned| &planned.objects)
 }
 
-fn limits(night: &Night) -> Limits {
-    let threads = match night.config.counting.threads {
-        0 => std::thread::available_parallelism().map_or(1, usize::from),
-        threads => threads,
-    };
-    Limits { threads, slice_bytes: night.config.counting.slice_mib << 20 }
-}
-
-/// The events' objects, opened where counting asks.
+/// The objects that were found, opened where counting asks.
 struct Opened {
-    location: Location,
-    infos: Vec<ObjectInfo>,
-    opened: Vec<OpenedAs>,
-    row_groups: RowGroupQueue,
-    runtime: Handle,
+    reading: Reading,
+    row_groups: RowGroups,
+    found: Vec<Found>,
     /// Moves as bytes are read.
     bar: ProgressBar,
 }
 
-/// How an object is opened.
-enum OpenedAs {
-    Text(Compression),
-    /// As an object of the queue of row groups.
-    Parquet(usize, Places),
-}
-
-impl EventObject {
-    /// Bytes that will be read of it, as they are stored.
-    fn stored_bytes(&self) -> u64 {
-        match (&self.reading, &self.counted.content) {
-            (Reading::Parquet(parquet, _), Content::Columns(row_groups)) => {
-                let is_read = |(_, row_group): &(usize, &RowGroup)| row_group.is_read;
-                let read = row_groups.iter().enumerate().filter(is_read);
-                read.map(|(index, _)| parquet.stored_bytes(index)).sum()
-            }
-            _ => self.info.size,
-        }
-    }
-}
-
 impl Opened {
-    /// What opens the objects, and the objects to be counted.
-    fn new(location: &Location, objects: Vec<EventObject>, bar: ProgressBar) -> (Self, Vec<CountedObject>) {
-        let (mut infos, mut opened, mut all_counted) = (Vec::new(), Vec::new(), Vec::new());
-        let (mut parquet, mut order) = (Vec::new(), Vec::new());
-        for EventObject { counted, info, reading } in objects {
-            opened.push(match reading {
-                Reading::Text(compression) => OpenedAs::Text(compression),
-                Reading::Parquet(object, places) => {
-                    let row_groups = if let Content::Columns(row_groups) = &counted.content { &row_groups[..] } else { &[] };
-                    let read = (0..row_groups.len()).filter(|index| row_groups[*index].is_read);
-                    order.extend(read.map(|index| (parquet.len(), index)));
-                    parquet.push(object);
-                    OpenedAs::Parquet(parquet.len() - 1, places)
-                }
-            });
-            infos.push(info);
-            all_counted.push(counted);
-        }
-        let runtime = Handle::current();
-        let row_groups = RowGroupQueue::new(location, parquet, order, &runtime);
-        (Self { location: location.clone(), infos, opened, row_groups, runtime, bar }, all_counted)
+    /// Lets what counting will read be fetched ahead: the ranges of text, then row groups.
+    fn expect(&self, ranges: impl Iterator<Item = (usize, Range<u64>)>) {
+        let text = ranges.map(|(object, range)| {
+            let found = &self.found[object];
+            (&found.info, found.text().stored(&found.info, &range))
+        });
+        let row_groups = self.found.iter().flat_map(|found| {
+            let ranges = found.row_groups().flat_map(|(log, row_group)| log.object.expected(row_group));
+            ranges.map(|range| (&found.info, range))
+        });
+        self.reading.expect(text.chain(row_groups));
     }
 }
 
 impl Objects for Opened {
     fn open(&self, object: usize, range: Range<u64>) -> io::Result<Box<dyn Read + Send + '_>> {
-        let info = &self.infos[object];
-        let OpenedAs::Text(compression) = self.opened[object] else {
-            unreachable!("only objects of text are opened at an offset")
+        let info = &self.found[object].info;
+        let text = self.found[object].text();
+        let stored = text.stored(info, &range);
+        let to_skip = range.start - stored.start;
+        let is_from_start = stored.start == 0;
+        let reader = Watched { reader: self.reading.open(info, stored)?, bar: self.bar.clone() };
+        let reader: Box<dyn Read + Send> = match &text.assumed {
+            Some(assumed) if is_from_start => Box::new(assumed.check(info, reader)?),
+            _ => Box::new(reader),
         };
-        if compression == Compression::None {
-            let reader = self.location.read_slice(info, range, &self.runtime)?;
-            return Ok(Box::new(Watched { reader, bar: self.bar.clone() }));
-        }
-        let reader = self.location.read_from(info, 0, &self.runtime)?;
-        let compressed = Watched { reader, bar: self.bar.clone() };
-        let mut reader = self.location.decompressed(info, compression, compressed)?;
-        let skipped = io::copy(&mut reader.by_ref().take(range.start), &mut io::sink())?;
-        if skipped < range.start {
+        let mut text = self.reading.location().decompressed(info, text.compression, reader)?;
+        let skipped = io::copy(&mut text.by_ref().take(to_skip), &mut io::sink())?;
+        if skipped < to_skip {
             return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the header was longer a moment ago"));
         }
-        Ok(reader)
+        Ok(text)
     }
 
     fn rows(&self, object: usize, row_group: usize) -> io::Result<Box<dyn RowBatches + '_>> {
-        let OpenedAs::Parquet(object, places) = self.opened[object] else {
-            unreachable!("only Parquet objects have row groups")
-        };
-        let reader = self.row_groups.open(object, row_group)?;
-        self.bar.inc(self.row_groups.stored_bytes(object, row_group));
-        Ok(Box::new(Rows { reader, places }))
+        let log = self.found[object].parquet();
+        let reader = self.row_groups.open(&log.object, row_group)?;
+        self.bar.inc(log.object.stored_bytes(row_group));
+        Ok(Box::new(Rows { reader, places: log.places }))
     }
 }
 
@@ -237,16 +231,24 @@ impl<R: Read> Read for Watched<R> {
     }
 }
 
-fn explain_count(error: CountError, logs: &[PlannedLog]) -> Failure {
+fn explain_count(night: &Night, error: CountError, logs: &[PlannedLog]) -> Failure {
     match error {
         CountError::Read { object, source, .. } => {
-            let planned = planned_events(logs).nth(object).expect("the object was planned");
+            let planned = event_objects(logs).nth(object).expect("the object was planned");
             of_object(explain_read(source), planned.days)
         }
-        error @ CountError::Changed => {
+        error => explain_merge(night, error),
+    }
+}
+
+/// A failure that is of no single object.
+fn explain_merge(night: &Night, error: CountError) -> Failure {
+    match error {
+        CountError::Changed => {
             Failure::of(error).help("nothing was published; run again once the logs are written whole")
         }
-        error @ CountError::Memory(_) => Failure::of(error),
+        CountError::Spill(error) => explain_spill(night, error),
+        error => Failure::of(error),
     }
 }
 
@@ -321,6 +323,7 @@ async fn write(
     night: &Night,
     lake: &Lake,
     counted: &CountedDay,
+    active: Arc<[AdvertiserId]>,
     logs: BTreeMap<Log, LogInput>,
 ) -> Result<CountsManifest, Failure> {
     let input = CountsInput {
@@ -328,11 +331,17 @@ async fn write(
         settings: settings(night),
         logs,
     };
-    Ok(lake.write_counts(&counted.counts, input).await?)
+    let new = NewCounts { day: counted.counts.day(), active, input };
+    let parts = counted.counts.parts().map(|part| move || part.merge());
+    let written = lake.write_counts(new, parts, night.config.counting.threads()).await;
+    written.map_err(|error| match error {
+        WriteCountsError::Lake(error) => error.into(),
+        WriteCountsError::Counts(error) => explain_merge(night, error),
+    })
 }
 
 /// The settings that the counts depend on, beside the objects' bytes.
-fn settings(night: &Night) -> BTreeMap<String, String> {
+pub(super) fn settings(night: &Night) -> BTreeMap<String, String> {
     let input = &night.config.input;
     let columns = &input.columns;
     let settings = [
@@ -342,6 +351,9 @@ fn settings(night: &Night) -> BTreeMap<String, String> {
         ("columns.date", &columns.date),
         ("date_format", &input.date_format),
         ("delimiter", &input.delimiter),
+        ("advertiser_ids", &input.advertiser_ids),
+        ("ads_views", &input.ads_views),
+        ("product_views", &input.product_views),
         ("timezone", &night.config.schedule.timezone),
     ];
     settings.into_iter().map(|(key, value)| (key.to_owned(), value.clone())).collect()

@@ -2,40 +2,50 @@
 
 use super::{
     Night,
-    columns::{ParquetLog, Places, Rows},
+    assumed::{ASKED_AT_ONCE, Assumption, SMALL_BYTES_MAX},
+    parquet::{ParquetLog, Rows},
 };
 use crate::failure::{Exit, Failure};
 use counting::{
-    ActiveList, Columns, Content, CountedObject, DayReader, HEADER_BYTES_MAX, Header, HeaderError, Layout,
-    read_active_list, read_active_rows,
+    ActiveList, Columns, Content, CountedObject, DayReader, HEADER_BYTES_MAX, Head, HeaderError, Layout,
+    RowGroup, read_active_list, read_active_rows,
 };
 use domain::{AdvertiserId, Day, Log, RejectExample};
 use futures::{StreamExt, stream};
+use jiff::Timestamp;
 use lake::{LogInput, ObjectInput};
 use source::{
-    Compression, Location, LogPattern, ObjectDays, ObjectInfo, ParquetObject, PlannedObject, RowGroupQueue,
-    SourceError,
+    Compression, Location, LogPattern, ObjectDays, ObjectInfo, PlannedObject, Reading, RowGroups, SourceError,
 };
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     io::{self, Read},
+    ops::Range,
     sync::Arc,
 };
-use tokio::runtime::Handle;
 
-/// Objects whose first bytes are fetched at a time.
-const HEADERS_AT_A_TIME: usize = 32;
+/// Objects whose first bytes are asked for at a time; how many requests that means, reading decides.
+const HEADERS_AT_A_TIME: usize = 1024;
 
 /// The longest list of active advertisers, unpacked: it is read whole.
 const LIST_BYTES_MAX: u64 = 1 << 30;
 
-/// Bytes of an object that are fetched for its header at first.
-const HEADER_BYTES: usize = 16 << 10;
+/// Bytes of an object that are read for its header at first.
+pub(super) const HEADER_BYTES: usize = 16 << 10;
+/// No more of them are read for it; some are left where it was compressed.
+pub(super) const HEADER_BYTES_READ_MAX: usize = 2 * HEADER_BYTES_MAX;
 
 /// The objects of one configured log, planned.
 pub(super) struct PlannedLog {
     pub(super) log: Log,
     pub(super) objects: Vec<PlannedObject>,
+}
+
+impl PlannedLog {
+    /// Leaves out what none of the days needs.
+    pub(super) fn keep_for(&mut self, days: &[Day]) {
+        self.objects.retain(|object| days.iter().any(|day| object.days.may_hold(*day)));
+    }
 }
 
 /// Finds the objects of every configured log that the days need.
@@ -80,7 +90,7 @@ fn no_such_log(log: Log) -> String {
 }
 
 /// What the log's columns are called in the object.
-pub(super) fn columns(night: &Night, log: Log, days: ObjectDays) -> Columns {
+fn columns(night: &Night, log: Log, days: ObjectDays) -> Columns {
     let names = &night.config.input.columns;
     let has_events = log != Log::AdvertiserIds;
     Columns {
@@ -92,41 +102,126 @@ pub(super) fn columns(night: &Night, log: Log, days: ObjectDays) -> Columns {
     }
 }
 
-/// How an object of a log is read, as its first bytes and its header or footer tell.
+/// An object of events, and what counting must know of it.
+pub(super) struct Found {
+    pub(super) counted: CountedObject,
+    pub(super) info: ObjectInfo,
+    form: Form,
+}
+
+/// How an object is read, as its beginning tells, or its footer.
 enum Form {
-    Text(Layout, Compression),
+    Text(Text),
     Parquet(ParquetLog),
 }
 
-/// An object of events, and what reads it.
-pub(super) struct EventObject {
-    pub(super) counted: CountedObject,
-    pub(super) info: ObjectInfo,
-    pub(super) reading: Reading,
+/// Lines of text, perhaps compressed.
+#[derive(Clone)]
+pub(super) struct Text {
+    layout: Layout,
+    pub(super) compression: Compression,
+    /// What must be compared when the object is opened, where its beginning was not read.
+    pub(super) assumed: Option<Arc<Assumption>>,
 }
 
-/// What reads an object of events.
-pub(super) enum Reading {
-    Text(Compression),
-    Parquet(Arc<ParquetObject>, Places),
+impl Found {
+    /// The object as text.
+    ///
+    /// # Panics
+    /// When it is none.
+    pub(super) fn text(&self) -> &Text {
+        match &self.form {
+            Form::Text(text) => text,
+            Form::Parquet(_) => panic!("{} is read by row groups", self.info.name),
+        }
+    }
+
+    /// The object as Parquet.
+    ///
+    /// # Panics
+    /// When it is none.
+    pub(super) fn parquet(&self) -> &ParquetLog {
+        match &self.form {
+            Form::Parquet(log) => log,
+            Form::Text(_) => panic!("{} is text", self.info.name),
+        }
+    }
+
+    /// The row groups that are read; none of text.
+    pub(super) fn row_groups(&self) -> impl Iterator<Item = (&ParquetLog, usize)> {
+        let row_groups: &[RowGroup] = match &self.counted.content {
+            Content::Columns(row_groups) => row_groups,
+            Content::Text { .. } => &[],
+        };
+        let read = row_groups.iter().enumerate().filter(|(_, row_group)| row_group.is_read);
+        read.map(|(index, _)| (self.parquet(), index))
+    }
+
+    /// Bytes that are read of it.
+    pub(super) fn bytes_to_read(&self) -> u64 {
+        match &self.form {
+            Form::Text(_) => self.info.size,
+            Form::Parquet(_) => {
+                self.row_groups().map(|(log, row_group)| log.object.stored_bytes(row_group)).sum()
+            }
+        }
+    }
 }
 
-/// Reads the headers and footers of the events' objects and says how to count and to read each.
-pub(super) async fn event_objects(
+impl Text {
+    /// The bytes of the object that must be read for a range of what it holds.
+    pub(super) fn stored(&self, object: &ObjectInfo, range: &Range<u64>) -> Range<u64> {
+        let is_beginning = range.start <= self.layout.data_start();
+        match self.compression {
+            Compression::Gzip | Compression::Zstd => 0..object.size,
+            Compression::None if is_beginning && self.assumed.is_some() => 0..range.end,
+            Compression::None => range.clone(),
+        }
+    }
+}
+
+/// Whose beginning is read before counting.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Beginnings {
+    /// Every object's.
+    All,
+    /// But of many small objects of a bucket, the first one's of each log.
+    Assumed,
+}
+
+/// Finds out how to count each of the events' objects for the days, and how it is stored.
+pub(super) async fn counted_objects(
     night: &Night,
-    location: &Location,
+    reading: &Reading,
     logs: &[PlannedLog],
     days: &[Day],
-) -> Result<Vec<EventObject>, Failures> {
-    let reader = &DayReader::new(night.config.input.date_format()?, night.schedule.zone().clone());
+    beginnings: Beginnings,
+) -> Result<Vec<Found>, Failures> {
     let events = logs.iter().filter(|planned| planned.log != Log::AdvertiserIds);
     let objects = events.flat_map(|planned| planned.objects.iter().map(move |object| (planned.log, object)));
     let objects: Vec<_> = objects.collect();
+    let assumptions = match beginnings {
+        Beginnings::All => BTreeMap::new(),
+        Beginnings::Assumed => assumptions(night, reading, &objects).await?,
+    };
+    let dates = &DayReader::new(night.config.input.date_format()?, night.schedule.zone().clone());
     let read: Vec<_> = stream::iter(objects)
-        .map(|(log, planned)| async move {
-            let form = form(night, location, log, planned).await;
-            let form = form.map_err(|failure| of_object(failure, planned.days))?;
-            Ok(event_object(form, planned, days, reader))
+        .map(|(log, planned)| {
+            let assumed = assumptions.get(&kind(log, planned));
+            let assumed =
+                assumed.filter(|assumed| is_small(planned) && assumed.will_be_checked(planned)).cloned();
+            async move {
+                let form = match assumed {
+                    Some(assumed) => Ok(Form::Text(Text {
+                        layout: assumed.layout.clone(),
+                        compression: assumed.compression,
+                        assumed: Some(assumed),
+                    })),
+                    None => form(night, reading, log, planned).await,
+                };
+                let form = form.map_err(|failure| of_object(failure, planned.days))?;
+                Ok(found_object(planned, form, (days, dates)))
+            }
         })
         .buffered(HEADERS_AT_A_TIME)
         .collect()
@@ -134,83 +229,111 @@ pub(super) async fn event_objects(
     all_or_failures(read)
 }
 
-fn event_object(form: Form, planned: &PlannedObject, days: &[Day], reader: &DayReader) -> EventObject {
+fn found_object(planned: &PlannedObject, form: Form, (days, dates): (&[Day], &DayReader)) -> Found {
     let object_days = match planned.days {
         ObjectDays::Any => counting::ObjectDays::Any,
         ObjectDays::Template(day) | ObjectDays::Partition(day) => counting::ObjectDays::Only(day),
     };
-    let (content, reading) = match form {
-        Form::Text(layout, compression) => {
-            let size = (compression == Compression::None).then_some(planned.object.size);
-            (Content::Text { size, layout }, Reading::Text(compression))
+    let info = planned.object.clone();
+    let content = match &form {
+        Form::Text(Text { layout, compression, .. }) => {
+            let size = (*compression == Compression::None).then_some(info.size);
+            Content::Text { size, layout: layout.clone() }
         }
-        Form::Parquet(log) => {
-            let row_groups = log.row_groups(days, object_days, reader);
-            (Content::Columns(row_groups), Reading::Parquet(Arc::new(log.object), log.places))
-        }
+        Form::Parquet(log) => Content::Columns(log.row_groups(days, object_days, dates)),
     };
-    let counted = CountedObject { name: planned.object.name.clone(), days: object_days, content };
-    EventObject { counted, info: planned.object.clone(), reading }
+    Found { counted: CountedObject { name: info.name.clone(), days: object_days, content }, info, form }
 }
 
-/// How an object is read.
-async fn form(
+fn is_small(planned: &PlannedObject) -> bool {
+    planned.object.size <= SMALL_BYTES_MAX
+}
+
+/// Objects of a kind have the same columns: the log's, with or without a date.
+fn kind(log: Log, planned: &PlannedObject) -> (Log, bool) {
+    (log, matches!(planned.days, ObjectDays::Partition(_)))
+}
+
+/// For each kind of which a bucket has many small objects, how the first of them begins.
+async fn assumptions(
     night: &Night,
-    location: &Location,
-    log: Log,
-    planned: &PlannedObject,
-) -> Result<Form, Failure> {
-    let object = &planned.object;
-    let head = location.head_bytes(object, HEADER_BYTES).await?.to_vec();
-    if source::is_parquet(&head) {
-        let refused = |error: HeaderError| refuse_footer(location, log, &object.name, &error);
-        return Ok(Form::Parquet(ParquetLog::open(night, location, log, planned, refused).await?));
+    reading: &Reading,
+    objects: &[(Log, &PlannedObject)],
+) -> Result<BTreeMap<(Log, bool), Arc<Assumption>>, Failures> {
+    let mut kinds = BTreeMap::<_, Vec<_>>::new();
+    if reading.is_remote() {
+        for (log, planned) in objects.iter().filter(|(_, planned)| is_small(planned)) {
+            kinds.entry(kind(*log, planned)).or_default().push(*planned);
+        }
     }
-    let (layout, compression) = layout(night, location, log, planned, head).await?;
-    Ok(Form::Text(layout, compression))
+    let mut assumptions = BTreeMap::new();
+    for (kind, small) in kinds.into_iter().filter(|(_, small)| small.len() > ASKED_AT_ONCE) {
+        // When the first cannot be read, all beginnings are read, and all that is wrong with them is told.
+        let Ok(Form::Text(Text { layout, compression, .. })) = form(night, reading, kind.0, small[0]).await
+        else {
+            continue;
+        };
+        let columns = columns(night, kind.0, small[0].days);
+        let delimiter = night.config.input.delimiter()?;
+        assumptions.insert(kind, Arc::new(Assumption { layout, compression, columns, delimiter }));
+    }
+    Ok(assumptions)
 }
 
-/// Where the columns are in an object of text, whose first bytes are `head`.
-async fn layout(
-    night: &Night,
-    location: &Location,
-    log: Log,
-    planned: &PlannedObject,
-    head: Vec<u8>,
-) -> Result<(Layout, Compression), Failure> {
+async fn form(night: &Night, reading: &Reading, log: Log, planned: &PlannedObject) -> Result<Form, Failure> {
     let object = &planned.object;
     let columns = columns(night, log, planned.days);
     let delimiter = night.config.input.delimiter()?;
-    let refused = |error: HeaderError| refuse_header(location, log, &object.name, &error);
-    let (mut bytes, mut compressed) = (HEADER_BYTES, head);
+    let refused = |error: HeaderError| refuse_header(reading.location(), log, &object.name, &error);
+    let mut bytes = HEADER_BYTES;
     loop {
-        let is_whole = compressed.len() as u64 >= object.size;
-        let compression = Compression::of(&compressed);
-        let head = compression.head(&compressed, is_whole, HEADER_BYTES_MAX);
-        match Header::read(&head.bytes, head.is_whole, delimiter).map_err(refused)? {
-            Some(header) => return Ok((header.layout(&columns).map_err(refused)?, compression)),
-            None if is_whole || bytes >= 2 * HEADER_BYTES_MAX => {
-                return Err(match read_through(location, object, compression).await {
+        let stored = reading.head_bytes(object, bytes).await?;
+        if source::is_parquet(&stored) {
+            let refused = |error: HeaderError| refuse_columns(reading.location(), log, &object.name, &error);
+            return ParquetLog::open(reading, object, &columns, refused).await.map(Form::Parquet);
+        }
+        let is_whole = stored.len() as u64 >= object.size;
+        match recognise(&object.name, &stored, is_whole, &columns, delimiter).map_err(refused)? {
+            Some((layout, compression)) => {
+                return Ok(Form::Text(Text { layout, compression, assumed: None }));
+            }
+            None if is_whole || bytes >= HEADER_BYTES_READ_MAX => {
+                return Err(match read_through(reading, object, Compression::of(&stored)).await {
                     Ok(()) => refused(HeaderError::TooLong),
                     Err(failure) => failure,
                 });
             }
             None => bytes *= 4,
         }
-        compressed = location.head_bytes(object, bytes).await?.to_vec();
     }
+}
+
+/// How the object `name` is laid out and compressed whose first bytes these are, `is_whole` when they are
+/// all; none when more are needed.
+pub(super) fn recognise(
+    name: &str,
+    stored: &[u8],
+    is_whole: bool,
+    columns: &Columns,
+    delimiter: Option<u8>,
+) -> Result<Option<(Layout, Compression)>, HeaderError> {
+    let compression = Compression::of(stored);
+    let head = compression.head(stored, is_whole, HEADER_BYTES_MAX);
+    let head = Head { name, bytes: &head.bytes, is_whole: head.is_whole };
+    Ok(Layout::read(&head, delimiter, columns)?.map(|layout| (layout, compression)))
 }
 
 /// Reads an object whose header does not end, to tell whether it is damaged.
 async fn read_through(
-    location: &Location,
+    reading: &Reading,
     object: &ObjectInfo,
     compression: Compression,
 ) -> Result<(), Failure> {
-    let (location, object, runtime) = (location.clone(), object.clone(), Handle::current());
+    let (reading, object) = (reading.clone(), object.clone());
     let read = tokio::task::spawn_blocking(move || {
-        let compressed = location.read_from(&object, 0, &runtime)?;
-        std::io::copy(&mut location.decompressed(&object, compression, compressed)?, &mut std::io::sink())
+        let compressed = reading.open(&object, 0..object.size)?;
+        let mut text = reading.location().decompressed(&object, compression, compressed)?;
+        std::io::copy(&mut text, &mut std::io::sink())
     });
     read.await.expect("reading does not panic").map(drop).map_err(explain_read)
 }
@@ -222,14 +345,18 @@ fn refuse_header(location: &Location, log: Log, name: &str, error: &HeaderError)
         HeaderError::Missing { missing, .. } => failure.help(format!(
             "the first line names the columns; if this one is called otherwise, name it in [input.columns]; if they stand between something else, name that in input.delimiter; if the object is no {log}, narrow input.{log} (missing: {missing})"
         )),
-        HeaderError::Empty => failure.help("an object without any event still has its header line"),
+        HeaderError::MissingMember { missing, .. } => failure.help(format!(
+            "members are found by name in each line; if one is called otherwise, name it in [input.columns]; if the object is no {log}, narrow input.{log} (missing: {missing})"
+        )),
+        HeaderError::NotJsonLines(_) => failure.help("write one JSON object a line; `jq -c '.[]' FILE` makes such lines of an array, `jq -c . FILE` of a document"),
+        HeaderError::Empty => failure.help("an object without any event still has its header line; one of JSON lines, which has none, is left out when it is empty"),
         HeaderError::Repeated(_) => failure.help("give one of the columns another name, or name the right one in [input.columns]"),
-        _ => failure.help(format!("logs are read as CSV or TSV, plain, gzip or zstd, or as Parquet; narrow input.{log} if the object is no {log}")),
+        _ => failure.help(format!("logs are read as CSV, TSV or JSON lines, plain, gzip or zstd, and as Parquet; narrow input.{log} if the object is no {log}")),
     }
 }
 
-/// Why a Parquet object's columns are not those of the log.
-fn refuse_footer(location: &Location, log: Log, name: &str, error: &HeaderError) -> Failure {
+/// Why the columns of a Parquet object are not those of the log.
+fn refuse_columns(location: &Location, log: Log, name: &str, error: &HeaderError) -> Failure {
     let message = format!("{} cannot be read as {log}: {error}", location.object_url(name));
     let failure = Failure::new(Exit::Refused, message);
     match error {
@@ -249,7 +376,7 @@ pub(super) struct ActiveDay {
 /// Reads the lists of active advertisers: for each day, the union of the lists that are of it.
 pub(super) async fn active_days(
     night: &Night,
-    location: &Location,
+    reading: &Reading,
     logs: &[PlannedLog],
     days: &[Day],
 ) -> Result<Vec<ActiveDay>, Failures> {
@@ -260,8 +387,8 @@ pub(super) async fn active_days(
         .objects;
     let mut lists = Vec::new();
     for object in planned {
-        let list = match form(night, location, Log::AdvertiserIds, object).await {
-            Ok(form) => active_list(location, object, form).await,
+        let list = match form(night, reading, Log::AdvertiserIds, object).await {
+            Ok(form) => active_list(reading, object, form).await,
             Err(failure) => Err(failure),
         };
         lists.push(list.map_err(|failure| of_object(failure, object.days)));
@@ -278,8 +405,10 @@ pub(super) async fn active_days(
         }
         if advertisers.is_empty() {
             let objects = parts.iter().map(|part| part.name.as_str()).collect::<Vec<_>>().join(", ");
-            let message =
-                format!("no active advertiser of {day} in {}: {objects} lists none", location.url());
+            let message = format!(
+                "no active advertiser of {day} in {}: {objects} lists none",
+                reading.location().url()
+            );
             return Err(Failure::new(Exit::Refused, message)
                 .help("nothing can be ranked without active advertisers; check who writes the list")
                 .of_days([*day]));
@@ -297,20 +426,15 @@ pub(super) async fn active_days(
     Ok(active)
 }
 
-async fn active_list(
-    location: &Location,
-    planned: &PlannedObject,
-    form: Form,
-) -> Result<ActiveList, Failure> {
-    let location_url = location;
-    let (location, object, runtime) = (location.clone(), planned.object.clone(), Handle::current());
+async fn active_list(reading: &Reading, planned: &PlannedObject, form: Form) -> Result<ActiveList, Failure> {
+    let (shared, object) = (reading.clone(), planned.object.clone());
     let read = tokio::task::spawn_blocking(move || match form {
-        Form::Text(layout, compression) => text_list(&location, &object, layout, compression, &runtime),
-        Form::Parquet(log) => parquet_list(&location, &object, log, &runtime).map(Some),
+        Form::Text(text) => list_of_text(&shared, &object, &text),
+        Form::Parquet(log) => list_of_parquet(&shared, &object, &log).map(Some),
     });
     let list = read.await.expect("reading a list does not panic").map_err(explain_read)?;
     list.ok_or_else(|| {
-        let url = location_url.object_url(&planned.object.name);
+        let url = reading.location().object_url(&planned.object.name);
         let message =
             format!("{url} cannot be read as advertiser_ids: it has more than {LIST_BYTES_MAX} bytes");
         Failure::new(Exit::Refused, message).help("a list of active advertisers names each of them once")
@@ -318,36 +442,22 @@ async fn active_list(
 }
 
 /// A list of text, unless it is too long.
-fn text_list(
-    location: &Location,
-    object: &ObjectInfo,
-    layout: Layout,
-    compression: Compression,
-    runtime: &Handle,
-) -> io::Result<Option<ActiveList>> {
+fn list_of_text(reading: &Reading, object: &ObjectInfo, text: &Text) -> io::Result<Option<ActiveList>> {
     let mut bytes = Vec::new();
-    let compressed = location.read_from(object, 0, runtime)?;
-    let reader = location.decompressed(object, compression, compressed)?;
+    let stored = reading.open(object, 0..object.size)?;
+    let reader = reading.location().decompressed(object, text.compression, stored)?;
     reader.take(LIST_BYTES_MAX + 1).read_to_end(&mut bytes)?;
     let is_short = bytes.len() as u64 <= LIST_BYTES_MAX;
-    Ok(is_short.then(|| read_active_list(&object.name, &bytes, &layout)))
+    Ok(is_short.then(|| read_active_list(&object.name, &bytes, &text.layout)))
 }
 
-fn parquet_list(
-    location: &Location,
-    object: &ObjectInfo,
-    log: ParquetLog,
-    runtime: &Handle,
-) -> io::Result<ActiveList> {
-    let ParquetLog { object: parquet, places } = log;
-    let row_groups: Vec<_> = parquet.row_groups().map(|(rows, _)| rows).enumerate().collect();
-    let order = row_groups.iter().map(|(index, _)| (0, *index)).collect();
-    let queue = RowGroupQueue::new(location, vec![Arc::new(parquet)], order, runtime);
+fn list_of_parquet(reading: &Reading, object: &ObjectInfo, log: &ParquetLog) -> io::Result<ActiveList> {
+    let row_groups = RowGroups::new(reading);
     let mut list = ActiveList::default();
     let mut line = 1;
-    for (index, rows) in row_groups {
-        let reader = queue.open(0, index)?;
-        read_active_rows(&mut list, &object.name, line, &mut Rows { reader, places })?;
+    for (index, (rows, _)) in log.object.row_groups().enumerate() {
+        let reader = row_groups.open(&log.object, index)?;
+        read_active_rows(&mut list, &object.name, line, &mut Rows { reader, places: log.places })?;
         line += rows;
     }
     Ok(list)
@@ -386,8 +496,9 @@ pub(super) fn explain_read(error: std::io::Error) -> Failure {
 
 /// An object as manifests tell of it.
 pub(super) fn object_input(planned: &PlannedObject, tally: domain::Tally) -> ObjectInput {
-    let object = &planned.object;
-    ObjectInput { name: object.name.clone(), size: object.size, etag: object.etag.clone(), tally }
+    let ObjectInfo { name, size, etag, modified } = planned.object.clone();
+    let modified_at = if etag.is_none() { Timestamp::try_from(modified).ok() } else { None };
+    ObjectInput { name, size, etag, modified_at, tally }
 }
 
 /// A log as manifests tell of it.

@@ -3,9 +3,9 @@
 use super::{Night, StageReport};
 use crate::failure::{Exit, Failure};
 use domain::{Day, ModelName};
-use lake::RankingsManifest;
-use ranking::Model;
-use std::{collections::BTreeMap, time::Instant};
+use lake::{CountsReader, RankingsManifest};
+use ranking::{Model, Ranker};
+use std::{collections::BTreeMap, sync::Arc, time::Instant};
 
 /// What ranking left in the lake.
 #[derive(Debug)]
@@ -36,26 +36,34 @@ pub fn ranked_models(night: &Night, names: &[String]) -> Result<Vec<&'static dyn
     Ok(models.into_values().collect())
 }
 
-/// Ranks the day's counts by each model whose log was counted.
+/// Ranks the day's counts by each model whose log was counted, all in one pass.
 ///
 /// # Errors
 /// When the day has not been counted, or the lake cannot be read or written.
 pub async fn rank(night: &Night, day: Day, models: &[&'static dyn Model]) -> Result<Ranked, Failure> {
     let started = Instant::now();
     let lake = night.lake()?;
-    let (counts, counted) = lake.read_counts(day).await?.ok_or_else(|| not_counted(day))?;
-    let mut manifests = Vec::new();
-    let mut not_computed = BTreeMap::new();
-    for model in models {
-        if !counted.logs.contains_key(&model.needs()) {
-            not_computed.insert(ModelName::new(model.name()), why_not_computed(*model));
-            continue;
+    let with_k: Vec<_> =
+        models.iter().map(|model| (*model, night.config.ranking.k_of(model.name()))).collect();
+    let rank_all = move |reader: CountsReader| {
+        let logs = &reader.manifest().logs;
+        let (computed, left_out): (Vec<_>, Vec<_>) =
+            with_k.iter().copied().partition(|(model, _)| logs.contains_key(&model.needs()));
+        let mut ranker = Ranker::new(day, Arc::clone(reader.active()), &computed);
+        for block in reader {
+            ranker.add(&block?);
         }
-        let k = night.config.ranking.k_of(model.name());
-        let rankings = ranking::rank(*model, &counts, k);
+        Ok((computed, ranker.finish(), left_out))
+    };
+    let read = lake.read_counts(day, night.config.counting.threads(), rank_all).await?;
+    let ((computed, rankings, left_out), counted) = read.ok_or_else(|| not_counted(day))?;
+    let mut manifests = Vec::new();
+    for ((_, k), rankings) in computed.into_iter().zip(rankings) {
         manifests.push(lake.write_rankings(&rankings, k, &counted.counts_digest).await?);
     }
-    Ok(Ranked { manifests, not_computed, stage: StageReport::since("rank", started) })
+    let not_computed =
+        left_out.into_iter().map(|(model, _)| (ModelName::new(model.name()), why_not_computed(model)));
+    Ok(Ranked { manifests, not_computed: not_computed.collect(), stage: StageReport::since("rank", started) })
 }
 
 pub(super) fn why_not_computed(model: &dyn Model) -> String {

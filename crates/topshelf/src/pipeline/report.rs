@@ -13,6 +13,16 @@ pub struct StageReport {
     pub stage: &'static str,
     /// Wall time; of counting, that of all days counted in the same pass.
     pub elapsed_ms: u64,
+    /// Whether what the lake held already was kept, since nothing that it depends on had changed.
+    pub reused: bool,
+    /// Bytes of partial counts that went to disk, as there was no memory for them; of all days together.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub spilled_bytes: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+fn is_zero(bytes: &u64) -> bool {
+    *bytes == 0
 }
 
 impl StageReport {
@@ -20,7 +30,19 @@ impl StageReport {
     #[must_use]
     pub fn since(stage: &'static str, since: Instant) -> Self {
         let elapsed_ms = u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX);
-        Self { stage, elapsed_ms }
+        Self { stage, elapsed_ms, reused: false, spilled_bytes: 0 }
+    }
+
+    /// The same, of a stage that found its result in the lake.
+    #[must_use]
+    pub fn reused(self) -> Self {
+        Self { reused: true, ..self }
+    }
+
+    /// The same, of a stage that kept so much on disk.
+    #[must_use]
+    pub fn spilled(self, spilled_bytes: u64) -> Self {
+        Self { spilled_bytes, ..self }
     }
 }
 
@@ -141,6 +163,12 @@ impl RunReport {
     /// Models that were not computed, with the reason.
     pub fn not_computed(&self) -> impl Iterator<Item = (&ModelName, &str)> {
         self.not_computed.iter().map(|(model, reason)| (model, reason.as_str()))
+    }
+
+    /// Whether the day's input was the one that it had been counted from before, and not read again.
+    #[must_use]
+    pub fn is_input_unchanged(&self) -> bool {
+        self.stages.iter().any(|stage| stage.stage == "count" && stage.reused)
     }
 
     /// What became of each log's lines.

@@ -12,4 +12,5 @@ mod sample_logs;
 mod scene;
 mod service;
 mod services;
+mod spill;
 mod stages;

@@ -54,6 +54,46 @@ fn files_that_are_there_are_replaced_only_when_asked() {
 }
 
 #[test]
+fn every_format_is_written_in_every_layout() {
+    let scene = Scene::new();
+    let formats = [
+        ("tsv", "none", "tsv"),
+        ("jsonl", "none", "jsonl"),
+        ("csv", "gzip", "csv.gz"),
+        ("csv", "zstd", "csv.zst"),
+    ];
+    for (format, compress, ending) in formats {
+        for (layout, ads) in [
+            ("single", "ads_views"),
+            ("daily", "ads_views-2024-11-21"),
+            ("hive", "ads_views/date=2024-11-21/part-0"),
+        ] {
+            let out = format!("{ending}/{layout}");
+            let more = ["--layout", layout, "--format", format, "--compress", compress];
+            let files = generated(&scene, &out, &more);
+            assert!(files.contains_key(&format!("{ads}.{ending}")), "{:?}", files.keys());
+            assert!(files.contains_key(&format!("advertiser_ids.{ending}")), "{:?}", files.keys());
+        }
+    }
+}
+
+#[test]
+fn counts_are_the_same_whatever_the_format() {
+    let scene = Scene::new();
+    let counted = |out: &str, more: &[&str]| {
+        generated(&scene, out, more);
+        let counted = ["count", "--day", "2024-11-21", "--lake", out, "--json", "--input", out];
+        scene.end_well(&counted).json()["counts_digest"].clone()
+    };
+    let plain = counted("plain", &[]);
+    assert!(plain.is_string(), "{plain}");
+    assert_eq!(counted("tabs", &["--format", "tsv"]), plain);
+    assert_eq!(counted("zstd", &["--compress", "zstd"]), plain);
+    assert_eq!(counted("json", &["--format", "jsonl", "--extra-columns", "2"]), plain);
+    assert_eq!(counted("gzip", &["--format", "tsv", "--compress", "gzip", "--extra-columns", "3"]), plain);
+}
+
+#[test]
 fn every_layout_is_read_with_its_template() {
     for (layout, template) in [("single", "*"), ("daily", "-{day}.csv"), ("hive", "/date={yyyy}-{mm}-{dd}")] {
         let mut scene = Scene::new();

@@ -150,3 +150,27 @@ fn a_day_whose_objects_are_missing_or_bad_fails_alone() {
         1
     );
 }
+
+#[test]
+fn logs_as_json_lines_and_as_csv_give_the_same() {
+    let (csv, json) = (Scene::new(), Scene::new());
+    let line = |line: &str, names: &[&str]| {
+        let members = names.iter().zip(line.split(',')).map(|(name, value)| format!("{name:?}: {value:?}"));
+        format!("{{{}}}\n", members.collect::<Vec<_>>().join(", "))
+    };
+    for log in ["advertiser_ids", "ads_views", "product_views"] {
+        let text = std::fs::read_to_string(json.path(&format!("logs/{log}.csv"))).unwrap();
+        let mut lines = text.lines();
+        let names: Vec<_> = lines.next().unwrap().split(',').collect();
+        json.write(&format!("logs/{log}.jsonl"), lines.map(|text| line(text, &names)).collect::<String>());
+        std::fs::remove_file(json.path(&format!("logs/{log}.csv"))).unwrap();
+    }
+    for scene in [&csv, &json] {
+        scene.end_well(&["run", "--day", DAY, "--input", "logs"]);
+    }
+    assert_eq!(shown(&csv), shown(&json));
+    // One log may be written in both ways.
+    json.write("logs/product_views-more.csv", "advertiser_id,product_id,date\nacme,hat,2024-11-20\n");
+    json.end_well(&["run", "--day", DAY, "--input", "logs"]);
+    assert_eq!(shown(&json).as_array().unwrap().len(), 2);
+}

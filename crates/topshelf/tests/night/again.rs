@@ -55,6 +55,11 @@ async fn a_night_done_twice_changes_nothing() {
         let again = place.run_to(Verdict::Unchanged, &some_days()).await;
         for (run, again) in runs.iter().zip(again) {
             assert_eq!(again.to_json()["report"]["published_run"], run.run_id.as_str());
+            assert!(again.ended.unwrap().is_input_unchanged());
+        }
+        for outcome in place.run_anew(&some_days()).await {
+            let report = outcome.ended.unwrap();
+            assert!(report.verdict() == Verdict::Unchanged && !report.is_input_unchanged());
         }
         let (lake_again, answers_again) = seen(&place).await;
         assert_same(&lake, &lake_again);

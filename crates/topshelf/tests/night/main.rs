@@ -6,11 +6,13 @@
 #![allow(clippy::unwrap_used, reason = "a test panics where it fails")]
 
 mod again;
+mod changed;
 mod check;
 mod data_sets;
 mod dates;
 mod generated;
 mod logs;
+mod many_objects;
 mod naive;
 mod place;
 mod reading;

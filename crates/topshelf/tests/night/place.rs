@@ -136,12 +136,18 @@ impl Place {
         let config = self.config.clone();
         let schedule = Schedule::new(&config.schedule).unwrap();
         let aws = AwsSettings::from_pairs(self.environment.clone());
-        Night { config, schedule, clock: self.clock.clone(), progress: Progress::none(), aws }
+        Night { config, schedule, clock: self.clock.clone(), progress: Progress::none(), aws, recount: false }
     }
 
     /// Runs the days in one go.
     pub(crate) async fn run(&self, days: &[Day]) -> Vec<RunOutcome> {
         pipeline::run(&self.night(), days, StartedBy::Hand).await.unwrap()
+    }
+
+    /// Runs the days in one go, whether their input changed or not.
+    pub(crate) async fn run_anew(&self, days: &[Day]) -> Vec<RunOutcome> {
+        let night = Night { recount: true, ..self.night() };
+        pipeline::run(&night, days, StartedBy::Hand).await.unwrap()
     }
 
     /// Runs the days in one go, each of which must come to `verdict`.

@@ -111,7 +111,10 @@ async fn a_column_of_another_type_is_refused_by_name() {
     for (column, found) in [
         ("int32 date", "INT32"),
         ("int64 date", "INT64"),
-        ("int64 date (TIME(MICROS,true))", "INT64 (Time(TimestampType { is_adjusted_to_u_t_c: true, unit: MICROS }))"),
+        (
+            "int64 date (TIME(MICROS,true))",
+            "INT64 (Time(TimestampType { is_adjusted_to_u_t_c: true, unit: MICROS }))",
+        ),
     ] {
         let message = format!("…/log cannot be read: column \"date\" is {found}; {expected}");
         assert_eq!(read_date(column, vec![Cell::Number(1)]).await, Err(message));
@@ -167,10 +170,10 @@ async fn an_object_without_rows_has_columns_all_the_same() {
 #[tokio::test]
 async fn an_object_that_changed_after_its_footer_was_read_is_told() {
     on_both(async |place| {
-        let sheet = Sheet::new("required binary id; required int32 date (DATE);", vec![
-            numbered(100),
-            vec![Cell::Number(3); 100],
-        ]);
+        let sheet = Sheet::new(
+            "required binary id; required int32 date (DATE);",
+            vec![numbered(100), vec![Cell::Number(3); 100]],
+        );
         place.put("log", sheet.written()).await;
         let object = place.object("log").await;
         let mut other = sheet.written();

@@ -2,15 +2,19 @@
 
 use crate::support::Place;
 use ::parquet::{
-    basic::{Compression, Encoding, Type},
-    data_type::{ByteArray, ByteArrayType, Int32Type, Int64Type, Int96, Int96Type},
+    basic::{Compression, Encoding},
+    column::writer::ColumnWriter,
+    data_type::{ByteArray, Int96},
     file::{
         properties::{EnabledStatistics, WriterProperties, WriterVersion},
         writer::{SerializedColumnWriter, SerializedFileWriter},
     },
     schema::parser::parse_message_type,
 };
-use source::{ColumnKind, ColumnUse, DateRange, ObjectInfo, RowGroupQueue, RowValues, SourceError};
+use source::{
+    ColumnKind, ColumnUse, DateRange, ObjectInfo, ReadLimits, Reading, RowGroupReader, RowGroups, RowValues,
+    SourceError,
+};
 use std::sync::Arc;
 use tokio::runtime::Handle;
 
@@ -110,16 +114,18 @@ fn write(column: &mut SerializedColumnWriter<'_>, cells: &[Cell]) {
             _ => None,
         })
     };
-    match column.typed_type() {
-        Type::BYTE_ARRAY => {
-            column.typed::<ByteArrayType>().write_batch(&texts().collect::<Vec<_>>(), levels, None)
+    match column.untyped() {
+        ColumnWriter::ByteArrayColumnWriter(column) => {
+            column.write_batch(&texts().collect::<Vec<_>>(), levels, None)
         }
-        Type::INT32 => {
+        ColumnWriter::Int32ColumnWriter(column) => {
             let numbers: Vec<_> = numbers().map(|number| i32::try_from(number).unwrap()).collect();
-            column.typed::<Int32Type>().write_batch(&numbers, levels, None)
+            column.write_batch(&numbers, levels, None)
         }
-        Type::INT64 => column.typed::<Int64Type>().write_batch(&numbers().collect::<Vec<_>>(), levels, None),
-        Type::INT96 => {
+        ColumnWriter::Int64ColumnWriter(column) => {
+            column.write_batch(&numbers().collect::<Vec<_>>(), levels, None)
+        }
+        ColumnWriter::Int96ColumnWriter(column) => {
             let int96 = |seconds: i64| {
                 let mut value = Int96::new();
                 let nanos = u64::try_from(seconds.rem_euclid(86_400) * 1_000_000_000 + 999_999_999).unwrap();
@@ -127,9 +133,9 @@ fn write(column: &mut SerializedColumnWriter<'_>, cells: &[Cell]) {
                 value.set_data(nanos as u32, (nanos >> 32) as u32, day);
                 value
             };
-            column.typed::<Int96Type>().write_batch(&numbers().map(int96).collect::<Vec<_>>(), levels, None)
+            column.write_batch(&numbers().map(int96).collect::<Vec<_>>(), levels, None)
         }
-        other => panic!("no test writes {other}"),
+        _ => panic!("no test writes another type"),
     }
     .unwrap();
 }
@@ -149,22 +155,27 @@ impl Place {
         object: &ObjectInfo,
         columns: &[(&str, ColumnUse)],
     ) -> Result<Seen, SourceError> {
-        let footer = self.location.parquet_footer(object).await?;
+        let reading = Reading::new(&self.location, ReadLimits::for_threads(1), &Handle::current());
+        let footer = reading.parquet_footer(object).await?;
         let names = footer.column_names();
         let place = |name: &str| names.iter().position(|found| found == name).unwrap_or(usize::MAX);
         let chosen: Vec<_> = columns.iter().map(|(name, wanted)| (place(name), *wanted)).collect();
-        assert!(chosen.iter().all(|(place, _)| *place < names.len()), "{names:?}");
+        if chosen.iter().any(|(place, _)| *place == usize::MAX) {
+            let (url, reason) = (self.location.object_url(&object.name), format!("it has {names:?}"));
+            return Err(SourceError::Unsupported { url, reason, remedy: "" });
+        }
         let parquet = footer.choose(&chosen)?;
         let kinds = parquet.columns().to_vec();
         let dates: Vec<_> = parquet.row_groups().map(|(_, dates)| dates.cloned()).collect();
         let rows: Vec<_> = parquet.row_groups().map(|(rows, _)| rows).collect();
-        let order = (0..rows.len()).map(|index| (0, index)).collect();
-        let queue = RowGroupQueue::new(&self.location, vec![Arc::new(parquet)], order, &Handle::current());
+        let expected = (0..rows.len()).flat_map(|index| parquet.expected(index));
+        reading.expect(expected.map(|range| (object, range)));
+        let row_groups = RowGroups::new(&reading);
         let read = move || {
             let mut all = vec![Vec::new(); chosen.len()];
             for (index, rows) in rows.iter().enumerate() {
                 let before = all[0].len();
-                read_row_group(&queue, index, &mut all)?;
+                read_row_group(row_groups.open(&parquet, index)?, &mut all)?;
                 assert_eq!((all[0].len() - before) as u64, *rows, "row group {index}");
             }
             Ok(all)
@@ -174,8 +185,7 @@ impl Place {
     }
 }
 
-fn read_row_group(queue: &RowGroupQueue, index: usize, all: &mut [Vec<Cell>]) -> Result<(), SourceError> {
-    let mut reader = queue.open(0, index)?;
+fn read_row_group(mut reader: RowGroupReader, all: &mut [Vec<Cell>]) -> Result<(), SourceError> {
     loop {
         let rows = reader.next_rows()?;
         if rows == 0 {
@@ -193,12 +203,16 @@ fn read_row_group(queue: &RowGroupQueue, index: usize, all: &mut [Vec<Cell>]) ->
                 RowValues::Texts(texts) => cells.extend(texts.iter().map(|span| text(*span))),
                 RowValues::Numbers(numbers) => cells.extend(numbers.iter().map(|value| number(*value))),
                 RowValues::TextKeys(keys, texts) => cells.extend(
-                    keys.keys.iter().map(|key| texts.get(*key as usize).map_or(Cell::Null, |span| text(*span))),
+                    keys.keys
+                        .iter()
+                        .map(|key| texts.get(*key as usize).map_or(Cell::Null, |span| text(*span))),
                 ),
                 RowValues::NumberKeys(keys, numbers) => {
-                    cells.extend(keys.keys.iter().map(|key| {
-                        numbers.get(*key as usize).map_or(Cell::Null, |value| number(*value))
-                    }));
+                    cells.extend(
+                        keys.keys
+                            .iter()
+                            .map(|key| numbers.get(*key as usize).map_or(Cell::Null, |value| number(*value))),
+                    );
                 }
             }
             assert_eq!(cells.len() - before, rows);

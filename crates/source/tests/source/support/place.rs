@@ -1,10 +1,13 @@
 //! The same cases on a directory and on an S3 server.
 
-use super::{S3Server, settings};
+use super::{Asked, Fate, Proxy, S3Server, settings};
 use domain::{Day, Log};
 use object_store::{ObjectStoreExt, path::Path};
-use source::{Location, LogPattern, ObjectDays, ObjectInfo, PlannedObject, SourceError};
-use std::{io::Read, path::PathBuf};
+use source::{
+    AwsSettings, Location, LogPattern, ObjectDays, ObjectInfo, PlannedObject, ReadLimits, Reading,
+    SourceError,
+};
+use std::{io::Read, path::PathBuf, time::Duration};
 use tempfile::TempDir;
 use tokio::runtime::Handle;
 
@@ -36,6 +39,22 @@ impl Place {
         let directory = server.bucket_directory().join("ad logs/2024");
         std::fs::create_dir_all(&directory).unwrap();
         Self { location, directory, server: Some(server), _temporary: tempfile::tempdir().unwrap() }
+    }
+
+    /// The same objects, asked for through a proxy, with this patience for what fails.
+    pub(crate) async fn through(
+        &self,
+        latency: Duration,
+        patience: Duration,
+        rule: impl Fn(&Asked) -> Fate + Send + Sync + 'static,
+    ) -> (Location, Proxy) {
+        let server = self.server.as_ref().expect("only a bucket has a network before it");
+        let proxy = Proxy::start(server.endpoint(), latency, rule).await;
+        let endpoint = ("AWS_ENDPOINT_URL", proxy.endpoint().to_owned());
+        let settings = AwsSettings::from_pairs(server.environment().into_iter().chain([endpoint]));
+        let url = self.location.url();
+        let location = Location::open_with(url, false, &settings.with_patience(patience)).unwrap();
+        (location, proxy)
     }
 
     pub(crate) fn is_bucket(&self) -> bool {
@@ -100,6 +119,10 @@ impl Place {
         planned.object
     }
 
+    pub(crate) fn reading(&self) -> Reading {
+        Reading::new(&self.location, ReadLimits::for_threads(1), &Handle::current())
+    }
+
     /// What a worker thread reads from `offset` to the end.
     pub(crate) async fn read(&self, object: &ObjectInfo, offset: u64) -> Result<Vec<u8>, String> {
         self.read_slice(object, offset, object.size).await
@@ -111,11 +134,10 @@ impl Place {
         start: u64,
         end: u64,
     ) -> Result<Vec<u8>, String> {
-        let (location, object, runtime) = (self.location.clone(), object.clone(), Handle::current());
+        let (reading, object) = (self.reading(), object.clone());
         let read = move || {
             let mut bytes = Vec::new();
-            let mut reader =
-                location.read_slice(&object, start..end, &runtime).map_err(|error| error.to_string())?;
+            let mut reader = reading.open(&object, start..end).map_err(|error| error.to_string())?;
             match reader.read_to_end(&mut bytes) {
                 Ok(_) => Ok(bytes),
                 Err(error) => {

@@ -57,6 +57,10 @@ impl S3Server {
         self.root.path().join("logs")
     }
 
+    pub(crate) fn endpoint(&self) -> &str {
+        &self.endpoint
+    }
+
     /// The environment in which a program finds this server.
     pub(crate) fn environment(&self) -> Vec<(&'static str, String)> {
         vec![

@@ -207,6 +207,19 @@ pub(crate) const OUTPUT: Section = Section {
             },
         },
         Case {
+            what: "counts of 60,000 products in the least memory, and a disk that takes no more of them than a few hundred bytes",
+            exit: 1,
+            prepare: |scene| {
+                let rows: String = (0..60_000).map(|product| format!("acme,{product},{DAY}\n")).collect();
+                scene.views(rows);
+                scene.environment("TOPSHELF_COUNTING__THREADS", "1");
+                scene.environment("TOPSHELF_COUNTING__MEMORY_LIMIT", "90MiB");
+                scene.environment("TOPSHELF_COUNTING__SPILL_DIR", "spill");
+                scene.args(&["count", "--day", DAY, "--input", "logs"]);
+                scene.limit_files_to_a_block();
+            },
+        },
+        Case {
             what: "the store's disk takes no more than a few hundred bytes",
             exit: 1,
             prepare: |scene| scene.limit_files_to_a_block(),

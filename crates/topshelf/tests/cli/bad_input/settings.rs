@@ -79,7 +79,7 @@ pub(crate) const SETTINGS: Section = Section {
             },
         },
         Case {
-            what: "sample logs as Parquet, which is not written yet",
+            what: "sample logs as Parquet, which is not written",
             exit: 2,
             prepare: |scene| {
                 scene.args(&["generate", "--out", "new", "--format", "parquet"]);
@@ -211,6 +211,26 @@ pub(crate) const SETTINGS: Section = Section {
             what: "two columns of one name",
             exit: 2,
             prepare: |scene| file(scene, "[input.columns]\nproduct_id = \"advertiser_id\""),
+        },
+        Case {
+            what: "a memory limit of words",
+            exit: 2,
+            prepare: |scene| file(scene, "[counting]\nmemory_limit = \"lots\""),
+        },
+        Case {
+            what: "a negative memory limit",
+            exit: 2,
+            prepare: |scene| file(scene, "[counting]\nmemory_limit = -1"),
+        },
+        Case {
+            what: "a memory limit that is too small to work with",
+            exit: 2,
+            prepare: |scene| file(scene, "[counting]\nmemory_limit = \"10 MB\"\nthreads = 2"),
+        },
+        Case {
+            what: "no folder for what does not fit in memory",
+            exit: 2,
+            prepare: |scene| file(scene, "[counting]\nspill_dir = \"\""),
         },
         Case {
             what: "a cron line of words",

@@ -1,12 +1,14 @@
 //! Parquet objects as counting takes them: which columns mean what, and rows handed over as they are.
 
-use super::{Night, input::columns};
 use crate::failure::Failure;
-use counting::{DateBounds, DayReader, Dates, Header, HeaderError, RowBatch, RowBatches, RowGroup, Texts, Unit, Values};
-use domain::{Day, Log};
+use counting::{
+    ColumnPlaces, Columns, DateBounds, Dates, DayReader, HeaderError, RowBatch, RowBatches, RowGroup, Texts,
+    Unit, Values,
+};
+use domain::Day;
 use source::{
-    ColumnKind, ColumnRows, ColumnUse, DateRange, Location, ParquetObject, PlannedObject, RowGroupReader, RowValues,
-    TimeUnit,
+    ColumnKind, ColumnRows, ColumnUse, DateRange, ObjectInfo, ParquetObject, Reading, RowGroupReader,
+    RowValues, TimeUnit,
 };
 use std::io;
 
@@ -26,27 +28,25 @@ pub(super) struct Places {
 }
 
 impl ParquetLog {
-    /// Reads the footer of an object of `log` and finds the needed columns.
+    /// Reads the footer of an object and finds the needed columns.
     pub(super) async fn open(
-        night: &Night,
-        location: &Location,
-        log: Log,
-        planned: &PlannedObject,
+        reading: &Reading,
+        object: &ObjectInfo,
+        columns: &Columns,
         refused: impl Fn(HeaderError) -> Failure,
     ) -> Result<Self, Failure> {
-        let footer = location.parquet_footer(&planned.object).await?;
-        let columns = columns(night, log, planned.days);
-        let layout = Header::of_names(footer.column_names()).layout(&columns).map_err(refused)?;
-        let mut chosen = vec![(layout.advertiser, ColumnUse::Text)];
+        let footer = reading.parquet_footer(object).await?;
+        let found: ColumnPlaces = columns.find(&footer.column_names()).map_err(refused)?;
+        let mut chosen = vec![(found.advertiser, ColumnUse::Text)];
         let mut choose = |place: Option<usize>, wanted_for| {
             place.map(|place| {
                 chosen.push((place, wanted_for));
                 chosen.len() - 1
             })
         };
-        let product = choose(layout.product, ColumnUse::Text);
-        let kind = choose(layout.kind, ColumnUse::Text);
-        let date = choose(layout.date, ColumnUse::Date);
+        let product = choose(found.product, ColumnUse::Text);
+        let kind = choose(found.kind, ColumnUse::Text);
+        let date = choose(found.date, ColumnUse::Date);
         let object = footer.choose(&chosen)?;
         let date = date.map(|date| (date, object.columns()[date]));
         Ok(Self { object, places: Places { product, kind, date } })
@@ -70,7 +70,9 @@ impl ParquetLog {
     fn bounds(&self, range: &DateRange) -> Option<DateBounds> {
         let (_, kind) = self.places.date?;
         match (range, kind) {
-            (DateRange::Texts(min, max), ColumnKind::Text) => Some(DateBounds::Text(min.clone(), max.clone())),
+            (DateRange::Texts(min, max), ColumnKind::Text) => {
+                Some(DateBounds::Text(min.clone(), max.clone()))
+            }
             (DateRange::Numbers(min, max), ColumnKind::Days) => Some(DateBounds::Days(*min, *max)),
             (DateRange::Numbers(min, max), ColumnKind::Instants(unit)) => {
                 Some(DateBounds::Instants(*min, *max, unit_of(unit)))

@@ -1,12 +1,12 @@
 //! Rows that come column by column against the same rows as CSV.
 
-#![allow(clippy::unwrap_used, reason = "a test panics where it fails")]
-
+use crate::{day, readings::ours::InMemorySpill};
 use counting::{
-    ActiveList, Columns, Content, CountedObject, DateFormat, Dates, Header, Limits, NO_DATE, NO_TEXT, ObjectDays,
-    Objects, RowBatch, RowBatches, RowGroup, Span, Texts, Unit, Values, Wanted, count, read_active_rows,
+    ActiveList, Columns, Content, CountedObject, DateFormat, Dates, Header, Instructions, Limits, Memory,
+    NO_DATE, NO_TEXT, ObjectDays, Objects, RowBatch, RowBatches, RowGroup, Span, Texts, Unit, Values, Wanted,
+    count, read_active_rows,
 };
-use domain::{AdvertiserId, Day};
+use domain::AdvertiserId;
 use jiff::{Timestamp, civil::Date, tz::TimeZone};
 use proptest::prelude::*;
 use std::{
@@ -214,14 +214,17 @@ enum InMemory {
     Columns(ColumnObject),
 }
 
-impl Objects for Vec<InMemory> {
+/// The objects to count.
+struct Logs<'l>(&'l [InMemory]);
+
+impl Objects for Logs<'_> {
     fn open(&self, object: usize, range: Range<u64>) -> io::Result<Box<dyn Read + Send + '_>> {
-        let InMemory::Text(bytes) = &self[object] else { panic!("no text") };
+        let InMemory::Text(bytes) = &self.0[object] else { panic!("no text") };
         Ok(Box::new(&bytes[usize::try_from(range.start).unwrap()..]))
     }
 
     fn rows(&self, object: usize, row_group: usize) -> io::Result<Box<dyn RowBatches + '_>> {
-        let InMemory::Columns(columns) = &self[object] else { panic!("no columns") };
+        let InMemory::Columns(columns) = &self.0[object] else { panic!("no columns") };
         Ok(Box::new(Batches(columns.row_groups[row_group].iter())))
     }
 }
@@ -259,13 +262,18 @@ fn columns(has_kind: bool, date_kind: DateKind) -> Columns {
 }
 
 /// Counts, tallies, and of examples line and reason.
-fn told(wanted: &Wanted, objects: &[CountedObject], bytes: &Vec<InMemory>, zone: &TimeZone, threads: usize) -> String {
-    let limits = Limits { threads, slice_bytes: 100 };
-    let counted = count(wanted, objects, bytes, (&DateFormat::Iso, zone), limits).unwrap();
+fn told(
+    wanted: &Wanted,
+    objects: &[CountedObject],
+    bytes: &[InMemory],
+    zone: &TimeZone,
+    limits: Limits,
+) -> String {
+    let counted = count(wanted, objects, &Logs(bytes), (&DateFormat::Iso, zone), limits).unwrap();
     let mut told = String::new();
     for day in &counted.days {
-        for (advertiser, products) in day.counts.iter() {
-            for (product, counts) in products.iter() {
+        for part in day.counts.parts() {
+            for (advertiser, product, counts) in part.merge().unwrap().rows() {
                 writeln!(told, "{} {advertiser} {product} {counts:?}", day.counts.day()).unwrap();
             }
         }
@@ -281,8 +289,12 @@ fn told(wanted: &Wanted, objects: &[CountedObject], bytes: &Vec<InMemory>, zone:
     told
 }
 
-fn day(text: &str) -> Day {
-    text.parse().unwrap()
+/// A share of the memory for each thread's tables; without it, as much as there is.
+fn limits(threads: usize, share_bytes: Option<u64>) -> Limits {
+    let memory =
+        |share| Memory { table_bytes: share * threads as u64, spill: std::sync::Arc::new(InMemorySpill) };
+    let memory = share_bytes.map(memory);
+    Limits { threads, slice_bytes: 100, instructions: Instructions::Best, memory }
 }
 
 /// Cuts rows into pieces of these sizes, as often as needed.
@@ -299,7 +311,13 @@ fn pieces<'a, T>(mut rows: &'a [T], sizes: &[usize]) -> Vec<&'a [T]> {
     pieces
 }
 
-fn column_object(rows: &[Row], has_kind: bool, date_kind: DateKind, group_rows: usize, styles: &[Style]) -> ColumnObject {
+fn column_object(
+    rows: &[Row],
+    has_kind: bool,
+    date_kind: DateKind,
+    group_rows: usize,
+    styles: &[Style],
+) -> ColumnObject {
     let sizes: Vec<_> = styles.iter().map(|style| style.rows).collect();
     let batches = |rows| {
         let pieces = pieces(rows, &sizes);
@@ -341,8 +359,13 @@ fn row() -> impl Strategy<Value = Row> {
     ];
     // From 2024-11-19T00:00:00Z on, four days.
     let seconds = prop_oneof![9 => (1_731_974_400_i64..1_732_320_000).prop_map(Some), 1 => Just(None)];
-    (ids(), ids(), kind, date, seconds)
-        .prop_map(|(advertiser, product, kind, date, seconds)| Row { advertiser, product, kind, date, seconds })
+    (ids(), ids(), kind, date, seconds).prop_map(|(advertiser, product, kind, date, seconds)| Row {
+        advertiser,
+        product,
+        kind,
+        date,
+        seconds,
+    })
 }
 
 fn styles() -> impl Strategy<Value = Vec<Style>> {
@@ -375,6 +398,7 @@ proptest! {
         days in prop::sample::select(vec![vec!["2024-11-20"], vec!["2024-11-20", "2024-11-21"]]),
         lists_differ in any::<bool>(),
         zone in prop::sample::select(vec!["UTC", "America/Sao_Paulo", "Asia/Kathmandu"]),
+        share_bytes in prop::option::of(1200..4000_u64),
     ) {
         let zone = TimeZone::get(zone).unwrap();
         let list = |ids: &[&str]| {
@@ -396,14 +420,14 @@ proptest! {
         let layout = header.layout(&columns(has_kind, date_kind)).unwrap();
         let content = Content::Text { size: Some(text.len() as u64), layout };
         let object = |content| CountedObject { name: "log".into(), days: object_days, content };
-        let expected = told(&wanted, &[object(content)], &vec![InMemory::Text(text)], &zone, 1);
+        let expected = told(&wanted, &[object(content)], &[InMemory::Text(text)], &zone, limits(1, None));
 
         let columns = column_object(&rows, has_kind, date_kind, group_rows, &styles);
         let row_group = |batches: &Vec<OwnedBatch>| {
             RowGroup { rows: batches.iter().map(|batch| batch.rows as u64).sum(), is_read: true }
         };
         let content = Content::Columns(columns.row_groups.iter().map(row_group).collect());
-        let seen = told(&wanted, &[object(content)], &vec![InMemory::Columns(columns)], &zone, threads);
+        let seen = told(&wanted, &[object(content)], &[InMemory::Columns(columns)], &zone, limits(threads, share_bytes));
         prop_assert_eq!(seen, expected);
     }
 }
@@ -430,10 +454,9 @@ fn a_row_group_that_is_not_read_is_of_other_days_and_keeps_its_line_numbers() {
     let content = Content::Columns(row_groups);
     let object = CountedObject { name: "log".into(), days: ObjectDays::Any, content };
     let wanted = Wanted::new(vec![(day("2024-11-20"), [AdvertiserId::new("a").unwrap()].into())]);
-    let limits = Limits { threads: 2, slice_bytes: 1 };
-    let zone = TimeZone::UTC;
-    let counted =
-        count(&wanted, &[object], &vec![InMemory::Columns(columns)], (&DateFormat::Iso, &zone), limits).unwrap();
+    let columns = [InMemory::Columns(columns)];
+    let date = (&DateFormat::Iso, &TimeZone::UTC);
+    let counted = count(&wanted, &[object], &Logs(&columns), date, limits(2, None)).unwrap();
     let tally = counted.days[0].objects[0].tally;
     assert_eq!((tally.read, tally.kept, tally.other_days, tally.rejected.total()), (20, 9, 10, 1));
     let example = &counted.examples[0][0];
@@ -451,9 +474,9 @@ fn an_example_shows_its_values_as_text() {
         let content = Content::Columns(vec![RowGroup { rows: 1, is_read: true }]);
         let object = CountedObject { name: "log".into(), days: ObjectDays::Any, content };
         let wanted = Wanted::new(vec![(day("2024-11-20"), [AdvertiserId::new("a").unwrap()].into())]);
-        let (limits, zone) = (Limits { threads: 1, slice_bytes: 1 }, TimeZone::UTC);
-        let columns = vec![InMemory::Columns(columns)];
-        let counted = count(&wanted, &[object], &columns, (&DateFormat::Iso, &zone), limits).unwrap();
+        let columns = [InMemory::Columns(columns)];
+        let date = (&DateFormat::Iso, &TimeZone::UTC);
+        let counted = count(&wanted, &[object], &Logs(&columns), date, limits(1, None)).unwrap();
         counted.examples[0][0].text.clone()
     };
     assert_eq!(shown(DateKind::Days, Some(1_732_060_800)), "a,,2024-11-20");
@@ -469,15 +492,30 @@ fn many_rows_of_many_products_are_all_counted() {
     let rows = plain_rows(70_000, "2024-11-20");
     let columns = column_object(&rows, true, DateKind::Text, 30_000, &[style]);
     let row_groups = [30_000, 30_000, 10_000].map(|rows| RowGroup { rows, is_read: true });
-    let object =
-        CountedObject { name: "log".into(), days: ObjectDays::Any, content: Content::Columns(row_groups.to_vec()) };
+    let object = CountedObject {
+        name: "log".into(),
+        days: ObjectDays::Any,
+        content: Content::Columns(row_groups.to_vec()),
+    };
     let wanted = Wanted::new(vec![(day("2024-11-20"), [AdvertiserId::new("a").unwrap()].into())]);
-    let (limits, zone) = (Limits { threads: 3, slice_bytes: 1 }, TimeZone::UTC);
-    let columns = vec![InMemory::Columns(columns)];
-    let counted = count(&wanted, &[object], &columns, (&DateFormat::Iso, &zone), limits).unwrap();
-    let (_, products) = counted.days[0].counts.iter().next().unwrap();
-    let clicks: Vec<_> = products.iter().map(|(_, counts)| counts.clicks).collect();
-    assert_eq!(clicks, [100; 700]);
+    let columns = [InMemory::Columns(columns)];
+    for share_bytes in [None, Some(100_000), Some(3000)] {
+        let limits = limits(3, share_bytes);
+        let counted = count(
+            &wanted,
+            std::slice::from_ref(&object),
+            &Logs(&columns),
+            (&DateFormat::Iso, &TimeZone::UTC),
+            limits,
+        );
+        let counted = counted.unwrap();
+        assert_eq!(counted.spilled_bytes > 0, share_bytes == Some(3000), "{share_bytes:?}");
+        let mut clicks = Vec::new();
+        for part in counted.days[0].counts.parts() {
+            clicks.extend(part.merge().unwrap().rows().map(|(_, _, counts)| counts.clicks));
+        }
+        assert_eq!(clicks, [100; 700]);
+    }
 }
 
 #[test]
@@ -485,17 +523,15 @@ fn a_list_of_active_advertisers_may_come_in_columns() {
     let ids = ["b", "a", "", "b", "x"].map(|id| (id != "x").then(|| id.as_bytes().to_vec()));
     for has_keys in [false, true] {
         let style = Style { rows: 5, has_keys: [has_keys; 4], has_padding: false, dictionary: 0 };
-        let row = |id: &Option<Vec<u8>>| Row {
-            advertiser: id.clone(),
-            ..plain_rows(1, "").remove(0)
-        };
+        let row = |id: &Option<Vec<u8>>| Row { advertiser: id.clone(), ..plain_rows(1, "").remove(0) };
         let rows: Vec<_> = ids.iter().map(row).collect();
         let columns = column_object(&rows, false, DateKind::Text, 10, &[style]);
         let mut list = ActiveList::default();
         read_active_rows(&mut list, "ids", 11, &mut Batches(columns.row_groups[0].iter())).unwrap();
         assert_eq!(list.advertisers.iter().map(AdvertiserId::as_str).collect::<Vec<_>>(), ["a", "b"]);
         assert_eq!((list.tally.read, list.tally.kept, list.tally.rejected.total()), (5, 3, 2));
-        let lines: Vec<_> = list.examples.iter().map(|example| (example.line, example.reason.name())).collect();
+        let lines: Vec<_> =
+            list.examples.iter().map(|example| (example.line, example.reason.name())).collect();
         assert_eq!(lines, [(13, "empty_id"), (15, "empty_id")]);
     }
 }

@@ -1,0 +1,133 @@
+//! Usual lines, one after the other, into batches.
+
+use super::{
+    scan::{Look, Portable},
+    template::Template,
+};
+use crate::{
+    event::Rules,
+    header::Columns,
+    instructions::Instructions,
+    record::RECORD_BYTES_MAX,
+    rows::{BATCH, Batch, Row, Target},
+    wanted::NOT_WANTED,
+};
+use std::io;
+
+/// Shapes of lines that are remembered at a time.
+const TEMPLATES_MAX: usize = 4;
+
+/// The shapes of the lines seen lately.
+#[derive(Debug, Default)]
+pub(crate) struct Templates {
+    all: Vec<Template>,
+    /// The one that the last line had.
+    last: usize,
+}
+
+/// Lines in a buffer, and a place between two of them.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Lines<'b> {
+    pub(crate) buffer: &'b [u8],
+    /// What lies behind is no text.
+    pub(crate) filled: usize,
+    pub(crate) at: usize,
+}
+
+/// Counts the usual lines at the place that begin before `limit`; returns how many.
+///
+/// # Errors
+/// When the system gives no memory.
+pub(crate) fn count_lines<'b>(
+    lines: (&mut Lines<'b>, usize),
+    (templates, instructions): (&mut Templates, Instructions),
+    rules: &mut Rules<'_, '_>,
+    batch: &mut Batch<'b>,
+    target: &mut Target<'_>,
+) -> io::Result<u64> {
+    #[cfg(target_arch = "x86_64")]
+    if let Some(look) = super::scan::x86::Avx2::of(instructions) {
+        // SAFETY: the processor was just found to have the instructions.
+        return unsafe { x86::count_lines(look, lines, templates, rules, batch, target) };
+    }
+    let _ = instructions;
+    count_lines_by(Portable, lines, templates, rules, batch, target)
+}
+
+#[cfg(target_arch = "x86_64")]
+mod x86 {
+    use super::{super::scan::x86::Avx2, Batch, Lines, Rules, Target, Templates, count_lines_by, io};
+
+    /// The loop of `count_lines_by`, compiled so that the look is inlined into it.
+    #[target_feature(enable = "avx2,bmi1,bmi2,popcnt,lzcnt")]
+    pub(super) fn count_lines<'b>(
+        look: Avx2,
+        lines: (&mut Lines<'b>, usize),
+        templates: &mut Templates,
+        rules: &mut Rules<'_, '_>,
+        batch: &mut Batch<'b>,
+        target: &mut Target<'_>,
+    ) -> io::Result<u64> {
+        count_lines_by(look, lines, templates, rules, batch, target)
+    }
+}
+
+#[inline(always)]
+fn count_lines_by<'b>(
+    look: impl Look,
+    (lines, limit): (&mut Lines<'b>, usize),
+    templates: &mut Templates,
+    rules: &mut Rules<'_, '_>,
+    batch: &mut Batch<'b>,
+    target: &mut Target<'_>,
+) -> io::Result<u64> {
+    let mut rows = 0;
+    loop {
+        let mut waiting = 0;
+        while waiting < BATCH && lines.at < limit {
+            let row = &mut batch.rows[waiting];
+            let Some(end) = templates.row(look, lines, rules, row) else { break };
+            lines.at = end;
+            rows += 1;
+            waiting += usize::from(row.event.day_slot != NOT_WANTED);
+        }
+        batch.count(waiting, target)?;
+        if waiting < BATCH {
+            return Ok(rows);
+        }
+    }
+}
+
+impl Templates {
+    /// Reads the line at the place into `row`; one past its end, or none when it is not usual.
+    #[inline(always)]
+    fn row<'b>(
+        &mut self,
+        look: impl Look,
+        lines: &Lines<'b>,
+        rules: &mut Rules<'_, '_>,
+        row: &mut Row<'b>,
+    ) -> Option<usize> {
+        for _ in 0..self.all.len() {
+            let template = &mut self.all[self.last];
+            if let Some(end) = template.row(look, (lines.buffer, lines.at), rules, row) {
+                let is_whole = end <= lines.filled && end - lines.at <= RECORD_BYTES_MAX;
+                return is_whole.then_some(end);
+            }
+            self.last = (self.last + 1) % self.all.len();
+        }
+        None
+    }
+
+    /// Remembers the shape of a good line, and forgets the one learnt longest ago when there are too many.
+    pub(crate) fn learn(&mut self, line: &[u8], members: &Columns) {
+        // Without a line ending it is the last one.
+        if line.ends_with(b"\n") {
+            if self.all.len() == TEMPLATES_MAX {
+                self.all.remove(0);
+            }
+            self.all.push(Template::of(line, members));
+            self.last = self.all.len() - 1;
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! The virtual environment of the other tools, and the scripts that run in it.
+
+use crate::{
+    Failure,
+    repository::{program, read, root, succeed, target},
+    say,
+};
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+const REQUIREMENTS: &str = "benches/peers/requirements.txt";
+
+/// A script of `benches/peers` in the virtual environment.
+pub(super) fn python(script: &str) -> Command {
+    let mut command = program(environment().join("bin/python"), &[]);
+    command.arg(root().join("benches/peers").join(script)).env("PYTHONDONTWRITEBYTECODE", "1");
+    command
+}
+
+fn environment() -> PathBuf {
+    target().join("bench-venv")
+}
+
+/// Makes the virtual environment and brings it to the versions that are pinned. A tool that cannot be
+/// installed does not keep the others.
+pub(super) fn install() -> Result<(), Failure> {
+    say("installing the other tools below target/bench-venv");
+    if !environment().join("bin/python").exists() {
+        succeed(program("python3", &["-m", "venv"]).arg(environment()))?;
+    }
+    if succeed(pip().args(["--requirement", REQUIREMENTS])).is_ok() {
+        return Ok(());
+    }
+    for (name, version) in pinned()? {
+        if succeed(pip().arg(format!("{name}=={version}"))).is_err() {
+            say(&format!("could not install {name} {version}: what needs it will fail"));
+        }
+    }
+    Ok(())
+}
+
+fn pip() -> Command {
+    let quietly = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check"];
+    program(environment().join("bin/python"), &quietly)
+}
+
+/// The packages with their versions.
+pub(super) fn pinned() -> Result<Vec<(String, String)>, Failure> {
+    Ok(pins(&read(Path::new(REQUIREMENTS))?))
+}
+
+fn pins(requirements: &str) -> Vec<(String, String)> {
+    let lines = requirements.lines().filter(|line| !line.starts_with('#'));
+    let pins = lines.filter_map(|line| line.split_once("=="));
+    pins.map(|(name, version)| (name.trim().to_owned(), version.trim().to_owned())).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pins_are_names_with_versions() {
+        let pins = pins("# a comment with x==1\nduckdb==2.0.0\n\nchdb==4.4.0\n");
+        let pins: Vec<_> = pins.iter().map(|(name, version)| format!("{name} {version}")).collect();
+        assert_eq!(pins, ["duckdb 2.0.0", "chdb 4.4.0"]);
+    }
+
+    #[test]
+    fn every_version_is_pinned() {
+        let requirements = read(Path::new(REQUIREMENTS)).unwrap();
+        let lines = requirements.lines().filter(|line| !line.starts_with('#'));
+        assert_eq!(pins(&requirements).len(), lines.count());
+    }
+}
