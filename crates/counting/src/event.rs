@@ -2,7 +2,8 @@
 
 use crate::{
     bytes16::Bytes16,
-    date::DayReader,
+    columns::NO_DATE,
+    date::{DayReader, Unit},
     layout::Delimited,
     padded::Padded,
     record::{Field, Shape},
@@ -211,13 +212,15 @@ impl<'a> DaySlots<'a> {
         DayReader::day_of_days(days).map(|day| self.wanted.slot(day))
     }
 
-    /// The slot of a time on a clock of no zone.
-    pub(crate) fn slot_of_civil(&self, seconds: i64) -> Option<u32> {
+    /// The slot of a time on a clock of no zone, unless it is [`NO_DATE`].
+    pub(crate) fn slot_of_civil(&self, count: i64, unit: Unit) -> Option<u32> {
+        let seconds = Some(count).filter(|count| *count != NO_DATE).map(|count| unit.seconds(count))?;
         DayReader::day_of_civil(seconds).map(|day| self.wanted.slot(day))
     }
 
-    /// The slot of an instant.
-    pub(crate) fn slot_of_instant(&mut self, seconds: i64) -> Option<u32> {
+    /// The slot of an instant, unless it is [`NO_DATE`].
+    pub(crate) fn slot_of_instant(&mut self, count: i64, unit: Unit) -> Option<u32> {
+        let seconds = Some(count).filter(|count| *count != NO_DATE).map(|count| unit.seconds(count))?;
         self.reader.day_of(seconds).map(|day| self.wanted.slot(day))
     }
 

@@ -137,11 +137,11 @@ impl Pass<'_, '_> {
                 code(rules, slot)
             }),
             Some(Dates::Civil(values, unit)) => slots.of_values(values, |count| {
-                let slot = rules.days.slot_of_civil(unit.seconds(count));
+                let slot = rules.days.slot_of_civil(count, *unit);
                 code(rules, slot)
             }),
             Some(Dates::Instants(values, unit)) => slots.of_values(values, |count| {
-                let slot = rules.days.slot_of_instant(unit.seconds(count));
+                let slot = rules.days.slot_of_instant(count, *unit);
                 code(rules, slot)
             }),
         }
@@ -260,10 +260,8 @@ impl Pass<'_, '_> {
         let slot = match &batch.date {
             None | Some(Dates::Text(_)) => return self.rules.event(fields),
             Some(Dates::Days(values)) => days.slot_of_days(values.of(row, NO_DATE)),
-            Some(Dates::Civil(values, unit)) => days.slot_of_civil(unit.seconds(values.of(row, NO_DATE))),
-            Some(Dates::Instants(values, unit)) => {
-                days.slot_of_instant(unit.seconds(values.of(row, NO_DATE)))
-            }
+            Some(Dates::Civil(values, unit)) => days.slot_of_civil(values.of(row, NO_DATE), *unit),
+            Some(Dates::Instants(values, unit)) => days.slot_of_instant(values.of(row, NO_DATE), *unit),
         };
         let counter = fields.counter()?;
         let day_slot = self.rules.among_wanted(slot.ok_or(RejectReason::BadDate)?);

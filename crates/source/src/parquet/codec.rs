@@ -62,8 +62,10 @@ impl Unpacker {
         }
         let unpacked = match codec {
             Codec::None => {
-                out.copy_from_slice(stored);
-                Ok(length)
+                if stored.len() == length {
+                    out.copy_from_slice(stored);
+                }
+                Ok(stored.len())
             }
             Codec::Zstd => self.zstd.decompress_to_buffer(stored, out).map_err(|error| error.to_string()),
             Codec::Snappy => self.snappy.decompress(stored, out).map_err(|error| error.to_string()),

@@ -81,7 +81,7 @@ impl Hybrid {
         let length = count.saturating_mul(self.width).min(self.place.len());
         self.place.start += length;
         let count = count.saturating_mul(8);
-        let left = if self.width == 0 { count } else { count.min(length * 8 / self.width) };
+        let left = count.min((length * 8).checked_div(self.width).unwrap_or(count));
         if left == 0 && count > 0 {
             return Err(ends_too_early());
         }
