@@ -5,7 +5,7 @@
 //! the first line, and nothing else is looked at; lines that are bad, or of other members, may come before it.
 
 use super::{
-    object::{for_each_member, is_blank},
+    object::{self, for_each_member},
     text::decoded,
 };
 use crate::{
@@ -19,6 +19,11 @@ const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
 pub(crate) fn is_json(bytes: &[u8]) -> bool {
     let first = without_mark(bytes).iter().find(|byte| !b" \t\r\n".contains(byte));
     first.is_some_and(|byte| b"{[".contains(byte))
+}
+
+/// Whether there is nothing but white space behind the byte-order mark.
+pub(crate) fn is_blank(bytes: &[u8]) -> bool {
+    object::is_blank(without_mark(bytes))
 }
 
 /// Whether an object of this name, compressed or not, is called JSON.
@@ -43,7 +48,7 @@ pub(crate) fn layout(head: &Head<'_>, columns: &Columns) -> Result<Option<Layout
         return Err(HeaderError::NotJsonLines("a JSON array"));
     }
     let lines = text.split_inclusive(|byte| *byte == b'\n');
-    let is_line = |line: &&[u8]| !is_blank(line) && (head.is_whole || line.ends_with(b"\n"));
+    let is_line = |line: &&[u8]| !object::is_blank(line) && (head.is_whole || line.ends_with(b"\n"));
     let mut seen = Seen::default();
     for (number, line) in lines.filter(is_line).enumerate() {
         let names = names(line);

@@ -5,8 +5,7 @@ use super::{
     told::{Told, ToldTally, tell_counts, tell_example, tell_tally},
 };
 use counting::{
-    CountedObject, DateFormat, Header, Instructions, Layout, Limits, Memory, Objects, SpillFile, SpillPlace,
-    Wanted, count,
+    CountedObject, DateFormat, Instructions, Limits, Memory, Objects, SpillFile, SpillPlace, Wanted, count,
 };
 use jiff::tz::TimeZone;
 use std::{
@@ -36,7 +35,7 @@ impl How {
     }
 }
 
-/// Counts the objects, whose headers must be good.
+/// Counts the objects, each of which must have a layout.
 pub(crate) fn ours(active: &Active, logs: &[LogObject], how: &How) -> Told {
     let wanted = Wanted::new(active.iter().map(|(day, list)| (*day, list.clone().into())).collect());
     let objects: Vec<_> = logs.iter().enumerate().map(|(number, log)| counted_object(number, log)).collect();
@@ -70,11 +69,8 @@ pub(crate) fn ours(active: &Active, logs: &[LogObject], how: &How) -> Told {
 
 fn counted_object(number: usize, log: &LogObject) -> CountedObject {
     let (name, size) = (number.to_string(), log.bytes.len() as u64);
-    CountedObject { name, size: (!log.is_stream).then_some(size), layout: layout(log), days: log.days }
-}
-
-fn layout(log: &LogObject) -> Layout {
-    Header::read(&log.bytes, true, log.delimiter).unwrap().unwrap().layout(&log.columns()).unwrap()
+    let layout = log.layout().expect("the object is a log");
+    CountedObject { name, size: (!log.is_stream).then_some(size), layout, days: log.days }
 }
 
 struct InMemory<'a> {
