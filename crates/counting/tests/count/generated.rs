@@ -66,8 +66,10 @@ fn rows() -> impl Strategy<Value = Vec<[&'static str; 4]>> {
 const NAMES: [&str; 4] = ["advertiser_id", "product_id", "type", "date"];
 
 fn as_csv(rows: &[[&str; 4]]) -> Vec<u8> {
-    let quoted = |field: &str| format!("\"{}\"", field.replace('"', "\"\""));
-    let line = |row: &[&str; 4]| row.map(|field| quoted(field)).join(",") + "\n";
+    fn quoted(field: &str) -> String {
+        format!("\"{}\"", field.replace('"', "\"\""))
+    }
+    let line = |row: &[&str; 4]| row.map(quoted).join(",") + "\n";
     let lines: String = rows.iter().map(line).collect();
     (NAMES.join(",") + "\n" + &lines).into_bytes()
 }

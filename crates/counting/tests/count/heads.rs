@@ -49,16 +49,17 @@ fn one_of_the_first_lines_must_have_all_members() {
     let ok = "JSON lines from 0";
     check_head("v", format!("{{}}\n{{\"x\":1}}\n{{{{\n{GOOD}\n").as_bytes(), ok);
     check_head("v", br#"{"date":null,"product_id":[],"advertiser_id":1.5}"#, ok);
-    let missing = |missing: &str, found: &str| {
+    let lacking = |lack: &str, found: &str| {
         format!(
-            "no line has all members that are needed, missing: {missing}; found: {found}; expected: advertiser_id, product_id, date"
+            "no line has all members that are needed, {lack}; found: {found}; expected: advertiser_id, product_id, date"
         )
     };
+    let missing = |missing: &str, found: &str| lacking(&format!("missing: {missing}"), found);
     let other = br#"{"advertiser":"a","product_id":"p","date":"2024-11-20"}"#;
     check_head("v", other, &missing("advertiser_id", "advertiser, product_id, date"));
-    check_head("v", b"{}\n", &missing("advertiser_id, product_id, date", ""));
+    check_head("v", b"{}\n", &missing("advertiser_id, product_id, date", "none"));
     let parts = b"{\"advertiser_id\":\"a\"}\n{\"product_id\":\"p\",\"date\":\"2024-11-20\"}\n";
-    check_head("v", parts, &missing("none, but no line has all", "advertiser_id, product_id, date"));
+    check_head("v", parts, &lacking("though each is in some line", "advertiser_id, product_id, date"));
     let nested = br#"{"event":{"advertiser_id":"a","product_id":"p","date":"2024-11-20"}}"#;
     check_head("v", nested, &missing("advertiser_id, product_id, date", "event"));
 }
@@ -66,13 +67,9 @@ fn one_of_the_first_lines_must_have_all_members() {
 #[test]
 fn what_is_no_json_lines_is_refused() {
     let refused = |what: &str| format!("the object looks like {what}, not JSON lines: one {{…}} a line");
-    let [array, document, whole, binary] = [
-        "a JSON array",
-        "a JSON document spread over lines",
-        "JSON without a whole record in its first mebibyte",
-        "UTF-16 or other binary data",
-    ]
-    .map(refused);
+    let [array, document, several] =
+        ["a JSON array", "a JSON document spread over lines", "JSON objects one behind the other in a line"]
+            .map(refused);
     check_head("v", format!("[{GOOD},{GOOD}]").as_bytes(), &array);
     check_head("v", format!("[\n{GOOD},\n{GOOD}\n]\n").as_bytes(), &array);
     let value: Value = serde_json::from_str(GOOD).unwrap();
@@ -80,12 +77,32 @@ fn what_is_no_json_lines_is_refused() {
     check_head("v", format!("{pretty}\n").as_bytes(), &document);
     check_head("v", format!("{pretty}\n{pretty}\n").as_bytes(), &document);
     check_head("v", format!("{{\"rows\":[\n{GOOD},\n{GOOD}\n]}}\n").as_bytes(), &document);
-    check_head("v", b"{\"advertiser_id\":\"a\"", &whole);
+    check_head("v", format!("{GOOD}{GOOD} {GOOD}").as_bytes(), &several);
+    check_head("v", format!("\n{GOOD} {GOOD}\n").as_bytes(), &several);
+    let long = format!("{GOOD}{GOOD}{}", "x".repeat(HEADER_BYTES_MAX));
+    assert_eq!(refusal_of_part(long.as_bytes()), several);
+}
+
+#[test]
+fn what_has_no_object_is_refused_with_its_first_line() {
+    let first = |line: &str| format!("no line is a JSON object, the first is: {line}");
+    check_head("v", b"{\"advertiser_id\":\"a\"", &first("{\"advertiser_id\":\"a\""));
+    check_head("v", b"\r\n{'a': 1}\r\n{'a': 2}\r\n", &first("{'a': 1}"));
+    check_head("v", format!("{GOOD},\n{GOOD},\n").as_bytes(), &first(&format!("{GOOD},")));
+    check_head("v", b"{\"a\": \"\0\xFF\"}", &first("{\"a\": \"\\0\u{FFFD}\"}"));
+    check_head("ids.jsonl", b"\"a\"\n\"b\"\n", &first("\"a\""));
     let long = [b"{\"x\":\"", &vec![b'x'; HEADER_BYTES_MAX][..]].concat();
-    let head = Head { name: "v", bytes: &long[..HEADER_BYTES_MAX], is_whole: false };
-    assert_eq!(Layout::read(&head, None, &columns()).unwrap_err().to_string(), whole);
-    let utf16: Vec<u8> = GOOD.encode_utf16().flat_map(u16::to_le_bytes).collect();
-    check_head("v", &utf16, &binary);
+    assert_eq!(refusal_of_part(&long), "the first line does not end within 1048576 bytes");
+    for to_bytes in [u16::to_le_bytes, u16::to_be_bytes] {
+        let utf16: Vec<u8> = GOOD.encode_utf16().flat_map(to_bytes).collect();
+        check_head("v", &utf16, "the object looks like UTF-16, not text in UTF-8");
+    }
+}
+
+/// Why an object whose first mebibyte this is cannot be the log.
+fn refusal_of_part(bytes: &[u8]) -> String {
+    let head = Head { name: "v", bytes: &bytes[..HEADER_BYTES_MAX], is_whole: false };
+    Layout::read(&head, None, &columns()).unwrap_err().to_string()
 }
 
 #[test]

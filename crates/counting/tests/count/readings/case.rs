@@ -135,7 +135,7 @@ fn is_log(object: &LogObject) -> bool {
         Ok(Layout::Delimited(layout)) => Some((Some(layout.delimiter), layout.fields)),
         Ok(Layout::JsonLines(_)) => Some((None, 0)),
         // What else it looks like is not asked of the naive reading.
-        Err(HeaderError::NotCsv(_) | HeaderError::NotJsonLines(_)) => return false,
+        Err(HeaderError::NotText(_) | HeaderError::NotJsonLines(_)) => return false,
         Err(_) => None,
     };
     let naive = naive.map(|format| match format {

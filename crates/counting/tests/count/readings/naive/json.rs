@@ -2,7 +2,7 @@
 
 use super::{Record, Values, example, without_mark};
 use crate::readings::LogObject;
-use counting::RECORD_BYTES_MAX;
+use counting::{Columns, RECORD_BYTES_MAX};
 use domain::RejectReason;
 use serde::{
     Deserialize, Deserializer,
@@ -66,17 +66,15 @@ fn values(log: &LogObject, line: &[u8]) -> Result<Option<Values>, RejectReason> 
     let line = std::str::from_utf8(line).map_err(|_| RejectReason::NotUtf8)?;
     let members = members(line).ok_or(RejectReason::BadJson)?;
     let columns = log.columns();
-    let names = [Some(columns.advertiser_id.clone()), columns.product_id.clone(), columns.kind.clone()];
-    let names = [&names[..], &[columns.date.clone()]].concat();
-    let all = |name: &Option<String>| {
-        members.iter().filter(|(found, _)| Some(found) == name.as_ref()).collect::<Vec<_>>()
-    };
+    let Columns { advertiser_id, product_id, kind, date, .. } = &columns;
+    let names = [Some(advertiser_id), product_id.as_ref(), kind.as_ref(), date.as_ref()];
+    let all =
+        |name: &Option<&String>| members.iter().filter(|(found, _)| Some(found) == *name).collect::<Vec<_>>();
     if names.iter().any(|name| all(name).len() > 1) {
         return Err(RejectReason::RepeatedMember);
     }
     let raw = |name| all(name).first().map(|(_, value)| value.get()).filter(|value| *value != "null");
-    let is_needed =
-        |name: &&Option<String>| name.as_deref().is_some_and(|name| columns.expected().contains(&name));
+    let is_needed = |name: &&Option<&String>| name.is_some_and(|name| columns.expected().contains(&&**name));
     if names.iter().filter(is_needed).any(|name| raw(name).is_none()) {
         return Err(RejectReason::MissingMember);
     }
