@@ -3,6 +3,7 @@
 use crate::{
     layout::{Delimited, Layout},
     record::{Field, Parsed, Shape, parse_record},
+    wanted::example_text,
 };
 
 /// The longest header, in bytes.
@@ -95,9 +96,9 @@ pub enum HeaderError {
     /// No byte at all.
     #[error("the object is empty: it has no header line")]
     Empty,
-    /// The bytes are another format's.
-    #[error("the object looks like {0}, not CSV text")]
-    NotCsv(&'static str),
+    /// The bytes are another format's or encoding's.
+    #[error("the object looks like {0}, not text in UTF-8")]
+    NotText(&'static str),
     /// A needed column is not there.
     #[error("no column {missing:?}; found: {found}; expected: {expected}")]
     Missing {
@@ -117,20 +118,24 @@ pub enum HeaderError {
     /// The bytes are JSON, but not one record a line.
     #[error("the object looks like {0}, not JSON lines: one {{…}} a line")]
     NotJsonLines(&'static str),
+    /// The bytes are JSON, but no line is a record.
+    #[error("no line is a JSON object, the first is: {first}")]
+    NoJsonObject {
+        /// The start of the first line.
+        first: String,
+    },
     /// No record has all members that are needed.
-    #[error(
-        "no line has all members that are needed, missing: {missing}; found: {found}; expected: {expected}"
-    )]
+    #[error("no line has all members that are needed, {lack}; found: {found}; expected: {expected}")]
     MissingMember {
-        /// The members that are nowhere.
-        missing: String,
+        /// Which members are nowhere, or that each is somewhere.
+        lack: String,
         /// The members found.
         found: String,
         /// The members expected.
         expected: String,
     },
     /// There is no end of the first line within [`HEADER_BYTES_MAX`].
-    #[error("the header line does not end within {HEADER_BYTES_MAX} bytes")]
+    #[error("the first line does not end within {HEADER_BYTES_MAX} bytes")]
     TooLong,
 }
 
@@ -161,7 +166,7 @@ impl Header {
     /// [`HeaderError`] when the object cannot be CSV.
     pub fn read(bytes: &[u8], is_whole: bool, delimiter: Option<u8>) -> Result<Option<Self>, HeaderError> {
         if let Some(format) = other_format(bytes) {
-            return Err(HeaderError::NotCsv(format));
+            return Err(HeaderError::NotText(format));
         }
         let bom = if bytes.starts_with(b"\xEF\xBB\xBF") { 3 } else { 0 };
         let text = &bytes[bom..];
@@ -231,6 +236,15 @@ pub(crate) fn shown(names: &[String]) -> String {
     shown.join(", ")
 }
 
+/// The start of a line, for a message: what cannot be seen is escaped, and quotes stay quotes.
+pub(crate) fn shown_line(line: &[u8]) -> String {
+    let escaped = |char: char| match char {
+        '"' | '\'' => char.to_string(),
+        _ => char.escape_debug().to_string(),
+    };
+    example_text(line).chars().map(escaped).collect()
+}
+
 /// Names the format whose signature the bytes carry, when it is none that is read here.
 fn other_format(bytes: &[u8]) -> Option<&'static str> {
     const SIGNATURES: [(&[u8], &str); 8] = [
@@ -243,9 +257,15 @@ fn other_format(bytes: &[u8]) -> Option<&'static str> {
         (b"BZh", "bzip2"),
         (b"Obj\x01", "Avro"),
     ];
-    let signed = SIGNATURES.iter().find(|(signature, _)| bytes.starts_with(signature));
+    let signed = SIGNATURES.iter().find(|(signature, _)| bytes.starts_with(signature)).map(|(_, name)| *name);
     let first_line = &bytes[..memchr::memchr(b'\n', bytes).unwrap_or(bytes.len())];
-    signed.map(|(_, name)| *name).or_else(|| memchr::memchr(0, first_line).map(|_| "binary data"))
+    let without_signature = || memchr::memchr(0, first_line).map(|_| "binary data");
+    signed.or_else(|| is_utf16(bytes).then_some("UTF-16")).or_else(without_signature)
+}
+
+/// Whether text without a signature begins with two ASCII characters of UTF-16.
+pub(crate) fn is_utf16(bytes: &[u8]) -> bool {
+    matches!(bytes, [1..128, 0, 1..128, 0, ..] | [0, 1..128, 0, 1..128, ..])
 }
 
 #[cfg(test)]
@@ -283,8 +303,8 @@ mod tests {
     #[test]
     fn what_is_no_log_is_refused_by_name() {
         check(b"", Err("the object is empty: it has no header line"));
-        check(b"\x1F\x8B\x08", Err("the object looks like gzip, not CSV text"));
-        check(b"a\0b\n", Err("the object looks like binary data, not CSV text"));
+        check(b"\x1F\x8B\x08", Err("the object looks like gzip, not text in UTF-8"));
+        check(b"a\0b\n", Err("the object looks like binary data, not text in UTF-8"));
         check(
             b"advertiser_id:product_id:type:date\n",
             Err(

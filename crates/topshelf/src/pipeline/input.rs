@@ -345,10 +345,10 @@ fn refuse_header(location: &Location, log: Log, name: &str, error: &HeaderError)
         HeaderError::Missing { missing, .. } => failure.help(format!(
             "the first line names the columns; if this one is called otherwise, name it in [input.columns]; if they stand between something else, name that in input.delimiter; if the object is no {log}, narrow input.{log} (missing: {missing})"
         )),
-        HeaderError::MissingMember { missing, .. } => failure.help(format!(
-            "members are found by name in each line; if one is called otherwise, name it in [input.columns]; if the object is no {log}, narrow input.{log} (missing: {missing})"
+        HeaderError::MissingMember { .. } => failure.help(format!(
+            "members are found by name, and not inside other members; if one is called otherwise, name it in [input.columns]; if the object is no {log}, narrow input.{log}"
         )),
-        HeaderError::NotJsonLines(_) => failure.help("write one JSON object a line; `jq -c '.[]' FILE` makes such lines of an array, `jq -c . FILE` of a document"),
+        HeaderError::NotJsonLines(_) | HeaderError::NoJsonObject { .. } => failure.help("write one JSON object a line; `jq -c '.[]' FILE` makes such lines of an array, `jq -c . FILE` of other documents"),
         HeaderError::Empty => failure.help("an object without any event still has its header line; one of JSON lines, which has none, is left out when it is empty"),
         HeaderError::Repeated(_) => failure.help("give one of the columns another name, or name the right one in [input.columns]"),
         _ => failure.help(format!("logs are read as CSV, TSV or JSON lines, plain, gzip or zstd, and as Parquet; narrow input.{log} if the object is no {log}")),

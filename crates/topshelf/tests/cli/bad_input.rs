@@ -3,6 +3,8 @@
 
 mod document;
 mod files;
+mod json_files;
+mod json_lines;
 mod lines;
 mod places;
 mod servers;
@@ -34,10 +36,13 @@ struct Section {
     cases: &'static [Case],
 }
 
-const SECTIONS: [Section; 9] = [
+const SECTIONS: [Section; 12] = [
     files::NOT_A_LOG,
+    json_files::NOT_A_LOG,
     files::ALL_RIGHT,
+    json_files::ALL_RIGHT,
     lines::BAD,
+    json_lines::BAD,
     lines::TOO_MANY,
     places::INPUT,
     places::OUTPUT,

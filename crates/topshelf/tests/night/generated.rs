@@ -73,8 +73,13 @@ const IDS: &[&str] = &[
     "😀",
     "\u{FEFF}mark",
     "null",
+    "{}",
+    "[1]",
     "advertiser_id",
     "0",
+    "-0",
+    "007",
+    "1234567890123",
     "#",
     "'; DROP TABLE rankings; --",
     "\\N",
@@ -103,8 +108,9 @@ fn style() -> impl Strategy<Value = Style> {
     let order = Just([0, 1, 2, 3, 4, 5]).prop_shuffle();
     let delimiter = select(&b",,,,\t;|"[..]);
     let compressions = [Compression::None, Compression::None, Compression::Gzip, Compression::Zstd];
-    (layout(), quotes, order, any::<[bool; 4]>(), delimiter, select(compressions.to_vec())).prop_map(
-        |(layout, quotes, order, flags, delimiter, compression)| {
+    let are_json = prop_oneof![Just([false; 3]), any::<[bool; 3]>()];
+    (layout(), quotes, order, any::<[bool; 4]>(), delimiter, are_json, select(compressions.to_vec()))
+        .prop_map(|(layout, quotes, order, flags, delimiter, are_json, compression)| {
             let [has_crlf, has_bom, ends_with_newline, has_extras] = flags;
             Style {
                 layout,
@@ -115,10 +121,10 @@ fn style() -> impl Strategy<Value = Style> {
                 order,
                 has_extras,
                 delimiter,
+                are_json,
                 compression,
             }
-        },
-    )
+        })
 }
 
 fn event() -> impl Strategy<Value = Event> {

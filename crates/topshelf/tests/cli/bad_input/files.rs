@@ -263,13 +263,6 @@ pub(crate) const NOT_A_LOG: Section = Section {
             prepare: |scene| scene.write("logs/ads_views.csv", b"Obj\x01\x04\x16avro.schema"),
         },
         Case {
-            what: "JSON lines",
-            exit: 3,
-            prepare: |scene| {
-                scene.write("logs/ads_views.csv", "{\"advertiser_id\":\"acme\",\"product_id\":\"shoe\"}\n");
-            },
-        },
-        Case {
             what: "an HTML page, as proxies give instead of files",
             exit: 3,
             prepare: |scene| {
@@ -439,7 +432,7 @@ fn good_ads() -> String {
     format!("advertiser_id,product_id,type,date\n{rows}")
 }
 
-fn gzip(text: &str) -> Vec<u8> {
+pub(crate) fn gzip(text: &str) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
     encoder.write_all(text.as_bytes()).unwrap();
     encoder.finish().unwrap()
