@@ -95,7 +95,7 @@ impl Reading {
         let end = object.size - TAIL_BYTES;
         let start = end.checked_sub(length).filter(|start| *start >= MAGIC.len() as u64);
         let start =
-            start.ok_or_else(|| broken(&format!("its footer of {length} bytes is longer than itself")))?;
+            start.ok_or_else(|| broken(&format!("its footer would have {length} bytes, more than the object")))?;
         if start < tail_start {
             tail = self.range_bytes(object, start..object.size).await?;
             tail_start = start;

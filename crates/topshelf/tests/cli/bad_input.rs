@@ -6,6 +6,7 @@ mod files;
 mod json_files;
 mod json_lines;
 mod lines;
+mod parquet_files;
 mod places;
 mod servers;
 mod settings;
@@ -36,13 +37,16 @@ struct Section {
     cases: &'static [Case],
 }
 
-const SECTIONS: [Section; 12] = [
+const SECTIONS: [Section; 15] = [
     files::NOT_A_LOG,
     json_files::NOT_A_LOG,
+    parquet_files::NOT_A_LOG,
     files::ALL_RIGHT,
     json_files::ALL_RIGHT,
+    parquet_files::ALL_RIGHT,
     lines::BAD,
     json_lines::BAD,
+    parquet_files::BAD,
     lines::TOO_MANY,
     places::INPUT,
     places::OUTPUT,

@@ -3,13 +3,13 @@
 
 use crate::{
     check::check,
-    logs::{self, Compression, Layout, Line, Style},
+    logs::{self, Compression, Format, Layout, Line, Style},
     naive::{Kind, Naive},
     place::{Database, Objects, Place},
 };
 use csv::QuoteStyle;
 use domain::Log;
-use proptest::{collection::vec, prelude::*, sample::select, test_runner::Config};
+use proptest::{array::uniform3, collection::vec, prelude::*, sample::select, test_runner::Config};
 use tokio::runtime::Runtime;
 
 const DAYS: [&str; 3] = ["2024-02-28", "2024-02-29", "2024-03-01"];
@@ -108,9 +108,10 @@ fn style() -> impl Strategy<Value = Style> {
     let order = Just([0, 1, 2, 3, 4, 5]).prop_shuffle();
     let delimiter = select(&b",,,,\t;|"[..]);
     let compressions = [Compression::None, Compression::None, Compression::Gzip, Compression::Zstd];
-    let are_json = prop_oneof![Just([false; 3]), any::<[bool; 3]>()];
-    (layout(), quotes, order, any::<[bool; 4]>(), delimiter, are_json, select(compressions.to_vec()))
-        .prop_map(|(layout, quotes, order, flags, delimiter, are_json, compression)| {
+    let formats = [Format::Delimited, Format::JsonLines, Format::Parquet];
+    let formats = prop_oneof![Just([Format::Delimited; 3]), uniform3(select(formats.to_vec()))];
+    (layout(), quotes, order, any::<[bool; 4]>(), delimiter, formats, select(compressions.to_vec())).prop_map(
+        |(layout, quotes, order, flags, delimiter, formats, compression)| {
             let [has_crlf, has_bom, ends_with_newline, has_extras] = flags;
             Style {
                 layout,
@@ -121,10 +122,11 @@ fn style() -> impl Strategy<Value = Style> {
                 order,
                 has_extras,
                 delimiter,
-                are_json,
+                formats,
                 compression,
             }
-        })
+        },
+    )
 }
 
 fn event() -> impl Strategy<Value = Event> {

@@ -1,9 +1,12 @@
 //! Logs as others may write them: any format, quoting, line ending, order of columns and layout of objects.
 
+use crate::parquet_file;
+use arrow_array::{ArrayRef, BinaryArray, Date32Array, Int64Array, StringArray, TimestampMicrosecondArray};
 use csv::{QuoteStyle, Terminator, WriterBuilder};
 use flate2::write::GzEncoder;
+use jiff::civil::{Date, date};
 use serde_json::{Value, json};
-use std::{cell::Cell, fs, io::Write, path::Path};
+use std::{cell::Cell, fs, io::Write, path::Path, sync::Arc};
 
 /// How days are spread over objects.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -40,9 +43,9 @@ pub(crate) struct Style {
     pub(crate) has_extras: bool,
     /// A comma where there is only one column: nothing would tell which other it is.
     pub(crate) delimiter: u8,
-    /// Which of the objects are lines of JSON: of each three the first, second and third. One without lines
-    /// never is, as nothing would tell what it is.
-    pub(crate) are_json: [bool; 3],
+    /// How the objects are written: of each three the first, second and third. One without lines is
+    /// delimited where it should be JSON, as nothing would tell what it is.
+    pub(crate) formats: [Format; 3],
     pub(crate) compression: Compression,
 }
 
@@ -59,6 +62,14 @@ impl Style {
         };
         self.order.iter().filter_map(place).collect()
     }
+}
+
+/// How an object's lines are written.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Format {
+    Delimited,
+    JsonLines,
+    Parquet,
 }
 
 /// How an object is compressed: in two parts, each of which could stand alone.
@@ -95,7 +106,7 @@ pub(crate) const PLAIN: Style = Style {
     order: [0, 1, 2, 3, 4, 5],
     has_extras: false,
     delimiter: b',',
-    are_json: [false; 3],
+    formats: [Format::Delimited; 3],
     compression: Compression::None,
 };
 
@@ -119,9 +130,14 @@ pub(crate) fn write(
     let object = |name: String, columns: &[&str], lines: &[&Line]| {
         let path = folder.join(name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
-        let is_json = style.are_json[written.replace(written.get() + 1) % 3] && !lines.is_empty();
-        let text = if is_json { json_lines(columns, lines, style) } else { delimited(columns, lines, style) };
-        fs::write(path, style.compression.compress(&text)).unwrap();
+        let bytes = match style.formats[written.replace(written.get() + 1) % 3] {
+            Format::Parquet => parquet(columns, lines, style),
+            Format::JsonLines if !lines.is_empty() => {
+                style.compression.compress(&json_lines(columns, lines, style))
+            }
+            _ => style.compression.compress(&delimited(columns, lines, style)),
+        };
+        fs::write(path, bytes).unwrap();
     };
     let all: Vec<_> = lines.iter().collect();
     let of = |day: &String| lines.iter().filter(|line| line.day == *day).collect::<Vec<_>>();
@@ -204,4 +220,41 @@ fn json_value(field: &str, style: &Style) -> String {
         QuoteStyle::NonNumeric if is_number => field.to_owned(),
         _ => Value::from(field).to_string(),
     }
+}
+
+/// The same as Parquet. The flags, which mean nothing here, choose among ways of writing it.
+fn parquet(columns: &[&str], lines: &[&Line], style: &Style) -> Vec<u8> {
+    let field = |column: usize| lines.iter().map(move |line| line.fields[column].as_str());
+    let array = |(column, name): (usize, &&str)| -> ArrayRef {
+        let days = || field(column).map(days_since_1970).collect::<Option<Vec<_>>>();
+        match days().filter(|_| *name == "date") {
+            Some(days) if style.has_crlf => Arc::new(Date32Array::from(days)),
+            Some(days) if style.has_bom => {
+                let one_o_clock = |day| (i64::from(day) * 24 + 13) * 3_600_000_000;
+                Arc::new(TimestampMicrosecondArray::from_iter_values(days.into_iter().map(one_o_clock)))
+            }
+            _ if style.ends_with_newline => Arc::new(StringArray::from_iter_values(field(column))),
+            _ => Arc::new(BinaryArray::from_iter_values(field(column))),
+        }
+    };
+    let arrays: Vec<_> = columns.iter().enumerate().map(array).collect();
+    let named: Vec<_> = columns.iter().copied().zip(arrays).collect();
+    // Nobody needs these, so they may be anything.
+    let numbers: ArrayRef =
+        Arc::new(Int64Array::from_iter((0..lines.len() as i64).map(|n| (n % 3 > 0).then_some(n))));
+    let notes: ArrayRef = Arc::new(BinaryArray::from_iter_values(lines.iter().map(|_| b"\xFF\0")));
+    let extras = [("note", notes), ("\"price\", in \u{20AC}", numbers)];
+    let arranged = style.arranged(&named.iter().collect::<Vec<_>>(), extras.each_ref());
+    let arranged: Vec<_> = arranged.into_iter().cloned().collect();
+    parquet_file::written(
+        &arranged,
+        if style.has_extras { 7 } else { 1000 },
+        style.compression == Compression::Zstd,
+    )
+}
+
+/// The day of a date that a column of dates could hold.
+fn days_since_1970(text: &str) -> Option<i32> {
+    let day: Date = text.parse().ok().filter(|day: &Date| day.to_string() == text)?;
+    Some(date(1970, 1, 1).until(day).ok()?.get_days())
 }

@@ -135,7 +135,7 @@ pub(crate) const NOT_A_LOG: Section = Section {
             what: "gzip, cut off behind the first line",
             exit: 3,
             prepare: |scene| {
-                let compressed = gzip(&JSON_ADS.repeat(50));
+                let compressed = gzip(JSON_ADS.repeat(50));
                 scene.only_json_ads(&compressed[..compressed.len() - 6]);
             },
         },
