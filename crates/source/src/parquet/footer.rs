@@ -94,8 +94,8 @@ impl Reading {
         }
         let end = object.size - TAIL_BYTES;
         let start = end.checked_sub(length).filter(|start| *start >= MAGIC.len() as u64);
-        let start =
-            start.ok_or_else(|| broken(&format!("its footer would have {length} bytes, more than the object")))?;
+        let start = start
+            .ok_or_else(|| broken(&format!("its footer would have {length} bytes, more than the object")))?;
         if start < tail_start {
             tail = self.range_bytes(object, start..object.size).await?;
             tail_start = start;

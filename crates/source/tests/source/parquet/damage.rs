@@ -1,6 +1,9 @@
 //! Spoilt objects: an error that names them, or what they held; never a panic, never rows from nowhere.
 
-use super::writer::{Cell, Seen, Sheet, text};
+use super::sheets::{
+    seen::Seen,
+    sheet::{Cell, Sheet, text},
+};
 use crate::support::Place;
 use ::parquet::{
     basic::{Compression, Encoding, ZstdLevel},
@@ -138,7 +141,8 @@ async fn spoilt_values_of_the_rarer_encodings_never_panic() {
             ("required int32 date (DATE);", sheet().columns[1].clone(), numbers),
         ] {
             let mut sheet = Sheet::new(schema, vec![column]);
-            (sheet.has_dictionary, sheet.encoding) = (false, Some(encoding));
+            sheet.has_dictionary = false;
+            sheet.encodings.insert("date", encoding);
             let bytes = sheet.written();
             let end = footer_start(&bytes);
             spoil(&bytes, &[("date", ColumnUse::Date)], 4..end, has_all_rows).await;

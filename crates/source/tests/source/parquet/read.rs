@@ -1,6 +1,9 @@
 //! Sound objects.
 
-use super::writer::{Cell, Seen, Sheet, text};
+use super::sheets::{
+    seen::Seen,
+    sheet::{Cell, Sheet, text},
+};
 use crate::support::{Place, on_both};
 use ::parquet::{
     basic::{Compression, Encoding, GzipLevel, ZstdLevel},
@@ -224,7 +227,7 @@ proptest! {
                 group_rows,
                 compression,
                 has_dictionary,
-                encoding: encoding.filter(|_| !has_dictionary),
+                encodings: encoding.filter(|_| !has_dictionary).map(|encoding| ("date", encoding)).into_iter().collect(),
                 is_version_2,
                 page_rows,
                 statistics: EnabledStatistics::Page,

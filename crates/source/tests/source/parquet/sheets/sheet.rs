@@ -1,6 +1,5 @@
-//! Parquet as others may write it, and what is read of it.
+//! Parquet as others may write it.
 
-use crate::support::Place;
 use ::parquet::{
     basic::{Compression, Encoding},
     column::writer::ColumnWriter,
@@ -9,14 +8,9 @@ use ::parquet::{
         properties::{EnabledStatistics, WriterProperties, WriterVersion},
         writer::{SerializedColumnWriter, SerializedFileWriter},
     },
-    schema::parser::parse_message_type,
+    schema::{parser::parse_message_type, types::ColumnPath},
 };
-use source::{
-    ColumnKind, ColumnUse, DateRange, ObjectInfo, ReadLimits, Reading, RowGroupReader, RowGroups, RowValues,
-    SourceError,
-};
-use std::sync::Arc;
-use tokio::runtime::Handle;
+use std::{collections::HashMap, sync::Arc};
 
 /// A value of a column: a text, a number, or null.
 #[derive(Debug, Clone, PartialEq)]
@@ -40,8 +34,8 @@ pub(crate) struct Sheet {
     pub(crate) group_rows: usize,
     pub(crate) compression: Compression,
     pub(crate) has_dictionary: bool,
-    /// Without a dictionary.
-    pub(crate) encoding: Option<Encoding>,
+    /// By the column's name, where there is no dictionary.
+    pub(crate) encodings: HashMap<&'static str, Encoding>,
     pub(crate) is_version_2: bool,
     pub(crate) page_rows: usize,
     pub(crate) statistics: EnabledStatistics,
@@ -55,7 +49,7 @@ impl Sheet {
             group_rows: usize::MAX,
             compression: Compression::UNCOMPRESSED,
             has_dictionary: true,
-            encoding: None,
+            encodings: HashMap::new(),
             is_version_2: false,
             page_rows: 20_000,
             statistics: EnabledStatistics::Chunk,
@@ -76,8 +70,8 @@ impl Sheet {
             .set_data_page_row_count_limit(self.page_rows)
             .set_write_batch_size(self.page_rows.min(1024))
             .set_statistics_enabled(self.statistics);
-        if let Some(encoding) = self.encoding {
-            properties = properties.set_encoding(encoding);
+        for (column, encoding) in &self.encodings {
+            properties = properties.set_column_encoding(ColumnPath::from(*column), *encoding);
         }
         let mut bytes = Vec::new();
         let mut file =
@@ -138,84 +132,4 @@ fn write(column: &mut SerializedColumnWriter<'_>, cells: &[Cell]) {
         _ => panic!("no test writes another type"),
     }
     .unwrap();
-}
-
-/// What is read of an object.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Seen {
-    pub(crate) kinds: Vec<ColumnKind>,
-    pub(crate) columns: Vec<Vec<Cell>>,
-    pub(crate) dates: Vec<Option<DateRange>>,
-}
-
-impl Place {
-    /// Reads these columns of the object.
-    pub(crate) async fn parquet(
-        &self,
-        object: &ObjectInfo,
-        columns: &[(&str, ColumnUse)],
-    ) -> Result<Seen, SourceError> {
-        let reading = Reading::new(&self.location, ReadLimits::for_threads(1), &Handle::current());
-        let footer = reading.parquet_footer(object).await?;
-        let names = footer.column_names();
-        let place = |name: &str| names.iter().position(|found| found == name).unwrap_or(usize::MAX);
-        let chosen: Vec<_> = columns.iter().map(|(name, wanted)| (place(name), *wanted)).collect();
-        if chosen.iter().any(|(place, _)| *place == usize::MAX) {
-            let (url, reason) = (self.location.object_url(&object.name), format!("it has {names:?}"));
-            return Err(SourceError::Unsupported { url, reason, remedy: "" });
-        }
-        let parquet = footer.choose(&chosen)?;
-        let kinds = parquet.columns().to_vec();
-        let dates: Vec<_> = parquet.row_groups().map(|(_, dates)| dates.cloned()).collect();
-        let rows: Vec<_> = parquet.row_groups().map(|(rows, _)| rows).collect();
-        let expected = (0..rows.len()).flat_map(|index| parquet.expected(index));
-        reading.expect(expected.map(|range| (object, range)));
-        let row_groups = RowGroups::new(&reading);
-        let read = move || {
-            let mut all = vec![Vec::new(); chosen.len()];
-            for (index, rows) in rows.iter().enumerate() {
-                let before = all[0].len();
-                read_row_group(row_groups.open(&parquet, index)?, &mut all)?;
-                assert_eq!((all[0].len() - before) as u64, *rows, "row group {index}");
-            }
-            Ok(all)
-        };
-        let columns = tokio::task::spawn_blocking(read).await.unwrap()?;
-        Ok(Seen { kinds, columns, dates })
-    }
-}
-
-fn read_row_group(mut reader: RowGroupReader, all: &mut [Vec<Cell>]) -> Result<(), SourceError> {
-    loop {
-        let rows = reader.next_rows()?;
-        if rows == 0 {
-            return Ok(());
-        }
-        for (number, cells) in all.iter_mut().enumerate() {
-            let column = reader.column(number);
-            let text = |span: (u32, u32)| match span {
-                (_, u32::MAX) => Cell::Null,
-                (start, length) => Cell::Text(column.bytes[start as usize..][..length as usize].to_vec()),
-            };
-            let number = |number| if number == i64::MIN { Cell::Null } else { Cell::Number(number) };
-            let before = cells.len();
-            match column.values {
-                RowValues::Texts(texts) => cells.extend(texts.iter().map(|span| text(*span))),
-                RowValues::Numbers(numbers) => cells.extend(numbers.iter().map(|value| number(*value))),
-                RowValues::TextKeys(keys, texts) => cells.extend(
-                    keys.keys
-                        .iter()
-                        .map(|key| texts.get(*key as usize).map_or(Cell::Null, |span| text(*span))),
-                ),
-                RowValues::NumberKeys(keys, numbers) => {
-                    cells.extend(
-                        keys.keys
-                            .iter()
-                            .map(|key| numbers.get(*key as usize).map_or(Cell::Null, |value| number(*value))),
-                    );
-                }
-            }
-            assert_eq!(cells.len() - before, rows);
-        }
-    }
 }
