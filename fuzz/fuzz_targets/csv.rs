@@ -5,4 +5,4 @@
 #[path = "../../crates/counting/tests/count/readings/mod.rs"]
 mod readings;
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| readings::case::check(bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| readings::case::check(bytes, &readings::case::DELIMITED));

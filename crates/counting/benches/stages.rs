@@ -4,7 +4,8 @@
 //! advertisers × 100 products, some far more popular than others, each seen several times.
 
 use counting::{
-    Columns, CountedObject, DateFormat, Header, Instructions, Limits, ObjectDays, Objects, Wanted, count,
+    Columns, Content, CountedObject, DateFormat, Header, Instructions, Limits, ObjectDays, Objects, Wanted,
+    count,
     stages::{BLOCK_BYTES, Intern, Probe, Split, Text, merged},
 };
 use divan::{Bencher, counter::BytesCount, counter::ItemsCount};
@@ -180,9 +181,11 @@ fn bench_count(bencher: Bencher, wanted: &Wanted) {
     let header = Header::read(log.as_bytes(), true, None).expect("the header is good").expect("it is whole");
     let object = CountedObject {
         name: "ads_views.csv".to_owned(),
-        size: Some(log.len() as u64),
-        layout: header.layout(&columns).expect("the header has the columns"),
         days: ObjectDays::Any,
+        content: Content::Text {
+            size: Some(log.len() as u64),
+            layout: header.layout(&columns).expect("the header has the columns"),
+        },
     };
     let (objects, bytes) = ([object], InMemory(log.as_bytes()));
     let limits = Limits { threads: 1, slice_bytes: 16 << 20, instructions: Instructions::Best, memory: None };

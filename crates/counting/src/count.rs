@@ -1,6 +1,7 @@
-//! Objects cut into slices, slices counted by threads, partial counts merged.
+//! Objects cut into slices or row groups, these counted by threads, partial counts merged.
 
 use crate::{
+    columns::RowBatches,
     date::{DateFormat, DayReader},
     instructions::Instructions,
     layout::Layout,
@@ -19,18 +20,57 @@ use std::{
     sync::atomic::{AtomicBool, AtomicUsize, Ordering},
 };
 
-/// An object of `ads_views` or `product_views`, with its header already read: the layout tells which.
+/// An object of `ads_views` or `product_views`, whose header or footer was already read.
 #[derive(Debug, Clone)]
 pub struct CountedObject {
     /// The object's name, for messages.
     pub name: String,
-    /// Its size in bytes; none when it can only be read from its start to its end, as what was
-    /// compressed.
-    pub size: Option<u64>,
-    /// Where its fields are.
-    pub layout: Layout,
     /// The days that it may hold.
     pub days: ObjectDays,
+    /// How it is read.
+    pub content: Content,
+}
+
+/// What an object consists of.
+#[derive(Debug, Clone)]
+pub enum Content {
+    /// Lines of text; the layout tells of which log.
+    Text {
+        /// Its size in bytes; none when it can only be read from its start to its end, as what was
+        /// compressed.
+        size: Option<u64>,
+        /// Where its fields are.
+        layout: Layout,
+    },
+    /// Rows that come column by column.
+    Columns(Vec<RowGroup>),
+}
+
+/// Rows that are read by themselves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RowGroup {
+    /// How many there are.
+    pub rows: u64,
+    /// Whether any of them may be of a wanted day. If not, all count as of other days, unread.
+    pub is_read: bool,
+}
+
+impl CountedObject {
+    /// Where the fields are in an object of text.
+    ///
+    /// # Panics
+    /// When it is none.
+    pub(crate) fn layout(&self) -> &Layout {
+        match &self.content {
+            Content::Text { layout, .. } => layout,
+            Content::Columns(_) => panic!("row groups have no slices"),
+        }
+    }
+
+    /// Whether it can only be read from its start to its end.
+    fn is_stream(&self) -> bool {
+        matches!(self.content, Content::Text { size: None, .. })
+    }
 }
 
 /// The bytes of the objects, by their index in the list given to [`count`].
@@ -41,6 +81,15 @@ pub trait Objects: Sync {
     /// # Errors
     /// When the object cannot be opened.
     fn open(&self, object: usize, range: Range<u64>) -> io::Result<Box<dyn Read + Send + '_>>;
+
+    /// The rows of one of the object's row groups.
+    ///
+    /// # Errors
+    /// When the object cannot be opened, or has no row groups.
+    fn rows(&self, object: usize, row_group: usize) -> io::Result<Box<dyn RowBatches + '_>> {
+        let _ = (object, row_group);
+        Err(io::ErrorKind::Unsupported.into())
+    }
 }
 
 /// How the work is cut, and what it may take.
@@ -128,11 +177,12 @@ pub fn count(
     limits: Limits,
 ) -> Result<Counted, CountError> {
     let slice_bytes = limits.slice_bytes.max(1);
-    let streams = objects.iter().enumerate().filter(|(_, object)| object.size.is_none());
+    let streams = objects.iter().enumerate().filter(|(_, object)| object.is_stream());
     let streams: Vec<_> = streams.map(|object| Stream::new(object, bytes, slice_bytes)).collect();
-    let slices = cut(objects, slice_bytes);
-    let job = Job { wanted, objects, bytes, instructions: limits.instructions, slices, streams };
-    let of_use = if job.streams.is_empty() { job.slices.len().max(1) } else { usize::MAX };
+    let (slices, row_groups) = (cut(objects, slice_bytes), row_groups(objects));
+    let job = Job { wanted, objects, bytes, instructions: limits.instructions, slices, row_groups, streams };
+    let units = job.slices.len() + job.row_groups.len();
+    let of_use = if job.streams.is_empty() { units.max(1) } else { usize::MAX };
     let reader = DayReader::new(date.0.clone(), date.1.clone());
     let threads = limits.threads.clamp(1, of_use);
     let share = limits.memory.map_or_else(Share::unlimited, |memory| memory.share(threads));
@@ -147,10 +197,7 @@ pub fn count(
         .map(|(object, reports)| (examples(object, reports), Total::of(reports)))
         .unzip();
     let days = counts.into_iter().enumerate().map(|(slot, counts)| {
-        let holds = |object: &CountedObject| match object.days {
-            ObjectDays::Any => true,
-            ObjectDays::Only(day) => day == counts.day(),
-        };
+        let holds = |object: &CountedObject| object.days.may_hold(counts.day());
         let holding = objects.iter().enumerate().filter(|(_, object)| holds(object));
         let objects =
             holding.map(|(object, _)| ObjectDay { object, tally: totals[object].tally(slot) }).collect();
@@ -159,11 +206,11 @@ pub fn count(
     Ok(Counted { days: days.collect(), examples, spilled_bytes })
 }
 
-/// The objects' ranges that [`count`] will open, in about the order in which it will: as they are given
-/// to [`Objects::open`], but for what must be counted again.
+/// The ranges of objects of text that [`count`] will open, in about the order in which it will: as they are
+/// given to [`Objects::open`], but for what must be counted again.
 pub fn ranges(objects: &[CountedObject], limits: &Limits) -> impl Iterator<Item = (usize, Range<u64>)> {
-    let streams = objects.iter().enumerate().filter(|(_, object)| object.size.is_none());
-    let streams = streams.map(|(object, counted)| (object, counted.layout.data_start()..u64::MAX));
+    let streams = objects.iter().enumerate().filter(|(_, object)| object.is_stream());
+    let streams = streams.map(|(object, counted)| (object, counted.layout().data_start()..u64::MAX));
     let slices = cut(objects, limits.slice_bytes.max(1)).into_iter();
     streams.chain(slices.map(|slice| {
         let begin = if slice.is_first { Begin::At(slice.range.start) } else { Begin::Guess };
@@ -182,7 +229,8 @@ struct Slice {
 fn cut(objects: &[CountedObject], slice_bytes: u64) -> Vec<Slice> {
     let mut slices = Vec::new();
     for (object, counted) in objects.iter().enumerate() {
-        let (first, size) = (counted.layout.data_start(), counted.size.unwrap_or_default());
+        let Content::Text { size: Some(size), layout } = &counted.content else { continue };
+        let (first, size) = (layout.data_start(), *size);
         let mut start = first;
         while start < size {
             let end = start.saturating_add(slice_bytes).min(size);
@@ -193,12 +241,25 @@ fn cut(objects: &[CountedObject], slice_bytes: u64) -> Vec<Slice> {
     slices
 }
 
+/// Each row group that is read, by the indices of its object and of itself.
+fn row_groups(objects: &[CountedObject]) -> Vec<(usize, usize)> {
+    let mut read = Vec::new();
+    for (object, counted) in objects.iter().enumerate() {
+        if let Content::Columns(row_groups) = &counted.content {
+            let indices = (0..row_groups.len()).filter(|index| row_groups[*index].is_read);
+            read.extend(indices.map(|index| (object, index)));
+        }
+    }
+    read
+}
+
 struct Job<'a> {
     wanted: &'a Wanted,
     objects: &'a [CountedObject],
     bytes: &'a dyn Objects,
     instructions: Instructions,
     slices: Vec<Slice>,
+    row_groups: Vec<(usize, usize)>,
     /// The objects that cannot be cut.
     streams: Vec<Stream<'a>>,
 }
@@ -210,6 +271,8 @@ struct Parts {
     slices: Vec<(usize, SliceReport)>,
     /// By the object's index, and where in the object the chunk began.
     chunks: Vec<(usize, u64, SliceReport)>,
+    /// By the indices of object and row group.
+    row_groups: BTreeMap<(usize, usize), SliceReport>,
 }
 
 impl<'a> Job<'a> {
@@ -244,6 +307,7 @@ impl<'a> Job<'a> {
             counters.push(counter);
             all.slices.extend(parts.slices);
             all.chunks.extend(parts.chunks);
+            all.row_groups.extend(parts.row_groups);
         }
         all.slices.sort_by_key(|(index, _)| *index);
         all.chunks.sort_by_key(|(object, start, _)| (*object, *start));
@@ -269,6 +333,8 @@ impl<'a> Job<'a> {
             if let Some(slice) = self.slices.get(index) {
                 let begin = if slice.is_first { Begin::At(slice.range.start) } else { Begin::Guess };
                 parts.slices.push((index, self.count_slice(counter, slice, begin, false)?));
+            } else if let Some(row_group) = self.row_groups.get(index - self.slices.len()) {
+                parts.row_groups.insert(*row_group, self.count_row_group(counter, *row_group)?);
             } else if !self.take_turn(&mut open, true, counter, parts)? {
                 break;
             }
@@ -323,11 +389,22 @@ impl<'a> Job<'a> {
         counted.map_err(|source| self.unread(slice.object, source))
     }
 
+    fn count_row_group(
+        &self,
+        counter: &mut SliceCounter<'_>,
+        (object, row_group): (usize, usize),
+    ) -> Result<SliceReport, CountError> {
+        let days = self.objects[object].days;
+        let rows = self.bytes.rows(object, row_group);
+        let counted = rows.and_then(|mut rows| counter.count_row_group(days, &mut *rows));
+        counted.map_err(|source| self.unread(object, source))
+    }
+
     /// Makes each slice begin where the one before it stopped: takes back those that guessed wrong
     /// and counts them again from there. Returns the reports of each object, in order.
     fn in_chain(
         &self,
-        parts: Parts,
+        mut parts: Parts,
         counter: &mut SliceCounter<'_>,
     ) -> Result<Vec<Vec<SliceReport>>, CountError> {
         let mut by_object: Vec<Vec<SliceReport>> = vec![Vec::new(); self.objects.len()];
@@ -354,14 +431,31 @@ impl<'a> Job<'a> {
         for (object, _, report) in parts.chunks {
             by_object[object].push(report);
         }
+        for (object, counted) in self.objects.iter().enumerate() {
+            if let Content::Columns(row_groups) = &counted.content {
+                let report = |(index, row_group): (usize, &RowGroup)| {
+                    parts.row_groups.remove(&(object, index)).unwrap_or_else(|| unread(row_group))
+                };
+                by_object[object] = row_groups.iter().enumerate().map(report).collect();
+            }
+        }
         Ok(by_object)
     }
+}
+
+/// What is known of a row group that holds no wanted day.
+fn unread(row_group: &RowGroup) -> SliceReport {
+    SliceReport { records: row_group.rows, lines: row_group.rows, ..SliceReport::default() }
 }
 
 fn examples(object: &CountedObject, reports: &[SliceReport]) -> Vec<RejectExample> {
     let mut examples = Vec::new();
     let mut shown = Rejects::default();
-    let mut line = object.layout.header_lines() + 1;
+    let header_lines = match &object.content {
+        Content::Text { layout, .. } => layout.header_lines(),
+        Content::Columns(_) => 0,
+    };
+    let mut line = header_lines + 1;
     for report in reports {
         for example in &report.examples {
             if shown.of(example.reason) < EXAMPLES_PER_REASON as u64 {

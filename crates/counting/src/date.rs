@@ -6,6 +6,7 @@ use jiff::{
     fmt::{strtime, temporal::Pieces},
     tz::TimeZone,
 };
+use std::ops::RangeInclusive;
 
 /// How the date column is written.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -43,6 +44,34 @@ impl DateFormat {
     }
 }
 
+/// What a number of a date-time counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unit {
+    /// Seconds.
+    Seconds,
+    /// Thousandths of a second.
+    Millis,
+    /// Millionths of a second.
+    Micros,
+    /// Billionths of a second.
+    Nanos,
+}
+
+impl Unit {
+    /// Whole seconds, downwards.
+    pub(crate) fn seconds(self, count: i64) -> i64 {
+        match self {
+            Self::Seconds => count,
+            Self::Millis => count.div_euclid(1_000),
+            Self::Micros => count.div_euclid(1_000_000),
+            Self::Nanos => count.div_euclid(1_000_000_000),
+        }
+    }
+}
+
+/// Days since 1970-01-01 of the first and the last date that there are: of the years -9999 and 9999.
+const EXISTING_DAYS: RangeInclusive<i64> = -4_371_587..=2_932_896;
+
 /// Reads the day of a date field. A date-time with an offset is taken in the zone, one without
 /// stands as it is written.
 #[derive(Debug, Clone)]
@@ -60,6 +89,11 @@ impl DayReader {
     pub fn new(format: DateFormat, zone: TimeZone) -> Self {
         let is_utc = zone == TimeZone::UTC || zone.iana_name() == Some("UTC");
         Self { format, zone, is_utc, last: (0, 0, 0) }
+    }
+
+    /// How dates are written.
+    pub(crate) fn format(&self) -> &DateFormat {
+        &self.format
     }
 
     /// Days since 1970-01-01; none when the field is not a date that exists.
@@ -80,9 +114,20 @@ impl DayReader {
         }
     }
 
-    fn day_of(&mut self, seconds: i64) -> Option<i32> {
+    /// A number of days since 1970-01-01; none when no such date exists.
+    pub(crate) fn day_of_days(days: i64) -> Option<i32> {
+        EXISTING_DAYS.contains(&days).then(|| i32::try_from(days).expect("days of dates fit"))
+    }
+
+    /// The day of seconds since 1970-01-01T00:00:00 on a clock of no zone.
+    pub(crate) fn day_of_civil(seconds: i64) -> Option<i32> {
+        Self::day_of_days(seconds.div_euclid(86_400))
+    }
+
+    /// The day of an instant, as seconds since 1970-01-01T00:00:00Z, in the zone.
+    pub(crate) fn day_of(&mut self, seconds: i64) -> Option<i32> {
         if self.is_utc {
-            return i32::try_from(seconds.div_euclid(86_400)).ok();
+            return Self::day_of_civil(seconds);
         }
         let (from, before, day) = self.last;
         if (from..before).contains(&seconds) {

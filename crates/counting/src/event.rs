@@ -2,7 +2,8 @@
 
 use crate::{
     bytes16::Bytes16,
-    date::DayReader,
+    columns::NO_DATE,
+    date::{DayReader, Unit},
     layout::Delimited,
     padded::Padded,
     record::{Field, Shape},
@@ -72,6 +73,25 @@ impl<'t> Fields<'t> {
             date: value(needed.date),
         })
     }
+
+    /// What an event of these fields adds to: all the rules but those of the date, in the order in which
+    /// a reason is given.
+    pub(crate) fn counter(&self) -> Result<Counter, RejectReason> {
+        let Self { advertiser, product, kind, date } = self;
+        let needed = [Some(advertiser), Some(product), kind.as_ref(), date.as_ref()];
+        if needed.into_iter().flatten().any(|field| std::str::from_utf8(field).is_err()) {
+            return Err(RejectReason::NotUtf8);
+        }
+        if let Some(reason) = id_problem(advertiser).or_else(|| id_problem(product)) {
+            return Err(reason);
+        }
+        match kind.as_deref() {
+            None => Ok(Counter::Views),
+            Some(b"impression") => Ok(Counter::Impressions),
+            Some(b"click") => Ok(Counter::Clicks),
+            Some(_) => Err(RejectReason::UnknownType),
+        }
+    }
 }
 
 /// What decides about the lines of one object.
@@ -92,21 +112,8 @@ impl<'r, 'a> Rules<'r, 'a> {
 
     /// The rules of a record, in the order in which a reason is given.
     pub(crate) fn event(&mut self, fields: &Fields<'_>) -> Result<Event, RejectReason> {
-        let Fields { advertiser, product, kind, date } = fields;
-        let needed = [Some(advertiser), Some(product), kind.as_ref(), date.as_ref()];
-        if needed.into_iter().flatten().any(|field| std::str::from_utf8(field).is_err()) {
-            return Err(RejectReason::NotUtf8);
-        }
-        if let Some(reason) = id_problem(advertiser).or_else(|| id_problem(product)) {
-            return Err(reason);
-        }
-        let counter = match kind.as_deref() {
-            None => Counter::Views,
-            Some(b"impression") => Counter::Impressions,
-            Some(b"click") => Counter::Clicks,
-            Some(_) => return Err(RejectReason::UnknownType),
-        };
-        let day_slot = match date {
+        let counter = fields.counter()?;
+        let day_slot = match &fields.date {
             None => self.day_of_object(),
             Some(date) => {
                 let slot = self.days.slot(date).ok_or(RejectReason::BadDate)?;
@@ -198,6 +205,23 @@ impl<'a> DaySlots<'a> {
         }
         self.last = self.recent[place];
         Some(self.last.slot)
+    }
+
+    /// The slot of a number of days since 1970-01-01.
+    pub(crate) fn slot_of_days(&self, days: i64) -> Option<u32> {
+        DayReader::day_of_days(days).map(|day| self.wanted.slot(day))
+    }
+
+    /// The slot of a time on a clock of no zone, unless it is [`NO_DATE`].
+    pub(crate) fn slot_of_civil(&self, count: i64, unit: Unit) -> Option<u32> {
+        let seconds = Some(count).filter(|count| *count != NO_DATE).map(|count| unit.seconds(count))?;
+        DayReader::day_of_civil(seconds).map(|day| self.wanted.slot(day))
+    }
+
+    /// The slot of an instant, unless it is [`NO_DATE`].
+    pub(crate) fn slot_of_instant(&mut self, count: i64, unit: Unit) -> Option<u32> {
+        let seconds = Some(count).filter(|count| *count != NO_DATE).map(|count| unit.seconds(count))?;
+        self.reader.day_of(seconds).map(|day| self.wanted.slot(day))
     }
 
     fn slot(&mut self, field: &[u8]) -> Option<u32> {

@@ -3,6 +3,7 @@
 use crate::{
     layout::{Delimited, Layout},
     record::{Field, Parsed, Shape, parse_record},
+    wanted::example_text,
 };
 
 /// The longest header, in bytes.
@@ -31,6 +32,37 @@ impl Columns {
         names.filter_map(|(name, is_expected)| name.filter(|_| is_expected)).collect()
     }
 
+    /// Finds the needed columns among those of an object.
+    ///
+    /// # Errors
+    /// [`HeaderError::Missing`] or [`HeaderError::Repeated`].
+    pub fn find(&self, names: &[String]) -> Result<ColumnPlaces, HeaderError> {
+        let place = |name: &String| self.place(name, names);
+        let optional = |name: &Option<String>| name.as_ref().map(place).transpose();
+        Ok(ColumnPlaces {
+            advertiser: place(&self.advertiser_id)?,
+            product: optional(&self.product_id)?,
+            kind: optional(&self.kind)?,
+            date: match optional(&self.date) {
+                Err(HeaderError::Missing { .. }) if self.date_is_optional => None,
+                found => found?,
+            },
+        })
+    }
+
+    fn place(&self, wanted: &str, names: &[String]) -> Result<usize, HeaderError> {
+        let mut places = names.iter().enumerate().filter(|(_, name)| *name == wanted);
+        match (places.next(), places.next()) {
+            (Some((place, _)), None) => Ok(place),
+            (Some(_), Some(_)) => Err(HeaderError::Repeated(wanted.to_owned())),
+            (None, _) => Err(HeaderError::Missing {
+                missing: wanted.to_owned(),
+                found: shown(names),
+                expected: self.expected().join(", "),
+            }),
+        }
+    }
+
     /// All names, in the order of the contract.
     pub(crate) fn names(&self) -> [Option<&str>; 4] {
         let Self { advertiser_id, product_id, kind, date, .. } = self;
@@ -45,15 +77,28 @@ impl Columns {
     }
 }
 
+/// Where the needed columns are among an object's, counted from 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ColumnPlaces {
+    /// The advertiser's id.
+    pub advertiser: usize,
+    /// The product's id.
+    pub product: Option<usize>,
+    /// `impression` or `click`.
+    pub kind: Option<usize>,
+    /// The date or date-time.
+    pub date: Option<usize>,
+}
+
 /// Why an object is not what it claims to be.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum HeaderError {
     /// No byte at all.
     #[error("the object is empty: it has no header line")]
     Empty,
-    /// The bytes are another format's.
-    #[error("the object looks like {0}, not CSV text")]
-    NotCsv(&'static str),
+    /// The bytes are another format's or encoding's.
+    #[error("the object looks like {0}, not text in UTF-8")]
+    NotText(&'static str),
     /// A needed column is not there.
     #[error("no column {missing:?}; found: {found}; expected: {expected}")]
     Missing {
@@ -73,20 +118,24 @@ pub enum HeaderError {
     /// The bytes are JSON, but not one record a line.
     #[error("the object looks like {0}, not JSON lines: one {{…}} a line")]
     NotJsonLines(&'static str),
+    /// The bytes are JSON, but no line is a record.
+    #[error("no line is a JSON object, the first is: {first}")]
+    NoJsonObject {
+        /// The start of the first line.
+        first: String,
+    },
     /// No record has all members that are needed.
-    #[error(
-        "no line has all members that are needed, missing: {missing}; found: {found}; expected: {expected}"
-    )]
+    #[error("no line has all members that are needed, {lack}; found: {found}; expected: {expected}")]
     MissingMember {
-        /// The members that are nowhere.
-        missing: String,
+        /// Which members are nowhere, or that each is somewhere.
+        lack: String,
         /// The members found.
         found: String,
         /// The members expected.
         expected: String,
     },
     /// There is no end of the first line within [`HEADER_BYTES_MAX`].
-    #[error("the header line does not end within {HEADER_BYTES_MAX} bytes")]
+    #[error("the first line does not end within {HEADER_BYTES_MAX} bytes")]
     TooLong,
 }
 
@@ -117,7 +166,7 @@ impl Header {
     /// [`HeaderError`] when the object cannot be CSV.
     pub fn read(bytes: &[u8], is_whole: bool, delimiter: Option<u8>) -> Result<Option<Self>, HeaderError> {
         if let Some(format) = other_format(bytes) {
-            return Err(HeaderError::NotCsv(format));
+            return Err(HeaderError::NotText(format));
         }
         let bom = if bytes.starts_with(b"\xEF\xBB\xBF") { 3 } else { 0 };
         let text = &bytes[bom..];
@@ -160,14 +209,7 @@ impl Header {
 
 impl Reading {
     fn layout(&self, columns: &Columns) -> Result<Layout, HeaderError> {
-        let position = |name: &String| self.position(name, columns);
-        let advertiser = position(&columns.advertiser_id)?;
-        let product = columns.product_id.as_ref().map(position).transpose()?;
-        let kind = columns.kind.as_ref().map(position).transpose()?;
-        let date = match columns.date.as_ref().map(position).transpose() {
-            Err(HeaderError::Missing { .. }) if columns.date_is_optional => None,
-            found => found?,
-        };
+        let ColumnPlaces { advertiser, product, kind, date } = columns.find(&self.names)?;
         Ok(Layout::Delimited(Delimited {
             delimiter: self.delimiter,
             fields: self.names.len(),
@@ -178,19 +220,6 @@ impl Reading {
             data_start: self.data_start,
             header_lines: self.lines,
         }))
-    }
-
-    fn position(&self, wanted: &str, columns: &Columns) -> Result<usize, HeaderError> {
-        let mut places = self.names.iter().enumerate().filter(|(_, name)| *name == wanted);
-        match (places.next(), places.next()) {
-            (Some((place, _)), None) => Ok(place),
-            (Some(_), Some(_)) => Err(HeaderError::Repeated(wanted.to_owned())),
-            (None, _) => Err(HeaderError::Missing {
-                missing: wanted.to_owned(),
-                found: shown(&self.names),
-                expected: columns.expected().join(", "),
-            }),
-        }
     }
 }
 
@@ -207,6 +236,15 @@ pub(crate) fn shown(names: &[String]) -> String {
     shown.join(", ")
 }
 
+/// The start of a line, for a message: what cannot be seen is escaped, and quotes stay quotes.
+pub(crate) fn shown_line(line: &[u8]) -> String {
+    let escaped = |char: char| match char {
+        '"' | '\'' => char.to_string(),
+        _ => char.escape_debug().to_string(),
+    };
+    example_text(line).chars().map(escaped).collect()
+}
+
 /// Names the format whose signature the bytes carry, when it is none that is read here.
 fn other_format(bytes: &[u8]) -> Option<&'static str> {
     const SIGNATURES: [(&[u8], &str); 8] = [
@@ -219,9 +257,15 @@ fn other_format(bytes: &[u8]) -> Option<&'static str> {
         (b"BZh", "bzip2"),
         (b"Obj\x01", "Avro"),
     ];
-    let signed = SIGNATURES.iter().find(|(signature, _)| bytes.starts_with(signature));
+    let signed = SIGNATURES.iter().find(|(signature, _)| bytes.starts_with(signature)).map(|(_, name)| *name);
     let first_line = &bytes[..memchr::memchr(b'\n', bytes).unwrap_or(bytes.len())];
-    signed.map(|(_, name)| *name).or_else(|| memchr::memchr(0, first_line).map(|_| "binary data"))
+    let without_signature = || memchr::memchr(0, first_line).map(|_| "binary data");
+    signed.or_else(|| is_utf16(bytes).then_some("UTF-16")).or_else(without_signature)
+}
+
+/// Whether text without a signature begins with two ASCII characters of UTF-16.
+pub(crate) fn is_utf16(bytes: &[u8]) -> bool {
+    matches!(bytes, [1..128, 0, 1..128, 0, ..] | [0, 1..128, 0, 1..128, ..])
 }
 
 #[cfg(test)]
@@ -259,8 +303,8 @@ mod tests {
     #[test]
     fn what_is_no_log_is_refused_by_name() {
         check(b"", Err("the object is empty: it has no header line"));
-        check(b"\x1F\x8B\x08", Err("the object looks like gzip, not CSV text"));
-        check(b"a\0b\n", Err("the object looks like binary data, not CSV text"));
+        check(b"\x1F\x8B\x08", Err("the object looks like gzip, not text in UTF-8"));
+        check(b"a\0b\n", Err("the object looks like binary data, not text in UTF-8"));
         check(
             b"advertiser_id:product_id:type:date\n",
             Err(

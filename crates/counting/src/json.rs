@@ -18,6 +18,6 @@ mod template;
 mod text;
 mod value;
 
-pub(crate) use head::{is_json, is_name, layout};
+pub(crate) use head::{is_blank, is_json, is_name, layout};
 pub(crate) use lines::{Lines, Templates, count_lines};
 pub(crate) use object::{next_line, read};

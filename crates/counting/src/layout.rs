@@ -1,7 +1,7 @@
 //! How an object's records are written, and where the needed values are in them: told by its first bytes.
 
 use crate::{
-    header::{Columns, Header, HeaderError},
+    header::{Columns, HEADER_BYTES_MAX, Header, HeaderError},
     json,
 };
 
@@ -72,6 +72,9 @@ impl Layout {
     ) -> Result<Option<Self>, HeaderError> {
         if json::is_json(head.bytes) {
             return json::layout(head, columns);
+        }
+        if json::is_blank(head.bytes) && head.bytes.len() < HEADER_BYTES_MAX {
+            return if head.is_whole { Err(HeaderError::Empty) } else { Ok(None) };
         }
         let delimited = match Header::read(head.bytes, head.is_whole, delimiter) {
             Ok(Some(header)) => header.layout(columns).map(Some),

@@ -3,15 +3,19 @@
 //! Enters: which days are wanted and who is active on them ([`Wanted`]), the objects to read
 //! ([`CountedObject`]) and a way to open them at an offset ([`Objects`]). Leaves: [`Counted`], the
 //! counts of each day and what became of every line. The work is cut into (object, byte range)
-//! slices that threads take in any order; each gives partial counts that merge by addition.
+//! slices, and where rows come column by column into row groups, that threads take in any order; each
+//! gives partial counts that merge by addition.
 //!
 //! This crate never lists or fetches objects, knows no URL, no clock and no async runtime, and
 //! keeps no hash of a key in the key's place: ids are compared whole.
 
 mod active;
 mod bytes16;
+mod codes;
+mod columns;
 mod count;
 mod date;
+mod date_bounds;
 mod event;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
@@ -27,6 +31,7 @@ mod merge;
 mod padded;
 mod record;
 mod room;
+mod row_group;
 mod rows;
 mod run;
 mod slice;
@@ -39,13 +44,18 @@ mod table;
 mod wanted;
 mod zeroed;
 
-pub use count::{CountError, Counted, CountedDay, CountedObject, Limits, ObjectDay, Objects, count, ranges};
-pub use date::{DateFormat, DateFormatError, DayReader};
-pub use header::{Columns, HEADER_BYTES_MAX, Header, HeaderError};
+pub use columns::{Dates, NO_DATE, NO_TEXT, RowBatch, RowBatches, Span, Texts, Values};
+pub use count::{
+    Content, CountError, Counted, CountedDay, CountedObject, Limits, ObjectDay, Objects, RowGroup, count,
+    ranges,
+};
+pub use date::{DateFormat, DateFormatError, DayReader, Unit};
+pub use date_bounds::DateBounds;
+pub use header::{ColumnPlaces, Columns, HEADER_BYTES_MAX, Header, HeaderError};
 pub use instructions::Instructions;
 pub use layout::{Delimited, Head, JsonLines, Layout};
 pub use memory::{Memory, table_bytes_min};
 pub use merge::{CountsPart, DayCounts};
 pub use record::RECORD_BYTES_MAX;
 pub use run::{SpillFile, SpillPlace};
-pub use wanted::{ActiveList, ObjectDays, Wanted, read_active_list};
+pub use wanted::{ActiveList, ObjectDays, Wanted, read_active_list, read_active_rows};

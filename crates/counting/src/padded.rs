@@ -63,6 +63,12 @@ impl<'b> Padded<'b> {
         self.window(0).masked(Bytes16::mask(self.length.min(16)))
     }
 
+    /// At most the first 8 bytes; the rest is zero. The text has at least one.
+    #[inline(always)]
+    pub(crate) fn first_8(self) -> u64 {
+        self.window(0).low & (u64::MAX >> (64 - 8 * self.length.clamp(1, 8)))
+    }
+
     /// Whether the text is `other`, of at most 16 bytes that are known when this is compiled.
     #[inline(always)]
     pub(crate) fn is<const N: usize>(self, other: &[u8; N]) -> bool {

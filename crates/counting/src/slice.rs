@@ -16,6 +16,7 @@ use crate::{
     memory::Share,
     padded::{PADDING_BYTES, PaddedCopy},
     record::{NextRecord, RECORD_BYTES_MAX, Shape, next_record},
+    row_group::ColumnCodes,
     rows::{Batch, DayEvents, Places, Row, Target, count_rows},
     structure::{Quirks, Structure},
     table::Table,
@@ -76,10 +77,11 @@ pub const BLOCK_BYTES: usize = if cfg!(fuzzing) { 257 } else { 128 << 10 };
 
 /// A thread's counter: its table and the buffers it reuses from slice to slice.
 pub(crate) struct SliceCounter<'a> {
-    wanted: &'a Wanted,
+    pub(crate) wanted: &'a Wanted,
     pub(crate) table: Table,
-    days: DaySlots<'a>,
-    day_events: Vec<DayEvents>,
+    pub(crate) days: DaySlots<'a>,
+    pub(crate) day_events: Vec<DayEvents>,
+    pub(crate) codes: ColumnCodes,
     instructions: Instructions,
     structure: Structure,
     buffer: Vec<u8>,
@@ -103,6 +105,7 @@ impl<'a> SliceCounter<'a> {
             table: Table::new(wanted.groups(), share)?,
             days: DaySlots::new(wanted, reader),
             day_events: vec![DayEvents::default(); wanted.days().len()],
+            codes: ColumnCodes::default(),
             instructions,
             structure: Structure::new(instructions),
             buffer: Vec::new(),
@@ -126,7 +129,7 @@ impl<'a> SliceCounter<'a> {
         self.table.take_back(is_undo);
         self.day_events.fill(DayEvents::default());
         let mut pass = Pass {
-            layout: &object.layout,
+            layout: object.layout(),
             templates: Templates::default(),
             instructions: self.instructions,
             rules: Rules::new(&mut self.days, object.days),
@@ -136,9 +139,14 @@ impl<'a> SliceCounter<'a> {
         };
         self.rest = pass.run(&mut self.buffer, &mut self.structure, range, begin, input)?;
         let mut report = pass.report;
-        let days = self.day_events.iter().enumerate().filter(|(_, events)| **events != DayEvents::default());
-        report.days = days.map(|(slot, events)| (u32::try_from(slot).expect("days fit"), *events)).collect();
+        report.days = self.days_with_events();
         Ok(report)
+    }
+
+    /// The day slots that events were just counted for, with these.
+    pub(crate) fn days_with_events(&self) -> Vec<(u32, DayEvents)> {
+        let days = self.day_events.iter().enumerate().filter(|(_, events)| **events != DayEvents::default());
+        days.map(|(slot, events)| (u32::try_from(slot).expect("days fit"), *events)).collect()
     }
 
     /// The bytes that the last call of [`SliceCounter::count`] read behind the last record it took.

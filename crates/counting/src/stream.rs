@@ -60,7 +60,7 @@ impl<'a> Stream<'a> {
         objects: &'a dyn Objects,
         chunk_bytes: u64,
     ) -> Self {
-        let offset = counted.layout.data_start();
+        let offset = counted.layout().data_start();
         let state = State { input: None, offset, ahead: Vec::new(), is_done: false };
         let chunk_bytes = chunk_bytes.min(CHUNK_BYTES_MAX);
         Self { object, counted, objects, chunk_bytes, state: Mutex::new(state) }
@@ -112,7 +112,8 @@ impl<'a> Stream<'a> {
             return Ok(Chunk { bytes, is_closed: true });
         }
         let end = memchr::memrchr(b'\n', &bytes).map(|at| at + 1);
-        let is_sure = !self.counted.layout.may_quote_line_endings() || memchr::memchr(b'"', &bytes).is_none();
+        let is_sure =
+            !self.counted.layout().may_quote_line_endings() || memchr::memchr(b'"', &bytes).is_none();
         match end.filter(|_| is_sure) {
             Some(end) => {
                 state.ahead = bytes.split_off(end);

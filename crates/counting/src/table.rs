@@ -36,6 +36,14 @@ pub(crate) struct Key {
     group: u32,
 }
 
+impl Key {
+    /// The key of the same product in another group.
+    #[inline(always)]
+    pub(crate) fn in_group(self, group: u32) -> Self {
+        Self { group, ..self }
+    }
+}
+
 /// What an event adds to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[repr(u32)]
@@ -153,6 +161,12 @@ impl Table {
     #[inline(always)]
     pub(crate) fn key(&self, group: u32, id: Padded<'_>) -> Key {
         let bytes = if id.len() <= INLINE_BYTES_MAX { id.head() } else { self.hasher.long_key(id.bytes()) };
+        self.key_of(group, bytes)
+    }
+
+    /// The key of a group's product by an id of at most 16 bytes, zero-padded.
+    #[inline(always)]
+    pub(crate) fn key_of(&self, group: u32, bytes: Bytes16) -> Key {
         Key { bytes, hash: self.hasher.hash(bytes), group }
     }
 
@@ -199,6 +213,31 @@ impl Table {
         } else {
             self.add_long(key, counter, id.bytes())
         }
+    }
+
+    /// As [`Table::add`], of a product whose id has at most 8 bytes.
+    ///
+    /// # Errors
+    /// When the disk takes nothing.
+    #[inline(always)]
+    pub(crate) fn add_short(&mut self, key: &Key, counter: Counter) -> io::Result<()> {
+        match self.add_short_in_memory(key, counter) {
+            Ok(()) => Ok(()),
+            Err(_) => self.add_short_to_emptied(key, counter),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn add_short_to_emptied(&mut self, key: &Key, counter: Counter) -> io::Result<()> {
+        self.spill()?;
+        self.add_short_in_memory(key, counter)
+    }
+
+    #[inline(always)]
+    fn add_short_in_memory(&mut self, key: &Key, counter: Counter) -> io::Result<()> {
+        let id = key.bytes.low;
+        self.short.add((key.group, key.hash), (counter, self.step), |slot| slot == id, || id)
     }
 
     #[inline(never)]

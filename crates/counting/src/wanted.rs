@@ -2,12 +2,13 @@
 
 use crate::{
     active::{ActiveTable, Number},
+    columns::RowBatches,
     json,
     layout::Layout,
     record::{Field, NextRecord, next_record},
 };
 use domain::{AdvertiserId, Day, ID_BYTES_MAX, RejectExample, RejectReason, Tally};
-use std::{borrow::Cow, collections::BTreeSet, sync::Arc};
+use std::{borrow::Cow, collections::BTreeSet, io, sync::Arc};
 
 /// The days that an object may hold events of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,6 +17,16 @@ pub enum ObjectDays {
     Any,
     /// Only lines of this day count; without a date column every line is of this day.
     Only(Day),
+}
+
+impl ObjectDays {
+    /// Whether an object's events of `day` count.
+    pub(crate) fn may_hold(self, day: Day) -> bool {
+        match self {
+            Self::Any => true,
+            Self::Only(only) => only == day,
+        }
+    }
 }
 
 /// The wanted days with their active advertisers.
@@ -163,6 +174,26 @@ pub fn read_active_list(object: &str, bytes: &[u8], layout: &Layout) -> ActiveLi
         rest = &rest[end..];
     }
     list
+}
+
+/// Reads on: rows of a row group of the log of active advertisers, the first of them `line`.
+///
+/// # Errors
+/// When they cannot be read.
+pub fn read_active_rows(
+    list: &mut ActiveList,
+    object: &str,
+    mut line: u64,
+    rows: &mut dyn RowBatches,
+) -> io::Result<()> {
+    while let Some(batch) = rows.next_batch()? {
+        for row in 0..batch.rows {
+            let id = batch.advertiser.of(row);
+            list.add(object, line, id, Some(listed(id)));
+            line += 1;
+        }
+    }
+    Ok(())
 }
 
 /// The record at the start of `rest`, and the id in it when it is a good one.

@@ -40,14 +40,24 @@ pub enum SourceError {
         cause: Cause,
     },
     /// An object is not what its first bytes claim.
-    #[error("{url} cannot be read as {compression}: {reason}")]
+    #[error("{url} cannot be read as {format}: {reason}")]
     Damaged {
         /// The object.
         url: String,
-        /// `gzip` or `zstd`.
-        compression: &'static str,
+        /// `gzip`, `zstd` or `Parquet`.
+        format: &'static str,
         /// What is wrong with it.
         reason: String,
+    },
+    /// An object is sound, but not of a kind that can be read.
+    #[error("{url} cannot be read: {reason}")]
+    Unsupported {
+        /// The object.
+        url: String,
+        /// What about it is not known here.
+        reason: String,
+        /// What to do.
+        remedy: &'static str,
     },
     /// An object is not the one that was planned any more.
     #[error("{url} changed after the run began: {change}")]
@@ -274,12 +284,12 @@ impl SourceError {
     }
 
     /// An object whose decompression ended in `error`.
-    pub(crate) fn damaged(url: String, compression: &'static str, error: &io::Error) -> Self {
+    pub(crate) fn damaged(url: String, format: &'static str, error: &io::Error) -> Self {
         let reason = match error.kind() {
             io::ErrorKind::UnexpectedEof => "it ends too early, or something else follows it".to_owned(),
             _ => error.to_string(),
         };
-        Self::Damaged { url, compression, reason }
+        Self::Damaged { url, format, reason }
     }
 
     /// What to do about it, as one sentence, where that is known.
@@ -294,6 +304,10 @@ impl SourceError {
                     missing.log
                 ));
             }
+            Self::Damaged { format: "Parquet", .. } => {
+                "write the object again, whole: nothing of it was used; if it is another format, it must not begin with PAR1"
+            }
+            Self::Unsupported { remedy, .. } => remedy,
             Self::Damaged { .. } => {
                 "write the object again, whole: nothing of it was used; `gzip -t` and `zstd -t` test a file"
             }

@@ -116,16 +116,25 @@ impl Reading {
     /// # Errors
     /// [`SourceError`] when it cannot be read or is not the planned one any more.
     pub async fn head_bytes(&self, object: &ObjectInfo, n: usize) -> Result<Bytes, SourceError> {
-        let end = object.size.min(n as u64);
+        self.range_bytes(object, 0..object.size.min(n as u64)).await
+    }
+
+    /// The bytes of a range of an object, as [`Reading::head_bytes`].
+    pub(crate) async fn range_bytes(
+        &self,
+        object: &ObjectInfo,
+        range: Range<u64>,
+    ) -> Result<Bytes, SourceError> {
         match (self.location.place(), &self.fetcher) {
-            (_, Some(fetcher)) => fetcher.head_bytes(object, n).await,
+            (_, Some(fetcher)) => fetcher.range_bytes(object, range).await,
             (Place::Directory(root), None) => {
-                let mut start = Vec::new();
-                let read =
-                    FileReader::open(&self.location, root, object, 0)?.take(end).read_to_end(&mut start);
-                let url = self.location.object_url(&object.name);
-                read.map_err(|error| SourceError::failed("read", url, error))?;
-                Ok(start.into())
+                let reader = FileReader::open(&self.location, root, object, range.start)?;
+                let mut bytes = Vec::new();
+                let read = reader.take(range.end - range.start).read_to_end(&mut bytes);
+                read.map_err(|error| {
+                    SourceError::failed("read", self.location.object_url(&object.name), error)
+                })?;
+                Ok(bytes.into())
             }
             (Place::Bucket(_), None) => unreachable!("a bucket's reading has a fetcher"),
         }

@@ -8,6 +8,7 @@ mod assumed;
 mod count;
 mod input;
 mod limits;
+mod parquet;
 mod publish;
 mod rank;
 mod report;
@@ -152,8 +153,14 @@ async fn rank_and_publish(
     run: &RunId,
     (counts, counting): (CountsManifest, StageReport),
 ) -> Result<RunReport, Failure> {
+    let is_unchanged = counting.reused;
     let mut report = RunReport::of_counts(&counts, Some(counting));
-    report.rank(rank(night, day, &ranked_models(night, &[])?).await?);
+    let models = ranked_models(night, &[])?;
+    let before = if is_unchanged { rank::ranked_before(night, &counts, &models).await } else { None };
+    report.rank(match before {
+        Some(ranked) => ranked,
+        None => rank(night, day, &models).await?,
+    });
     publish::publish_run(night, store, day, run, &mut report).await?;
     Ok(report)
 }

@@ -5,11 +5,12 @@
 //! the first line, and nothing else is looked at; lines that are bad, or of other members, may come before it.
 
 use super::{
-    object::{for_each_member, is_blank},
+    object::{self, for_each_member},
     text::decoded,
+    value::{value_end, without_space},
 };
 use crate::{
-    header::{Columns, HEADER_BYTES_MAX, HeaderError, shown},
+    header::{Columns, HEADER_BYTES_MAX, HeaderError, is_utf16, shown, shown_line},
     layout::{Head, JsonLines, Layout},
 };
 
@@ -19,6 +20,11 @@ const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
 pub(crate) fn is_json(bytes: &[u8]) -> bool {
     let first = without_mark(bytes).iter().find(|byte| !b" \t\r\n".contains(byte));
     first.is_some_and(|byte| b"{[".contains(byte))
+}
+
+/// Whether there is nothing but white space behind the byte-order mark.
+pub(crate) fn is_blank(bytes: &[u8]) -> bool {
+    object::is_blank(without_mark(bytes))
 }
 
 /// Whether an object of this name, compressed or not, is called JSON.
@@ -43,11 +49,11 @@ pub(crate) fn layout(head: &Head<'_>, columns: &Columns) -> Result<Option<Layout
         return Err(HeaderError::NotJsonLines("a JSON array"));
     }
     let lines = text.split_inclusive(|byte| *byte == b'\n');
-    let is_line = |line: &&[u8]| !is_blank(line) && (head.is_whole || line.ends_with(b"\n"));
+    let is_line = |line: &&[u8]| !object::is_blank(line) && (head.is_whole || line.ends_with(b"\n"));
     let mut seen = Seen::default();
     for (number, line) in lines.filter(is_line).enumerate() {
         let names = names(line);
-        if number == 0 && is_part_of_document(line) && names.is_none() {
+        if number == 0 && names.is_none() && is_part_of_document(line) {
             seen.may_be_document = true;
         } else if number == 1 && seen.may_be_document && names.is_none() {
             return Err(HeaderError::NotJsonLines("a JSON document spread over lines"));
@@ -60,7 +66,7 @@ pub(crate) fn layout(head: &Head<'_>, columns: &Columns) -> Result<Option<Layout
         seen.add(names);
     }
     if head.is_whole || head.bytes.len() >= HEADER_BYTES_MAX {
-        Err(seen.refusal(text, columns))
+        Err(seen.refusal(text, head.is_whole, columns))
     } else {
         Ok(None)
     }
@@ -75,9 +81,15 @@ fn names(line: &[u8]) -> Option<Vec<String>> {
     Some(names)
 }
 
-/// Whether a line that is no whole object looks like the beginning of one that goes on in the next line.
+/// Whether a line looks like the beginning of an object that goes on in the next line.
 fn is_part_of_document(line: &[u8]) -> bool {
-    line.trim_ascii_end().last().is_some_and(|byte| b"{[,:".contains(byte))
+    let goes_on = line.trim_ascii_end().last().is_some_and(|byte| b"{[,:".contains(byte));
+    goes_on && first_value_end(line).is_none()
+}
+
+/// The end of the value that the line begins with.
+fn first_value_end(line: &[u8]) -> Option<usize> {
+    value_end(line, without_space(line, 0))
 }
 
 /// What lines without all needed members had.
@@ -102,21 +114,38 @@ impl Seen {
         }
     }
 
-    fn refusal(self, text: &[u8], columns: &Columns) -> HeaderError {
+    fn refusal(self, text: &[u8], is_whole: bool, columns: &Columns) -> HeaderError {
         if !self.has_objects {
-            return if is_blank(text) {
-                HeaderError::Empty
-            } else if text.contains(&0) {
-                HeaderError::NotJsonLines("UTF-16 or other binary data")
-            } else {
-                HeaderError::NotJsonLines("JSON without a whole record in its first mebibyte")
-            };
+            return without_object(text, is_whole);
         }
         let expected = columns.expected();
         let is_missing = |name: &&&str| !self.names.iter().any(|found| found == *name);
         let missing: Vec<_> = expected.iter().filter(is_missing).copied().collect();
-        let missing =
-            if missing.is_empty() { "none, but no line has all".to_owned() } else { missing.join(", ") };
-        HeaderError::MissingMember { missing, found: shown(&self.names), expected: expected.join(", ") }
+        let lack = match &missing[..] {
+            [] => "though each is in some line".to_owned(),
+            _ => format!("missing: {}", missing.join(", ")),
+        };
+        let found = if self.names.is_empty() { "none".to_owned() } else { shown(&self.names) };
+        HeaderError::MissingMember { lack, found, expected: expected.join(", ") }
     }
+}
+
+/// Why text of which no line is an object is refused. More may follow it when it is not the whole.
+fn without_object(text: &[u8], is_whole: bool) -> HeaderError {
+    let mut lines = text.split(|byte| *byte == b'\n');
+    let Some(first) = lines.find(|line| !object::is_blank(line)) else { return HeaderError::Empty };
+    if is_utf16(text) {
+        HeaderError::NotText("UTF-16")
+    } else if has_several_objects(first) {
+        HeaderError::NotJsonLines("JSON objects one behind the other in a line")
+    } else if !is_whole && lines.next().is_none() {
+        HeaderError::TooLong
+    } else {
+        HeaderError::NoJsonObject { first: shown_line(first) }
+    }
+}
+
+/// Whether an object follows one that begins the line.
+fn has_several_objects(line: &[u8]) -> bool {
+    first_value_end(line).is_some_and(|end| line.get(without_space(line, end)) == Some(&b'{'))
 }

@@ -57,10 +57,10 @@ pub(super) type ExtentId = u64;
 /// A request's number.
 pub(super) type RequestId = u64;
 
-/// The beginning of an object, asked for by a task.
-pub(super) struct HeadRequest {
+/// Bytes of an object that a task asked for, as its beginning or its footer.
+pub(super) struct Asked {
     object: Arc<ObjectInfo>,
-    end: u64,
+    range: Range<u64>,
     /// Whether it is the whole object, to be read from memory afterwards.
     is_kept: bool,
     answer: oneshot::Sender<Result<Bytes, SourceError>>,
@@ -69,7 +69,7 @@ pub(super) struct HeadRequest {
 /// What a request on its way is for.
 enum Purpose {
     Part(ExtentId),
-    Head(HeadRequest),
+    Asked(Asked),
 }
 
 /// A request on its way; its task is known once it is spawned.
@@ -105,7 +105,7 @@ pub(super) struct Ahead {
     on_the_way: HashMap<RequestId, OnItsWay>,
     /// Bytes requested and not yet used.
     bytes: u64,
-    heads: VecDeque<HeadRequest>,
+    asked: VecDeque<Asked>,
     /// Small objects that came whole when their beginning was asked for.
     kept: HashMap<String, Bytes>,
     extents: HashMap<ExtentId, Extent>,
@@ -131,7 +131,7 @@ impl Ahead {
             concurrency: Concurrency::new(requests_at_first, limits.requests_max, Instant::now()),
             on_the_way: HashMap::new(),
             bytes: 0,
-            heads: VecDeque::new(),
+            asked: VecDeque::new(),
             kept: HashMap::new(),
             extents: HashMap::new(),
             expected: HashMap::new(),
@@ -268,22 +268,23 @@ impl Ahead {
         self.bytes -= bytes;
     }
 
-    /// The first `bytes` of an object, or, where it is small and will be read anyway, all of it.
-    pub(super) fn ask_head(
+    /// A range of an object; where that is its beginning, and it is small and will be read anyway, all of it.
+    pub(super) fn ask(
         &mut self,
         object: &ObjectInfo,
-        bytes: u64,
+        range: Range<u64>,
         answer: oneshot::Sender<Result<Bytes, SourceError>>,
     ) {
         let size = object.size;
         let object = Arc::new(object.clone());
         // What is kept leaves room for what must be read now.
-        let asked: u64 = self.heads.iter().filter(|head| head.is_kept).map(|head| head.end).sum();
+        let asked: u64 = self.asked.iter().filter(|asked| asked.is_kept).map(|asked| asked.range.end).sum();
         let is_kept = !self.has_expectations
+            && range.start == 0
             && size <= PART_BYTES
             && self.bytes + asked + size <= self.limits.bytes_max / 2;
-        let end = if is_kept { size } else { size.min(bytes) };
-        self.heads.push_back(HeadRequest { object, end, is_kept, answer });
+        let range = if is_kept { 0..size } else { range };
+        self.asked.push_back(Asked { object, range, is_kept, answer });
     }
 
     /// An object that came whole before.
@@ -303,9 +304,9 @@ impl Ahead {
         }
         let id = self.number();
         let (object, range, purpose) = match next {
-            Next::Head => {
-                let head = self.heads.pop_front().expect("a head was chosen");
-                (Arc::clone(&head.object), 0..head.end, Purpose::Head(head))
+            Next::Asked => {
+                let asked = self.asked.pop_front().expect("it was chosen");
+                (Arc::clone(&asked.object), asked.range.clone(), Purpose::Asked(asked))
             }
             Next::Part(extent_id) => {
                 self.wanted.retain(|wanted| *wanted != extent_id);
@@ -340,8 +341,8 @@ impl Ahead {
             }
             self.wanted.pop_front();
         }
-        if !self.heads.is_empty() {
-            return Some(Next::Head);
+        if !self.asked.is_empty() {
+            return Some(Next::Asked);
         }
         let open = self.open.iter().map(|id| (*id, &self.extents[id]));
         let open = open.filter(|(_, extent)| self.has_room_for(extent));
@@ -385,7 +386,7 @@ impl Ahead {
             self.concurrency.ended(bytes, Instant::now());
         }
         match purpose {
-            Purpose::Head(head) => self.head_has_arrived(head, outcome.map(Bytes::from)),
+            Purpose::Asked(asked) => self.asked_has_arrived(asked, outcome.map(Bytes::from)),
             Purpose::Part(extent_id) => {
                 let extent = self.extents.get_mut(&extent_id).expect("a closed one's requests are cancelled");
                 let is_it =
@@ -410,16 +411,16 @@ impl Ahead {
         self.concurrency.refused(Instant::now());
     }
 
-    fn head_has_arrived(&mut self, head: HeadRequest, answer: Result<Bytes, SourceError>) {
+    fn asked_has_arrived(&mut self, asked: Asked, answer: Result<Bytes, SourceError>) {
         match &answer {
-            Ok(bytes) if head.is_kept && !self.has_expectations => {
-                let before = self.kept.insert(head.object.name.clone(), bytes.clone());
+            Ok(bytes) if asked.is_kept && !self.has_expectations => {
+                let before = self.kept.insert(asked.object.name.clone(), bytes.clone());
                 self.release(before.map_or(0, |before| before.len() as u64));
             }
-            _ => self.release(head.end),
+            _ => self.release(asked.range.end - asked.range.start),
         }
         // Who asked may have given up.
-        let _ = head.answer.send(answer);
+        let _ = asked.answer.send(answer);
     }
 
     // How extents hang together.
@@ -537,7 +538,7 @@ impl Drop for Ahead {
 }
 
 enum Next {
-    Head,
+    Asked,
     Part(ExtentId),
 }
 

@@ -44,25 +44,27 @@ impl Fetcher {
         self.send(&mut ahead);
     }
 
-    pub(super) async fn head_bytes(
+    pub(super) async fn range_bytes(
         self: &Arc<Self>,
         object: &ObjectInfo,
-        n: usize,
+        range: Range<u64>,
     ) -> Result<Bytes, SourceError> {
-        if object.size == 0 || n == 0 {
+        if range.is_empty() {
             return Ok(Bytes::new());
         }
+        let wanted = part::length(&range);
         let (answer, answered) = oneshot::channel();
         {
             let mut ahead = self.lock();
             if let Some(whole) = ahead.kept(object) {
-                return Ok(whole.slice(..n.min(whole.len())));
+                let start = part::length(&(0..range.start));
+                return Ok(whole.slice(start..start + wanted));
             }
-            ahead.ask_head(object, n as u64, answer);
+            ahead.ask(object, range, answer);
             self.send(&mut ahead);
         }
         let bytes = answered.await.expect("a request is answered while somebody waits")?;
-        Ok(bytes.slice(..n.min(bytes.len())))
+        Ok(bytes.slice(..wanted))
     }
 
     pub(super) fn stats(&self) -> ReadStats {

@@ -4,6 +4,7 @@
 
 mod ahead;
 mod faults;
+mod parquet;
 mod plan;
 mod read;
 mod refusals;

@@ -56,7 +56,7 @@ impl From<SourceError> for Failure {
     fn from(error: SourceError) -> Self {
         let exit = match &error {
             SourceError::NotALocation { .. } | SourceError::Settings { .. } => Exit::Usage,
-            SourceError::Damaged { .. } => Exit::Refused,
+            SourceError::Damaged { .. } | SourceError::Unsupported { .. } => Exit::Refused,
             _ => Exit::Failed,
         };
         let help = error.help();

@@ -8,16 +8,17 @@ use super::{
         explain_read, log_input, object_input, of_object, plan,
     },
     limits::{explain_spill, limits, read_limits},
+    parquet::Rows,
     unchanged::unchanged,
     visible,
 };
 use crate::failure::{Exit, Failure};
-use counting::{CountError, Counted, CountedDay, Limits, Objects, Wanted};
+use counting::{CountError, Counted, CountedDay, Limits, Objects, RowBatches, Wanted};
 use domain::{AdvertiserId, Day, Log, RejectExample, Tally};
 use futures::{StreamExt, stream};
 use indicatif::ProgressBar;
 use lake::{CountsInput, CountsManifest, Lake, LogInput, NewCounts, WriteCountsError};
-use source::{Location, PlannedObject, Reading};
+use source::{Location, PlannedObject, Reading, RowGroups};
 use std::{
     collections::{BTreeMap, HashSet},
     io::{self, Read},
@@ -143,10 +144,11 @@ async fn count_found(
     beginnings: Beginnings,
 ) -> Result<Result<Counted, CountError>, Failures> {
     let format = night.config.input.date_format()?;
-    let found = counted_objects(night, reading, logs, beginnings).await?;
+    let found = counted_objects(night, reading, logs, wanted.days(), beginnings).await?;
     let objects: Vec<_> = found.iter().map(|found| found.counted.clone()).collect();
-    let bar = night.progress.bytes("counting", found.iter().map(|found| found.info.size).sum());
-    let opened = Opened { reading: reading.clone(), found, bar: bar.clone() };
+    let bar = night.progress.bytes("counting", found.iter().map(Found::bytes_to_read).sum());
+    let row_groups = RowGroups::new(reading);
+    let opened = Opened { reading: reading.clone(), row_groups, found, bar: bar.clone() };
     opened.expect(counting::ranges(&objects, limits));
     let (wanted, zone, limits) = (Arc::clone(wanted), night.schedule.zone().clone(), limits.clone());
     let counted = tokio::task::spawn_blocking(move || {
@@ -168,38 +170,52 @@ fn event_objects(logs: &[PlannedLog]) -> impl Iterator<Item = &PlannedObject> {
 /// The objects that were found, opened where counting asks.
 struct Opened {
     reading: Reading,
+    row_groups: RowGroups,
     found: Vec<Found>,
     /// Moves as bytes are read.
     bar: ProgressBar,
 }
 
 impl Opened {
-    /// Lets what counting will read be fetched ahead.
+    /// Lets what counting will read be fetched ahead: the ranges of text, then row groups.
     fn expect(&self, ranges: impl Iterator<Item = (usize, Range<u64>)>) {
-        self.reading.expect(ranges.map(|(object, range)| {
+        let text = ranges.map(|(object, range)| {
             let found = &self.found[object];
-            (&found.info, found.stored(&range))
-        }));
+            (&found.info, found.text().stored(&found.info, &range))
+        });
+        let row_groups = self.found.iter().flat_map(|found| {
+            let ranges = found.row_groups().flat_map(|(log, row_group)| log.object.expected(row_group));
+            ranges.map(|range| (&found.info, range))
+        });
+        self.reading.expect(text.chain(row_groups));
     }
 }
 
 impl Objects for Opened {
     fn open(&self, object: usize, range: Range<u64>) -> io::Result<Box<dyn Read + Send + '_>> {
-        let found = &self.found[object];
-        let stored = found.stored(&range);
+        let info = &self.found[object].info;
+        let text = self.found[object].text();
+        let stored = text.stored(info, &range);
         let to_skip = range.start - stored.start;
         let is_from_start = stored.start == 0;
-        let reader = Watched { reader: self.reading.open(&found.info, stored)?, bar: self.bar.clone() };
-        let reader: Box<dyn Read + Send> = match &found.assumed {
-            Some(assumed) if is_from_start => Box::new(assumed.check(&found.info, reader)?),
+        let reader = Watched { reader: self.reading.open(info, stored)?, bar: self.bar.clone() };
+        let reader: Box<dyn Read + Send> = match &text.assumed {
+            Some(assumed) if is_from_start => Box::new(assumed.check(info, reader)?),
             _ => Box::new(reader),
         };
-        let mut text = self.reading.location().decompressed(&found.info, found.compression, reader)?;
+        let mut text = self.reading.location().decompressed(info, text.compression, reader)?;
         let skipped = io::copy(&mut text.by_ref().take(to_skip), &mut io::sink())?;
         if skipped < to_skip {
             return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the header was longer a moment ago"));
         }
         Ok(text)
+    }
+
+    fn rows(&self, object: usize, row_group: usize) -> io::Result<Box<dyn RowBatches + '_>> {
+        let log = self.found[object].parquet();
+        let reader = self.row_groups.open(&log.object, row_group)?;
+        self.bar.inc(log.object.stored_bytes(row_group));
+        Ok(Box::new(Rows { reader, places: log.places }))
     }
 }
 

@@ -3,21 +3,23 @@
 use super::{
     Night,
     assumed::{ASKED_AT_ONCE, Assumption, SMALL_BYTES_MAX},
+    parquet::{ParquetLog, Rows},
 };
 use crate::failure::{Exit, Failure};
 use counting::{
-    ActiveList, Columns, CountedObject, HEADER_BYTES_MAX, Head, HeaderError, Layout, read_active_list,
+    ActiveList, Columns, Content, CountedObject, DayReader, HEADER_BYTES_MAX, Head, HeaderError, Layout,
+    RowGroup, read_active_list, read_active_rows,
 };
 use domain::{AdvertiserId, Day, Log, RejectExample};
 use futures::{StreamExt, stream};
 use jiff::Timestamp;
 use lake::{LogInput, ObjectInput};
 use source::{
-    Compression, Location, LogPattern, ObjectDays, ObjectInfo, PlannedObject, Reading, SourceError,
+    Compression, Location, LogPattern, ObjectDays, ObjectInfo, PlannedObject, Reading, RowGroups, SourceError,
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
-    io::Read,
+    io::{self, Read},
     ops::Range,
     sync::Arc,
 };
@@ -104,17 +106,74 @@ fn columns(night: &Night, log: Log, days: ObjectDays) -> Columns {
 pub(super) struct Found {
     pub(super) counted: CountedObject,
     pub(super) info: ObjectInfo,
+    form: Form,
+}
+
+/// How an object is read, as its beginning tells, or its footer.
+enum Form {
+    Text(Text),
+    Parquet(ParquetLog),
+}
+
+/// Lines of text, perhaps compressed.
+#[derive(Clone)]
+pub(super) struct Text {
+    layout: Layout,
     pub(super) compression: Compression,
     /// What must be compared when the object is opened, where its beginning was not read.
     pub(super) assumed: Option<Arc<Assumption>>,
 }
 
 impl Found {
+    /// The object as text.
+    ///
+    /// # Panics
+    /// When it is none.
+    pub(super) fn text(&self) -> &Text {
+        match &self.form {
+            Form::Text(text) => text,
+            Form::Parquet(_) => panic!("{} is read by row groups", self.info.name),
+        }
+    }
+
+    /// The object as Parquet.
+    ///
+    /// # Panics
+    /// When it is none.
+    pub(super) fn parquet(&self) -> &ParquetLog {
+        match &self.form {
+            Form::Parquet(log) => log,
+            Form::Text(_) => panic!("{} is text", self.info.name),
+        }
+    }
+
+    /// The row groups that are read; none of text.
+    pub(super) fn row_groups(&self) -> impl Iterator<Item = (&ParquetLog, usize)> {
+        let row_groups: &[RowGroup] = match &self.counted.content {
+            Content::Columns(row_groups) => row_groups,
+            Content::Text { .. } => &[],
+        };
+        let read = row_groups.iter().enumerate().filter(|(_, row_group)| row_group.is_read);
+        read.map(|(index, _)| (self.parquet(), index))
+    }
+
+    /// Bytes that are read of it.
+    pub(super) fn bytes_to_read(&self) -> u64 {
+        match &self.form {
+            Form::Text(_) => self.info.size,
+            Form::Parquet(_) => {
+                self.row_groups().map(|(log, row_group)| log.object.stored_bytes(row_group)).sum()
+            }
+        }
+    }
+}
+
+impl Text {
     /// The bytes of the object that must be read for a range of what it holds.
-    pub(super) fn stored(&self, range: &Range<u64>) -> Range<u64> {
-        let is_beginning = range.start <= self.counted.layout.data_start();
+    pub(super) fn stored(&self, object: &ObjectInfo, range: &Range<u64>) -> Range<u64> {
+        let is_beginning = range.start <= self.layout.data_start();
         match self.compression {
-            Compression::Gzip | Compression::Zstd => 0..self.info.size,
+            Compression::Gzip | Compression::Zstd => 0..object.size,
             Compression::None if is_beginning && self.assumed.is_some() => 0..range.end,
             Compression::None => range.clone(),
         }
@@ -130,11 +189,12 @@ pub(super) enum Beginnings {
     Assumed,
 }
 
-/// Finds out how to count each of the events' objects, and how it is compressed.
+/// Finds out how to count each of the events' objects for the days, and how it is stored.
 pub(super) async fn counted_objects(
     night: &Night,
     reading: &Reading,
     logs: &[PlannedLog],
+    days: &[Day],
     beginnings: Beginnings,
 ) -> Result<Vec<Found>, Failures> {
     let events = logs.iter().filter(|planned| planned.log != Log::AdvertiserIds);
@@ -144,18 +204,23 @@ pub(super) async fn counted_objects(
         Beginnings::All => BTreeMap::new(),
         Beginnings::Assumed => assumptions(night, reading, &objects).await?,
     };
+    let dates = &DayReader::new(night.config.input.date_format()?, night.schedule.zone().clone());
     let read: Vec<_> = stream::iter(objects)
         .map(|(log, planned)| {
             let assumed = assumptions.get(&kind(log, planned));
             let assumed =
                 assumed.filter(|assumed| is_small(planned) && assumed.will_be_checked(planned)).cloned();
             async move {
-                let found = match &assumed {
-                    Some(assumed) => Ok((assumed.layout.clone(), assumed.compression)),
-                    None => layout(night, reading, log, planned).await,
+                let form = match assumed {
+                    Some(assumed) => Ok(Form::Text(Text {
+                        layout: assumed.layout.clone(),
+                        compression: assumed.compression,
+                        assumed: Some(assumed),
+                    })),
+                    None => form(night, reading, log, planned).await,
                 };
-                let (layout, compression) = found.map_err(|failure| of_object(failure, planned.days))?;
-                Ok(found_object(planned, layout, compression, assumed))
+                let form = form.map_err(|failure| of_object(failure, planned.days))?;
+                Ok(found_object(planned, form, (days, dates)))
             }
         })
         .buffered(HEADERS_AT_A_TIME)
@@ -164,24 +229,20 @@ pub(super) async fn counted_objects(
     all_or_failures(read)
 }
 
-fn found_object(
-    planned: &PlannedObject,
-    layout: Layout,
-    compression: Compression,
-    assumed: Option<Arc<Assumption>>,
-) -> Found {
-    let days = match planned.days {
+fn found_object(planned: &PlannedObject, form: Form, (days, dates): (&[Day], &DayReader)) -> Found {
+    let object_days = match planned.days {
         ObjectDays::Any => counting::ObjectDays::Any,
         ObjectDays::Template(day) | ObjectDays::Partition(day) => counting::ObjectDays::Only(day),
     };
     let info = planned.object.clone();
-    let size = (compression == Compression::None).then_some(info.size);
-    Found {
-        counted: CountedObject { name: info.name.clone(), size, layout, days },
-        info,
-        compression,
-        assumed,
-    }
+    let content = match &form {
+        Form::Text(Text { layout, compression, .. }) => {
+            let size = (*compression == Compression::None).then_some(info.size);
+            Content::Text { size, layout: layout.clone() }
+        }
+        Form::Parquet(log) => Content::Columns(log.row_groups(days, object_days, dates)),
+    };
+    Found { counted: CountedObject { name: info.name.clone(), days: object_days, content }, info, form }
 }
 
 fn is_small(planned: &PlannedObject) -> bool {
@@ -208,7 +269,10 @@ async fn assumptions(
     let mut assumptions = BTreeMap::new();
     for (kind, small) in kinds.into_iter().filter(|(_, small)| small.len() > ASKED_AT_ONCE) {
         // When the first cannot be read, all beginnings are read, and all that is wrong with them is told.
-        let Ok((layout, compression)) = layout(night, reading, kind.0, small[0]).await else { continue };
+        let Ok(Form::Text(Text { layout, compression, .. })) = form(night, reading, kind.0, small[0]).await
+        else {
+            continue;
+        };
         let columns = columns(night, kind.0, small[0].days);
         let delimiter = night.config.input.delimiter()?;
         assumptions.insert(kind, Arc::new(Assumption { layout, compression, columns, delimiter }));
@@ -216,12 +280,7 @@ async fn assumptions(
     Ok(assumptions)
 }
 
-async fn layout(
-    night: &Night,
-    reading: &Reading,
-    log: Log,
-    planned: &PlannedObject,
-) -> Result<(Layout, Compression), Failure> {
+async fn form(night: &Night, reading: &Reading, log: Log, planned: &PlannedObject) -> Result<Form, Failure> {
     let object = &planned.object;
     let columns = columns(night, log, planned.days);
     let delimiter = night.config.input.delimiter()?;
@@ -229,9 +288,15 @@ async fn layout(
     let mut bytes = HEADER_BYTES;
     loop {
         let stored = reading.head_bytes(object, bytes).await?;
+        if source::is_parquet(&stored) {
+            let refused = |error: HeaderError| refuse_columns(reading.location(), log, &object.name, &error);
+            return ParquetLog::open(reading, object, &columns, refused).await.map(Form::Parquet);
+        }
         let is_whole = stored.len() as u64 >= object.size;
         match recognise(&object.name, &stored, is_whole, &columns, delimiter).map_err(refused)? {
-            Some(found) => return Ok(found),
+            Some((layout, compression)) => {
+                return Ok(Form::Text(Text { layout, compression, assumed: None }));
+            }
             None if is_whole || bytes >= HEADER_BYTES_READ_MAX => {
                 return Err(match read_through(reading, object, Compression::of(&stored)).await {
                     Ok(()) => refused(HeaderError::TooLong),
@@ -280,13 +345,25 @@ fn refuse_header(location: &Location, log: Log, name: &str, error: &HeaderError)
         HeaderError::Missing { missing, .. } => failure.help(format!(
             "the first line names the columns; if this one is called otherwise, name it in [input.columns]; if they stand between something else, name that in input.delimiter; if the object is no {log}, narrow input.{log} (missing: {missing})"
         )),
-        HeaderError::MissingMember { missing, .. } => failure.help(format!(
-            "members are found by name in each line; if one is called otherwise, name it in [input.columns]; if the object is no {log}, narrow input.{log} (missing: {missing})"
+        HeaderError::MissingMember { .. } => failure.help(format!(
+            "members are found by name, and not inside other members; if one is called otherwise, name it in [input.columns]; if the object is no {log}, narrow input.{log}"
         )),
-        HeaderError::NotJsonLines(_) => failure.help("write one JSON object a line; `jq -c '.[]' FILE` makes such lines of an array, `jq -c . FILE` of a document"),
+        HeaderError::NotJsonLines(_) | HeaderError::NoJsonObject { .. } => failure.help("write one JSON object a line; `jq -c '.[]' FILE` makes such lines of an array, `jq -c . FILE` of other documents"),
         HeaderError::Empty => failure.help("an object without any event still has its header line; one of JSON lines, which has none, is left out when it is empty"),
         HeaderError::Repeated(_) => failure.help("give one of the columns another name, or name the right one in [input.columns]"),
-        _ => failure.help(format!("logs are read as CSV, TSV or JSON lines, plain, gzip or zstd; narrow input.{log} if the object is no {log}")),
+        _ => failure.help(format!("logs are read as CSV, TSV or JSON lines, plain, gzip or zstd, and as Parquet; narrow input.{log} if the object is no {log}")),
+    }
+}
+
+/// Why the columns of a Parquet object are not those of the log.
+fn refuse_columns(location: &Location, log: Log, name: &str, error: &HeaderError) -> Failure {
+    let message = format!("{} cannot be read as {log}: {error}", location.object_url(name));
+    let failure = Failure::new(Exit::Refused, message);
+    match error {
+        HeaderError::Missing { missing, .. } => failure.help(format!(
+            "if the column is called otherwise, name it in [input.columns]; if the object is no {log}, narrow input.{log} (missing: {missing})"
+        )),
+        _ => failure.help("give one of the columns another name, or name the right one in [input.columns]"),
     }
 }
 
@@ -310,8 +387,8 @@ pub(super) async fn active_days(
         .objects;
     let mut lists = Vec::new();
     for object in planned {
-        let list = match layout(night, reading, Log::AdvertiserIds, object).await {
-            Ok((layout, compression)) => active_list(reading, object, layout, compression).await,
+        let list = match form(night, reading, Log::AdvertiserIds, object).await {
+            Ok(form) => active_list(reading, object, form).await,
             Err(failure) => Err(failure),
         };
         lists.push(list.map_err(|failure| of_object(failure, object.days)));
@@ -349,22 +426,11 @@ pub(super) async fn active_days(
     Ok(active)
 }
 
-async fn active_list(
-    reading: &Reading,
-    planned: &PlannedObject,
-    layout: Layout,
-    compression: Compression,
-) -> Result<ActiveList, Failure> {
+async fn active_list(reading: &Reading, planned: &PlannedObject, form: Form) -> Result<ActiveList, Failure> {
     let (shared, object) = (reading.clone(), planned.object.clone());
-    let read = tokio::task::spawn_blocking(move || {
-        let mut bytes = Vec::new();
-        let compressed = shared.open(&object, 0..object.size)?;
-        let reader = shared.location().decompressed(&object, compression, compressed)?;
-        reader.take(LIST_BYTES_MAX + 1).read_to_end(&mut bytes)?;
-        if bytes.len() as u64 > LIST_BYTES_MAX {
-            return Ok(None);
-        }
-        Ok(Some(read_active_list(&object.name, &bytes, &layout)))
+    let read = tokio::task::spawn_blocking(move || match form {
+        Form::Text(text) => list_of_text(&shared, &object, &text),
+        Form::Parquet(log) => list_of_parquet(&shared, &object, &log).map(Some),
     });
     let list = read.await.expect("reading a list does not panic").map_err(explain_read)?;
     list.ok_or_else(|| {
@@ -373,6 +439,28 @@ async fn active_list(
             format!("{url} cannot be read as advertiser_ids: it has more than {LIST_BYTES_MAX} bytes");
         Failure::new(Exit::Refused, message).help("a list of active advertisers names each of them once")
     })
+}
+
+/// A list of text, unless it is too long.
+fn list_of_text(reading: &Reading, object: &ObjectInfo, text: &Text) -> io::Result<Option<ActiveList>> {
+    let mut bytes = Vec::new();
+    let stored = reading.open(object, 0..object.size)?;
+    let reader = reading.location().decompressed(object, text.compression, stored)?;
+    reader.take(LIST_BYTES_MAX + 1).read_to_end(&mut bytes)?;
+    let is_short = bytes.len() as u64 <= LIST_BYTES_MAX;
+    Ok(is_short.then(|| read_active_list(&object.name, &bytes, &text.layout)))
+}
+
+fn list_of_parquet(reading: &Reading, object: &ObjectInfo, log: &ParquetLog) -> io::Result<ActiveList> {
+    let row_groups = RowGroups::new(reading);
+    let mut list = ActiveList::default();
+    let mut line = 1;
+    for (index, (rows, _)) in log.object.row_groups().enumerate() {
+        let reader = row_groups.open(&log.object, index)?;
+        read_active_rows(&mut list, &object.name, line, &mut Rows { reader, places: log.places })?;
+        line += rows;
+    }
+    Ok(list)
 }
 
 /// A failure at an object that may hold events of these days.

@@ -66,7 +66,7 @@ pub(super) async fn publish_run(
 }
 
 /// The day's rankings by the model, if they were ranked from these counts and are as long as configured.
-async fn ranked(
+pub(super) async fn ranked(
     lake: &Lake,
     counts: &CountsManifest,
     model: &ModelName,

@@ -1,9 +1,9 @@
 //! The second stage: counts in the lake become rankings in the lake.
 
-use super::{Night, StageReport};
+use super::{Night, StageReport, publish::ranked};
 use crate::failure::{Exit, Failure};
 use domain::{Day, ModelName};
-use lake::{CountsReader, RankingsManifest};
+use lake::{CountsManifest, CountsReader, RankingsManifest};
 use ranking::{Model, Ranker};
 use std::{collections::BTreeMap, sync::Arc, time::Instant};
 
@@ -64,6 +64,28 @@ pub async fn rank(night: &Night, day: Day, models: &[&'static dyn Model]) -> Res
     let not_computed =
         left_out.into_iter().map(|(model, _)| (ModelName::new(model.name()), why_not_computed(model)));
     Ok(Ranked { manifests, not_computed: not_computed.collect(), stage: StageReport::since("rank", started) })
+}
+
+/// What the lake holds of counts that were not made anew, if they were ranked by each of the models and as
+/// it is configured now.
+pub(super) async fn ranked_before(
+    night: &Night,
+    counts: &CountsManifest,
+    models: &[&'static dyn Model],
+) -> Option<Ranked> {
+    let started = Instant::now();
+    let lake = night.lake().ok()?;
+    let (mut manifests, mut not_computed) = (Vec::new(), BTreeMap::new());
+    for model in models {
+        let (name, k) = (ModelName::new(model.name()), night.config.ranking.k_of(model.name()));
+        if counts.logs.contains_key(&model.needs()) {
+            // What cannot be read is ranked again.
+            manifests.push(ranked(&lake, counts, &name, k).await.ok()?.1);
+        } else {
+            not_computed.insert(name, why_not_computed(*model));
+        }
+    }
+    Some(Ranked { manifests, not_computed, stage: StageReport::since("rank", started).reused() })
 }
 
 pub(super) fn why_not_computed(model: &dyn Model) -> String {

@@ -3,7 +3,10 @@
 
 mod document;
 mod files;
+mod json_files;
+mod json_lines;
 mod lines;
+mod parquet_files;
 mod places;
 mod servers;
 mod settings;
@@ -34,10 +37,16 @@ struct Section {
     cases: &'static [Case],
 }
 
-const SECTIONS: [Section; 9] = [
+const SECTIONS: [Section; 15] = [
     files::NOT_A_LOG,
+    json_files::NOT_A_LOG,
+    parquet_files::NOT_A_LOG,
     files::ALL_RIGHT,
+    json_files::ALL_RIGHT,
+    parquet_files::ALL_RIGHT,
     lines::BAD,
+    json_lines::BAD,
+    parquet_files::BAD,
     lines::TOO_MANY,
     places::INPUT,
     places::OUTPUT,

@@ -2,6 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "what a test did not expect ends it")]
 
+#[path = "../support/parquet_file.rs"]
+mod parquet_file;
+
 mod bad_input;
 mod configuration;
 mod help;

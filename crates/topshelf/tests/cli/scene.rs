@@ -14,6 +14,9 @@ use tempfile::TempDir;
 /// The day of the good logs.
 pub(crate) const DAY: &str = "2024-11-20";
 
+/// Two good lines of the ad log, as JSON.
+pub(crate) const JSON_ADS: &str = "{\"advertiser_id\":\"acme\",\"product_id\":\"shoe\",\"type\":\"impression\",\"date\":\"2024-11-20\"}\n{\"advertiser_id\":\"acme\",\"product_id\":\"shoe\",\"type\":\"click\",\"date\":\"2024-11-20\"}\n";
+
 /// A folder, and how the program is to be called in it.
 pub(crate) struct Scene {
     folder: TempDir,
@@ -133,6 +136,17 @@ impl Scene {
         let rows = ["acme,shoe,impression,2024-11-20\n", "acme,shoe,click,2024-11-20\n"];
         let rows: String = rows.into_iter().cycle().take(good).collect();
         self.write("logs/ads_views.csv", [header.as_bytes(), rows.as_bytes(), more.as_ref()].concat());
+    }
+
+    /// The ad log as lines of JSON, under another name: 100 good lines, then `more`.
+    pub(crate) fn json_ads(&self, more: impl AsRef<[u8]>) {
+        self.only_json_ads([JSON_ADS.repeat(50).as_bytes(), more.as_ref()].concat());
+    }
+
+    /// The ad log as JSON, under another name, and nothing else.
+    pub(crate) fn only_json_ads(&self, content: impl AsRef<[u8]>) {
+        self.remove("logs/ads_views.csv");
+        self.write("logs/ads_views.jsonl", content);
     }
 
     /// The log of views: 100 good rows, then `more`.

@@ -1,7 +1,11 @@
 //! The stages one by one, the ledger, and what people see of both.
 
-use crate::scene::{DAY, Ended, Scene};
-use std::{fs::File, process::Stdio};
+use crate::{
+    parquet_file,
+    scene::{DAY, Ended, Scene},
+};
+use arrow_array::{ArrayRef, Date32Array, StringArray};
+use std::{fs::File, process::Stdio, sync::Arc};
 
 fn shown(scene: &Scene) -> serde_json::Value {
     scene.end_well(&["show", "acme", "TopProduct", "--json"]).json()["recommendations"].clone()
@@ -149,6 +153,45 @@ fn a_day_whose_objects_are_missing_or_bad_fails_alone() {
         scene.call(&["backfill", "--from", "2024-11-21", "--to", "2024-11-21", "--input", "logs"]).exit,
         1
     );
+}
+
+/// The log's columns, by name, from its CSV.
+fn columns_of(scene: &Scene, log: &str) -> Vec<(String, ArrayRef)> {
+    let text = std::fs::read_to_string(scene.path(&format!("logs/{log}.csv"))).unwrap();
+    let mut lines = text.lines().map(|line| line.split(',').collect::<Vec<_>>());
+    let names = lines.next().unwrap();
+    let rows: Vec<_> = lines.collect();
+    let column = |(place, name): (usize, &&str)| {
+        let texts = rows.iter().map(|row| row[place]);
+        let array: ArrayRef = match *name {
+            // 2024-11-20 is day 20047.
+            "date" => Arc::new(Date32Array::from_iter_values(texts.map(|_| 20_047))),
+            _ => Arc::new(StringArray::from_iter_values(texts)),
+        };
+        ((*name).to_owned(), array)
+    };
+    names.iter().enumerate().map(column).collect()
+}
+
+#[test]
+fn logs_as_parquet_and_as_csv_give_the_same() {
+    let (csv, parquet) = (Scene::new(), Scene::new());
+    for log in ["advertiser_ids", "ads_views", "product_views"] {
+        let columns = columns_of(&parquet, log);
+        let named: Vec<_> = columns.iter().map(|(name, array)| (name.as_str(), Arc::clone(array))).collect();
+        parquet.write(&format!("logs/{log}.parquet"), parquet_file::written(&named, 30, true));
+        parquet.remove(&format!("logs/{log}.csv"));
+    }
+    let runs = [&csv, &parquet].map(|scene| {
+        let counted = scene.end_well(&["count", "--day", DAY, "--input", "logs", "--json"]).json();
+        scene.end_well(&["run", "--day", DAY, "--input", "logs"]);
+        (counted["counts_digest"].as_str().unwrap().to_owned(), shown(scene))
+    });
+    assert_eq!(runs[0], runs[1]);
+    // Row groups of another day are not read, and all their lines are of it.
+    let other = parquet.call(&["count", "--day", "2024-11-21", "--input", "logs"]);
+    assert_eq!(other.exit, 3);
+    assert!(other.stderr.contains("200 lines were read, 200 of other days"), "{}", other.stderr);
 }
 
 #[test]

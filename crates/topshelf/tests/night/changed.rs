@@ -168,3 +168,38 @@ async fn other_settings_another_list_and_damaged_counts_are_counted_again() {
     append(&place.input(), "advertiser_ids.csv", "c\n");
     assert_eq!(are_read(&place).await, [true, true, true]);
 }
+
+/// Whether each day was ranked, not only found in the lake.
+async fn are_ranked(place: &Place) -> [bool; 3] {
+    let outcomes = place.run(&three_days()).await.into_iter();
+    let ranked = outcomes.map(|outcome| {
+        let stages = outcome.ended.unwrap().stages;
+        !stages.iter().find(|stage| stage.stage == "rank").unwrap().reused
+    });
+    ranked.collect::<Vec<_>>().try_into().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn unchanged_counts_are_ranked_again_only_where_they_must_be() {
+    let place = place_by_day(WAYS[0]).await;
+    assert_eq!(are_ranked(&place).await, [true, true, true]);
+    assert_eq!(are_ranked(&place).await, [false, false, false]);
+    append(&place.input(), "views/date=2024-11-22/0.csv", "b,more,2024-11-22\n");
+    assert_eq!(are_ranked(&place).await, [false, false, true]);
+    let lake = place.lake();
+    let is_ranking = |name: &&String| name.contains("TopCTR") && name.contains("day=2024-11-21");
+    let rankings = lake.keys().find(|name| is_ranking(name) && name.ends_with(".parquet")).unwrap();
+    fs::write(place.input().parent().unwrap().join("lake").join(rankings), "no Parquet").unwrap();
+    assert_eq!(are_ranked(&place).await, [false, true, false]);
+    assert_eq!(place.lake(), lake);
+    let place = place.configured(|config| config.ranking.k = 1);
+    assert_eq!(are_ranked(&place).await, [true, true, true]);
+    check_first_alone(&place).await;
+}
+
+/// Of each ranking the first product is published, and nothing else.
+async fn check_first_alone(place: &Place) {
+    let told = place.command("show a TopProduct --json").await;
+    let told: serde_json::Value = serde_json::from_str(&told).unwrap();
+    assert_eq!(told["recommendations"].as_array().unwrap().len(), 1, "{told}");
+}

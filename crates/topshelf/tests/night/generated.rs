@@ -3,13 +3,13 @@
 
 use crate::{
     check::check,
-    logs::{self, Compression, Layout, Line, Style},
+    logs::{self, Compression, Format, Layout, Line, Style},
     naive::{Kind, Naive},
     place::{Database, Objects, Place},
 };
 use csv::QuoteStyle;
 use domain::Log;
-use proptest::{collection::vec, prelude::*, sample::select, test_runner::Config};
+use proptest::{array::uniform3, collection::vec, prelude::*, sample::select, test_runner::Config};
 use tokio::runtime::Runtime;
 
 const DAYS: [&str; 3] = ["2024-02-28", "2024-02-29", "2024-03-01"];
@@ -73,8 +73,13 @@ const IDS: &[&str] = &[
     "😀",
     "\u{FEFF}mark",
     "null",
+    "{}",
+    "[1]",
     "advertiser_id",
     "0",
+    "-0",
+    "007",
+    "1234567890123",
     "#",
     "'; DROP TABLE rankings; --",
     "\\N",
@@ -103,8 +108,10 @@ fn style() -> impl Strategy<Value = Style> {
     let order = Just([0, 1, 2, 3, 4, 5]).prop_shuffle();
     let delimiter = select(&b",,,,\t;|"[..]);
     let compressions = [Compression::None, Compression::None, Compression::Gzip, Compression::Zstd];
-    (layout(), quotes, order, any::<[bool; 4]>(), delimiter, select(compressions.to_vec())).prop_map(
-        |(layout, quotes, order, flags, delimiter, compression)| {
+    let formats = [Format::Delimited, Format::JsonLines, Format::Parquet];
+    let formats = prop_oneof![Just([Format::Delimited; 3]), uniform3(select(formats.to_vec()))];
+    (layout(), quotes, order, any::<[bool; 4]>(), delimiter, formats, select(compressions.to_vec())).prop_map(
+        |(layout, quotes, order, flags, delimiter, formats, compression)| {
             let [has_crlf, has_bom, ends_with_newline, has_extras] = flags;
             Style {
                 layout,
@@ -115,6 +122,7 @@ fn style() -> impl Strategy<Value = Style> {
                 order,
                 has_extras,
                 delimiter,
+                formats,
                 compression,
             }
         },

@@ -5,6 +5,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a test panics where it fails")]
 
+#[path = "../support/parquet_file.rs"]
+mod parquet_file;
+
 mod again;
 mod changed;
 mod check;

@@ -1,14 +1,16 @@
 //! Any bytes as a case: objects of logs, the way they are read, and a check that both readings agree.
 //!
 //! Some bytes decide how everything is read: threads, slice and memory, flags, chopping, delimiter. Objects follow, with a
-//! [`BETWEEN_OBJECTS`] between two. Of an object two bytes decide what it is and which header it gets; the rest
-//! is its text. With `0` for all of these, one plain object is cut into small slices and has a header of its own.
+//! [`BETWEEN_OBJECTS`] between two. Of an object two bytes decide what it is and with which of some texts it begins;
+//! the rest of its text follows. With `0` for all of these, one plain object is cut into small slices and has no
+//! text but its own.
 
 use super::{
-    LogObject, naive,
+    LogObject,
+    naive::{self, Format},
     ours::{How, ours},
 };
-use counting::{Header, HeaderError, Instructions, Layout, ObjectDays};
+use counting::{HeaderError, Instructions, Layout, ObjectDays};
 use domain::{AdvertiserId, Day, Log};
 use jiff::tz::TimeZone;
 
@@ -25,9 +27,11 @@ const DELIMITERS: [Option<u8>; 8] =
 /// The memory of a thread, from what is enough to what holds next to nothing.
 const SHARES: [Option<u64>; 4] = [None, Some(1 << 16), Some(4000), Some(1500)];
 
-/// Headers that an object may get, with commas for the delimiter and `type,` where there is one; the first
-/// is none.
-const HEADERS: [&str; 8] = [
+/// Texts with which an object may begin.
+pub(crate) type Beginnings = [&'static str; 8];
+
+/// Headers, with commas for the delimiter and `type,` where there is one; the first is none.
+pub(crate) const DELIMITED: Beginnings = [
     "",
     "advertiser_id,product_id,type,date\n",
     "date,type,product_id,advertiser_id\n",
@@ -38,6 +42,18 @@ const HEADERS: [&str; 8] = [
     "1,2,3,product_id,5,6,7,8,9,advertiser_id,11,12,\"1\n3\",14,15,date,17,18,type,20,21\n",
 ];
 
+/// First lines of JSON, with `"type":"click",` where there is a type; the first is none.
+pub(crate) const JSON_LINES: Beginnings = [
+    "",
+    "{\"advertiser_id\":\"a\",\"product_id\":\"p\",\"type\":\"click\",\"date\":\"2024-11-20\"}\n",
+    "{\"date\":\"2024-11-22\",\"type\":\"click\",\"product_id\":\"p\",\"advertiser_id\":\"a\"}\n",
+    "{\"x\": [1, {\"y\": null}], \"advertiser_id\": \"a\", \"type\":\"click\", \"product_id\": \"p\", \"date\": \"2024-11-20\", \"z\": 1.5e3}\n",
+    " { \"advertiser_id\" : \"a\" , \"product_id\" : \"p\" , \"type\":\"click\", \"date\" : \"2024-11-20\" } \r\n",
+    "\u{feff}{\"advertiser_id\":12,\"product_id\":34,\"type\":\"click\",\"date\":20241120}\n",
+    "{\"advertiser_id\":\"a\",\"type\":\"click\",\"product_id\":\"p\"}\n",
+    "{\n{\"advertiser_id\":\"a\"}\n\n{\"note\":\"\\u00e9\",\"advertiser_id\":\"a\",\"product_id\":\"p\",\"type\":\"click\",\"date\":\"2024-11-20\"}\n",
+];
+
 #[derive(Debug)]
 struct Case {
     active: Vec<(Day, Vec<AdvertiserId>)>,
@@ -45,11 +61,11 @@ struct Case {
     how: How,
 }
 
-/// Checks that both readings of the case agree; also about which headers are good.
-pub(crate) fn check(bytes: &[u8]) {
-    let Some(case) = Case::of(bytes) else { return };
-    case.objects.iter().for_each(check_header_of_a_part);
-    if !case.objects.iter().all(has_good_header) {
+/// Checks that both readings of the case agree; also about which objects can be logs.
+pub(crate) fn check(bytes: &[u8], beginnings: &Beginnings) {
+    let Some(case) = Case::of(bytes, beginnings) else { return };
+    case.objects.iter().for_each(check_layout_of_parts);
+    if !case.objects.iter().all(is_log) {
         return;
     }
     let ours = ours(&case.active, &case.objects, &case.how);
@@ -58,7 +74,7 @@ pub(crate) fn check(bytes: &[u8]) {
 }
 
 impl Case {
-    fn of(bytes: &[u8]) -> Option<Self> {
+    fn of(bytes: &[u8], beginnings: &Beginnings) -> Option<Self> {
         let (&[threads, slice, flags, chop_seed, delimiter], objects) = bytes.split_first_chunk()?;
         let has_flag = |bit: u8| flags >> bit & 1 == 1;
         let slice_bytes = match slice % 64 {
@@ -76,23 +92,26 @@ impl Case {
         };
         let delimiter = DELIMITERS[usize::from(delimiter % 8)];
         let objects = objects.split(|byte| *byte == BETWEEN_OBJECTS).take(OBJECTS_MAX);
-        let objects: Option<_> = objects.map(|bytes| object(bytes, delimiter)).collect();
+        let objects: Option<_> = objects.map(|bytes| object(bytes, delimiter, beginnings)).collect();
         Some(Self { active: active(has_flag(2)), objects: objects?, how })
     }
 }
 
-fn object(bytes: &[u8], delimiter: Option<u8>) -> Option<LogObject> {
-    let (&[kind, header], text) = bytes.split_first_chunk()?;
+fn object(bytes: &[u8], delimiter: Option<u8>, beginnings: &Beginnings) -> Option<LogObject> {
+    let (&[kind, beginning], text) = bytes.split_first_chunk()?;
     let log = if kind & 1 == 0 { Log::AdsViews } else { Log::ProductViews };
     let days = match kind >> 2 & 3 {
         0 | 3 => ObjectDays::Any,
         1 => ObjectDays::Only(day("2024-11-22")),
         _ => ObjectDays::Only(day("2024-11-21")),
     };
-    let header = HEADERS[usize::from(header % 8)];
-    let header = if log == Log::AdsViews { header.to_owned() } else { header.replace("type,", "") };
-    let delimited = |byte| if byte == b',' { delimiter.unwrap_or(byte) } else { byte };
-    let bytes = header.bytes().map(delimited).chain(text.iter().copied()).collect();
+    let mut beginning = beginnings[usize::from(beginning % 8)].to_owned();
+    if log == Log::ProductViews {
+        beginning = beginning.replace("type,", "").replace("\"type\":\"click\",", "");
+    }
+    let is_delimited = !beginning.contains('{');
+    let delimited = |byte| if byte == b',' && is_delimited { delimiter.unwrap_or(byte) } else { byte };
+    let bytes = beginning.bytes().map(delimited).chain(text.iter().copied()).collect();
     Some(LogObject { log, days, bytes, delimiter, is_stream: kind & 2 != 0 })
 }
 
@@ -103,39 +122,38 @@ fn day(text: &str) -> Day {
 /// The active advertisers of two days, with a day between them that is not wanted.
 fn active(do_lists_differ: bool) -> Vec<(Day, Vec<AdvertiserId>)> {
     let list = |ids: &[&str]| ids.iter().map(|id| AdvertiserId::new(*id).unwrap()).collect::<Vec<_>>();
-    let first = list(&["a", "advertiser of more than thirty-two bytes", "b, \"c\"\n", "c", "éééééééééé"]);
+    let first =
+        list(&["12", "a", "advertiser of more than thirty-two bytes", "b, \"c\"\n", "c", "éééééééééé"]);
     let second = if do_lists_differ { list(&["a", "b", "z"]) } else { first.clone() };
     vec![(day("2024-11-20"), first), (day("2024-11-22"), second)]
 }
 
 /// Whether an object can be the log that it is said to be; both readings must agree on that.
-fn has_good_header(object: &LogObject) -> bool {
-    let header = Header::read(&object.bytes, true, object.delimiter);
-    let layout = header.and_then(|header| header.expect("the object is whole").layout(&object.columns()));
-    let naive = naive::header(object);
-    match layout {
-        Ok(layout) => {
-            let (delimiter, names) = naive.expect("a good header is one for the naive reading");
-            let Layout::Delimited(layout) = layout else { panic!("a header is of delimited text") };
-            assert_eq!((layout.delimiter, layout.fields), (delimiter, names.len()));
-            true
-        }
-        Err(HeaderError::NotCsv(_)) => false,
-        Err(error) => {
-            assert_eq!(naive, None, "{error}");
-            false
-        }
-    }
+fn is_log(object: &LogObject) -> bool {
+    let naive = naive::format(object);
+    let ours = match object.layout() {
+        Ok(Layout::Delimited(layout)) => Some((Some(layout.delimiter), layout.fields)),
+        Ok(Layout::JsonLines(_)) => Some((None, 0)),
+        // What else it looks like is not asked of the naive reading.
+        Err(HeaderError::NotText(_) | HeaderError::NotJsonLines(_)) => return false,
+        Err(_) => None,
+    };
+    let naive = naive.map(|format| match format {
+        Format::Delimited { delimiter, names } => (Some(delimiter), names.len()),
+        Format::JsonLines => (None, 0),
+    });
+    assert_eq!(ours, naive, "{object:?}");
+    ours.is_some()
 }
 
-/// The start of an object says the same of its header as the whole does, or that it does not tell; of a bad
+/// The start of an object says the same of its layout as the whole does, or that it does not tell; of a bad
 /// one that it is bad, perhaps for another reason.
-fn check_header_of_a_part(object: &LogObject) {
-    let whole = Header::read(&object.bytes, true, object.delimiter);
-    for end in [1, 3, 20, 34, 35, 40, 64].into_iter().filter(|end| *end < object.bytes.len()) {
-        match Header::read(&object.bytes[..end], false, object.delimiter) {
+fn check_layout_of_parts(object: &LogObject) {
+    let whole = object.layout();
+    for end in [1, 3, 20, 34, 35, 40, 64, 100, 150].into_iter().filter(|end| *end < object.bytes.len()) {
+        match object.layout_of_part(end) {
             Ok(None) => {}
-            Ok(part) => assert_eq!(Ok(part), whole, "the first {end} bytes of {object:?}"),
+            Ok(Some(part)) => assert_eq!(Ok(part), whole, "the first {end} bytes of {object:?}"),
             Err(error) => assert!(whole.is_err(), "{error}: the first {end} bytes of {object:?}"),
         }
     }

@@ -1,10 +1,13 @@
-//! The naive reading: byte by byte, into ordered maps.
+//! The naive reading: an object's records one after the other, their events into ordered maps.
+
+mod delimited;
+mod json;
 
 use super::{
     Active, LogObject,
     told::{EXAMPLE_BYTES_MAX, Told, ToldTally, tell_counts, tell_example, tell_tally},
 };
-use counting::{DateFormat, DayReader, ObjectDays, RECORD_BYTES_MAX};
+use counting::{DateFormat, DayReader, ObjectDays};
 use domain::{AdvertiserId, Counts, Day, Log, RejectReason};
 use jiff::tz::TimeZone;
 use std::{
@@ -12,7 +15,7 @@ use std::{
     fmt::Write as _,
 };
 
-/// Reads the objects, whose headers must be good.
+/// Reads the objects, each of which must have a [`Format`].
 pub(crate) fn naive(active: &Active, logs: &[LogObject], zone: &TimeZone) -> Told {
     let mut told = String::new();
     let read: Vec<_> = logs.iter().map(|log| read_log(log, zone)).collect();
@@ -61,6 +64,52 @@ pub(crate) fn naive(active: &Active, logs: &[LogObject], zone: &TimeZone) -> Tol
     told
 }
 
+/// How an object is written.
+#[derive(Debug, PartialEq)]
+pub(crate) enum Format {
+    Delimited { delimiter: u8, names: Vec<String> },
+    JsonLines,
+}
+
+/// How the object is written; none when it cannot be the log.
+pub(crate) fn format(log: &LogObject) -> Option<Format> {
+    let first = without_mark(&log.bytes).iter().find(|byte| !byte.is_ascii_whitespace());
+    if first.is_some_and(|byte| b"{[".contains(byte)) {
+        json::is_log(log).then_some(Format::JsonLines)
+    } else {
+        delimited::header(log).map(|(delimiter, names)| Format::Delimited { delimiter, names })
+    }
+}
+
+fn without_mark(bytes: &[u8]) -> &[u8] {
+    bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes)
+}
+
+/// A record.
+struct Record {
+    /// The number of its first line.
+    line: u64,
+    /// The start of that line, as examples show it.
+    text: String,
+    /// None when the record is a blank line.
+    values: Result<Option<Values>, RejectReason>,
+}
+
+/// The needed values of a record.
+struct Values {
+    advertiser: String,
+    product: String,
+    kind: Option<String>,
+    date: Option<String>,
+}
+
+/// The start of a line, as examples show it.
+fn example(line: &[u8]) -> String {
+    let text = line.strip_suffix(b"\n").unwrap_or(line);
+    let text = &text[..text.len().min(EXAMPLE_BYTES_MAX)];
+    String::from_utf8_lossy(text.strip_suffix(b"\r").unwrap_or(text)).into_owned()
+}
+
 struct Row {
     epoch_day: i32,
     advertiser: String,
@@ -68,170 +117,46 @@ struct Row {
     counts: Counts,
 }
 
+#[derive(Default)]
 struct Read {
     rows: Vec<Result<Row, (RejectReason, u64, String)>>,
     blank: u64,
 }
 
 fn read_log(log: &LogObject, zone: &TimeZone) -> Read {
-    let (delimiter, header) = header(log).expect("the header is good");
-    let rows = Rows { log, header, zone };
-    let mut read = Read { rows: Vec::new(), blank: 0 };
-    for record in records(without_mark(&log.bytes), delimiter).into_iter().skip(1) {
-        if matches!(&record.fields, Ok(fields) if record.text.is_empty() && fields.len() == 1) {
-            read.blank += 1;
-            continue;
+    let records = match format(log).expect("the object is a log") {
+        Format::Delimited { delimiter, names } => delimited::records(log, delimiter, &names),
+        Format::JsonLines => json::records(log),
+    };
+    let mut read = Read::default();
+    for Record { line, text, values } in records {
+        match values.and_then(|values| values.map(|values| row(values, log, zone)).transpose()) {
+            Ok(None) => read.blank += 1,
+            Ok(Some(row)) => read.rows.push(Ok(row)),
+            Err(reason) => read.rows.push(Err((reason, line, text))),
         }
-        let row = record.fields.and_then(|fields| rows.row(&fields));
-        read.rows.push(row.map_err(|reason| (reason, record.line, record.text)));
     }
     read
 }
 
-/// The delimiter with which the first record has the needed columns, each once, and the names of all.
-pub(crate) fn header(log: &LogObject) -> Option<(u8, Vec<String>)> {
-    let candidates = log.delimiter.map_or(b",\t;|".to_vec(), |delimiter| vec![delimiter]);
-    let (columns, bytes) = (log.columns(), without_mark(&log.bytes));
-    candidates.into_iter().find_map(|delimiter| {
-        let (fields, _) = record(bytes, delimiter).ok()?;
-        let names: Vec<_> = fields.iter().map(|name| String::from_utf8_lossy(name).into_owned()).collect();
-        let count = |name: &str| names.iter().filter(|found| *found == name).count();
-        let has_needed = columns.expected().into_iter().all(|name| count(name) == 1);
-        (has_needed && count("date") <= 1).then_some((delimiter, names))
-    })
-}
-
-fn without_mark(bytes: &[u8]) -> &[u8] {
-    bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes)
-}
-
-/// A record: its first line, its text up to the first line ending, its fields.
-struct Record {
-    line: u64,
-    text: String,
-    fields: Result<Vec<Vec<u8>>, RejectReason>,
-}
-
-fn records(bytes: &[u8], delimiter: u8) -> Vec<Record> {
-    let mut records = Vec::new();
-    let mut at = 0;
-    let mut line = 1;
-    while at < bytes.len() {
-        let line_end =
-            bytes[at..].iter().position(|b| *b == b'\n').map_or(bytes.len(), |offset| at + offset + 1);
-        let (fields, end) = match record(&bytes[at..], delimiter) {
-            Ok((fields, length)) => (Ok(fields), at + length),
-            Err(reason) => (Err(reason), line_end),
-        };
-        let text = bytes[at..line_end].strip_suffix(b"\n").unwrap_or(&bytes[at..line_end]);
-        let text = &text[..text.len().min(EXAMPLE_BYTES_MAX)];
-        let text = String::from_utf8_lossy(text.strip_suffix(b"\r").unwrap_or(text)).into_owned();
-        records.push(Record { line, text, fields });
-        line += bytes[at..end].iter().filter(|b| **b == b'\n').count() as u64;
-        at = end;
+fn row(values: Values, log: &LogObject, zone: &TimeZone) -> Result<Row, RejectReason> {
+    let Values { advertiser, product, kind, date } = values;
+    if let Some(reason) = id_problem(&advertiser).or_else(|| id_problem(&product)) {
+        return Err(reason);
     }
-    records
-}
-
-/// A state machine over bytes: the fields of the first record and its length.
-fn record(bytes: &[u8], delimiter: u8) -> Result<(Vec<Vec<u8>>, usize), RejectReason> {
-    #[derive(PartialEq)]
-    enum State {
-        Start,
-        Plain,
-        Quoted,
-        Closed,
+    let mut counts = Counts::default();
+    match kind.as_deref() {
+        None if log.log == Log::ProductViews => counts.views = 1,
+        Some("impression") => counts.impressions = 1,
+        Some("click") => counts.clicks = 1,
+        _ => return Err(RejectReason::UnknownType),
     }
-    let is_cut = bytes.len() > RECORD_BYTES_MAX;
-    let bytes = &bytes[..bytes.len().min(RECORD_BYTES_MAX)];
-    let mut fields = vec![Vec::new()];
-    let mut state = State::Start;
-    let mut at = 0;
-    loop {
-        let field = fields.last_mut().unwrap();
-        let Some(byte) = bytes.get(at) else {
-            if is_cut {
-                return Err(RejectReason::LineTooLong);
-            }
-            if state == State::Quoted {
-                return Err(RejectReason::BadQuoting);
-            }
-            if state != State::Closed && field.last() == Some(&b'\r') {
-                field.pop();
-            }
-            return Ok((fields, at));
-        };
-        let at_crlf = *byte == b'\r' && matches!(bytes.get(at + 1), Some(b'\n') | None);
-        match (&state, byte) {
-            (State::Quoted, b'"') => state = State::Closed,
-            (State::Quoted, _) => field.push(*byte),
-            (State::Closed, b'"') => {
-                field.push(b'"');
-                state = State::Quoted;
-            }
-            (_, byte) if *byte == delimiter => {
-                fields.push(Vec::new());
-                state = State::Start;
-            }
-            (_, b'\n') => return Ok((fields, at + 1)),
-            (State::Closed, b'\r') if at_crlf => {}
-            (State::Closed, _) => return Err(RejectReason::BadQuoting),
-            (State::Start, b'"') => state = State::Quoted,
-            (_, b'"') => return Err(RejectReason::BadQuoting),
-            (_, b'\r') if at_crlf => {}
-            _ => {
-                field.push(*byte);
-                state = State::Plain;
-            }
-        }
-        at += 1;
-    }
-}
-
-/// The rules of the rows of one object.
-struct Rows<'a> {
-    log: &'a LogObject,
-    header: Vec<String>,
-    zone: &'a TimeZone,
-}
-
-impl Rows<'_> {
-    fn row(&self, fields: &[Vec<u8>]) -> Result<Row, RejectReason> {
-        if fields.len() != self.header.len() {
-            return Err(RejectReason::FieldCount);
-        }
-        let field = |name: &str| {
-            let place = self.header.iter().position(|column| column == name);
-            let text = place.map(|place| String::from_utf8(fields[place].clone()));
-            text.transpose().map_err(|_| RejectReason::NotUtf8)
-        };
-        let (advertiser, product) = (field("advertiser_id")?.unwrap(), field("product_id")?.unwrap());
-        let kind = if self.log.log == Log::AdsViews { field("type")?.unwrap() } else { "view".into() };
-        let date = field("date")?;
-        if let Some(reason) = id_problem(&advertiser).or_else(|| id_problem(&product)) {
-            return Err(reason);
-        }
-        let mut counts = Counts::default();
-        match kind.as_str() {
-            "impression" => counts.impressions = 1,
-            "click" => counts.clicks = 1,
-            "view" if self.log.log == Log::ProductViews => counts.views = 1,
-            _ => return Err(RejectReason::UnknownType),
-        }
-        let epoch_day = match (date, self.log.days) {
-            (Some(date), _) => self.epoch_day(&date).ok_or(RejectReason::BadDate)?,
-            (None, ObjectDays::Only(day)) => day.epoch_days(),
-            (None, ObjectDays::Any) => panic!("the header has no date"),
-        };
-        Ok(Row { epoch_day, advertiser, product, counts })
-    }
-
-    /// The day of a date. How date-times are read is for the tests of dates; here each has a reader of its own,
-    /// which remembers nothing of an earlier one.
-    fn epoch_day(&self, date: &str) -> Option<i32> {
-        let plain = date.parse::<Day>().map(Day::epoch_days);
-        plain.ok().or_else(|| DayReader::new(DateFormat::Iso, self.zone.clone()).epoch_day(date.as_bytes()))
-    }
+    let epoch_day = match (date, log.days) {
+        (Some(date), _) => epoch_day(&date, zone).ok_or(RejectReason::BadDate)?,
+        (None, ObjectDays::Only(day)) => day.epoch_days(),
+        (None, ObjectDays::Any) => panic!("the date is needed"),
+    };
+    Ok(Row { epoch_day, advertiser, product, counts })
 }
 
 fn id_problem(id: &str) -> Option<RejectReason> {
@@ -240,4 +165,11 @@ fn id_problem(id: &str) -> Option<RejectReason> {
         256.. => Some(RejectReason::IdTooLong),
         _ => id.contains('\0').then_some(RejectReason::NulInId),
     }
+}
+
+/// The day of a date. How date-times are read is for the tests of dates; here each has a reader of its own,
+/// which remembers nothing of an earlier one.
+fn epoch_day(date: &str, zone: &TimeZone) -> Option<i32> {
+    let plain = date.parse::<Day>().map(Day::epoch_days);
+    plain.ok().or_else(|| DayReader::new(DateFormat::Iso, zone.clone()).epoch_day(date.as_bytes()))
 }

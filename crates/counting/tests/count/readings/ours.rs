@@ -5,8 +5,8 @@ use super::{
     told::{Told, ToldTally, tell_counts, tell_example, tell_tally},
 };
 use counting::{
-    CountedObject, DateFormat, Header, Instructions, Layout, Limits, Memory, Objects, SpillFile, SpillPlace,
-    Wanted, count,
+    Content, CountedObject, DateFormat, Instructions, Limits, Memory, Objects, SpillFile, SpillPlace, Wanted,
+    count,
 };
 use jiff::tz::TimeZone;
 use std::{
@@ -36,7 +36,7 @@ impl How {
     }
 }
 
-/// Counts the objects, whose headers must be good.
+/// Counts the objects, each of which must have a layout.
 pub(crate) fn ours(active: &Active, logs: &[LogObject], how: &How) -> Told {
     let wanted = Wanted::new(active.iter().map(|(day, list)| (*day, list.clone().into())).collect());
     let objects: Vec<_> = logs.iter().enumerate().map(|(number, log)| counted_object(number, log)).collect();
@@ -70,11 +70,9 @@ pub(crate) fn ours(active: &Active, logs: &[LogObject], how: &How) -> Told {
 
 fn counted_object(number: usize, log: &LogObject) -> CountedObject {
     let (name, size) = (number.to_string(), log.bytes.len() as u64);
-    CountedObject { name, size: (!log.is_stream).then_some(size), layout: layout(log), days: log.days }
-}
-
-fn layout(log: &LogObject) -> Layout {
-    Header::read(&log.bytes, true, log.delimiter).unwrap().unwrap().layout(&log.columns()).unwrap()
+    let layout = log.layout().expect("the object is a log");
+    let size = (!log.is_stream).then_some(size);
+    CountedObject { name, days: log.days, content: Content::Text { size, layout } }
 }
 
 struct InMemory<'a> {
@@ -115,7 +113,7 @@ impl Read for Chopped<'_> {
 
 /// Files of partial counts, in memory.
 #[derive(Debug)]
-struct InMemorySpill;
+pub(crate) struct InMemorySpill;
 
 #[derive(Debug)]
 struct MemoryFile(Mutex<Vec<u8>>);

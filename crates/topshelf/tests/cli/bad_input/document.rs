@@ -9,7 +9,7 @@ const INTRODUCTION: &str = "\
 
 What topshelf says of every kind of bad input that we tried. The tests run each row against the real
 program and fail when this page says anything else (`crates/topshelf/tests/cli/bad_input.rs`); after a change of a message,
-`UPDATE_DOCS=1 cargo test -p topshelf --test cli bad_input` writes the page anew.
+`UPDATE_DOCS=1 cargo xtask test --no-check -- -p topshelf -E 'test(the_page_tells)'` writes the page anew.
 
 Unless a row says otherwise, the command is `topshelf run --day 2024-11-20 --input logs` on good logs
 (`advertiser_ids.csv`, `ads_views.csv` and `product_views.csv`, the latter two of 100 rows) in which only the one thing is

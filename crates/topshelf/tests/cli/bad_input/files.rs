@@ -168,7 +168,7 @@ pub(crate) const NOT_A_LOG: Section = Section {
         Case {
             what: "gzip of a good log, whatever its name",
             exit: 0,
-            prepare: |scene| scene.write("logs/ads_views.csv", gzip(&good_ads())),
+            prepare: |scene| scene.write("logs/ads_views.csv", gzip(good_ads())),
         },
         Case {
             what: "gzip of a good log in two members, `ads_views.csv.gz`, beside zstd, `product_views.tsv.zst`",
@@ -187,13 +187,13 @@ pub(crate) const NOT_A_LOG: Section = Section {
         Case {
             what: "gzip, cut off in the header",
             exit: 3,
-            prepare: |scene| scene.write("logs/ads_views.csv", &gzip(&good_ads())[..12]),
+            prepare: |scene| scene.write("logs/ads_views.csv", &gzip(good_ads())[..12]),
         },
         Case {
             what: "gzip, cut off behind the header",
             exit: 3,
             prepare: |scene| {
-                let compressed = gzip(&good_ads());
+                let compressed = gzip(good_ads());
                 scene.write("logs/ads_views.csv", &compressed[..compressed.len() - 6]);
             },
         },
@@ -201,7 +201,7 @@ pub(crate) const NOT_A_LOG: Section = Section {
             what: "gzip whose checksum is wrong",
             exit: 3,
             prepare: |scene| {
-                let mut compressed = gzip(&good_ads());
+                let mut compressed = gzip(good_ads());
                 let checksum = compressed.len() - 8;
                 compressed[checksum] ^= 1;
                 scene.write("logs/ads_views.csv", compressed);
@@ -210,7 +210,7 @@ pub(crate) const NOT_A_LOG: Section = Section {
         Case {
             what: "gzip with something else behind it",
             exit: 3,
-            prepare: |scene| scene.write("logs/ads_views.csv", [&gzip(&good_ads())[..], b"more"].concat()),
+            prepare: |scene| scene.write("logs/ads_views.csv", [&gzip(good_ads())[..], b"more"].concat()),
         },
         Case {
             what: "gzip of an empty file",
@@ -253,21 +253,9 @@ pub(crate) const NOT_A_LOG: Section = Section {
             prepare: |scene| scene.write("logs/ads_views.csv", b"PK\x03\x04\x14\0\0\0"),
         },
         Case {
-            what: "Parquet",
-            exit: 3,
-            prepare: |scene| scene.write("logs/ads_views.parquet", b"PAR1\x15\x04\x15\x10PAR1"),
-        },
-        Case {
             what: "Avro",
             exit: 3,
             prepare: |scene| scene.write("logs/ads_views.csv", b"Obj\x01\x04\x16avro.schema"),
-        },
-        Case {
-            what: "JSON lines",
-            exit: 3,
-            prepare: |scene| {
-                scene.write("logs/ads_views.csv", "{\"advertiser_id\":\"acme\",\"product_id\":\"shoe\"}\n");
-            },
         },
         Case {
             what: "an HTML page, as proxies give instead of files",
@@ -439,8 +427,8 @@ fn good_ads() -> String {
     format!("advertiser_id,product_id,type,date\n{rows}")
 }
 
-fn gzip(text: &str) -> Vec<u8> {
+pub(crate) fn gzip(bytes: impl AsRef<[u8]>) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
-    encoder.write_all(text.as_bytes()).unwrap();
+    encoder.write_all(bytes.as_ref()).unwrap();
     encoder.finish().unwrap()
 }

@@ -59,6 +59,11 @@ pub(crate) const BAD: Section = Section {
             prepare: |scene| scene.ads("acme,shoe,click,20/11/2024\n"),
         },
         Case {
+            what: "a second header, as of files put together",
+            exit: 0,
+            prepare: |scene| scene.ads("advertiser_id,product_id,type,date\n"),
+        },
+        Case {
             what: "a date as seconds since 1970",
             exit: 0,
             prepare: |scene| scene.ads("acme,shoe,click,1732060800\n"),
