@@ -14,10 +14,12 @@ mod column;
 mod delta;
 mod footer;
 mod hybrid;
+mod outline;
 mod page;
 mod page_header;
 mod row_groups;
 mod rows;
+mod thrift;
 
 pub use column::{ColumnKind, ColumnUse, TimeUnit};
 pub use footer::{DateRange, ParquetFooter, ParquetObject};
@@ -84,7 +86,8 @@ const PADDING_BYTES: usize = 16;
 
 /// What the `parquet` crate makes of bytes that may be anything. It checks much of what it reads, and
 /// panics at some of the rest: then the object is as broken as when it says so. Nothing outlives the
-/// panic that it could have left half done.
+/// panic that it could have left half done. What no panic tells, memory that is not there and too deep
+/// recursion, is for [`outline`] to keep away.
 fn guarded<T>(read: impl FnOnce() -> Result<T, ParquetError>) -> Result<T, Broken> {
     let read = catch_unwind(AssertUnwindSafe(read));
     let read = read.unwrap_or_else(|panic| {

@@ -84,18 +84,24 @@ impl Unpacker {
     }
 }
 
-/// The most that can be unpacked, so that no claim makes us take more memory than there is reason for.
+/// The most that can be unpacked, so that a few bytes do not make us take much memory.
 fn most_bytes(codec: Codec, stored: &[u8]) -> Result<usize, Broken> {
+    let times = |most: usize| stored.len().saturating_mul(most);
     Ok(match codec {
         Codec::None => stored.len(),
-        Codec::Snappy => snap::raw::decompress_len(stored).map_err(|error| Broken(error.to_string()))?,
-        Codec::Gzip => stored.len().saturating_mul(1032),
-        Codec::Lz4 | Codec::Lz4Raw => stored.len().saturating_mul(256),
+        Codec::Snappy => {
+            // Three bytes are copies of 64 at most.
+            let claimed = snap::raw::decompress_len(stored).map_err(|error| Broken(error.to_string()))?;
+            claimed.min(times(32))
+        }
+        Codec::Gzip => times(1032),
+        Codec::Lz4 | Codec::Lz4Raw => times(256),
         Codec::Zstd => {
             let is_one_frame = zstd::zstd_safe::find_frame_compressed_size(stored) == Ok(stored.len());
             let length = zstd::zstd_safe::get_frame_content_size(stored).ok().flatten();
             let length = length.filter(|_| is_one_frame).and_then(|length| usize::try_from(length).ok());
-            length.unwrap_or(usize::MAX)
+            // A block of 128 KiB takes three bytes at least.
+            length.unwrap_or(usize::MAX).min(times(1 << 17))
         }
     })
 }

@@ -1,14 +1,17 @@
 //! The rarer encodings of values, decoded into plain ones: integers as their bytes, the lowest first,
 //! texts behind their lengths.
 
-use super::{Broken, page::too_short};
+use super::{
+    Broken,
+    page::{PAGE_BYTES_MAX, too_short},
+};
 
 /// The most values of a page in one of these encodings: a few bytes can claim any number.
-const VALUES_MAX: usize = 1 << 27;
+const VALUES_MAX: usize = 1 << 24;
 
 /// The most bytes that a page's texts may have once they are decoded: those that begin like the text
 /// before them are written in less.
-const TEXT_BYTES_MAX: usize = 1 << 30;
+const TEXT_BYTES_MAX: usize = PAGE_BYTES_MAX;
 
 /// Integers as differences, in blocks of packed bits (`DELTA_BINARY_PACKED`): `count` of them, of
 /// `width` bytes each.

@@ -5,6 +5,7 @@ use super::{
     codec::Codec,
     column::{ColumnKind, ColumnUse, type_name},
     guarded,
+    outline::outline,
     page::PagedColumn,
 };
 use crate::{Location, ObjectInfo, Reading, SourceError};
@@ -22,6 +23,8 @@ use std::ops::Range;
 const OBJECT_BYTES_MIN: u64 = 12;
 /// The footer's length and the magic.
 const TAIL_BYTES: u64 = 8;
+/// The most row groups of an object that the library decodes.
+const ROW_GROUPS_MAX: usize = 1 << 15;
 /// Bytes from the end that are read for the footer at first.
 const FOOTER_BYTES: u64 = 64 << 10;
 
@@ -101,6 +104,15 @@ impl Reading {
             tail_start = start;
         }
         let footer = within(&tail, start - tail_start..end - tail_start);
+        let outline = outline(&footer).map_err(|Broken(reason)| broken(&format!("its footer: {reason}")))?;
+        if outline.is_encrypted {
+            let remedy = "write it without Parquet's own encryption; a bucket can encrypt whole objects";
+            return Err(unsupported(location, object, "columns of it are encrypted", remedy));
+        }
+        if outline.row_groups > ROW_GROUPS_MAX {
+            let reason = format!("it has {} row groups, more than {ROW_GROUPS_MAX}", outline.row_groups);
+            return Err(unsupported(location, object, reason, "write it in fewer and larger row groups"));
+        }
         let metadata = guarded(|| ParquetMetaDataReader::decode_metadata(&footer));
         let metadata = metadata.map_err(|Broken(reason)| broken(&format!("its footer: {reason}")))?;
         Ok(ParquetFooter { location: location.clone(), object: object.clone(), metadata, start })
@@ -217,7 +229,10 @@ impl ParquetFooter {
         if usize::try_from(chunk.num_values()) != Ok(rows) {
             return Err(broken("has another number of rows than its row group"));
         }
-        let start = chunk.dictionary_page_offset().unwrap_or_else(|| chunk.data_page_offset());
+        // Some writers say 0 where there is no dictionary.
+        let data = chunk.data_page_offset();
+        let dictionary = chunk.dictionary_page_offset().filter(|at| *at >= MAGIC.len() as i64 && *at < data);
+        let start = dictionary.unwrap_or(data);
         let start = u64::try_from(start).ok();
         let end = start.zip(u64::try_from(chunk.compressed_size()).ok()).and_then(|(a, b)| a.checked_add(b));
         let range = start.zip(end).filter(|(_, end)| *end <= self.start);

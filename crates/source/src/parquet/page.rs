@@ -6,7 +6,8 @@ use super::{
     codec::{Codec, Unpacker},
     delta,
     hybrid::Hybrid,
-    page_header::{self, Encoding, HeaderProblem, PageContent, PageHeader},
+    page_header::{self, Encoding, PageContent, PageHeader},
+    thrift::Problem,
 };
 use parquet::basic::Type;
 use std::ops::Range;
@@ -50,6 +51,8 @@ pub(super) enum PageValues {
     Plain(Range<usize>),
 }
 
+/// The most bytes of a page: usual ones have a mebibyte, and each must be in memory whole.
+pub(super) const PAGE_BYTES_MAX: usize = 256 << 20;
 /// The bytes of a header that are looked at at first, and the most that it may have.
 const HEADER_BYTES: usize = 1 << 10;
 const HEADER_BYTES_MAX: usize = 16 << 20;
@@ -68,6 +71,10 @@ impl Pages {
     ) -> Result<Option<NextPage>, Failure> {
         while !self.chunk.is_at_end() {
             let header = self.header()?;
+            if header.unpacked_bytes > PAGE_BYTES_MAX || header.stored_bytes > PAGE_BYTES_MAX {
+                let bytes = header.unpacked_bytes.max(header.stored_bytes);
+                return Err(Broken(format!("a page of {bytes} bytes, more than {PAGE_BYTES_MAX}")).into());
+            }
             let stored = self.chunk.peek(header.stored_bytes)?;
             let stored = stored.get(..header.stored_bytes).ok_or_else(too_short)?;
             if header.checksum.is_some_and(|checksum| checksum != crc32fast::hash(stored)) {
@@ -91,11 +98,11 @@ impl Pages {
                     self.chunk.pass(length);
                     return Ok(header);
                 }
-                Err(HeaderProblem::Broken(broken)) => return Err(broken.into()),
-                Err(HeaderProblem::TooShort) if bytes.len() < least || least >= HEADER_BYTES_MAX => {
+                Err(Problem::Broken(broken)) => return Err(broken.into()),
+                Err(Problem::TooShort) if bytes.len() < least || least >= HEADER_BYTES_MAX => {
                     return Err(too_short().into());
                 }
-                Err(HeaderProblem::TooShort) => least *= 4,
+                Err(Problem::TooShort) => least *= 4,
             }
         }
     }

@@ -1,6 +1,9 @@
 //! The header of a page, in Thrift's compact protocol, as `parquet.thrift` has it.
 
-use super::Broken;
+use super::{
+    Broken,
+    thrift::{Compact, Kind, Problem},
+};
 
 /// What a page says of itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,17 +65,9 @@ impl Encoding {
     }
 }
 
-/// Why a header could not be read.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum HeaderProblem {
-    /// It goes on behind the bytes.
-    TooShort,
-    Broken(Broken),
-}
-
 /// Reads the header at the start of the bytes; with it, how many it takes.
-pub(super) fn read(bytes: &[u8]) -> Result<(PageHeader, usize), HeaderProblem> {
-    let mut reader = Compact { rest: bytes };
+pub(super) fn read(bytes: &[u8]) -> Result<(PageHeader, usize), Problem> {
+    let mut reader = Compact::new(bytes);
     let mut page = Fields::default();
     let mut parts: [Fields; 9] = Default::default();
     reader.structure(0, &mut |reader, field, kind| match (field, kind) {
@@ -88,8 +83,8 @@ pub(super) fn read(bytes: &[u8]) -> Result<(PageHeader, usize), HeaderProblem> {
         }
         _ => reader.skip(kind, 1),
     })?;
-    let header = page.header(&parts).map_err(HeaderProblem::Broken)?;
-    Ok((header, bytes.len() - reader.rest.len()))
+    let header = page.header(&parts).map_err(Problem::Broken)?;
+    Ok((header, bytes.len() - reader.left()))
 }
 
 /// Numbers by the field they stand in; truth is 1.
@@ -100,7 +95,7 @@ struct Fields {
 }
 
 impl Fields {
-    fn set(&mut self, field: i16, number: i64) -> Result<(), HeaderProblem> {
+    fn set(&mut self, field: i16, number: i64) -> Result<(), Problem> {
         self.numbers[usize::from(field.unsigned_abs())] = Some(number);
         Ok(())
     }
@@ -148,112 +143,6 @@ impl Fields {
     }
 }
 
-/// What a field of a structure is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    Bool(bool),
-    Byte,
-    Integer,
-    Double,
-    Binary,
-    List,
-    Map,
-    Structure,
-}
-
-/// Structures within structures at most: there are two in a header, and statistics may have more.
-const DEPTH_MAX: usize = 16;
-
-struct Compact<'b> {
-    rest: &'b [u8],
-}
-
-type Step = Result<(), HeaderProblem>;
-
-impl Compact<'_> {
-    /// Reads a structure; `field` takes the value of each of its fields.
-    fn structure(&mut self, depth: usize, field: &mut dyn FnMut(&mut Self, i16, Kind) -> Step) -> Step {
-        if depth > DEPTH_MAX {
-            return Err(broken("a page's header is too deep"));
-        }
-        let mut number = 0_i16;
-        loop {
-            let byte = self.byte()?;
-            let Some(kind) = kind(byte & 0x0F)? else { return Ok(()) };
-            number = match byte >> 4 {
-                0 => i16::try_from(self.integer()?).map_err(|_| broken("a field's number is too large"))?,
-                delta => number.wrapping_add(i16::from(delta)),
-            };
-            field(self, number, kind)?;
-        }
-    }
-
-    fn skip(&mut self, of: Kind, depth: usize) -> Step {
-        match of {
-            Kind::Bool(_) => Ok(()),
-            Kind::Byte => self.take(1),
-            Kind::Integer => self.integer().map(drop),
-            Kind::Double => self.take(8),
-            Kind::Binary => {
-                let length = self.varint()?;
-                self.take(usize::try_from(length).unwrap_or(usize::MAX))
-            }
-            Kind::Structure => self.structure(depth, &mut |reader, _, kind| reader.skip(kind, depth + 1)),
-            // A page's header has none, and no later version may need them: that would not be skipped.
-            Kind::List | Kind::Map => Err(broken("a page's header holds what it should not")),
-        }
-    }
-
-    #[expect(clippy::cast_possible_wrap, reason = "half of an unsigned number fits")]
-    fn integer(&mut self) -> Result<i64, HeaderProblem> {
-        let value = self.varint()?;
-        Ok((value >> 1) as i64 ^ -((value & 1) as i64))
-    }
-
-    fn varint(&mut self) -> Result<u64, HeaderProblem> {
-        let mut value = 0;
-        for shift in (0..64).step_by(7) {
-            let byte = self.byte()?;
-            value |= u64::from(byte & 0x7F) << shift;
-            if byte < 0x80 {
-                return Ok(value);
-            }
-        }
-        Err(broken("a number of a page's header is too long"))
-    }
-
-    fn byte(&mut self) -> Result<u8, HeaderProblem> {
-        let (byte, rest) = self.rest.split_first().ok_or(HeaderProblem::TooShort)?;
-        self.rest = rest;
-        Ok(*byte)
-    }
-
-    fn take(&mut self, length: usize) -> Step {
-        self.rest = self.rest.get(length..).ok_or(HeaderProblem::TooShort)?;
-        Ok(())
-    }
-}
-
-/// None at the end of a structure.
-fn kind(code: u8) -> Result<Option<Kind>, HeaderProblem> {
-    Ok(Some(match code {
-        0 => return Ok(None),
-        1 | 2 => Kind::Bool(code == 1),
-        3 => Kind::Byte,
-        4..=6 => Kind::Integer,
-        7 => Kind::Double,
-        8 => Kind::Binary,
-        9 | 10 => Kind::List,
-        11 => Kind::Map,
-        12 => Kind::Structure,
-        _ => return Err(broken("a page's header makes no sense")),
-    }))
-}
-
-fn broken(reason: &str) -> HeaderProblem {
-    HeaderProblem::Broken(Broken(reason.to_owned()))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -276,7 +165,7 @@ mod tests {
     #[test]
     fn a_header_may_need_more_bytes_and_never_panics() {
         for length in 0..ROWS.len() {
-            assert_eq!(read(&ROWS[..length]), Err(HeaderProblem::TooShort), "{length}");
+            assert_eq!(read(&ROWS[..length]), Err(Problem::TooShort), "{length}");
         }
         for at in 0..ROWS.len() {
             for byte in 0..=255 {
@@ -285,10 +174,14 @@ mod tests {
                 let _ = read(&bytes);
             }
         }
-        assert_eq!(read(&[0x1C; 64]), Err(broken("a page's header is too deep")));
+        assert_eq!(
+            read(&[0x1C; 64]),
+            Err(Problem::Broken(Broken("structures lie too deep within others".to_owned())))
+        );
         assert_eq!(
             read(&[0x15; 64]),
-            Err(broken("a page's header lacks a length, or has one below zero")).or(read(&[0x15; 64]))
+            Err(Problem::Broken(Broken("a page's header lacks a length, or has one below zero".to_owned())))
+                .or(read(&[0x15; 64]))
         );
     }
 }

@@ -1,7 +1,7 @@
 //! The rows of one row group, some at a time.
 
 use super::{
-    Broken, Failure,
+    Broken, Failure, PADDING_BYTES,
     chunk::ChunkBytes,
     codec::Unpacker,
     column::ColumnKind,
@@ -16,6 +16,11 @@ use std::{ops::Range, sync::Arc};
 
 /// The most rows of a batch: few enough for their values to stay in the processor's cache.
 const BATCH_ROWS: usize = 2048;
+
+/// The most entries of a dictionary: its column would be written without one long before.
+const ENTRIES_MAX: usize = 1 << 24;
+/// The most bytes of a column's pages whose memory is kept for other row groups.
+const KEPT_BYTES_MAX: usize = 8 << 20;
 
 /// A reader of one row group.
 pub struct RowGroupReader {
@@ -100,6 +105,10 @@ impl RowGroupReader {
     }
 
     fn next(&mut self) -> Result<usize, Failure> {
+        // What is behind the last row may be anything.
+        if self.rows_left == 0 {
+            return Ok(0);
+        }
         let mut rows = self.rows_left.min(BATCH_ROWS);
         for column in &mut self.columns {
             rows = rows.min(column.turn_page(self.rows_left, &mut self.tools.unpacker)?);
@@ -121,7 +130,8 @@ impl RowGroupReader {
 impl Drop for RowGroupReader {
     fn drop(&mut self) {
         let mut tools = std::mem::take(&mut self.tools);
-        tools.buffers.extend(self.columns.drain(..).map(|column| column.buffers));
+        let buffers = self.columns.drain(..).map(|column| column.buffers);
+        tools.buffers.extend(buffers.filter(Buffers::are_usual));
         self.workshop.give_back(tools);
     }
 }
@@ -150,8 +160,9 @@ struct Buffers {
 /// Values that keys stand for.
 #[derive(Default)]
 struct Dictionary {
-    /// Where texts lie.
+    /// Where texts lie, in the first `length` bytes.
     page: Vec<u8>,
+    length: usize,
     texts: Vec<(u32, u32)>,
     numbers: Vec<i64>,
 }
@@ -165,11 +176,19 @@ struct Batch {
     presence: Vec<u32>,
 }
 
+impl Buffers {
+    /// Whether the next reader may have them: memory for an unusually large page is given back.
+    fn are_usual(&self) -> bool {
+        self.page.len() + self.dictionary.page.len() <= KEPT_BYTES_MAX
+    }
+}
+
 const NO_TEXT: (u32, u32) = (0, u32::MAX);
 const NO_NUMBER: i64 = i64::MIN;
 
 impl Cursor {
-    fn new(pages: Pages, kind: ColumnKind, physical: Type, buffers: Buffers) -> Self {
+    fn new(pages: Pages, kind: ColumnKind, physical: Type, mut buffers: Buffers) -> Self {
+        buffers.dictionary.clear();
         Self {
             pages,
             holds_texts: kind == ColumnKind::Text,
@@ -181,7 +200,7 @@ impl Cursor {
         }
     }
 
-    /// Goes on to a page with rows, if there should be one, and tells how many of it are left.
+    /// Goes on to a page with rows, of which there must be one, and tells how many of it are left.
     fn turn_page(&mut self, rows_left: usize, unpacker: &mut Unpacker) -> Result<usize, Failure> {
         while self.page.rows == 0 {
             let buffers = &mut self.buffers;
@@ -189,10 +208,10 @@ impl Cursor {
                 Some(NextPage::Rows(page)) => self.page = page,
                 Some(NextPage::Dictionary(place, count)) => {
                     self.dictionaries += 1;
+                    self.page.values = PageValues::Plain(0..0);
                     std::mem::swap(&mut buffers.page, &mut buffers.dictionary.page);
                     buffers.dictionary.read(place.end, count, self.holds_texts, self.number)?;
                 }
-                None if rows_left == 0 => break,
                 None => {
                     return Err(Broken("a column has fewer rows than its row group".to_owned()).into());
                 }
@@ -218,7 +237,7 @@ impl Cursor {
                 return Err(Broken("a column lacks its dictionary".to_owned()));
             }
             PageValues::Keys(keys) => {
-                let entries = if self.dictionaries == 0 { 0 } else { dictionary.entries(self.holds_texts) };
+                let entries = dictionary.entries(self.holds_texts);
                 batch.keys.resize(rows, 0);
                 read_keys(keys, page, entries, &mut batch.keys[..present])?;
                 let null = u32::try_from(entries).expect("a dictionary's entries have 32 bits");
@@ -241,15 +260,12 @@ impl Cursor {
     fn rows(&self) -> ColumnRows<'_> {
         let Buffers { page, dictionary, batch } = &self.buffers;
         let keys = Keys { keys: &batch.keys, dictionary: self.dictionaries };
-        let entries = if self.dictionaries == 0 { 0 } else { usize::MAX };
         match (self.is_keys, self.holds_texts) {
             (true, true) => {
-                let texts = &dictionary.texts[..entries.min(dictionary.texts.len())];
-                ColumnRows { bytes: &dictionary.page, values: RowValues::TextKeys(keys, texts) }
+                ColumnRows { bytes: dictionary.bytes(), values: RowValues::TextKeys(keys, &dictionary.texts) }
             }
             (true, false) => {
-                let numbers = &dictionary.numbers[..entries.min(dictionary.numbers.len())];
-                ColumnRows { bytes: &[], values: RowValues::NumberKeys(keys, numbers) }
+                ColumnRows { bytes: &[], values: RowValues::NumberKeys(keys, &dictionary.numbers) }
             }
             (false, true) => ColumnRows { bytes: page, values: RowValues::Texts(&batch.texts) },
             (false, false) => ColumnRows { bytes: &[], values: RowValues::Numbers(&batch.numbers) },
@@ -258,6 +274,18 @@ impl Cursor {
 }
 
 impl Dictionary {
+    /// Where texts lie, and some bytes behind them.
+    fn bytes(&self) -> &[u8] {
+        &self.page[..self.page.len().min(self.length + PADDING_BYTES)]
+    }
+
+    /// Forgets the entries of another column chunk.
+    fn clear(&mut self) {
+        self.length = 0;
+        self.texts.clear();
+        self.numbers.clear();
+    }
+
     /// Reads the entries, which are in the first `length` bytes of the page.
     fn read(
         &mut self,
@@ -267,9 +295,13 @@ impl Dictionary {
         number: PlainNumber,
     ) -> Result<(), Broken> {
         // Keys must have one place more than there are entries, for nulls.
-        if u32::try_from(count).is_err() || count > length {
+        if count > ENTRIES_MAX {
+            return Err(Broken(format!("a dictionary of {count} entries, more than {ENTRIES_MAX}")));
+        }
+        if count > length {
             return Err(too_short());
         }
+        self.length = length;
         let mut place = 0..length;
         if holds_texts {
             self.texts.resize(count, NO_TEXT);
