@@ -119,15 +119,54 @@ impl Templates {
         None
     }
 
-    /// Remembers the shape of a good line, and forgets the one learnt longest ago when there are too many.
+    /// Remembers the shape of a good line that was not usual, and forgets the one learnt longest ago when there
+    /// are too many. A shape that is known is not learnt again: the line has an escape, or a rare date.
     pub(crate) fn learn(&mut self, line: &[u8], members: &Columns) {
         // Without a line ending it is the last one.
-        if line.ends_with(b"\n") {
-            if self.all.len() == TEMPLATES_MAX {
-                self.all.remove(0);
-            }
-            self.all.push(Template::of(line, members));
-            self.last = self.all.len() - 1;
+        if !line.ends_with(b"\n") || self.all.iter().any(|template| template.is_of(line)) {
+            return;
         }
+        if self.all.len() == TEMPLATES_MAX {
+            self.all.remove(0);
+        }
+        self.all.push(Template::of(line, members));
+        self.last = self.all.len() - 1;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn columns() -> Columns {
+        Columns {
+            advertiser_id: "advertiser_id".into(),
+            product_id: Some("product_id".into()),
+            kind: Some("type".into()),
+            date: Some("date".into()),
+            date_is_optional: false,
+        }
+    }
+
+    #[test]
+    fn a_known_shape_is_not_learnt_again() {
+        let first = r#"{"advertiser_id":"a","product_id":1,"type":"click","x":1,"date":"2024-11-20"}"#;
+        let alike = [
+            r#"{"advertiser_id":"\u0061","product_id":-23,"type":"impression","x":[{}],"date":""}"#,
+            r#"{"advertiser_id":"é","product_id":1,"type":"\u0063lick","x":"\"","date":"2024-11-20T10:00Z"}"#,
+        ];
+        let other = [
+            r#"{"advertiser_id":"a","product_id":"1","type":"click","x":1,"date":"2024-11-20"}"#,
+            r#"{"advertiser_id":"a","product_id":1,"type":"click","x":1,"date":"2024-11-20"} "#,
+            r#"{"advertiser_id":"a","product_id":1,"type":"click","x":1,"date":"2024-11-20","y":2}"#,
+            r#"{"advertiser_id":"a","product_id":1,"type":"click","date":"2024-11-20"}"#,
+        ];
+        let mut templates = Templates::default();
+        let mut learn = |line: &str| {
+            templates.learn(format!("{line}\n").as_bytes(), &columns());
+            templates.all.len()
+        };
+        assert_eq!([first, first, alike[0], alike[1]].map(&mut learn), [1; 4]);
+        assert_eq!(other.map(&mut learn), [2, 3, 4, TEMPLATES_MAX]);
     }
 }

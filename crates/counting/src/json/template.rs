@@ -9,6 +9,8 @@ use super::{
     field::{Guess, ignored_end, text_field, whole_number},
     object::{Needed, for_each_member, needed_member},
     scan::{Look, WINDOW},
+    text::text,
+    value::{value_end, whole_number_end},
 };
 use crate::{
     event::{Event, Rules},
@@ -100,6 +102,20 @@ impl Template {
         Self { values, end: Literal::of(&line[from..]), has_date }
     }
 
+    /// Whether a good line has this shape, with values that need not be usual.
+    pub(super) fn is_of(&self, line: &[u8]) -> bool {
+        let end = self.values.iter().try_fold(0, |at, value| {
+            let start =
+                at + line[at..].starts_with(&value.before.bytes).then_some(value.before.bytes.len())?;
+            match value.what.form() {
+                Some(Form::Text) => text(line, start).map(|text| text.end),
+                Some(Form::Whole) => whole_number_end(line, start),
+                None => value_end(line, start),
+            }
+        });
+        end.is_some_and(|end| line[end..] == self.end.bytes)
+    }
+
     /// Reads the line that begins at `start` into `row`; one past its end, or none when it is not usual.
     #[inline(always)]
     pub(super) fn row<'b>(
@@ -154,6 +170,15 @@ impl What {
             Some(1) => Self::Product(form),
             Some(2) => Self::Kind { impression: before.with(b"impression"), click: before.with(b"click") },
             Some(_) => Self::Date(form, None),
+        }
+    }
+
+    /// How the value is written, if it is a needed one.
+    fn form(&self) -> Option<Form> {
+        match self {
+            Self::Advertiser(form) | Self::Product(form) | Self::Date(form, _) => Some(*form),
+            Self::Kind { .. } => Some(Form::Text),
+            Self::Ignored => None,
         }
     }
 }

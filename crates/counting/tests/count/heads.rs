@@ -40,6 +40,7 @@ fn content_tells_the_format_first_and_the_name_second() {
         check_head(name, cut.as_bytes(), "JSON lines from 0");
     }
     check_head("views.csv", cut.as_bytes(), "the header line has bad quoting");
+    check_head("views.csv", b"\n\n", "the object is empty: it has no header line");
     check_head("views.jsonl", b"", "the object is empty: it has no header line");
     check_head("views.jsonl", b"\n\n", "the object is empty: it has no header line");
 }
@@ -108,7 +109,9 @@ fn refusal_of_part(bytes: &[u8]) -> String {
 #[test]
 fn a_head_that_does_not_tell_asks_for_more() {
     let others = "{\"x\":1}\n".repeat(9999);
-    for bytes in ["", " ", "{", &GOOD[..GOOD.len() - 1], GOOD, "{\n", "{\"x\":1}\n", &others] {
+    for bytes in
+        ["", " ", "\n", "\u{FEFF}\r\n \n", "{", &GOOD[..GOOD.len() - 1], GOOD, "{\n", "{\"x\":1}\n", &others]
+    {
         let head = Head { name: "v", bytes: bytes.as_bytes(), is_whole: false };
         assert_eq!(Layout::read(&head, None, &columns()), Ok(None), "{bytes}");
     }

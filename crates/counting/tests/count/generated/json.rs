@@ -1,6 +1,6 @@
 //! Lines of JSON that are mostly good.
 
-use proptest::{collection::vec, prelude::*, sample::select};
+use proptest::{collection::vec, option, prelude::*, sample::select};
 use serde_json::{Value, json};
 
 /// A member's value as it may be written.
@@ -67,6 +67,11 @@ type Shape = (Vec<usize>, usize, [&'static str; 4]);
 fn shape() -> impl Strategy<Value = Shape> {
     let gaps = select(vec!["", "", " ", "\t \r"]);
     let order = Just((0..6).collect::<Vec<_>>()).prop_shuffle();
+    // Now and then one of them stands there twice.
+    let order = (order, option::weighted(0.1, 0..6usize)).prop_map(|(mut order, repeated)| {
+        order.extend(repeated);
+        order
+    });
     (order, 4..=6usize, [gaps.clone(), gaps.clone(), gaps.clone(), gaps])
 }
 
