@@ -10,6 +10,7 @@ use ::parquet::{
     file::properties::EnabledStatistics,
 };
 use source::{ColumnUse, SourceError};
+use std::{fs, path::Path};
 
 const COLUMNS: [(&str, ColumnUse); 2] = [("id", ColumnUse::Text), ("date", ColumnUse::Date)];
 
@@ -173,4 +174,39 @@ async fn what_cannot_be_read_is_said() {
     let error = read(&place, &encrypted).await.unwrap_err();
     assert_eq!(error.to_string(), format!("{}/log cannot be read: it is encrypted", place.location.url()));
     assert!(error.help().unwrap().contains("without Parquet's own encryption"));
+}
+
+/// What is read of the texts and the dates of a file beside this one.
+async fn read_kept(name: &str) -> Result<Seen, SourceError> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/source/parquet/hostile");
+    let bytes = fs::read(folder.join(name)).unwrap();
+    let columns =
+        [("advertiser_id", ColumnUse::Text), ("product_id", ColumnUse::Text), ("date", ColumnUse::Date)];
+    read_columns(&Place::directory(), &bytes, &columns).await
+}
+
+#[tokio::test]
+async fn a_few_bytes_that_claim_to_be_many_are_refused_before_memory_is_taken() {
+    for (name, reason) in [
+        // 2,147,483,647 row groups, for each of which the library would take memory.
+        ("row_groups_claim.parquet", "its footer: it claims more than it holds"),
+        // Pages of two gigabytes in a few bytes.
+        ("snappy_claim.parquet", "a page of 2147483647 bytes, more than 268435456"),
+        ("zstd_claim.parquet", "a page of 2147483647 bytes, more than 268435456"),
+        // 100,000,000 empty texts for one row.
+        ("dictionary_bomb.parquet", "a page of 400000000 bytes, more than 268435456"),
+        // 134,217,728 empty texts, of which each length takes no bit.
+        ("delta_claim.parquet", "a page of more than 16777216 values"),
+    ] {
+        let error = read_kept(name).await.unwrap_err().to_string();
+        assert!(error.ends_with(&format!("/log cannot be read as Parquet: {reason}")), "{name}: {error}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_behind_the_last_row_is_not_looked_at() {
+    for name in ["trailing_dictionary.parquet", "trailing_dictionary_numbers.parquet"] {
+        let seen = read_kept(name).await.unwrap();
+        assert_eq!(seen.columns.iter().map(Vec::len).collect::<Vec<_>>(), [200; 3], "{name}");
+    }
 }
