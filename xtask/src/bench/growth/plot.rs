@@ -173,10 +173,13 @@ fn linear(points: &[(f64, f64)]) -> Option<[(f64, f64); 2]> {
     Some([(first, y), (last, y * last / first)])
 }
 
-/// A value at an axis: whole powers of ten from a thousand on, and plain numbers below.
+/// A value at an axis: whole powers of ten from a thousand on, and plain numbers below, of which those that
+/// begin with 1, 2 or 5 have room.
 fn tick(value: f64) -> String {
     if value < 1_000.0 {
-        return format!("{value}");
+        let text = format!("{value}");
+        let first = text.trim_start_matches(['0', '.']).chars().next();
+        return if matches!(first, Some('1' | '2' | '5')) { text } else { String::new() };
     }
     let power = value.log10().round();
     let digits = format!("{power:.0}");
@@ -237,6 +240,7 @@ mod tests {
     #[test]
     fn ticks_are_short() {
         assert_eq!([0.1, 1.0, 100.0, 1e3, 1e8].map(tick), ["0.1", "1", "100", "10³", "10⁸"]);
+        assert_eq!([0.05, 0.7, 20.0, 90.0].map(tick), ["0.05", "", "20", ""]);
     }
 
     #[test]

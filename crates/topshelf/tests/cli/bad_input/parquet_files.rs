@@ -9,7 +9,7 @@ use arrow_array::{
     ArrayRef, BinaryArray, Date32Array, Float64Array, Int64Array, StringArray, StructArray,
     TimestampMicrosecondArray, TimestampNanosecondArray,
 };
-use std::sync::Arc;
+use std::{fs, path::Path, sync::Arc};
 
 /// 2024-11-20 in days since 1970-01-01.
 const DAY: i32 = 20_047;
@@ -110,6 +110,14 @@ pub(crate) const NOT_A_LOG: Section = Section {
                 let (start, end) = (footer_start(&bytes), bytes.len() - 8);
                 bytes[start..start.midpoint(end)].fill(0x5A);
                 write(scene, &bytes);
+            },
+        },
+        Case {
+            what: "95 bytes whose footer claims 2,147,483,647 row groups",
+            exit: 3,
+            prepare: |scene| {
+                let folder = "../source/tests/source/parquet/hostile/row_groups_claim.parquet";
+                write(scene, &fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join(folder)).unwrap());
             },
         },
         Case {
