@@ -83,9 +83,6 @@ fn record(bytes: &[u8], delimiter: u8) -> Result<(Vec<Vec<u8>>, usize), RejectRe
             if state == State::Quoted {
                 return Err(RejectReason::BadQuoting);
             }
-            if state != State::Closed && field.last() == Some(&b'\r') {
-                field.pop();
-            }
             return Ok((fields, at));
         };
         let at_crlf = *byte == b'\r' && matches!(bytes.get(at + 1), Some(b'\n') | None);
