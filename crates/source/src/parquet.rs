@@ -1,8 +1,8 @@
 //! Parquet objects: their columns and row groups as the footer has them, and the rows of one row group.
 //!
-//! Of an object only the footer and the column chunks that are asked for are read. The footer is decoded by the `parquet` crate, the
-//! pages here: what they hold stays as it is written, texts where they lie in a page, dictionaries beside
-//! their keys. Nothing here knows which column means what.
+//! Of an object only the footer and the column chunks that are asked for are read. The footer is decoded
+//! by the `parquet` crate, the pages here: what they hold stays as it is written, texts where they lie in
+//! a page, dictionaries beside their keys. Nothing here knows which column means what.
 //!
 //! Bytes are not taken for what a footer and pages say they are before that is checked: lengths, numbers
 //! of rows, keys, places. What Parquet itself cannot tell is whether a byte of a value was changed, unless
