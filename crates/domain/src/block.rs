@@ -90,6 +90,16 @@ impl CountsBlock {
         })
     }
 
+    /// The row at `row`: the advertiser's index, the product id, the counts.
+    ///
+    /// # Panics
+    /// When there are not so many.
+    #[must_use]
+    pub fn row(&self, row: usize) -> (u32, &str, Counts) {
+        let (advertiser, _) = self.advertisers[self.advertisers.partition_point(|(_, end)| *end <= row)];
+        (advertiser, self.product_id(row), self.counts[row])
+    }
+
     /// The advertiser's index and the product id of the last row.
     #[must_use]
     pub fn last(&self) -> Option<(u32, &str)> {

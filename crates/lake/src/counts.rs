@@ -3,12 +3,15 @@
 mod cut;
 mod decode;
 mod encode;
+mod sum;
 
 pub use decode::CountsReader;
 
+use self::sum::Sum;
 use crate::{
     CountsInput, CountsManifest, DataObject, Lake, LakeError, WriteCountsError,
     commit::{NewObject, hex},
+    in_order::in_order,
     manifest::Manifest as _,
     parquet_file::{BATCH_ROWS, decode, encode, schema, texts},
 };
@@ -29,12 +32,15 @@ pub struct NewCounts {
     pub active: Arc<[AdvertiserId]>,
     /// What the counts are made of.
     pub input: CountsInput,
+    /// The day's counts of some of that input, which are here already: the parts are added to them. They
+    /// are of the same active advertisers.
+    pub added_to: Option<CountsManifest>,
 }
 
 impl Lake {
     /// Writes the counts of a day and commits them with what they were made of. The counts come in parts, in
-    /// order; each gives its block on one of `threads` threads, which then encode them. No more is in memory
-    /// than a few blocks for each thread and a few objects.
+    /// order; each gives its block on one of `threads` threads, which then encode them, added to what was
+    /// counted earlier. No more is in memory than a few blocks for each thread and a few objects.
     ///
     /// # Errors
     /// What a part says, or [`LakeError`]; what was committed before stays.
@@ -48,14 +54,24 @@ impl Lake {
         P: FnOnce() -> Result<CountsBlock, E> + Send + 'static,
         E: Send + 'static,
     {
-        let NewCounts { day, active, input } = new;
+        let NewCounts { day, active, input, added_to } = new;
         let unwritable = |reason: String| LakeError::Unwritable { what: "counts", day, reason };
         let list = NewObject::new("advertisers", encode_advertisers(&active).map_err(unwritable)?);
         let mut commit = self.begin(folder(day)).await?;
         let advertisers = commit.put(list).await?;
         let (sender, mut objects) = mpsc::channel(1);
         let active_advertisers = active.len();
-        let encoding = spawn_blocking(move || encode::objects(day, &active, parts, threads, &sender));
+        let earlier = added_to.map(|earlier| self.reader(earlier, Arc::clone(&active), threads));
+        let encoding = spawn_blocking(move || {
+            let parts = in_order(threads, parts, |part| part().map_err(WriteCountsError::Counts));
+            match earlier {
+                None => encode::objects(day, &active, parts, threads, &sender),
+                Some(earlier) => {
+                    let earlier = earlier.map(|block| block.map_err(WriteCountsError::Lake));
+                    encode::objects(day, &active, Sum::of(earlier, parts), threads, &sender)
+                }
+            }
+        });
         let mut counts = Vec::new();
         while let Some(object) = objects.recv().await {
             counts.push(commit.put(object).await?);
@@ -99,22 +115,28 @@ impl Lake {
     ) -> Result<Option<(T, CountsManifest)>, LakeError> {
         let (folder, remedy, take) = (folder(day), remedy(day), Arc::new(take));
         self.read_by_manifest(&folder, day, &remedy, async |manifest: &CountsManifest| {
-            let active: Arc<[_]> = self.active(manifest).await?.into();
-            let (sender, objects) = mpsc::channel(1);
-            let reader = CountsReader::new(self.clone(), manifest.clone(), active, objects, threads);
+            let active = self.active(manifest).await?.into();
+            let reader = self.reader(manifest.clone(), active, threads);
             let take = Arc::clone(&take);
-            let taking = spawn_blocking(move || take(reader));
-            for object in &manifest.counts {
-                let read = self.data(&folder, object, &remedy).await;
+            spawn_blocking(move || take(reader)).await.expect("taking counts does not panic")
+        })
+        .await
+    }
+
+    /// Reads the counts that the manifest names, ahead of who takes them.
+    fn reader(&self, manifest: CountsManifest, active: Arc<[AdvertiserId]>, threads: usize) -> CountsReader {
+        let (sender, objects) = mpsc::channel(1);
+        let (lake, day, counts) = (self.clone(), manifest.day, manifest.counts.clone());
+        tokio::spawn(async move {
+            for object in counts {
+                let read = lake.data(&folder(day), &object, &remedy(day)).await;
                 let is_last = read.is_err();
-                if sender.send(read.map(|bytes| (object.name.clone(), bytes))).await.is_err() || is_last {
+                if sender.send(read.map(|bytes| (object.name, bytes))).await.is_err() || is_last {
                     break;
                 }
             }
-            drop(sender);
-            taking.await.expect("taking counts does not panic")
-        })
-        .await
+        });
+        CountsReader::new(self.clone(), manifest, active, objects, threads)
     }
 
     /// The advertisers active on a day, in byte order; none when the day has not been counted.

@@ -69,6 +69,19 @@ pub struct LogInput {
     pub examples: Vec<RejectExample>,
 }
 
+impl LogInput {
+    /// Each object, with the examples that are from it.
+    pub fn with_examples(&self) -> impl Iterator<Item = (ObjectInput, &[RejectExample])> {
+        let mut rest = &self.examples[..];
+        self.objects.iter().map(move |object| {
+            let own = rest.iter().take_while(|example| example.object == object.name).count();
+            let (examples, behind) = rest.split_at(own);
+            rest = behind;
+            (object.clone(), examples)
+        })
+    }
+}
+
 /// What counts were made of.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CountsInput {

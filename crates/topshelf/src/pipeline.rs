@@ -5,6 +5,7 @@
 //! three in a row for each day, written into the ledger. Nothing is handed on but through the lake.
 
 mod assumed;
+mod before;
 mod count;
 mod input;
 mod limits;
@@ -12,7 +13,6 @@ mod parquet;
 mod publish;
 mod rank;
 mod report;
-mod unchanged;
 
 pub use count::count;
 pub use publish::publish;

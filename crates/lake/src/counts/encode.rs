@@ -20,28 +20,23 @@ use tokio::sync::mpsc::Sender;
 /// The most row groups of an object.
 const OBJECT_ROW_GROUPS: usize = 8;
 
-/// Encodes the blocks of a day's parts on `threads` threads and sends the objects, in order, until nobody
-/// takes them any more; returns how many rows there are.
-pub(super) fn objects<P, E>(
+/// Encodes the blocks of a day on `threads` threads and sends the objects, in order, until nobody takes them
+/// any more; returns how many rows there are.
+pub(super) fn objects<E: Send + 'static>(
     day: Day,
     active: &Arc<[AdvertiserId]>,
-    parts: impl Iterator<Item = P>,
+    blocks: impl Iterator<Item = Result<CountsBlock, WriteCountsError<E>>>,
     threads: usize,
     to: &Sender<NewObject>,
-) -> Result<u64, WriteCountsError<E>>
-where
-    P: FnOnce() -> Result<CountsBlock, E> + Send + 'static,
-    E: Send + 'static,
-{
+) -> Result<u64, WriteCountsError<E>> {
     let unwritable = move |reason: String| LakeError::Unwritable { what: "counts", day, reason };
     let form = Arc::new(FileForm::new(counts_schema(DataType::Utf8)));
     let (advertisers, of_groups) = (Arc::clone(active), Arc::clone(&form));
-    let encode = move |group: Result<RowGroup, E>| -> Result<_, WriteCountsError<E>> {
-        let group = group.map_err(WriteCountsError::Counts)?;
+    let encode = move |group: Result<RowGroup, WriteCountsError<E>>| -> Result<_, WriteCountsError<E>> {
+        let group = group?;
         let columns = columns(&advertisers, &group).map_err(unwritable)?;
         Ok((group.rows(), of_groups.encode(&columns).map_err(unwritable)?))
     };
-    let blocks = in_order(threads, parts, |part| part());
     let mut groups = in_order(threads, RowGroups::of(blocks), encode).peekable();
     let mut rows = 0;
     while groups.peek().is_some() {

@@ -136,6 +136,39 @@ async fn more_than_an_object_holds_is_several_in_order() {
     assert!(error.contains("0\" is out of order; run `topshelf count --day 2024-11-20` again"), "{error}");
 }
 
+/// The rows in one part, in the other, or some of their counts in each.
+fn in_two(counts: &DayCounts, seed: u64) -> [DayCounts; 2] {
+    let mut parts = [CountsBlock::default(), CountsBlock::default()];
+    for (row, (advertiser, product, all)) in counts.block.rows().enumerate() {
+        let half = Counts { impressions: all.impressions / 2, clicks: all.clicks / 3, views: all.views / 2 };
+        let rest = Counts {
+            impressions: all.impressions - half.impressions,
+            clicks: all.clicks - half.clicks,
+            views: all.views - half.views,
+        };
+        let shares = match (seed >> (row % 32 * 2)) & 3 {
+            0 => [Some(all), None],
+            1 => [None, Some(all)],
+            _ => [Some(half), Some(rest)],
+        };
+        for (part, share) in parts.iter_mut().zip(shares) {
+            share.into_iter().for_each(|share| part.push(advertiser, product, share));
+        }
+    }
+    parts.map(|block| DayCounts { active: counts.active.clone(), block })
+}
+
+#[tokio::test]
+async fn counts_that_are_gone_are_not_added_to() {
+    let place = Place::directory();
+    let earlier = counts(1).write(&place.lake, input()).await.unwrap();
+    place.delete(&format!("counts/day=2024-11-20/{}", earlier.counts[0].name)).await;
+    let error = counts(2).add_in_blocks(&place.lake, Some(earlier.clone()), input(), 1).await.unwrap_err();
+    let told = error.to_string();
+    assert!(told.contains("the manifest names it, but it is not there"), "{told}");
+    assert_eq!(place.lake.counts_manifest(day()).await.unwrap(), Some(earlier));
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
@@ -148,6 +181,20 @@ proptest! {
             counts.write_in_blocks(&other.lake, input(), block_rows).await.unwrap();
             assert_eq!(read_counts(&one.lake).await.unwrap().unwrap().0, counts);
             assert_eq!(one.lake.read_active(day()).await.unwrap().unwrap(), counts.active);
+            assert_eq!(one.objects().await, other.objects().await);
+        });
+    }
+
+    #[test]
+    fn counts_that_come_in_two_goes_are_those_of_one(products in any_products(), seed in any::<u64>(), block_rows in 1usize..9) {
+        let counts = counts_of(&products);
+        let [earlier, later] = in_two(&counts, seed);
+        tokio::runtime::Runtime::new().unwrap().block_on(async {
+            let (one, other) = (Place::directory(), Place::directory());
+            let whole = counts.write(&one.lake, input()).await.unwrap();
+            let earlier = earlier.write_in_blocks(&other.lake, input(), block_rows).await.unwrap();
+            let sum = later.add_in_blocks(&other.lake, Some(earlier), input(), block_rows).await.unwrap();
+            assert_eq!(sum, whole);
             assert_eq!(one.objects().await, other.objects().await);
         });
     }

@@ -36,6 +36,17 @@ impl DayCounts {
         input: CountsInput,
         block_rows: usize,
     ) -> Result<CountsManifest, LakeError> {
+        self.add_in_blocks(lake, None, input, block_rows).await
+    }
+
+    /// Writes them and what was counted earlier, in blocks of so many rows.
+    pub(crate) async fn add_in_blocks(
+        &self,
+        lake: &Lake,
+        added_to: Option<CountsManifest>,
+        input: CountsInput,
+        block_rows: usize,
+    ) -> Result<CountsManifest, LakeError> {
         let rows: Vec<_> =
             self.block.rows().map(|(advertiser, id, counts)| (advertiser, id.to_owned(), counts)).collect();
         let blocks: Vec<_> = rows
@@ -47,7 +58,7 @@ impl DayCounts {
                 block
             })
             .collect();
-        let new = NewCounts { day: day(), active: self.active.clone().into(), input };
+        let new = NewCounts { day: day(), active: self.active.clone().into(), input, added_to };
         let parts = blocks.into_iter().map(|block| move || Ok::<_, std::convert::Infallible>(block));
         match lake.write_counts(new, parts, 2).await {
             Ok(manifest) => Ok(manifest),

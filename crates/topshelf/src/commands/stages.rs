@@ -4,7 +4,7 @@ use super::output::{Output, grouped, table};
 use crate::{
     cli::{Range, Rank},
     failure::{Exit, Failure},
-    pipeline::{self, ModelReport, Night, RunOutcome, RunReport, StartedBy, Verdict},
+    pipeline::{self, ModelReport, Night, RunOutcome, RunReport, StageReport, StartedBy, Verdict},
 };
 use domain::{Day, DayRange, Log, Tally};
 use lake::{CountsManifest, LogInput};
@@ -60,9 +60,11 @@ fn report(outcomes: Vec<RunOutcome>, output: Output) -> Result<(), Failure> {
     }
     // The report tells programs of it.
     for outcome in outcomes.iter().filter(|_| output.is_for_people()) {
-        if outcome.ended.as_ref().is_ok_and(RunReport::is_input_unchanged) {
-            eprintln!("{}", unchanged_notice(outcome.day));
-        }
+        let stages = outcome.ended.as_ref().map_or(&[][..], |report| &report.stages);
+        stages
+            .iter()
+            .filter_map(|stage| kept_notice(outcome.day, stage))
+            .for_each(|notice| eprintln!("{notice}"));
     }
     let days_asked = outcomes.len();
     let several = days_asked > 1;
@@ -149,11 +151,21 @@ fn notices(outcomes: &[RunOutcome]) -> Vec<String> {
     notices
 }
 
-/// That a day's input was not read.
-fn unchanged_notice(day: Day) -> String {
-    format!(
-        "{day}: no object of the input changed since the day was counted, so none was read (--recount reads them)"
-    )
+/// That the input was not read, or not all of it.
+fn kept_notice(day: Day, stage: &StageReport) -> Option<String> {
+    match (stage.stage, stage.reused, stage.kept_objects) {
+        ("count", true, _) => Some(format!(
+            "{day}: no object of the input changed since the day was counted, so none was read (--recount reads them)"
+        )),
+        (_, _, 0) => None,
+        (_, _, 1) => Some(format!(
+            "{day}: an object did not change since it was counted, so only the others were read (--recount reads all)"
+        )),
+        (_, _, kept) => Some(format!(
+            "{day}: {} objects did not change since they were counted, so only the others were read (--recount reads all)",
+            grouped(kept)
+        )),
+    }
 }
 
 /// That a log has nothing to rank, though it is there.
@@ -212,8 +224,8 @@ pub(super) async fn count(night: &Night, day: Option<Day>, output: Output) -> Re
     let day = day_or_ended(night, day);
     let (manifest, stage) = pipeline::count(night, &[day]).await?.pop().expect("one day was counted")?;
     output.either(&manifest, || counted_text(&manifest))?;
-    if stage.reused && output.is_for_people() {
-        eprintln!("{}", unchanged_notice(day));
+    if let Some(notice) = kept_notice(day, &stage).filter(|_| output.is_for_people()) {
+        eprintln!("{notice}");
     }
     Ok(())
 }

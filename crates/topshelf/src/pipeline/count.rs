@@ -3,13 +3,13 @@
 use super::{
     Night, StageReport,
     assumed::NotAsAssumed,
+    before::{Before, PartCounted},
     input::{
         ActiveDay, Beginnings, Failures, Found, PlannedLog, active_days, all_or_failures, counted_objects,
         explain_read, log_input, object_input, of_object, plan,
     },
     limits::{explain_spill, limits, read_limits},
     parquet::Rows,
-    unchanged::unchanged,
     visible,
 };
 use crate::failure::{Exit, Failure};
@@ -72,10 +72,12 @@ async fn count_in_one_pass(night: &Night, days: &[Day]) -> Result<CountedDays, F
     let started = Instant::now();
     let location = night.input()?;
     let lake = night.lake()?;
-    let mut logs = plan(night, &location, days).await?;
-    let unchanged = unchanged(night, &lake, &logs, days).await;
+    let logs = plan(night, &location, days).await?;
+    let before = Before::find(night, &lake, &logs, days).await;
+    let logs = before.unread(&logs, days);
+    let Before { whole, mut part } = before;
     let mut results = BTreeMap::new();
-    for (day, manifest) in unchanged {
+    for (day, manifest) in whole {
         let checked = check(night, day, &manifest.logs);
         results.insert(day, checked.map(|()| (manifest, StageReport::since("count", started).reused())));
     }
@@ -83,23 +85,52 @@ async fn count_in_one_pass(night: &Night, days: &[Day]) -> Result<CountedDays, F
     if days.is_empty() {
         return Ok(results.into_values().collect());
     }
-    logs.iter_mut().for_each(|planned| planned.keep_for(&days));
     let reading = reading(night, &location);
-    let active = active_days(night, &reading, &logs, &days).await?;
+    let active = who_is_active(night, &lake, &reading, &logs, &days, &part).await?;
     let counted = count_objects(night, &reading, &logs, &days, &active).await?;
     let (examples, spilled_bytes) = (counted.examples, counted.spilled_bytes);
     for (counted, active) in counted.days.into_iter().zip(active) {
+        let day = counted.counts.day();
+        let before = part.remove(&day);
+        let report = |report: StageReport| {
+            report.spilled(spilled_bytes).kept(before.as_ref().map_or(0, PartCounted::objects))
+        };
         let advertisers = Arc::clone(&active.advertisers);
-        let inputs = inputs(&logs, &counted, &examples, active);
-        let written = match check(night, counted.counts.day(), &inputs) {
-            Ok(()) => write(night, &lake, &counted, advertisers, inputs)
+        let before = before.as_ref().map(|before| &before.manifest);
+        let inputs = inputs(&logs, &counted, &examples, active, before);
+        let written = match check(night, day, &inputs) {
+            Ok(()) => write(night, &lake, &counted, advertisers, inputs, before.cloned())
                 .await
-                .map(|manifest| (manifest, StageReport::since("count", started).spilled(spilled_bytes))),
+                .map(|manifest| (manifest, report(StageReport::since("count", started)))),
             Err(failure) => Err(failure),
         };
-        results.insert(counted.counts.day(), written);
+        results.insert(day, written);
     }
     Ok(results.into_values().collect())
+}
+
+/// Who is active on each of the days: as they were counted before, or as the lists say.
+async fn who_is_active(
+    night: &Night,
+    lake: &Lake,
+    reading: &Reading,
+    logs: &[PlannedLog],
+    days: &[Day],
+    before: &BTreeMap<Day, PartCounted>,
+) -> Result<Vec<ActiveDay>, Failures> {
+    let new: Vec<Day> = days.iter().copied().filter(|day| !before.contains_key(day)).collect();
+    let mut listed = active_days(night, reading, logs, &new).await?.into_iter();
+    let mut active = Vec::new();
+    for day in days {
+        active.push(match before.get(day) {
+            None => listed.next().expect("the lists were read for the day"),
+            Some(PartCounted { manifest, .. }) => ActiveDay {
+                advertisers: lake.active(manifest).await.map_err(Failure::from)?.into(),
+                input: manifest.logs[&Log::AdvertiserIds].clone(),
+            },
+        });
+    }
+    Ok(active)
 }
 
 async fn count_objects(
@@ -258,6 +289,7 @@ fn inputs(
     counted: &CountedDay,
     examples: &[Vec<RejectExample>],
     active: ActiveDay,
+    before: Option<&CountsManifest>,
 ) -> BTreeMap<Log, LogInput> {
     let numbered: Vec<_> = logs
         .iter()
@@ -267,9 +299,14 @@ fn inputs(
     let mut inputs = BTreeMap::from([(Log::AdvertiserIds, active.input)]);
     for log in logs.iter().map(|planned| planned.log).filter(|log| *log != Log::AdvertiserIds) {
         let parts = counted.objects.iter().filter(|part| numbered[part.object].0 == log);
-        let (objects, examples): (Vec<_>, Vec<_>) = parts
-            .map(|part| (object_input(numbered[part.object].1, part.tally), examples[part.object].clone()))
-            .unzip();
+        let mut objects: Vec<_> = parts
+            .map(|part| (object_input(numbered[part.object].1, part.tally), &examples[part.object][..]))
+            .collect();
+        if let Some(before) = before {
+            objects.extend(before.logs[&log].with_examples());
+            objects.sort_by(|(one, _), (other, _)| one.name.cmp(&other.name));
+        }
+        let (objects, examples): (Vec<_>, Vec<_>) = objects.into_iter().unzip();
         inputs.insert(log, log_input(objects, examples.concat()));
     }
     inputs
@@ -325,13 +362,14 @@ async fn write(
     counted: &CountedDay,
     active: Arc<[AdvertiserId]>,
     logs: BTreeMap<Log, LogInput>,
+    added_to: Option<CountsManifest>,
 ) -> Result<CountsManifest, Failure> {
     let input = CountsInput {
         program_version: env!("CARGO_PKG_VERSION").to_owned(),
         settings: settings(night),
         logs,
     };
-    let new = NewCounts { day: counted.counts.day(), active, input };
+    let new = NewCounts { day: counted.counts.day(), active, input, added_to };
     let parts = counted.counts.parts().map(|part| move || part.merge());
     let written = lake.write_counts(new, parts, night.config.counting.threads()).await;
     written.map_err(|error| match error {

@@ -41,13 +41,6 @@ pub(super) struct PlannedLog {
     pub(super) objects: Vec<PlannedObject>,
 }
 
-impl PlannedLog {
-    /// Leaves out what none of the days needs.
-    pub(super) fn keep_for(&mut self, days: &[Day]) {
-        self.objects.retain(|object| days.iter().any(|day| object.days.may_hold(*day)));
-    }
-}
-
 /// Finds the objects of every configured log that the days need.
 pub(super) async fn plan(
     night: &Night,

@@ -15,14 +15,17 @@ pub struct StageReport {
     pub elapsed_ms: u64,
     /// Whether what the lake held already was kept, since nothing that it depends on had changed.
     pub reused: bool,
+    /// Objects of the input that were counted before and are as they were, so that only the others were read.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub kept_objects: u64,
     /// Bytes of partial counts that went to disk, as there was no memory for them; of all days together.
     #[serde(skip_serializing_if = "is_zero")]
     pub spilled_bytes: u64,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
-fn is_zero(bytes: &u64) -> bool {
-    *bytes == 0
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 impl StageReport {
@@ -30,13 +33,19 @@ impl StageReport {
     #[must_use]
     pub fn since(stage: &'static str, since: Instant) -> Self {
         let elapsed_ms = u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX);
-        Self { stage, elapsed_ms, reused: false, spilled_bytes: 0 }
+        Self { stage, elapsed_ms, reused: false, kept_objects: 0, spilled_bytes: 0 }
     }
 
     /// The same, of a stage that found its result in the lake.
     #[must_use]
     pub fn reused(self) -> Self {
         Self { reused: true, ..self }
+    }
+
+    /// The same, of a stage that did not read so many objects again.
+    #[must_use]
+    pub fn kept(self, kept_objects: usize) -> Self {
+        Self { kept_objects: kept_objects as u64, ..self }
     }
 
     /// The same, of a stage that kept so much on disk.
@@ -169,6 +178,12 @@ impl RunReport {
     #[must_use]
     pub fn is_input_unchanged(&self) -> bool {
         self.stages.iter().any(|stage| stage.stage == "count" && stage.reused)
+    }
+
+    /// How many objects of the day's input were counted before, and not read again while others were.
+    #[must_use]
+    pub fn kept_objects(&self) -> u64 {
+        self.stages.iter().map(|stage| stage.kept_objects).sum()
     }
 
     /// What became of each log's lines.

@@ -104,6 +104,78 @@ async fn a_late_file_counts_its_day_again_and_no_other() {
     }
 }
 
+/// How many objects each day kept, of those that it was counted from before.
+async fn run_and_keep(place: &Place, days: &[Day]) -> Vec<u64> {
+    place.run(days).await.into_iter().map(|outcome| outcome.ended.unwrap().kept_objects()).collect()
+}
+
+/// What lies in the lake is what counting everything anew leaves there.
+async fn check_against_recount(place: &Place, days: &[Day]) {
+    let lake = place.lake();
+    place.run_anew(days).await;
+    let anew = place.lake();
+    assert_eq!(lake.keys().collect::<Vec<_>>(), anew.keys().collect::<Vec<_>>());
+    assert!(lake == anew, "the same names, other bytes");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_late_object_is_read_alone_and_added() {
+    for way in TWO_WAYS {
+        let place = place_by_day(way).await.configured(|config| config.input.max_rejected_ratio = 0.5);
+        run_to(&place, [Published, Published, Published]).await;
+        // A bad line, before and behind those that are there; an advertiser who had nothing yet.
+        for name in ["-1", "1"] {
+            let late = format!("{ADS}a,late,impression,2024-11-21\nb,late,clack,2024-11-21\n");
+            write(&place.input(), &format!("ads/date=2024-11-21/{name}.csv"), &late);
+        }
+        assert_eq!(run_and_keep(&place, &three_days()).await, [0, 3, 0]);
+        write(&place.input(), "views/date=2024-11-21/1.csv", &format!("{VIEWS}a,p1,2024-11-21\n"));
+        assert_eq!(run_and_keep(&place, &three_days()).await, [0, 5, 0]);
+        check_against_recount(&place, &three_days()).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_counted_is_not_read_again_beside_a_late_object() {
+    let place = place_by_day(WAYS[0]).await;
+    run_to(&place, [Published, Published, Published]).await;
+    let path = place.input().join("views/date=2024-11-21/0.csv");
+    let modified = fs::metadata(&path).unwrap().modified().unwrap();
+    let as_it_was = fs::read(&path).unwrap();
+    fs::write(&path, vec![b'?'; as_it_was.len()]).unwrap();
+    File::options().write(true).open(&path).unwrap().set_modified(modified).unwrap();
+    let late = format!("{ADS}a,late,impression,2024-11-21\n");
+    write(&place.input(), "ads/date=2024-11-21/late.csv", &late);
+    assert_eq!(run_and_keep(&place, &three_days()).await, [0, 3, 0]);
+    fs::write(&path, as_it_was).unwrap();
+    check_against_naive(&place).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_object_of_several_days_is_added_only_where_no_day_has_it() {
+    let place = Place::new(WAYS[0]).await;
+    let folder = place.input();
+    write(&folder, "advertiser_ids.csv", "advertiser_id\na\nb\n");
+    write(&folder, "product_views.csv", VIEWS);
+    let all = |end: &str| three_days().iter().map(|day| lines(*day, end)).collect::<String>();
+    let days = three_days();
+    write(&folder, "ads_views.1.csv", &format!("{ADS}{}", all(",impression")));
+    assert_eq!(run_and_keep(&place, &days[..1]).await, [0]);
+    // The second day needs what the first has counted, so that both read all.
+    write(&folder, "ads_views.2.csv", &format!("{ADS}{}", all(",click")));
+    assert_eq!(run_and_keep(&place, &days[..2]).await, [0, 0]);
+    write(&folder, "ads_views.0.csv", &format!("{ADS}{}", all(",impression")));
+    assert_eq!(run_and_keep(&place, &days[..2]).await, [4, 4]);
+    // The first day is whole, and does not keep the third from reading all.
+    assert_eq!(run_and_keep(&place, &[days[0], days[2]]).await, [0, 0]);
+    check_against_recount(&place, &days).await;
+    // What is gone cannot be taken away.
+    fs::remove_file(folder.join("ads_views.1.csv")).unwrap();
+    write(&folder, "ads_views.3.csv", &format!("{ADS}{}", all(",impression")));
+    assert_eq!(run_and_keep(&place, &days).await, [0, 0, 0]);
+    check_against_recount(&place, &days).await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_shared_object_that_grew_is_read_once_and_publishes_only_days_that_it_changed() {
     let place = Place::new(WAYS[0]).await;

@@ -19,7 +19,7 @@ pub(crate) enum Layout {
     Daily,
     /// An object a day, found by a template.
     Template,
-    /// A folder a day; the lines may say their day too.
+    /// A folder a day, with two objects; the lines may say their day too.
     Hive { has_date: bool },
 }
 
@@ -158,7 +158,10 @@ pub(crate) fn write(
         Layout::Hive { has_date } => {
             let last = if has_date { columns.len() } else { columns.len() - 1 };
             for day in days {
-                object(format!("{log}/date={day}/part-0.csv"), &columns[..last], &of(day));
+                let lines = of(day);
+                let (first, second) = lines.split_at(lines.len() / 2);
+                object(format!("{log}/date={day}/part-0.csv"), &columns[..last], first);
+                object(format!("{log}/date={day}/part-1.csv"), &columns[..last], second);
             }
         }
     }
