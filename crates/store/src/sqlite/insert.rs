@@ -6,8 +6,8 @@ use jiff::Timestamp;
 use sqlx::{AssertSqlSafe, SqliteConnection};
 use std::sync::Arc;
 
-/// Rows of a statement; SQLite takes 32,766 values.
-const ROWS_MAX: usize = 3_000;
+/// Rows of a statement. SQLite takes 32,766 values; longer statements take longer for each row.
+const ROWS_MAX: usize = 300;
 
 pub(super) async fn rankings(
     connection: &mut SqliteConnection,
@@ -19,15 +19,18 @@ pub(super) async fn rankings(
     let (run_id, day): (Arc<str>, Arc<str>) =
         (run_id.as_str().into(), content.rankings().day.to_string().into());
     let rows: Vec<_> = content.rows().collect();
-    let insert = Insert::new(columns, 10);
-    for rows in rows.chunks(ROWS_MAX) {
-        let mut query = sqlx::query(AssertSqlSafe(insert.sql(rows.len())));
-        for row in rows {
-            query = query.bind(run_id.clone()).bind(day.clone());
-            query = query.bind(row.model).bind(row.advertiser_id).bind(row.rank).bind(row.product_id);
-            query = query.bind(row.score).bind(row.impressions).bind(row.clicks).bind(row.views);
+    let insert = Insert::new(columns, 3, 7);
+    for of_model in rows.chunk_by(|one, other| one.model == other.model) {
+        let model: Arc<str> = of_model[0].model.into();
+        for rows in of_model.chunks(ROWS_MAX) {
+            let query = sqlx::query(AssertSqlSafe(insert.sql(rows.len())));
+            let mut query = query.bind(run_id.clone()).bind(day.clone()).bind(model.clone());
+            for row in rows {
+                query = query.bind(row.advertiser_id).bind(row.rank).bind(row.product_id);
+                query = query.bind(row.score).bind(row.impressions).bind(row.clicks).bind(row.views);
+            }
+            query.execute(&mut *connection).await?;
         }
-        query.execute(&mut *connection).await?;
     }
     Ok(())
 }
@@ -41,38 +44,46 @@ pub(super) async fn publications(
     let (run_id, day): (Arc<str>, Arc<str>) =
         (run_id.as_str().into(), content.rankings().day.to_string().into());
     let published_at: Arc<str> = time::to_text(published_at).into();
-    let insert = Insert::new("publications (day, advertiser_id, run_id, published_at)", 4);
+    let insert = Insert::new("publications (day, run_id, published_at, advertiser_id)", 3, 1);
     for advertisers in content.rankings().active.chunks(ROWS_MAX) {
-        let mut query = sqlx::query(AssertSqlSafe(insert.sql(advertisers.len())));
+        let query = sqlx::query(AssertSqlSafe(insert.sql(advertisers.len())));
+        let mut query = query.bind(day.clone()).bind(run_id.clone()).bind(published_at.clone());
         for advertiser in advertisers {
-            query = query.bind(day.clone()).bind(advertiser.as_str());
-            query = query.bind(run_id.clone()).bind(published_at.clone());
+            query = query.bind(advertiser.as_str());
         }
         query.execute(&mut *connection).await?;
     }
     Ok(())
 }
 
-/// An INSERT of any number of rows. Only column names that stand in this file become SQL.
+/// An INSERT of any number of rows, whose first columns have the same values in all of them. Only column
+/// names that stand in this file become SQL.
 struct Insert {
     columns: &'static str,
-    row: String,
+    shared: usize,
+    own: usize,
     /// The statement of [`ROWS_MAX`] rows, which all but the last chunk share.
     full: Arc<str>,
 }
 
 impl Insert {
-    fn new(columns: &'static str, values: usize) -> Self {
-        let row = format!("({})", vec!["?"; values].join(","));
-        let full = Self::of(columns, &row, ROWS_MAX).into();
-        Self { columns, row, full }
+    fn new(columns: &'static str, shared: usize, own: usize) -> Self {
+        let full = Self::of(columns, shared, own, ROWS_MAX).into();
+        Self { columns, shared, own, full }
     }
 
     fn sql(&self, rows: usize) -> Arc<str> {
-        if rows == ROWS_MAX { self.full.clone() } else { Self::of(self.columns, &self.row, rows).into() }
+        if rows == ROWS_MAX {
+            return self.full.clone();
+        }
+        Self::of(self.columns, self.shared, self.own, rows).into()
     }
 
-    fn of(columns: &str, row: &str, rows: usize) -> String {
-        format!("INSERT INTO {columns} VALUES {}", vec![row; rows].join(","))
+    fn of(columns: &str, shared: usize, own: usize, rows: usize) -> String {
+        // Numbered parameters would be shorter; SQLite looks each of them up by its name, one by one.
+        let row = format!("({})", vec!["?"; own].join(","));
+        let own = (1..=own).map(|column| format!("column{column}"));
+        let values = vec!["?".to_owned(); shared].into_iter().chain(own).collect::<Vec<_>>().join(",");
+        format!("INSERT INTO {columns} SELECT {values} FROM (VALUES {})", vec![row; rows].join(","))
     }
 }
