@@ -161,10 +161,10 @@ fn options(url: &str) -> Result<SqliteConnectOptions, StoreError> {
     Ok(options
         .create_if_missing(true)
         .journal_mode(SqliteJournalMode::Wal)
-        // A run commits three times a night: waiting for the disk each time costs nothing, and what was
-        // reported as published survives a power cut.
         // A night writes thousands of rows at once, and readers take them all: few large pages.
         .page_size(16 << 10)
+        // A run commits three times a night: waiting for the disk each time costs nothing, and what was
+        // reported as published survives a power cut.
         .synchronous(SqliteSynchronous::Full)
         .busy_timeout(BUSY_TIMEOUT)
         // sqlx would log whole statements; what matters is logged by callers, once.
