@@ -12,7 +12,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-const MANIFEST: &str = "manifest.json";
+pub(crate) const MANIFEST: &str = "manifest.json";
 
 /// How old an object that no manifest names must be to be deleted: younger ones may belong to a
 /// write under way.

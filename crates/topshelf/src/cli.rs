@@ -165,7 +165,7 @@ pub struct CountedDay {
     /// The day.
     #[command(flatten)]
     pub one: OneDay,
-    /// Count again even if no object of the input changed since the day was counted
+    /// Read all objects, also those that did not change since the day was counted
     #[arg(long)]
     pub recount: bool,
 }
@@ -179,7 +179,7 @@ pub struct Range {
     /// The last day, YYYY-MM-DD
     #[arg(long, value_name = "DAY")]
     pub to: Day,
-    /// Count again even days of which no object of the input changed since they were counted
+    /// Read all objects, also those that did not change since their days were counted
     #[arg(long)]
     pub recount: bool,
 }

@@ -41,7 +41,7 @@ pub struct Night {
     pub progress: Progress,
     /// How buckets are reached.
     pub aws: AwsSettings,
-    /// Whether days are counted again whose input is unchanged.
+    /// Whether objects are read again that are unchanged since they were counted.
     pub recount: bool,
 }
 

@@ -3,6 +3,7 @@
 use super::{counts_schema, folder, numbered_texts, remedy};
 use crate::{
     CountsManifest, Lake, LakeError,
+    commit::MANIFEST,
     in_order::in_order,
     parquet_file::{EncodedFile, from_integer, integers, texts},
 };
@@ -23,6 +24,8 @@ pub struct CountsReader {
     blocks: Box<dyn Iterator<Item = Result<Decoded, LakeError>> + Send>,
     /// The row before the next block.
     last: Option<(u32, String)>,
+    /// Rows that are to come.
+    rest: u64,
 }
 
 /// A row group of an object.
@@ -59,7 +62,8 @@ impl CountsReader {
             Ok(Decoded { name, block })
         };
         let blocks = Box::new(in_order(threads, groups, decode));
-        Self { lake, manifest, active, blocks, last: None }
+        let rest = manifest.products;
+        Self { lake, manifest, active, blocks, last: None, rest }
     }
 
     /// The day's active advertisers, in byte order: what the blocks' indices mean.
@@ -75,13 +79,32 @@ impl CountsReader {
     }
 }
 
+impl CountsReader {
+    /// The end, unless rows are still to come: then whoever read them has stopped without a word.
+    fn end(&mut self) -> Option<Result<CountsBlock, LakeError>> {
+        let is_cut_short = std::mem::take(&mut self.rest) > 0;
+        is_cut_short.then(|| Err(self.miscounted("fewer")))
+    }
+
+    fn miscounted(&self, than: &str) -> LakeError {
+        let reason =
+            format!("its objects hold {than} than the {} products that it tells of", self.manifest.products);
+        self.lake.damaged(&folder(self.manifest.day), MANIFEST, reason, &remedy(self.manifest.day))
+    }
+}
+
 impl Iterator for CountsReader {
     type Item = Result<CountsBlock, LakeError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let Decoded { name, block } = match self.blocks.next()? {
-            Ok(decoded) => decoded,
-            Err(error) => return Some(Err(error)),
+        let (name, block) = match self.blocks.next() {
+            Some(Ok(Decoded { name, block })) => (name, block),
+            Some(Err(error)) => return Some(Err(error)),
+            None => return self.end(),
+        };
+        self.rest = match self.rest.checked_sub(block.len() as u64) {
+            Some(rest) => rest,
+            None => return Some(Err(self.miscounted("more"))),
         };
         if let Some((advertiser, product, _)) = block.rows().next()
             && self.last.as_ref().is_some_and(|(last, id)| (*last, id.as_str()) >= (advertiser, product))

@@ -1,22 +1,22 @@
 //! Counts of a day from two sides become one: what both have is added up.
 
 use domain::{Counts, CountsBlock};
-use std::cmp::Ordering;
+use std::{cmp::Ordering, iter::Fuse};
 
 /// Rows of a block of sums.
 const BLOCK_ROWS: usize = 64 << 10;
 
 /// The sums of the rows of two sides, block by block, in order; each side's blocks come in order too. The
 /// first error is the last item.
-pub(super) struct Sum<L, R> {
+pub(super) struct Sum<L: Iterator, R: Iterator> {
     left: Side<L>,
     right: Side<R>,
     has_failed: bool,
 }
 
 /// Blocks that come, and the next row.
-struct Side<I> {
-    blocks: I,
+struct Side<I: Iterator> {
+    blocks: Fuse<I>,
     block: CountsBlock,
     row: usize,
 }
@@ -59,7 +59,7 @@ where
     I: Iterator<Item = Result<CountsBlock, E>>,
 {
     fn of(blocks: I) -> Self {
-        Self { blocks, block: CountsBlock::default(), row: 0 }
+        Self { blocks: blocks.fuse(), block: CountsBlock::default(), row: 0 }
     }
 
     /// The next row; none behind the last.

@@ -99,3 +99,20 @@ async fn a_place_that_cannot_be_written_is_told() {
     assert!(error.to_string().contains("LAKE/counts/day=2024-11-20/"), "{error}");
     assert!(matches!(error, LakeError::Read { .. } | LakeError::Write { .. }));
 }
+
+#[tokio::test]
+async fn counts_that_are_not_as_many_as_the_manifest_says_are_told() {
+    let place = Place::directory();
+    counts(1).write(&place.lake, input()).await.unwrap();
+    let name = "counts/day=2024-11-20/manifest.json";
+    let manifest = place.objects().await[name].clone();
+    for (products, than) in [(3, "fewer"), (1, "more")] {
+        let mut other: serde_json::Value = serde_json::from_slice(&manifest).unwrap();
+        assert_eq!(other["products"], 2);
+        other["products"] = products.into();
+        place.put(name, serde_json::to_vec(&other).unwrap().into()).await;
+        let told = read_counts(&place.lake).await.unwrap_err().to_string();
+        let reason = format!("its objects hold {than} than the {products} products that it tells of");
+        assert!(told.contains(&reason), "{told}");
+    }
+}

@@ -9,10 +9,13 @@ use super::{
     count::settings,
     input::{PlannedLog, object_input},
 };
-use domain::{Day, Log, Tally};
+use domain::{AdvertiserId, Day, Log, Tally};
 use lake::{CountsManifest, Lake, LogInput};
 use source::PlannedObject;
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    sync::Arc,
+};
 use tracing::info;
 
 /// The counts in the lake that are of use, by day.
@@ -27,6 +30,8 @@ pub(super) struct Before {
 /// A day of which some objects are counted.
 pub(super) struct PartCounted {
     pub(super) manifest: CountsManifest,
+    /// Who was active, and is.
+    pub(super) advertisers: Arc<[AdvertiserId]>,
     objects: BTreeMap<Log, HashSet<String>>,
 }
 
@@ -34,16 +39,17 @@ impl PartCounted {
     fn of(manifest: CountsManifest) -> Self {
         let names = |input: &LogInput| input.objects.iter().map(|object| object.name.clone()).collect();
         let objects = manifest.logs.iter().map(|(log, input)| (*log, names(input))).collect();
-        Self { objects, manifest }
+        Self { manifest, advertisers: Arc::default(), objects }
     }
 
     fn holds(&self, log: Log, object: &PlannedObject) -> bool {
         self.objects.get(&log).is_some_and(|names| names.contains(&object.object.name))
     }
 
-    /// How many objects are counted.
-    pub(super) fn objects(&self) -> usize {
-        self.objects.values().map(HashSet::len).sum()
+    /// How many objects of events are counted.
+    pub(super) fn events(&self) -> usize {
+        let events = self.objects.iter().filter(|(log, _)| **log != Log::AdvertiserIds);
+        events.map(|(_, names)| names.len()).sum()
     }
 }
 
@@ -54,22 +60,49 @@ impl Before {
         for day in days.iter().filter(|_| !night.recount) {
             // What cannot be read is counted again; if it cannot be written either, that will be told.
             let Ok(Some(manifest)) = lake.counts_manifest(*day).await else { continue };
-            let Some(objects) = objects_in_common(&manifest, night, logs) else { continue };
-            if lake.verify_counts(&manifest).await.is_err() {
-                continue;
-            }
-            match objects {
-                InCommon::All => {
-                    info!(%day, "the input is unchanged since it was counted, and not read again");
-                    before.whole.insert(*day, manifest);
-                }
-                InCommon::AllThatWereCounted => {
-                    before.part.insert(*day, PartCounted::of(manifest));
-                }
+            match in_common(&manifest, night, logs) {
+                Some(InCommon::All) => drop(before.whole.insert(*day, manifest)),
+                Some(InCommon::AllCounted) => drop(before.part.insert(*day, PartCounted::of(manifest))),
+                None => (),
             }
         }
         before.keep_apart(logs, days);
+        before.verify(lake).await;
+        before.keep_apart(logs, days);
+        for day in before.whole.keys() {
+            info!(%day, "the input is unchanged since it was counted, and not read again");
+        }
+        for (day, part) in &before.part {
+            let objects = part.events();
+            info!(%day, objects, "these objects are unchanged since they were counted, and only others are read");
+        }
         before
+    }
+
+    /// Gives up counts that are not in the lake as they were committed.
+    async fn verify(&mut self, lake: &Lake) {
+        for manifest in std::mem::take(&mut self.whole).into_values() {
+            if lake.verify_counts(&manifest).await.is_ok() {
+                self.whole.insert(manifest.day, manifest);
+            }
+        }
+        let mut last: Option<(String, Arc<[AdvertiserId]>)> = None;
+        for (day, mut part) in std::mem::take(&mut self.part) {
+            if lake.verify_counts(&part.manifest).await.is_err() {
+                continue;
+            }
+            let list = &part.manifest.advertisers.sha256;
+            // Days that share their list share the copy too.
+            part.advertisers = match &last {
+                Some((of, advertisers)) if of == list => Arc::clone(advertisers),
+                _ => match lake.active(&part.manifest).await {
+                    Ok(advertisers) => advertisers.into(),
+                    Err(_) => continue,
+                },
+            };
+            last = Some((list.clone(), Arc::clone(&part.advertisers)));
+            self.part.insert(day, part);
+        }
     }
 
     /// Gives up counts that cannot be kept apart from what must be read: an object is counted for all days of
@@ -77,10 +110,8 @@ impl Before {
     fn keep_apart(&mut self, logs: &[PlannedLog], days: &[Day]) {
         loop {
             let unread = self.unread(logs, days);
-            let is_read_again = |part: &PartCounted| {
-                let mut objects = events(&unread);
-                objects.any(|(log, object)| part.holds(log, object))
-            };
+            let is_read_again =
+                |part: &PartCounted| events(&unread).any(|(log, object)| part.holds(log, object));
             let parts = self.part.len();
             self.part.retain(|_, part| !is_read_again(part));
             if self.part.len() == parts {
@@ -113,21 +144,21 @@ fn events(logs: &[PlannedLog]) -> impl Iterator<Item = (Log, &PlannedObject)> {
 /// What counts and a plan have in common.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum InCommon {
-    /// They are of the same objects.
+    /// All objects.
     All,
-    /// There are more now, of events.
-    AllThatWereCounted,
+    /// All that were counted; others, of events, are there besides.
+    AllCounted,
 }
 
 /// None when counts are of anything that is not there any more, or not as it was.
-fn objects_in_common(manifest: &CountsManifest, night: &Night, logs: &[PlannedLog]) -> Option<InCommon> {
+fn in_common(manifest: &CountsManifest, night: &Night, logs: &[PlannedLog]) -> Option<InCommon> {
     let is_of_this_program = manifest.program_version == env!("CARGO_PKG_VERSION")
         && manifest.settings == settings(night)
         && manifest.logs.len() == logs.len();
     if !is_of_this_program {
         return None;
     }
-    let mut in_common = InCommon::All;
+    let mut common = InCommon::All;
     for planned in logs {
         let objects = planned.objects.iter().filter(|object| object.days.may_hold(manifest.day));
         let mut there: HashMap<_, _> = objects.map(|object| (object.object.name.as_str(), object)).collect();
@@ -141,8 +172,8 @@ fn objects_in_common(manifest: &CountsManifest, night: &Night, logs: &[PlannedLo
             (_, true) => (),
             // Who is active on the day is another question now.
             (Log::AdvertiserIds, false) => return None,
-            (_, false) => in_common = InCommon::AllThatWereCounted,
+            (_, false) => common = InCommon::AllCounted,
         }
     }
-    Some(in_common)
+    Some(common)
 }

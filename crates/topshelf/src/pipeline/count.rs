@@ -17,7 +17,7 @@ use counting::{CountError, Counted, CountedDay, Limits, Objects, RowBatches, Wan
 use domain::{AdvertiserId, Day, Log, RejectExample, Tally};
 use futures::{StreamExt, stream};
 use indicatif::ProgressBar;
-use lake::{CountsInput, CountsManifest, Lake, LogInput, NewCounts, WriteCountsError};
+use lake::{CountsInput, CountsManifest, Lake, LakeError, LogInput, NewCounts, WriteCountsError};
 use source::{Location, PlannedObject, Reading, RowGroups};
 use std::{
     collections::{BTreeMap, HashSet},
@@ -27,6 +27,7 @@ use std::{
     time::Instant,
 };
 use tokio::runtime::Handle;
+use tracing::warn;
 
 /// Objects that are looked at again at a time, to see that they did not change.
 const LOOKS_AT_A_TIME: usize = 32;
@@ -86,33 +87,51 @@ async fn count_in_one_pass(night: &Night, days: &[Day]) -> Result<CountedDays, F
         return Ok(results.into_values().collect());
     }
     let reading = reading(night, &location);
-    let active = who_is_active(night, &lake, &reading, &logs, &days, &part).await?;
+    let active = who_is_active(night, &reading, &logs, &days, &part).await?;
     let counted = count_objects(night, &reading, &logs, &days, &active).await?;
     let (examples, spilled_bytes) = (counted.examples, counted.spilled_bytes);
+    let mut gone = Vec::new();
     for (counted, active) in counted.days.into_iter().zip(active) {
         let day = counted.counts.day();
-        let before = part.remove(&day);
-        let report = |report: StageReport| {
-            report.spilled(spilled_bytes).kept(before.as_ref().map_or(0, PartCounted::objects))
-        };
+        let earlier = part.remove(&day);
+        let kept_objects = earlier.as_ref().map_or(0, PartCounted::events);
+        let added_to = earlier.map(|earlier| earlier.manifest);
+        let is_added = added_to.is_some();
         let advertisers = Arc::clone(&active.advertisers);
-        let before = before.as_ref().map(|before| &before.manifest);
-        let inputs = inputs(&logs, &counted, &examples, active, before);
+        let inputs = inputs(&logs, &counted, &examples, active, added_to.as_ref());
         let written = match check(night, day, &inputs) {
-            Ok(()) => write(night, &lake, &counted, advertisers, inputs, before.cloned())
-                .await
-                .map(|manifest| (manifest, report(StageReport::since("count", started)))),
-            Err(failure) => Err(failure),
+            Ok(()) => write(night, &lake, &counted, advertisers, inputs, added_to).await,
+            Err(failure) => Err(NotWritten::Failed(failure)),
         };
-        results.insert(day, written);
+        let report = || StageReport::since("count", started).spilled(spilled_bytes).kept(kept_objects);
+        match written {
+            Ok(manifest) => drop(results.insert(day, Ok((manifest, report())))),
+            // Another run may have replaced them meanwhile.
+            Err(NotWritten::Damaged(_)) if is_added => gone.push(day),
+            Err(NotWritten::Damaged(failure) | NotWritten::Failed(failure)) => {
+                results.insert(day, Err(failure));
+            }
+        }
+    }
+    if !gone.is_empty() {
+        warn!(days = ?gone, "the counts to add to are not in the lake any more, and all objects are read");
+        let night = Night { recount: true, ..night.clone() };
+        results.extend(gone.iter().copied().zip(Box::pin(count_in_one_pass(&night, &gone)).await?));
     }
     Ok(results.into_values().collect())
+}
+
+/// Why the counts of a day are not in the lake.
+enum NotWritten {
+    /// What the lake held before is not what it should be.
+    Damaged(Failure),
+    /// Anything else.
+    Failed(Failure),
 }
 
 /// Who is active on each of the days: as they were counted before, or as the lists say.
 async fn who_is_active(
     night: &Night,
-    lake: &Lake,
     reading: &Reading,
     logs: &[PlannedLog],
     days: &[Day],
@@ -120,17 +139,14 @@ async fn who_is_active(
 ) -> Result<Vec<ActiveDay>, Failures> {
     let new: Vec<Day> = days.iter().copied().filter(|day| !before.contains_key(day)).collect();
     let mut listed = active_days(night, reading, logs, &new).await?.into_iter();
-    let mut active = Vec::new();
-    for day in days {
-        active.push(match before.get(day) {
-            None => listed.next().expect("the lists were read for the day"),
-            Some(PartCounted { manifest, .. }) => ActiveDay {
-                advertisers: lake.active(manifest).await.map_err(Failure::from)?.into(),
-                input: manifest.logs[&Log::AdvertiserIds].clone(),
-            },
-        });
-    }
-    Ok(active)
+    let active = days.iter().map(|day| match before.get(day) {
+        None => listed.next().expect("the lists were read for the day"),
+        Some(PartCounted { manifest, advertisers, .. }) => ActiveDay {
+            advertisers: Arc::clone(advertisers),
+            input: manifest.logs[&Log::AdvertiserIds].clone(),
+        },
+    });
+    Ok(active.collect())
 }
 
 async fn count_objects(
@@ -289,7 +305,7 @@ fn inputs(
     counted: &CountedDay,
     examples: &[Vec<RejectExample>],
     active: ActiveDay,
-    before: Option<&CountsManifest>,
+    earlier: Option<&CountsManifest>,
 ) -> BTreeMap<Log, LogInput> {
     let numbered: Vec<_> = logs
         .iter()
@@ -302,8 +318,8 @@ fn inputs(
         let mut objects: Vec<_> = parts
             .map(|part| (object_input(numbered[part.object].1, part.tally), &examples[part.object][..]))
             .collect();
-        if let Some(before) = before {
-            objects.extend(before.logs[&log].with_examples());
+        if let Some(earlier) = earlier {
+            objects.extend(earlier.logs[&log].with_examples());
             objects.sort_by(|(one, _), (other, _)| one.name.cmp(&other.name));
         }
         let (objects, examples): (Vec<_>, Vec<_>) = objects.into_iter().unzip();
@@ -363,7 +379,7 @@ async fn write(
     active: Arc<[AdvertiserId]>,
     logs: BTreeMap<Log, LogInput>,
     added_to: Option<CountsManifest>,
-) -> Result<CountsManifest, Failure> {
+) -> Result<CountsManifest, NotWritten> {
     let input = CountsInput {
         program_version: env!("CARGO_PKG_VERSION").to_owned(),
         settings: settings(night),
@@ -373,8 +389,9 @@ async fn write(
     let parts = counted.counts.parts().map(|part| move || part.merge());
     let written = lake.write_counts(new, parts, night.config.counting.threads()).await;
     written.map_err(|error| match error {
-        WriteCountsError::Lake(error) => error.into(),
-        WriteCountsError::Counts(error) => explain_merge(night, error),
+        WriteCountsError::Lake(error @ LakeError::Damaged { .. }) => NotWritten::Damaged(error.into()),
+        WriteCountsError::Lake(error) => NotWritten::Failed(error.into()),
+        WriteCountsError::Counts(error) => NotWritten::Failed(explain_merge(night, error)),
     })
 }
 

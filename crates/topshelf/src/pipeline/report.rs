@@ -15,7 +15,7 @@ pub struct StageReport {
     pub elapsed_ms: u64,
     /// Whether what the lake held already was kept, since nothing that it depends on had changed.
     pub reused: bool,
-    /// Objects of the input that were counted before and are as they were, so that only the others were read.
+    /// Objects of events that were counted before and are as they were, so that only the others were read.
     #[serde(skip_serializing_if = "is_zero")]
     pub kept_objects: u64,
     /// Bytes of partial counts that went to disk, as there was no memory for them; of all days together.
@@ -180,7 +180,7 @@ impl RunReport {
         self.stages.iter().any(|stage| stage.stage == "count" && stage.reused)
     }
 
-    /// How many objects of the day's input were counted before, and not read again while others were.
+    /// How many objects of the day's events were counted before, and not read again while others were.
     #[must_use]
     pub fn kept_objects(&self) -> u64 {
         self.stages.iter().map(|stage| stage.kept_objects).sum()
