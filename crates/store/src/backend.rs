@@ -4,10 +4,11 @@ use crate::{
     content::Content,
     decision::Publication,
     error::{Failure, StoreError},
-    ledger::{NewRun, RunEnd, RunRecord},
+    ledger::{self, NewRun, RunEnd, RunRecord, UnderWay},
     postgres::Postgres,
     published::Published,
     sqlite::{self, Sqlite},
+    time,
 };
 use domain::{Day, RunId};
 use jiff::Timestamp;
@@ -70,6 +71,20 @@ impl Backend {
             }
             error => error.into(),
         })
+    }
+
+    pub(crate) async fn sign_of_life(&self, process: &str) -> Result<(), Failure> {
+        Ok(either!(self.sign_of_life(process))?)
+    }
+
+    pub(crate) async fn under_way(&self) -> Result<Vec<UnderWay>, Failure> {
+        let (runs, unseen) = either!(self.under_way())?;
+        ledger::under_way(runs, &unseen)
+    }
+
+    pub(crate) async fn end_dead_run(&self, under_way: &UnderWay, end: &RunEnd) -> Result<bool, Failure> {
+        let seen_at = under_way.run.seen_at.map(time::to_text);
+        Ok(either!(self.end_dead_run(&under_way.run.run_id, seen_at.as_deref(), end))?)
     }
 
     pub(crate) async fn end_run(&self, run_id: &RunId, end: &RunEnd) -> Result<(), Failure> {

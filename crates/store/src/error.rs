@@ -57,6 +57,12 @@ pub enum StoreError {
         /// The cause.
         source: sqlx::Error,
     },
+    /// An earlier version has made the tables, and nothing has brought them up to date.
+    #[error("{database} is of an earlier version of topshelf")]
+    Older {
+        /// The database, without password.
+        database: String,
+    },
     /// A row holds what this program never writes.
     #[error("{database} holds {what}")]
     Corrupt {
@@ -171,6 +177,12 @@ impl Failure {
     pub(crate) fn is_missing_table(&self) -> bool {
         let Self::Sql(sqlx::Error::Database(error)) = self else { return false };
         error.code().as_deref() == Some("42P01") || error.message().starts_with("no such table")
+    }
+
+    /// Whether the tables lack what a later migration adds.
+    pub(crate) fn is_missing_column(&self) -> bool {
+        let Self::Sql(sqlx::Error::Database(error)) = self else { return false };
+        error.code().as_deref() == Some("42703") || error.message().starts_with("no such column")
     }
 }
 

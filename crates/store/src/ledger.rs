@@ -1,13 +1,13 @@
 //! The ledger of runs: what a run says when it begins and ends, and what is read back.
 //!
-//! A run is written twice, at its beginning and at its end (publishing adds the digest in between).
-//! Once ended it never changes.
+//! A run is written at its beginning and at its end (publishing adds the digest in between), and says now
+//! and then that it lives. Once ended it never changes, which the database sees to.
 
 use crate::{columns::from_columns, error::Failure, time};
 use domain::{Day, ModelName, RunId};
 use jiff::Timestamp;
 use serde::{Serialize, Serializer};
-use std::fmt;
+use std::{fmt, time::Duration};
 
 /// A run that begins.
 #[derive(Debug, Clone)]
@@ -24,6 +24,8 @@ pub struct NewRun {
     pub config_hash: String,
     /// When it began. Kept to the millisecond.
     pub started_at: Timestamp,
+    /// Tells its process from all others: opaque here.
+    pub process: String,
 }
 
 /// How a run ended.
@@ -34,6 +36,8 @@ pub enum Outcome {
     Succeeded,
     /// A stage failed; readers see what they saw before.
     Failed,
+    /// Its process was gone before it could say how it ended.
+    Died,
 }
 
 impl Outcome {
@@ -43,6 +47,7 @@ impl Outcome {
         match self {
             Self::Succeeded => "succeeded",
             Self::Failed => "failed",
+            Self::Died => "died",
         }
     }
 }
@@ -88,6 +93,7 @@ impl RunStatus {
             "running" => Self::Running,
             "succeeded" => Self::Ended(Outcome::Succeeded),
             "failed" => Self::Ended(Outcome::Failed),
+            "died" => Self::Ended(Outcome::Died),
             _ => Self::Other(name),
         }
     }
@@ -124,6 +130,10 @@ pub struct RunRecord {
     pub started_at: Timestamp,
     /// When it ended; none while it runs.
     pub ended_at: Option<Timestamp>,
+    /// Its process, as [`NewRun::process`] told it; none of a run of an earlier version.
+    pub process: Option<String>,
+    /// When it last gave a sign of life; none of a run of an earlier version.
+    pub seen_at: Option<Timestamp>,
     /// Why it failed.
     pub error: Option<String>,
     /// Stages, tallies, inputs, timings; none while it runs.
@@ -134,6 +144,35 @@ pub struct RunRecord {
     pub rankings_digest: Option<String>,
     /// The run whose rows hold its rankings: itself, or the earlier one that had published the same.
     pub rankings_run_id: Option<RunId>,
+}
+
+/// A run that has not ended, as far as the ledger knows: its process may be gone.
+#[derive(Debug, Clone, PartialEq)]
+pub struct UnderWay {
+    /// The run.
+    pub run: RunRecord,
+    /// How long ago it gave its last sign of life, or began, by the database's clock.
+    pub unseen_for: Duration,
+}
+
+/// How long ago runs under way were heard of, as it is read.
+#[derive(Debug)]
+pub(crate) struct UnseenRow {
+    pub(crate) run_id: String,
+    pub(crate) unseen_ms: i64,
+}
+
+from_columns!(UnseenRow { run_id, unseen_ms });
+
+/// Puts together what was read of runs under way, in the same order.
+pub(crate) fn under_way(rows: Vec<RunRow>, unseen: &[UnseenRow]) -> Result<Vec<UnderWay>, Failure> {
+    let unseen_for = |run: &RunRow| {
+        let ms = unseen.iter().find(|unseen| unseen.run_id == run.run_id).map_or(0, |unseen| unseen.unseen_ms);
+        Duration::from_millis(u64::try_from(ms).unwrap_or(0))
+    };
+    rows.into_iter()
+        .map(|row| Ok(UnderWay { unseen_for: unseen_for(&row), run: RunRecord::try_from(row)? }))
+        .collect()
 }
 
 /// A row of `runs`, the same from both databases.
@@ -147,6 +186,8 @@ pub(crate) struct RunRow {
     config_hash: String,
     started_at: String,
     ended_at: Option<String>,
+    process: Option<String>,
+    seen_at: Option<String>,
     error: Option<String>,
     report: Option<String>,
     models: Option<String>,
@@ -163,6 +204,8 @@ from_columns!(RunRow {
     config_hash,
     started_at,
     ended_at,
+    process,
+    seen_at,
     error,
     report,
     models,
@@ -183,6 +226,8 @@ impl TryFrom<RunRow> for RunRecord {
             config_hash: row.config_hash,
             started_at: time::from_text(&row.started_at)?,
             ended_at: row.ended_at.as_deref().map(time::from_text).transpose()?,
+            process: row.process,
+            seen_at: row.seen_at.as_deref().map(time::from_text).transpose()?,
             error: row.error,
             report: row.report.as_deref().map(|text| json("a report", text)).transpose()?,
             models: row.models.as_deref().map(models).transpose()?,

@@ -27,7 +27,7 @@ use std::{fmt, time::Duration};
 
 pub use decision::Publication;
 pub use error::StoreError;
-pub use ledger::{NewRun, Outcome, RunEnd, RunRecord, RunStatus};
+pub use ledger::{NewRun, Outcome, RunEnd, RunRecord, RunStatus, UnderWay};
 pub use published::{Published, PublishedAdvertiser, PublishedDay};
 pub use watch::Watch;
 
@@ -77,6 +77,34 @@ impl Store {
     pub async fn begin_run(&self, run: &NewRun) -> Result<(), StoreError> {
         let begun = self.backend.begin_run(run).await;
         begun.map_err(|failure| self.error(failure, || format!("begin run {}", run.run_id)))
+    }
+
+    /// Says that the runs of the process are still under way.
+    ///
+    /// # Errors
+    /// [`StoreError::Sql`] when the database fails.
+    pub async fn sign_of_life(&self, process: &str) -> Result<(), StoreError> {
+        let said = self.backend.sign_of_life(process).await;
+        said.map_err(|failure| self.error(failure, || "say that a run is under way".into()))
+    }
+
+    /// The runs that have not ended, as far as the ledger knows: their process may be gone.
+    ///
+    /// # Errors
+    /// [`StoreError::Sql`] or [`StoreError::Corrupt`].
+    pub async fn under_way(&self) -> Result<Vec<UnderWay>, StoreError> {
+        let runs = read(self.backend.under_way().await);
+        runs.map_err(|failure| self.error(failure, || "read the runs under way".into()))
+    }
+
+    /// Ends a run whose process is gone, unless it has given a sign of life meanwhile or has ended; whether
+    /// it did end it.
+    ///
+    /// # Errors
+    /// [`StoreError::Sql`] when the database fails.
+    pub async fn end_dead_run(&self, run: &UnderWay, end: &RunEnd) -> Result<bool, StoreError> {
+        let ended = self.backend.end_dead_run(run, end).await;
+        ended.map_err(|failure| self.error(failure, || format!("end run {}", run.run.run_id)))
     }
 
     /// Ends a run; from then on nothing about it changes.
@@ -154,6 +182,9 @@ impl Store {
 
     fn error(&self, failure: Failure, operation: impl FnOnce() -> String) -> StoreError {
         let database = self.description().to_owned();
+        if failure.is_missing_column() {
+            return StoreError::Older { database };
+        }
         match failure {
             Failure::Sql(source) => StoreError::Sql { operation: operation(), database, source },
             Failure::Corrupt(what) => StoreError::Corrupt { database, what },

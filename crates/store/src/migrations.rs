@@ -14,10 +14,15 @@ pub(crate) const TABLE: &str = "topshelf_migrations";
 /// (version, description, SQL): what was released never changes, its checksum is in the databases.
 type Listed = (i64, &'static str, &'static str);
 
-const POSTGRES: &[Listed] =
-    &[(1, "publications", include_str!("../migrations/postgres/0001_publications.sql"))];
+const POSTGRES: &[Listed] = &[
+    (1, "publications", include_str!("../migrations/postgres/0001_publications.sql")),
+    (2, "ledger", include_str!("../migrations/postgres/0002_ledger.sql")),
+];
 
-const SQLITE: &[Listed] = &[(1, "publications", include_str!("../migrations/sqlite/0001_publications.sql"))];
+const SQLITE: &[Listed] = &[
+    (1, "publications", include_str!("../migrations/sqlite/0001_publications.sql")),
+    (2, "ledger", include_str!("../migrations/sqlite/0002_ledger.sql")),
+];
 
 pub(crate) fn of_postgres() -> Migrator {
     migrator(POSTGRES)

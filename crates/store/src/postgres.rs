@@ -81,8 +81,9 @@ impl Postgres {
 
     pub(crate) async fn begin_run(&self, run: &NewRun) -> Result<(), sqlx::Error> {
         sqlx::query(
-            "INSERT INTO runs (run_id, day, status, started_by, program_version, config_hash, started_at)
-             VALUES ($1, $2::date, 'running', $3, $4, $5, $6::timestamptz)",
+            "INSERT INTO runs
+                (run_id, day, status, started_by, program_version, config_hash, started_at, process, seen_at)
+             VALUES ($1, $2::date, 'running', $3, $4, $5, $6::timestamptz, $7, date_trunc('milliseconds', clock_timestamp()))",
         )
         .bind(run.run_id.as_str())
         .bind(run.day.to_string())
@@ -90,9 +91,43 @@ impl Postgres {
         .bind(&run.program_version)
         .bind(&run.config_hash)
         .bind(time::to_text(run.started_at))
+        .bind(&run.process)
         .execute(&self.pool)
         .await?;
         Ok(())
+    }
+
+    pub(crate) async fn sign_of_life(&self, process: &str) -> Result<(), sqlx::Error> {
+        sqlx::query(
+            "UPDATE runs SET seen_at = date_trunc('milliseconds', clock_timestamp())
+             WHERE status = 'running' AND process = $1",
+        )
+        .bind(process)
+        .execute(&self.pool)
+        .await?;
+        Ok(())
+    }
+
+    /// Whether the run was still running, and not heard of since `seen_at`. Waits for a publication of it that
+    /// is under way, which is a sign of life.
+    pub(crate) async fn end_dead_run(
+        &self,
+        run_id: &RunId,
+        seen_at: Option<&str>,
+        end: &RunEnd,
+    ) -> Result<bool, sqlx::Error> {
+        let ended = sqlx::query(
+            "UPDATE runs SET status = $2, ended_at = $3::timestamptz, error = $4
+             WHERE run_id = $1 AND status = 'running' AND seen_at IS NOT DISTINCT FROM $5::timestamptz",
+        )
+        .bind(run_id.as_str())
+        .bind(end.outcome.name())
+        .bind(time::to_text(end.ended_at))
+        .bind(storable_error(end))
+        .bind(seen_at)
+        .execute(&self.pool)
+        .await?;
+        Ok(ended.rows_affected() == 1)
     }
 
     /// Whether a running run of that name was there to end.
@@ -277,7 +312,9 @@ async fn note_published(
     rankings_run: &RunId,
 ) -> Result<(), sqlx::Error> {
     sqlx::query(
-        "UPDATE runs SET models = $2::json, rankings_digest = $3, rankings_run_id = $4 WHERE run_id = $1",
+        "UPDATE runs SET models = $2::json, rankings_digest = $3, rankings_run_id = $4,
+                seen_at = date_trunc('milliseconds', clock_timestamp())
+         WHERE run_id = $1",
     )
     .bind(run_id.as_str())
     .bind(content.models_json())

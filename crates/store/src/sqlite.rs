@@ -71,8 +71,9 @@ impl Sqlite {
 
     pub(crate) async fn begin_run(&self, run: &NewRun) -> Result<(), sqlx::Error> {
         sqlx::query(
-            "INSERT INTO runs (run_id, day, status, started_by, program_version, config_hash, started_at)
-             VALUES (?, ?, 'running', ?, ?, ?, ?)",
+            "INSERT INTO runs
+                (run_id, day, status, started_by, program_version, config_hash, started_at, process, seen_at)
+             VALUES (?, ?, 'running', ?, ?, ?, ?, ?, strftime('%Y-%m-%dT%H:%M:%fZ', 'now'))",
         )
         .bind(run.run_id.as_str())
         .bind(run.day.to_string())
@@ -80,9 +81,42 @@ impl Sqlite {
         .bind(&run.program_version)
         .bind(&run.config_hash)
         .bind(time::to_text(run.started_at))
+        .bind(&run.process)
         .execute(&self.pool)
         .await?;
         Ok(())
+    }
+
+    pub(crate) async fn sign_of_life(&self, process: &str) -> Result<(), sqlx::Error> {
+        sqlx::query(
+            "UPDATE runs SET seen_at = strftime('%Y-%m-%dT%H:%M:%fZ', 'now')
+             WHERE status = 'running' AND process = ?",
+        )
+        .bind(process)
+        .execute(&self.pool)
+        .await?;
+        Ok(())
+    }
+
+    /// Whether the run was still running, and not heard of since `seen_at`.
+    pub(crate) async fn end_dead_run(
+        &self,
+        run_id: &RunId,
+        seen_at: Option<&str>,
+        end: &RunEnd,
+    ) -> Result<bool, sqlx::Error> {
+        let ended = sqlx::query(
+            "UPDATE runs SET status = ?, ended_at = ?, error = ?
+             WHERE run_id = ? AND status = 'running' AND seen_at IS ?",
+        )
+        .bind(end.outcome.name())
+        .bind(time::to_text(end.ended_at))
+        .bind(storable_error(end))
+        .bind(run_id.as_str())
+        .bind(seen_at)
+        .execute(&self.pool)
+        .await?;
+        Ok(ended.rows_affected() == 1)
     }
 
     /// Whether a running run of that name was there to end.
@@ -250,7 +284,11 @@ async fn note_published(
     content: &Content<'_>,
     rankings_run: &RunId,
 ) -> Result<(), sqlx::Error> {
-    sqlx::query("UPDATE runs SET models = ?, rankings_digest = ?, rankings_run_id = ? WHERE run_id = ?")
+    sqlx::query(
+        "UPDATE runs SET models = ?, rankings_digest = ?, rankings_run_id = ?,
+                seen_at = strftime('%Y-%m-%dT%H:%M:%fZ', 'now')
+         WHERE run_id = ?",
+    )
         .bind(content.models_json())
         .bind(content.digest())
         .bind(rankings_run.as_str())

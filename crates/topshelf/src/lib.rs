@@ -9,6 +9,7 @@ pub mod generate;
 mod logging;
 pub mod memory;
 pub mod pipeline;
+mod process;
 pub mod progress;
 pub mod schedule;
 mod scheduler;

@@ -31,6 +31,13 @@ pub enum MemoryLimit {
     Bytes(u64),
 }
 
+/// The most memory that this process has had so far, as the system tells: `VmHWM` of proc(5)'s `status`.
+pub(crate) fn peak_bytes() -> Option<u64> {
+    let status = fs::read_to_string("/proc/self/status").ok()?;
+    let kib = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    kib.trim().strip_suffix(" kB")?.parse::<u64>().ok().map(|kib| kib << 10)
+}
+
 /// A limit leaves too little for the tables.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("counting.memory_limit is {given}, too little for {threads} {}: they need {minimum} at least", if *.threads == 1 { "thread" } else { "threads" })]

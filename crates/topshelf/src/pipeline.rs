@@ -8,6 +8,7 @@ mod assumed;
 mod before;
 mod count;
 mod input;
+mod ledger;
 mod limits;
 mod parquet;
 mod publish;
@@ -17,16 +18,17 @@ mod report;
 pub use count::count;
 pub use publish::publish;
 pub use rank::{rank, ranked_models};
+pub(crate) use ledger::is_dead;
 pub(crate) use report::visible;
 pub use report::{ModelReport, RunOutcome, RunReport, StageReport, Verdict};
 
 use crate::{clock::Clock, config::Config, failure::Failure, progress::Progress, schedule::Schedule};
 use domain::{Day, RunId};
 use lake::{CountsManifest, Lake};
+use ledger::Ledger;
 use source::{AwsSettings, Location};
 use std::collections::BTreeSet;
-use store::{NewRun, Outcome, RunEnd, Store};
-use tracing::{error, info};
+use store::Store;
 
 /// Everything a stage needs to know; what it works on comes from the lake, the input and the store.
 #[derive(Clone)]
@@ -163,73 +165,4 @@ async fn rank_and_publish(
     });
     publish::publish_run(night, store, day, run, &mut report).await?;
     Ok(report)
-}
-
-/// The runs of the days that are being worked on, and what became of those that ended.
-struct Ledger<'a> {
-    night: &'a Night,
-    store: &'a Store,
-    open: Vec<(Day, RunId)>,
-    outcomes: Vec<RunOutcome>,
-}
-
-impl<'a> Ledger<'a> {
-    async fn begin(
-        night: &'a Night,
-        store: &'a Store,
-        days: &[Day],
-        started_by: StartedBy,
-    ) -> Result<Self, Failure> {
-        let mut open = Vec::new();
-        for day in days {
-            let (run_id, started_at) = night.clock.new_run();
-            let run = NewRun {
-                run_id: run_id.clone(),
-                day: *day,
-                started_by: started_by.name().to_owned(),
-                program_version: env!("CARGO_PKG_VERSION").to_owned(),
-                config_hash: night.config.hash(),
-                started_at,
-            };
-            store.begin_run(&run).await?;
-            info!(run_id = %run_id, day = %day, "run begins");
-            open.push((*day, run_id));
-        }
-        Ok(Self { night, store, open, outcomes: Vec::new() })
-    }
-
-    fn run_of(&self, day: Day) -> &RunId {
-        let (_, run) = self.open.iter().find(|(open, _)| *open == day).expect("the day's run was begun");
-        run
-    }
-
-    async fn end(&mut self, day: Day, ended: Result<RunReport, Failure>) -> Result<(), Failure> {
-        let run_id = self.run_of(day).clone();
-        let (outcome, error, report) = match &ended {
-            Ok(report) => (Outcome::Succeeded, None, report.to_json()),
-            Err(failure) => (Outcome::Failed, Some(failure.chain()), serde_json::Value::Null),
-        };
-        let end = RunEnd { ended_at: self.night.clock.now(), outcome, error, report };
-        let written = self.store.end_run(&run_id, &end).await.map_err(Failure::from);
-        match &ended {
-            Ok(report) => info!(%run_id, %day, verdict = ?report.verdict(), "run ended"),
-            // Whoever asked for the run tells of its failure.
-            Err(failure) => info!(%run_id, %day, error = failure.chain(), "run failed"),
-        }
-        self.open.retain(|(open, _)| *open != day);
-        self.outcomes.push(RunOutcome::new(run_id, day, ended));
-        written
-    }
-
-    /// All open runs end by the same failure, which is the answer too.
-    async fn end_all(mut self, failure: Failure) -> Result<Vec<RunOutcome>, Failure> {
-        for (day, _) in self.open.clone() {
-            // What failed first is what a person needs to see, even if the ledger fails too.
-            if let Err(ledger) = self.end(day, Err(failure.again())).await {
-                error!(error = ledger.chain(), "could not write the failure into the ledger");
-                break;
-            }
-        }
-        Err(failure)
-    }
 }

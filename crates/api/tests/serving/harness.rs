@@ -164,6 +164,7 @@ impl Site {
             program_version: "0.1.0".to_owned(),
             config_hash: String::new(),
             started_at: format!("{}T02:30:00Z", day.tomorrow()).parse().unwrap(),
+            process: String::new(),
         };
         self.store.begin_run(&run).await.unwrap();
         let published_at = run.started_at + 30.seconds();

@@ -3,7 +3,7 @@
 use super::Postgres;
 use crate::{
     error::Failure,
-    ledger::{self, RunRow},
+    ledger::{self, RunRow, UnseenRow},
     published::{AdvertiserRow, AdvertisersBuilder, DayBuilder, Published, PublishedDay},
 };
 use domain::{Counts, Day, RunId};
@@ -17,6 +17,7 @@ macro_rules! select_runs {
             r#"SELECT run_id, to_char(day, 'YYYY-MM-DD') AS day, status, started_by, program_version, config_hash,
             to_char(started_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') AS started_at,
             to_char(ended_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') AS ended_at,
+            process, to_char(seen_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') AS seen_at,
             error, report::text AS report, models::text AS models, rankings_digest, rankings_run_id
             FROM runs "#,
             $rest
@@ -36,6 +37,21 @@ impl Postgres {
                 .bind(limit),
         };
         query.fetch_all(&self.pool).await
+    }
+
+    pub(crate) async fn under_way(&self) -> Result<(Vec<RunRow>, Vec<UnseenRow>), sqlx::Error> {
+        let mut transaction = self.pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY").await?;
+        let runs = select_runs!("WHERE status = 'running' ORDER BY runs.run_id");
+        let runs = sqlx::query_as(runs).fetch_all(&mut *transaction).await?;
+        let unseen = sqlx::query_as(
+            "SELECT run_id,
+                    (extract(epoch FROM clock_timestamp() - coalesce(seen_at, started_at)) * 1000)::bigint AS unseen_ms
+             FROM runs WHERE status = 'running'",
+        )
+        .fetch_all(&mut *transaction)
+        .await?;
+        transaction.commit().await?;
+        Ok((runs, unseen))
     }
 
     pub(crate) async fn run(&self, run_id: &RunId) -> Result<Option<RunRow>, sqlx::Error> {

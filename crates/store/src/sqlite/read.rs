@@ -3,7 +3,7 @@
 use super::Sqlite;
 use crate::{
     error::Failure,
-    ledger::{self, RunRow},
+    ledger::{self, RunRow, UnseenRow},
     published::{AdvertiserRow, AdvertisersBuilder, DayBuilder, Published, PublishedDay},
 };
 use domain::{Counts, Day, RunId};
@@ -15,7 +15,7 @@ macro_rules! select_runs {
     ($rest:literal) => {
         concat!(
             "SELECT run_id, day, status, started_by, program_version, config_hash, started_at, ended_at,
-            error, report, models, rankings_digest, rankings_run_id FROM runs ",
+            process, seen_at, error, report, models, rankings_digest, rankings_run_id FROM runs ",
             $rest
         )
     };
@@ -32,6 +32,20 @@ impl Sqlite {
             None => sqlx::query_as(select_runs!("ORDER BY started_at DESC, run_id DESC LIMIT ?")).bind(limit),
         };
         query.fetch_all(&self.pool).await
+    }
+
+    pub(crate) async fn under_way(&self) -> Result<(Vec<RunRow>, Vec<UnseenRow>), sqlx::Error> {
+        let mut transaction = self.pool.begin().await?;
+        let runs = select_runs!("WHERE status = 'running' ORDER BY run_id");
+        let runs = sqlx::query_as(runs).fetch_all(&mut *transaction).await?;
+        let unseen = sqlx::query_as(
+            "SELECT run_id,
+                    CAST((julianday('now') - julianday(coalesce(seen_at, started_at))) * 86400000 AS INTEGER) AS unseen_ms
+             FROM runs WHERE status = 'running'",
+        )
+        .fetch_all(&mut *transaction)
+        .await?;
+        Ok((runs, unseen))
     }
 
     pub(crate) async fn run(&self, run_id: &RunId) -> Result<Option<RunRow>, sqlx::Error> {

@@ -42,16 +42,25 @@ impl Database {
         store
     }
 
+    pub(crate) fn is_sqlite(&self) -> bool {
+        self.url.starts_with("sqlite")
+    }
+
     /// Runs SQL as someone with a prompt would; the rows' single column of text, a row a line.
     pub(crate) async fn sql(&self, sql: &str) -> String {
-        let rows: Vec<String> = if self.url.starts_with("sqlite") {
+        self.try_sql(sql).await.unwrap()
+    }
+
+    /// The same, or what the database says against it.
+    pub(crate) async fn try_sql(&self, sql: &str) -> Result<String, String> {
+        let rows = if self.is_sqlite() {
             let mut connection = SqliteConnection::connect(&self.url).await.unwrap();
-            sqlx::query_scalar(AssertSqlSafe(sql)).fetch_all(&mut connection).await.unwrap()
+            sqlx::query_scalar(AssertSqlSafe(sql)).fetch_all(&mut connection).await
         } else {
             let mut connection = PgConnection::connect(&self.url).await.unwrap();
-            sqlx::query_scalar(AssertSqlSafe(sql)).fetch_all(&mut connection).await.unwrap()
+            sqlx::query_scalar(AssertSqlSafe(sql)).fetch_all(&mut connection).await
         };
-        rows.join("\n")
+        rows.map(|rows: Vec<String>| rows.join("\n")).map_err(|error| error.to_string())
     }
 
     /// The columns of a view or table that has rows.
@@ -85,6 +94,7 @@ pub(crate) fn new_run(day: Day) -> NewRun {
         program_version: "0.1.0".into(),
         config_hash: "c0ffee".into(),
         started_at,
+        process: "here 1 2".into(),
     }
 }
 

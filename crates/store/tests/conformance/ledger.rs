@@ -9,6 +9,9 @@ use store::{NewRun, Outcome, RunEnd, RunStatus, Store, StoreError};
 on_both!(
     a_run_reads_back_as_it_began_and_ended,
     a_run_that_ended_never_changes,
+    nobody_changes_a_run_that_ended,
+    runs_under_way_give_signs_of_life,
+    a_ledger_of_an_earlier_version_is_told,
     runs_come_newest_first,
     a_status_of_a_newer_version_is_kept,
 );
@@ -36,6 +39,7 @@ async fn a_run_reads_back_as_it_began_and_ended(database: Database) {
     assert_eq!((begun.day, begun.started_by.as_str()), (run.day, "airflow"));
     assert_eq!((begun.program_version.as_str(), begun.config_hash.as_str()), ("0.1.0", "c0ffee"));
     assert_eq!((begun.ended_at, &begun.error, &begun.report), (None, &None, &None));
+    assert_eq!(begun.process, Some(run.process.clone()));
     assert_eq!((&begun.models, &begun.rankings_digest, &begun.rankings_run_id), (&None, &None, &None));
 
     let end = end(Outcome::Failed, Some("could not read a\0b"));
@@ -69,6 +73,63 @@ async fn a_run_that_ended_never_changes(database: Database) {
 
     assert_eq!(store.run(&run.run_id).await.unwrap(), ended);
     assert_eq!(store.publication_version().await.unwrap(), 0);
+}
+
+async fn nobody_changes_a_run_that_ended(database: Database) {
+    let store = database.migrated().await;
+    let run = new_run("2024-11-20".parse().unwrap());
+    store.begin_run(&run).await.unwrap();
+    database.sql("UPDATE runs SET started_by = 'somebody'").await;
+    store.end_run(&run.run_id, &end(Outcome::Succeeded, None)).await.unwrap();
+    let ended = store.run(&run.run_id).await.unwrap();
+    let told = database.try_sql("UPDATE runs SET started_by = 'somebody else'").await.unwrap_err();
+    assert!(told.contains("a run that has ended never changes"), "{told}");
+    let told = database.try_sql("DELETE FROM runs").await.unwrap_err();
+    assert!(told.contains("a run that has ended never changes"), "{told}");
+    assert_eq!(store.run(&run.run_id).await.unwrap(), ended);
+}
+
+async fn runs_under_way_give_signs_of_life(database: Database) {
+    let store = database.migrated().await;
+    let [ours, theirs, ended] = ["2024-11-20", "2024-11-21", "2024-11-22"].map(|day| new_run(day.parse().unwrap()));
+    let theirs = NewRun { process: "elsewhere 7 8".into(), ..theirs };
+    for run in [&ours, &theirs, &ended] {
+        store.begin_run(run).await.unwrap();
+    }
+    store.end_run(&ended.run_id, &end(Outcome::Died, Some("gone"))).await.unwrap();
+    assert_eq!(store.run(&ended.run_id).await.unwrap().unwrap().status, RunStatus::Ended(Outcome::Died));
+    // As if nobody had been heard of for an hour.
+    let hour_ago = match database.is_sqlite() {
+        true => "strftime('%Y-%m-%dT%H:%M:%fZ', 'now', '-1 hour')",
+        false => "date_trunc('milliseconds', now()) - interval '1 hour'",
+    };
+    database.sql(&format!("UPDATE runs SET seen_at = {hour_ago} WHERE status = 'running'")).await;
+
+    let silent = store.under_way().await.unwrap();
+    store.sign_of_life(&ours.process).await.unwrap();
+    let under_way = store.under_way().await.unwrap();
+    let heard: Vec<_> = under_way.iter().map(|of| (of.run.day, of.unseen_for.as_secs() / 60)).collect();
+    let theirs_minutes = heard[1].1;
+    assert_eq!(heard, [(ours.day, 0), (theirs.day, theirs_minutes)]);
+    assert!((59..=61).contains(&theirs_minutes), "{theirs_minutes} minutes");
+    assert_eq!(under_way[1].run.process.as_deref(), Some("elsewhere 7 8"));
+    // Who was heard of meanwhile is not dead; the other is, once.
+    let died = end(Outcome::Died, Some("gone"));
+    let mut ended = Vec::new();
+    for run in silent.iter().chain(&silent) {
+        ended.push(store.end_dead_run(run, &died).await.unwrap());
+    }
+    assert_eq!(ended, [false, true, false, false]);
+    assert_eq!(store.run(&ours.run_id).await.unwrap().unwrap().status, RunStatus::Running);
+    assert_eq!(store.run(&theirs.run_id).await.unwrap().unwrap().error.as_deref(), Some("gone"));
+}
+
+async fn a_ledger_of_an_earlier_version_is_told(database: Database) {
+    let store = database.migrated().await;
+    database.sql("ALTER TABLE runs DROP COLUMN process").await;
+    let error = store.runs(10, None).await.unwrap_err();
+    assert!(matches!(error, StoreError::Older { .. }), "{error}");
+    assert_eq!(error.to_string(), format!("{} is of an earlier version of topshelf", store.description()));
 }
 
 async fn begin(store: &Store, day: &str, started_at: &str, random: u32) {

@@ -4,11 +4,13 @@ use super::output::{Output, table};
 use crate::{
     cli::Runs,
     failure::{Exit, Failure},
-    pipeline::{Night, visible},
+    pipeline::{self, Night, visible},
 };
+use domain::RunId;
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use store::{RunRecord, Store};
+use std::collections::HashSet;
+use store::{Outcome, RunRecord, Store};
 
 /// Creates or migrates the database.
 pub(super) async fn migrate(night: &Night, output: Output) -> Result<(), Failure> {
@@ -20,29 +22,33 @@ pub(super) async fn migrate(night: &Night, output: Output) -> Result<(), Failure
 /// Lists runs, or shows one.
 pub(super) async fn runs(night: &Night, flags: &Runs, output: Output) -> Result<(), Failure> {
     let store = Store::open_existing(&night.config.store.url).await?;
+    let dead = dead(&store).await?;
+    let to_json = |run: &RunRecord| to_json(run, &dead);
     if let Some(id) = &flags.run {
         let run = store.run(id).await?;
         let run = run.ok_or_else(|| {
             Failure::new(Exit::Failed, format!("there is no run {id} in {}", store.description()))
                 .help("`topshelf runs` lists those there are")
         })?;
-        return output.either(&to_json(&run), || whole(&run));
+        return output.either(&to_json(&run), || whole(&run, &dead));
     }
     let runs = store.runs(flags.limit as usize, flags.day).await?;
     let json = json!({ "runs": runs.iter().map(to_json).collect::<Vec<_>>() });
-    output.either(&json, || list(&runs, store.description()))
+    output.either(&json, || list(&runs, &dead, store.description()))
 }
 
-fn to_json(run: &RunRecord) -> Value {
+fn to_json(run: &RunRecord, dead: &HashSet<RunId>) -> Value {
     json!({
         "run_id": run.run_id,
         "day": run.day,
-        "status": run.status.name(),
+        "status": status(run, dead),
         "started_by": run.started_by,
         "program_version": run.program_version,
         "config_hash": run.config_hash,
         "started_at": run.started_at,
         "ended_at": run.ended_at,
+        "process": run.process,
+        "seen_at": run.seen_at,
         "error": run.error,
         "models": run.models,
         "rankings_digest": run.rankings_digest,
@@ -51,7 +57,7 @@ fn to_json(run: &RunRecord) -> Value {
     })
 }
 
-fn list(runs: &[RunRecord], database: &str) -> String {
+fn list(runs: &[RunRecord], dead: &HashSet<RunId>, database: &str) -> String {
     if runs.is_empty() {
         return format!("no such runs in {database}; `topshelf run` makes one");
     }
@@ -60,7 +66,7 @@ fn list(runs: &[RunRecord], database: &str) -> String {
         table.add_row([
             run.run_id.to_string(),
             run.day.to_string(),
-            run.status.name().to_owned(),
+            status(run, dead).to_owned(),
             verdict(run).to_owned(),
             minute(run.started_at),
             took(run),
@@ -71,26 +77,43 @@ fn list(runs: &[RunRecord], database: &str) -> String {
     table.to_string()
 }
 
+/// The runs whose process is gone, which the next run will write down.
+async fn dead(store: &Store) -> Result<HashSet<RunId>, Failure> {
+    let under_way = store.under_way().await?.into_iter();
+    Ok(under_way.filter(pipeline::is_dead).map(|under_way| under_way.run.run_id).collect())
+}
+
+/// The run's status.
+fn status<'a>(run: &'a RunRecord, dead: &HashSet<RunId>) -> &'a str {
+    if dead.contains(&run.run_id) { Outcome::Died.name() } else { run.status.name() }
+}
+
 fn verdict(run: &RunRecord) -> &str {
     run.report.as_ref().and_then(|report| report["verdict"].as_str()).unwrap_or_default()
 }
 
-fn whole(run: &RunRecord) -> String {
+fn whole(run: &RunRecord, dead: &HashSet<RunId>) -> String {
     let mut lines = vec![
         format!("run        {}", run.run_id),
         format!("day        {}", run.day),
-        format!("status     {} {}", run.status.name(), verdict(run)),
+        format!("status     {} {}", status(run, dead), verdict(run)).trim_end().to_owned(),
         format!("started    {} by {}", run.started_at, run.started_by),
         format!("took       {}", took(run)),
         format!("program    {} with configuration {}", run.program_version, run.config_hash),
     ];
     lines.extend(run.error.as_ref().map(|error| format!("error      {error}")));
     if let Some(report) = &run.report {
+        lines.extend(memory_line(report));
         lines.extend(stage_lines(report));
         lines.extend(log_lines(report));
         lines.extend(model_lines(report));
     }
     lines.join("\n")
+}
+
+fn memory_line(report: &Value) -> Option<String> {
+    let bytes = report["peak_memory_bytes"].as_u64()?;
+    Some(format!("memory     {} MiB at most", bytes >> 20))
 }
 
 fn entries<'a>(report: &'a Value, list: &str) -> impl Iterator<Item = &'a Value> {

@@ -106,6 +106,8 @@ pub struct RunReport {
     verdict: Verdict,
     /// The run whose rankings readers see, when they were the same already.
     published_run: Option<RunId>,
+    /// The most memory that the process has had until the run ended; none where the system does not tell.
+    peak_memory_bytes: Option<u64>,
 }
 
 impl RunReport {
@@ -121,7 +123,14 @@ impl RunReport {
             not_computed: BTreeMap::new(),
             verdict: Verdict::Pending,
             published_run: None,
+            peak_memory_bytes: None,
         }
+    }
+
+    /// The same report, with the most memory that the process has had.
+    #[must_use]
+    pub(super) fn with_peak_memory(self, peak_memory_bytes: Option<u64>) -> Self {
+        Self { peak_memory_bytes, ..self }
     }
 
     /// Whether the lake still holds the counts that this report tells of.

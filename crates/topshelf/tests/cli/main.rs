@@ -9,6 +9,7 @@ mod bad_input;
 mod configuration;
 mod help;
 mod json;
+mod ledger;
 #[path = "../night/s3.rs"]
 mod s3;
 mod sample_logs;

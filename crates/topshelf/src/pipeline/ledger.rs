@@ -1,0 +1,148 @@
+//! The ledger while the pipeline works: runs begin, give signs of life, and end.
+//!
+//! Whoever begins runs first ends those of others whose process is gone: a run that is not under way any
+//! more is not left as if it were.
+
+use super::{Night, RunOutcome, RunReport, StartedBy};
+use crate::{failure::Failure, memory, process};
+use domain::{Day, RunId};
+use std::time::Duration;
+use store::{NewRun, Outcome, RunEnd, RunRecord, Store, UnderWay};
+use tokio::{task::JoinHandle, time};
+use tracing::{error, info, warn};
+
+/// How often runs give a sign of life.
+const SIGN_OF_LIFE_EVERY: Duration = Duration::from_secs(10);
+
+/// A run that gave none for so long is dead, wherever its process was: nine missed, so that a database that
+/// restarts costs no run its life.
+const DEAD_AFTER: Duration = Duration::from_secs(90);
+
+/// The same of a run of an earlier version, which gives none.
+const DEAD_AFTER_OF_EARLIER: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// The runs of the days that are being worked on, and what became of those that ended.
+pub(super) struct Ledger<'a> {
+    night: &'a Night,
+    store: &'a Store,
+    open: Vec<(Day, RunId)>,
+    pub(super) outcomes: Vec<RunOutcome>,
+    _signs: SignsOfLife,
+}
+
+/// Whether a run under way has lost its process: that is seen where it was, and elsewhere concluded from
+/// its silence.
+pub(crate) fn is_dead(UnderWay { run, unseen_for }: &UnderWay) -> bool {
+    let is_gone = run.process.as_deref().and_then(process::is_gone);
+    let limit = if run.process.is_some() { DEAD_AFTER } else { DEAD_AFTER_OF_EARLIER };
+    is_gone.unwrap_or(*unseen_for > limit)
+}
+
+impl<'a> Ledger<'a> {
+    pub(super) async fn begin(
+        night: &'a Night,
+        store: &'a Store,
+        days: &[Day],
+        started_by: StartedBy,
+    ) -> Result<Self, Failure> {
+        bury_the_dead(night, store).await?;
+        let process = process::this();
+        let mut open = Vec::new();
+        for day in days {
+            let (run_id, started_at) = night.clock.new_run();
+            let run = NewRun {
+                run_id: run_id.clone(),
+                day: *day,
+                started_by: started_by.name().to_owned(),
+                program_version: env!("CARGO_PKG_VERSION").to_owned(),
+                config_hash: night.config.hash(),
+                started_at,
+                process: process.clone(),
+            };
+            store.begin_run(&run).await?;
+            info!(run_id = %run_id, day = %day, "run begins");
+            open.push((*day, run_id));
+        }
+        let signs = SignsOfLife::begin(store.clone(), process);
+        Ok(Self { night, store, open, outcomes: Vec::new(), _signs: signs })
+    }
+
+    pub(super) fn run_of(&self, day: Day) -> &RunId {
+        let (_, run) = self.open.iter().find(|(open, _)| *open == day).expect("the day's run was begun");
+        run
+    }
+
+    pub(super) async fn end(&mut self, day: Day, ended: Result<RunReport, Failure>) -> Result<(), Failure> {
+        let run_id = self.run_of(day).clone();
+        let ended = ended.map(|report| report.with_peak_memory(memory::peak_bytes()));
+        let (outcome, error, report) = match &ended {
+            Ok(report) => (Outcome::Succeeded, None, report.to_json()),
+            Err(failure) => (Outcome::Failed, Some(failure.chain()), serde_json::Value::Null),
+        };
+        let end = RunEnd { ended_at: self.night.clock.now(), outcome, error, report };
+        let written = self.store.end_run(&run_id, &end).await.map_err(Failure::from);
+        match &ended {
+            Ok(report) => info!(%run_id, %day, verdict = ?report.verdict(), "run ended"),
+            // Whoever asked for the run tells of its failure.
+            Err(failure) => info!(%run_id, %day, error = failure.chain(), "run failed"),
+        }
+        self.open.retain(|(open, _)| *open != day);
+        self.outcomes.push(RunOutcome::new(run_id, day, ended));
+        written
+    }
+
+    /// All open runs end by the same failure, which is the answer too.
+    pub(super) async fn end_all(mut self, failure: Failure) -> Result<Vec<RunOutcome>, Failure> {
+        for (day, _) in self.open.clone() {
+            // What failed first is what a person needs to see, even if the ledger fails too.
+            if let Err(ledger) = self.end(day, Err(failure.again())).await {
+                error!(error = ledger.chain(), "could not write the failure into the ledger");
+                break;
+            }
+        }
+        Err(failure)
+    }
+}
+
+/// Ends the runs whose process is gone.
+async fn bury_the_dead(night: &Night, store: &Store) -> Result<(), Failure> {
+    for under_way in store.under_way().await?.iter().filter(|under_way| is_dead(under_way)) {
+        let RunRecord { run_id, day, seen_at, started_at, rankings_digest, .. } = &under_way.run;
+        let when = if rankings_digest.is_some() { "after it had published" } else { "before it published" };
+        let seen_at = seen_at.unwrap_or(*started_at);
+        let error = format!("its process was gone before it ended, {when}; its last sign of life was at {seen_at}");
+        let report = serde_json::Value::Null;
+        let end = RunEnd { ended_at: night.clock.now(), outcome: Outcome::Died, error: Some(error), report };
+        // If not, another process was faster, or the run lives.
+        if store.end_dead_run(under_way, &end).await? {
+            warn!(%run_id, %day, when, "an earlier run died before it ended");
+        }
+    }
+    Ok(())
+}
+
+/// Says in the ledger that this process lives, until dropped.
+struct SignsOfLife(JoinHandle<()>);
+
+impl SignsOfLife {
+    fn begin(store: Store, process: String) -> Self {
+        Self(tokio::spawn(async move {
+            let mut signs = time::interval(SIGN_OF_LIFE_EVERY);
+            signs.set_missed_tick_behavior(time::MissedTickBehavior::Delay);
+            // The first tick is now, when beginning has just said so.
+            signs.tick().await;
+            loop {
+                signs.tick().await;
+                if let Err(error) = store.sign_of_life(&process).await {
+                    warn!(error = Failure::from(error).chain(), "could not say in the ledger that the run is under way");
+                }
+            }
+        }))
+    }
+}
+
+impl Drop for SignsOfLife {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}

@@ -1,0 +1,81 @@
+//! Which process this is, in words that tell it from all others, and whether another is still there.
+//!
+//! A machine since its start, the space of its process ids (a container has its own), the id, and when the
+//! process began: an id is given again, but not for the same moment.
+
+use std::{fs, process};
+
+/// Says which process this is.
+pub(crate) fn this() -> String {
+    let id = process::id();
+    match (space(), started(id)) {
+        (Some(space), Some(started)) => format!("{space} {id} {started}"),
+        // Where the system tells nothing, nobody else can look: signs of life must do.
+        _ => format!("unknown {id}"),
+    }
+}
+
+/// Whether the process that said `told` of itself is gone for certain: it was one of this machine and this
+/// space of ids, and is not there. None when that cannot be seen from here.
+pub(crate) fn is_gone(told: &str) -> Option<bool> {
+    let (rest, started_then) = told.rsplit_once(' ')?;
+    let (space_then, id) = rest.rsplit_once(' ')?;
+    let id = id.parse().ok()?;
+    // Where processes of others are hidden, that one is not seen says nothing.
+    started(1)?;
+    (space()? == space_then).then(|| started(id).as_deref() != Some(started_then))
+}
+
+/// The machine since its start, and the space that its process ids are of.
+fn space() -> Option<String> {
+    let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+    let ids = fs::read_link("/proc/self/ns/pid").ok()?;
+    Some(format!("{} {}", boot.trim(), ids.display()))
+}
+
+/// When the process began, in the system's own count: field 22 of proc(5)'s `stat`, whose second, in
+/// parentheses, may hold anything.
+fn started(id: u32) -> Option<String> {
+    let stat = fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
+    let (_, behind) = stat.rsplit_once(')')?;
+    let mut fields = behind.split_whitespace();
+    // A process that ended and that nobody waited for is there in name only.
+    let is_there = !matches!(fields.next()?, "Z" | "X");
+    fields.nth(18).filter(|_| is_there).map(str::to_owned)
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+    use std::process::{Command, Stdio};
+
+    #[test]
+    fn a_process_is_there_until_it_ends() {
+        assert_eq!(is_gone(&this()), Some(false));
+        let mut child = Command::new("sleep").arg("60").stdin(Stdio::null()).spawn().unwrap();
+        let told = format!("{} {} {}", space().unwrap(), child.id(), started(child.id()).unwrap());
+        assert_eq!(is_gone(&told), Some(false));
+        child.kill().unwrap();
+        // Killed, it stays in name until it is waited for.
+        while is_gone(&told) == Some(false) {
+            std::thread::yield_now();
+        }
+        child.wait().unwrap();
+        assert_eq!(is_gone(&told), Some(true));
+    }
+
+    #[test]
+    fn an_id_that_was_given_again_is_another_process() {
+        let this = this();
+        let (rest, started) = this.rsplit_once(' ').unwrap();
+        assert_eq!(is_gone(&format!("{rest} {started}0")), Some(true));
+    }
+
+    #[test]
+    fn nothing_is_known_of_processes_elsewhere() {
+        let id = process::id();
+        for told in ["", "unknown 7", &format!("another-boot pid:[1] {id} 1"), "a b c d"] {
+            assert_eq!(is_gone(told), None, "{told}");
+        }
+    }
+}
