@@ -167,7 +167,8 @@ from_columns!(UnseenRow { run_id, unseen_ms });
 /// Puts together what was read of runs under way, in the same order.
 pub(crate) fn under_way(rows: Vec<RunRow>, unseen: &[UnseenRow]) -> Result<Vec<UnderWay>, Failure> {
     let unseen_for = |run: &RunRow| {
-        let ms = unseen.iter().find(|unseen| unseen.run_id == run.run_id).map_or(0, |unseen| unseen.unseen_ms);
+        let ms =
+            unseen.iter().find(|unseen| unseen.run_id == run.run_id).map_or(0, |unseen| unseen.unseen_ms);
         Duration::from_millis(u64::try_from(ms).unwrap_or(0))
     };
     rows.into_iter()

@@ -289,11 +289,11 @@ async fn note_published(
                 seen_at = strftime('%Y-%m-%dT%H:%M:%fZ', 'now')
          WHERE run_id = ?",
     )
-        .bind(content.models_json())
-        .bind(content.digest())
-        .bind(rankings_run.as_str())
-        .bind(run_id.as_str())
-        .execute(connection)
-        .await?;
+    .bind(content.models_json())
+    .bind(content.digest())
+    .bind(rankings_run.as_str())
+    .bind(run_id.as_str())
+    .execute(connection)
+    .await?;
     Ok(())
 }

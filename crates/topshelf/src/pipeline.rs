@@ -16,9 +16,9 @@ mod rank;
 mod report;
 
 pub use count::count;
+pub(crate) use ledger::is_dead;
 pub use publish::publish;
 pub use rank::{rank, ranked_models};
-pub(crate) use ledger::is_dead;
 pub(crate) use report::visible;
 pub use report::{ModelReport, RunOutcome, RunReport, StageReport, Verdict};
 

@@ -40,7 +40,8 @@ impl Postgres {
     }
 
     pub(crate) async fn under_way(&self) -> Result<(Vec<RunRow>, Vec<UnseenRow>), sqlx::Error> {
-        let mut transaction = self.pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY").await?;
+        let mut transaction =
+            self.pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY").await?;
         let runs = select_runs!("WHERE status = 'running' ORDER BY runs.run_id");
         let runs = sqlx::query_as(runs).fetch_all(&mut *transaction).await?;
         let unseen = sqlx::query_as(

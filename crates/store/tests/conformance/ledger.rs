@@ -91,7 +91,8 @@ async fn nobody_changes_a_run_that_ended(database: Database) {
 
 async fn runs_under_way_give_signs_of_life(database: Database) {
     let store = database.migrated().await;
-    let [ours, theirs, ended] = ["2024-11-20", "2024-11-21", "2024-11-22"].map(|day| new_run(day.parse().unwrap()));
+    let [ours, theirs, ended] =
+        ["2024-11-20", "2024-11-21", "2024-11-22"].map(|day| new_run(day.parse().unwrap()));
     let theirs = NewRun { process: "elsewhere 7 8".into(), ..theirs };
     for run in [&ours, &theirs, &ended] {
         store.begin_run(run).await.unwrap();

@@ -27,7 +27,9 @@ impl From<StoreError> for Failure {
                 Exit::Failed,
                 "the user needs the right to create tables, and the disk space left; a database of a newer topshelf needs that topshelf",
             ),
-            StoreError::Older { .. } => (Exit::Failed, "run `topshelf migrate`; every run of this version does it too"),
+            StoreError::Older { .. } => {
+                (Exit::Failed, "run `topshelf migrate`; every run of this version does it too")
+            }
             StoreError::Sql { .. } => {
                 (Exit::Failed, "check that the database is up, has space left, and lets this user write")
             }

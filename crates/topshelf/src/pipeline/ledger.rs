@@ -110,7 +110,8 @@ async fn bury_the_dead(night: &Night, store: &Store) -> Result<(), Failure> {
         let RunRecord { run_id, day, seen_at, started_at, rankings_digest, .. } = &under_way.run;
         let when = if rankings_digest.is_some() { "after it had published" } else { "before it published" };
         let seen_at = seen_at.unwrap_or(*started_at);
-        let error = format!("its process was gone before it ended, {when}; its last sign of life was at {seen_at}");
+        let error =
+            format!("its process was gone before it ended, {when}; its last sign of life was at {seen_at}");
         let report = serde_json::Value::Null;
         let end = RunEnd { ended_at: night.clock.now(), outcome: Outcome::Died, error: Some(error), report };
         // If not, another process was faster, or the run lives.
@@ -134,7 +135,10 @@ impl SignsOfLife {
             loop {
                 signs.tick().await;
                 if let Err(error) = store.sign_of_life(&process).await {
-                    warn!(error = Failure::from(error).chain(), "could not say in the ledger that the run is under way");
+                    warn!(
+                        error = Failure::from(error).chain(),
+                        "could not say in the ledger that the run is under way"
+                    );
                 }
             }
         }))

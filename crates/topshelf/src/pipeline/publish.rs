@@ -1,6 +1,8 @@
 //! The last stage: rankings in the lake become what readers see, in one transaction.
 
-use super::{Night, RunOutcome, RunReport, StageReport, StartedBy, ledger::Ledger, rank::not_counted, ranked_models};
+use super::{
+    Night, RunOutcome, RunReport, StageReport, StartedBy, ledger::Ledger, rank::not_counted, ranked_models,
+};
 use crate::failure::{Exit, Failure};
 use domain::{Day, DayRankings, ModelName, ModelRankings, RunId};
 use lake::{CountsManifest, Lake, RankingsManifest};

@@ -49,7 +49,11 @@ fn a_run_whose_process_was_killed_is_told_as_such_and_ended_by_the_next() {
     child.kill().unwrap();
     child.wait().unwrap();
     let died = &runs(&scene)[0];
-    assert_eq!((&died["status"], &died["ended_at"]), (&"died".into(), &Value::Null), "nobody has written it yet");
+    assert_eq!(
+        (&died["status"], &died["ended_at"]),
+        (&"died".into(), &Value::Null),
+        "nobody has written it yet"
+    );
     assert!(scene.end_well(&["runs"]).stdout.contains(" died "));
 
     scene.views("");
@@ -58,7 +62,13 @@ fn a_run_whose_process_was_killed_is_told_as_such_and_ended_by_the_next() {
     let [next, died] = &runs(&scene)[..] else { panic!("two runs are in the ledger") };
     assert_eq!((&next["status"], &died["status"]), (&"succeeded".into(), &"died".into()));
     assert!(died["ended_at"].is_string() && died["report"].is_null());
-    assert!(died["error"].as_str().unwrap().starts_with("its process was gone before it ended, before it published"), "{died}");
+    assert!(
+        died["error"]
+            .as_str()
+            .unwrap()
+            .starts_with("its process was gone before it ended, before it published"),
+        "{died}"
+    );
     assert!(next["report"]["peak_memory_bytes"].as_u64().unwrap() > 1 << 20);
 }
 
