@@ -4,7 +4,7 @@
 //! more is not left as if it were.
 
 use super::{Night, RunOutcome, RunReport, StartedBy};
-use crate::{failure::Failure, memory, process};
+use crate::{failure::Failure, liveness, memory};
 use domain::{Day, RunId};
 use std::time::Duration;
 use store::{NewRun, Outcome, RunEnd, RunRecord, Store, UnderWay};
@@ -33,7 +33,7 @@ pub(super) struct Ledger<'a> {
 /// Whether a run under way has lost its process: that is seen where it was, and elsewhere concluded from
 /// its silence.
 pub(crate) fn is_dead(UnderWay { run, unseen_for }: &UnderWay) -> bool {
-    let is_gone = run.process.as_deref().and_then(process::is_gone);
+    let is_gone = run.process.as_deref().and_then(liveness::is_gone);
     let limit = if run.process.is_some() { DEAD_AFTER } else { DEAD_AFTER_OF_EARLIER };
     is_gone.unwrap_or(*unseen_for > limit)
 }
@@ -46,7 +46,7 @@ impl<'a> Ledger<'a> {
         started_by: StartedBy,
     ) -> Result<Self, Failure> {
         bury_the_dead(night, store).await?;
-        let process = process::this();
+        let process = liveness::this_process();
         let mut open = Vec::new();
         for day in days {
             let (run_id, started_at) = night.clock.new_run();

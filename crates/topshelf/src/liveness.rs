@@ -6,7 +6,7 @@
 use std::{fs, process};
 
 /// Says which process this is.
-pub(crate) fn this() -> String {
+pub(crate) fn this_process() -> String {
     let id = process::id();
     match (space(), started(id)) {
         (Some(space), Some(started)) => format!("{space} {id} {started}"),
@@ -51,7 +51,7 @@ mod tests {
 
     #[test]
     fn a_process_is_there_until_it_ends() {
-        assert_eq!(is_gone(&this()), Some(false));
+        assert_eq!(is_gone(&this_process()), Some(false));
         let mut child = Command::new("sleep").arg("60").stdin(Stdio::null()).spawn().unwrap();
         let told = format!("{} {} {}", space().unwrap(), child.id(), started(child.id()).unwrap());
         assert_eq!(is_gone(&told), Some(false));
@@ -66,7 +66,7 @@ mod tests {
 
     #[test]
     fn an_id_that_was_given_again_is_another_process() {
-        let this = this();
+        let this = this_process();
         let (rest, started) = this.rsplit_once(' ').unwrap();
         assert_eq!(is_gone(&format!("{rest} {started}0")), Some(true));
     }
