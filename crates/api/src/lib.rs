@@ -5,6 +5,7 @@
 //! answer is wholly old or wholly new. Nothing here counts, ranks or writes to the store, and nothing
 //! knows the schedule: the binary says what should be published by now through a [`Promise`].
 
+mod held;
 mod options;
 mod packed;
 mod problem;

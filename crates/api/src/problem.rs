@@ -1,5 +1,6 @@
 //! Why a request has no answer: RFC 9457 problems with a stable code.
 
+use crate::wire::Held;
 use domain::{Day, ModelName};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -30,6 +31,20 @@ pub enum Problem {
         day: Day,
         /// The newest published day on which it was active.
         last_active_day: Day,
+    },
+    /// The advertiser's rankings were held back, and none were published before.
+    #[error(
+        "the rankings of advertiser {advertiser_id:?} of {day} were held back by the check {check} before they were published: {message}"
+    )]
+    HeldBack {
+        /// The advertiser asked for.
+        advertiser_id: String,
+        /// The day.
+        day: Day,
+        /// The check.
+        check: String,
+        /// What it found.
+        message: String,
     },
     /// No model has that name.
     #[error("there is no model {model:?}; the models are {}", names(models))]
@@ -114,6 +129,8 @@ pub enum Code {
     UnknownAdvertiser,
     /// 404: the advertiser was active on another published day, not on this one.
     InactiveAdvertiser,
+    /// 404: the advertiser's rankings were held back, and none were published before.
+    HeldBack,
     /// 404: no model has that name.
     UnknownModel,
     /// 404: the model was not computed, because a log it needs was not configured.
@@ -140,9 +157,10 @@ pub enum Code {
 
 impl Code {
     /// Every code.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::UnknownAdvertiser,
         Self::InactiveAdvertiser,
+        Self::HeldBack,
         Self::UnknownModel,
         Self::ModelNotComputed,
         Self::NoPublicationYet,
@@ -178,6 +196,7 @@ impl Code {
         match self {
             Self::UnknownAdvertiser => ("unknown_advertiser", 404, "the advertiser was never published"),
             Self::InactiveAdvertiser => ("inactive_advertiser", 404, "the advertiser was not active"),
+            Self::HeldBack => ("held_back", 404, "a check held the rankings back"),
             Self::UnknownModel => ("unknown_model", 404, "no model has that name"),
             Self::ModelNotComputed => ("model_not_computed", 404, "the model was not computed"),
             Self::NoPublicationYet => ("no_publication_yet", 404, "nothing is published yet"),
@@ -213,12 +232,19 @@ pub struct ProblemBody {
 }
 
 impl Problem {
+    /// What keeps the advertiser's rankings from being seen.
+    pub(crate) fn held_back(advertiser: &str, held: Held<'_>) -> Self {
+        let (check, message) = (held.check.to_owned(), held.message.to_owned());
+        Self::HeldBack { advertiser_id: advertiser.to_owned(), day: held.day, check, message }
+    }
+
     /// The stable code.
     #[must_use]
     pub fn code(&self) -> Code {
         match self {
             Self::UnknownAdvertiser { .. } => Code::UnknownAdvertiser,
             Self::InactiveAdvertiser { .. } => Code::InactiveAdvertiser,
+            Self::HeldBack { .. } => Code::HeldBack,
             Self::UnknownModel { .. } => Code::UnknownModel,
             Self::ModelNotComputed { .. } => Code::ModelNotComputed,
             Self::NoPublicationYet => Code::NoPublicationYet,

@@ -138,11 +138,11 @@ impl View {
     }
 
     /// How long an answer may be kept: until the next run begins; shortly, when the promised day is
-    /// late and may be published at any moment.
-    pub(crate) fn max_age(&self, now: Timestamp) -> Duration {
+    /// late and may be published at any moment, or when something newer is held and may be accepted.
+    pub(crate) fn max_age(&self, now: Timestamp, is_held: bool) -> Duration {
         let until_next_run = self.promise.next_run_at.duration_since(now);
         let until_next_run = Duration::try_from(until_next_run).unwrap_or(Duration::ZERO);
-        if self.is_stale() { until_next_run.min(LATE_MAX_AGE) } else { until_next_run }
+        if self.is_stale() || is_held { until_next_run.min(LATE_MAX_AGE) } else { until_next_run }
     }
 }
 
@@ -162,7 +162,7 @@ mod tests {
     fn snapshot(version: i64) -> Snapshot {
         let day = "2024-11-20".parse().unwrap();
         let days = vec![PublishedDay { day, advertisers: Vec::new(), models: Vec::new() }];
-        Snapshot::build(Published { version, days }, &[], Timestamp::UNIX_EPOCH)
+        Snapshot::build(Published { version, days, holds: Vec::new() }, &[], Timestamp::UNIX_EPOCH)
     }
 
     #[test]

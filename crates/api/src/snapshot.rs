@@ -5,6 +5,7 @@
 //! or looks at a clock.
 
 use crate::{
+    held::Holds,
     problem::Problem,
     served_day::{ServedDay, wire_rows},
     stats::Statistics,
@@ -26,6 +27,7 @@ pub struct Snapshot {
     models: Vec<ModelName>,
     /// Newest first.
     days: Vec<ServedDay>,
+    holds: Holds,
     statistics: Option<Statistics>,
 }
 
@@ -40,8 +42,16 @@ impl Snapshot {
         let places: HashMap<_, _> = advertisers.iter().cloned().zip(0..).collect();
         // Each day is packed and dropped before the next, so both copies are never whole in memory.
         let days: Vec<_> = source_days.into_iter().map(|day| ServedDay::pack(day, &places)).collect();
-        let statistics = Statistics::of(&days, &advertisers);
-        Self { version: published.version, loaded_at, advertisers, places, models, days, statistics }
+        let holds = Holds::new(published.holds);
+        let is_unseen = |day: &ServedDay, advertiser| {
+            places.get(advertiser).is_none_or(|place| day.publication(*place).is_none())
+        };
+        let statistics = Statistics::of(&days, &advertisers).map(|statistics| {
+            let held: Vec<_> = holds.advertisers(days[0].day).collect();
+            let unseen = held.iter().filter(|advertiser| is_unseen(&days[0], **advertiser)).count();
+            statistics.with_held(held.len(), unseen)
+        });
+        Self { version: published.version, loaded_at, advertisers, places, models, days, holds, statistics }
     }
 
     /// The version of what is published that this is a copy of.
@@ -101,9 +111,17 @@ impl Snapshot {
         promised_day: Day,
     ) -> Result<Recommendations<'_>, Problem> {
         let model = self.model(model)?;
-        let served = self.served_day(day)?;
+        let asked = self.served_day(day)?;
         let place = self.place(advertiser)?;
-        let publication = served.publication(place).ok_or_else(|| self.inactive(place, served.day))?;
+        let mut served = asked;
+        if day.is_none() && self.holds.of_day(advertiser, asked.day).is_some() {
+            // What was published last is served on.
+            let last = self.days.iter().find(|served| served.publication(place).is_some());
+            served = last.unwrap_or(asked);
+        }
+        let publication = served.publication(place).ok_or_else(|| self.absent(place, served.day))?;
+        let held =
+            if day.is_none() { self.holds.after(advertiser, served.day, &publication.run_id) } else { None };
         let rankings = served.rankings(model).ok_or_else(|| not_computed(model, &[served]))?;
         let recommendations = wire_rows(rankings.rows(place));
         if recommendations.is_empty() {
@@ -115,7 +133,8 @@ impl Snapshot {
             day: served.day,
             run_id: &publication.run_id,
             published_at: publication.published_at,
-            stale: self.is_stale(promised_day),
+            stale: self.is_stale(promised_day) || held.is_some(),
+            held,
             recommendations,
         })
     }
@@ -137,7 +156,7 @@ impl Snapshot {
         let last = self.days.iter().take(days_max);
         let active: Vec<_> = last.filter(|day| day.publication(place).is_some()).collect();
         let (Some(to), Some(from)) = (active.first(), active.last()) else {
-            return Err(self.inactive(place, newest.day));
+            return Err(self.absent(place, newest.day));
         };
         if let Some(model) = model.filter(|model| active.iter().all(|day| day.rankings(model).is_none())) {
             return Err(not_computed(model, &active));
@@ -178,10 +197,11 @@ impl Snapshot {
 
     fn place(&self, advertiser: &str) -> Result<usize, Problem> {
         let (oldest_day, newest_day) = self.ends()?;
-        self.places.get(advertiser).copied().ok_or_else(|| Problem::UnknownAdvertiser {
-            advertiser_id: advertiser.to_owned(),
-            oldest_day,
-            newest_day,
+        self.places.get(advertiser).copied().ok_or_else(|| match self.holds.own(advertiser) {
+            Some(held) => Problem::held_back(advertiser, held),
+            None => {
+                Problem::UnknownAdvertiser { advertiser_id: advertiser.to_owned(), oldest_day, newest_day }
+            }
         })
     }
 
@@ -192,7 +212,11 @@ impl Snapshot {
         Ok((oldest.day, newest.day))
     }
 
-    fn inactive(&self, place: usize, day: Day) -> Problem {
+    /// Why nothing is published of the advertiser on `day`.
+    fn absent(&self, place: usize, day: Day) -> Problem {
+        if let Some(held) = self.holds.of_day(self.advertisers[place].as_str(), day) {
+            return Problem::held_back(self.advertisers[place].as_str(), held);
+        }
         let mut active = self.days.iter().filter(|day| day.publication(place).is_some());
         Problem::InactiveAdvertiser {
             advertiser_id: self.advertisers[place].as_str().to_owned(),

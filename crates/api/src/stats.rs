@@ -46,6 +46,14 @@ impl Statistics {
         })
     }
 
+    /// The same, when so many of the active advertisers are held, so many of them without any ranking of the
+    /// day to be seen.
+    pub(crate) fn with_held(mut self, held: usize, unseen: usize) -> Self {
+        self.advertisers.active += unseen;
+        self.advertisers.held = held;
+        self
+    }
+
     /// The answer to `/stats` with lists of at most `limit` entries.
     pub(crate) fn answer(&self, limit: usize) -> Stats<'_> {
         Stats {
@@ -64,7 +72,8 @@ impl Statistics {
 fn advertiser_counts(day: &ServedDay, places: usize) -> Advertisers {
     let active = || (0..places).filter(|place| day.is_active(*place));
     let is_ranked = |place: &usize| day.models.iter().any(|(_, rankings)| !rankings.rows(*place).is_empty());
-    Advertisers { active: active().count(), with_recommendations: active().filter(is_ranked).count() }
+    let with_recommendations = active().filter(is_ranked).count();
+    Advertisers { active: active().count(), with_recommendations, held: 0 }
 }
 
 fn model_stats(day: &ServedDay, places: usize) -> Vec<ModelStats> {

@@ -47,10 +47,30 @@ pub struct Recommendations<'a> {
     /// When the run was published for this advertiser and day.
     #[schema(value_type = String, format = DateTime)]
     pub published_at: Timestamp,
-    /// Whether the newest published day is older than the schedule promises.
+    /// Whether a newer day should be served: the newest published day is older than the schedule promises,
+    /// or a newer ranking was held back.
     pub stale: bool,
+    /// Why a newer ranking is not served; absent when there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub held: Option<Held<'a>>,
     /// At least one product, best first.
     pub recommendations: Vec<Recommendation<'a>>,
+}
+
+/// A ranking that a check held back before it was published.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, ToSchema)]
+pub struct Held<'a> {
+    /// The day of its data.
+    #[schema(value_type = String, format = Date, example = "2024-11-20")]
+    pub day: Day,
+    /// The run that made it.
+    #[schema(value_type = String, example = "20241121T023000Z-3f9a1c2e")]
+    pub run_id: &'a RunId,
+    /// The check.
+    #[schema(example = "advertiser_volume")]
+    pub check: &'a str,
+    /// What it found.
+    pub message: &'a str,
 }
 
 /// What every model said of one advertiser on the last published days.
@@ -100,6 +120,11 @@ pub struct Stats<'a> {
     pub model_agreement: ModelAgreement<'a>,
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+fn is_zero(number: &usize) -> bool {
+    *number == 0
+}
+
 /// How many advertisers the newest published day has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Advertisers {
@@ -107,6 +132,9 @@ pub struct Advertisers {
     pub active: usize,
     /// Active, with at least one product ranked by at least one model.
     pub with_recommendations: usize,
+    /// Active, with rankings of that day that checks held back; absent when there are none.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub held: usize,
 }
 
 /// One model on the newest published day.

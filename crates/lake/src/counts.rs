@@ -4,8 +4,10 @@ mod cut;
 mod decode;
 mod encode;
 mod sum;
+mod totals;
 
 pub use decode::CountsReader;
+pub use totals::AdvertiserTotals;
 
 use self::sum::Sum;
 use crate::{
@@ -13,12 +15,12 @@ use crate::{
     commit::{NewObject, hex},
     in_order::in_order,
     manifest::Manifest as _,
-    parquet_file::{BATCH_ROWS, decode, encode, schema, texts},
+    parquet_file::{BATCH_ROWS, decode, encode, from_integer, integers, schema, texts},
 };
-use arrow_array::{ArrayRef, StringArray};
+use arrow_array::{ArrayRef, Int64Array, StringArray};
 use arrow_schema::{DataType, SchemaRef};
 use bytes::Bytes;
-use domain::{AdvertiserId, CountsBlock, Day};
+use domain::{AdvertiserId, Counts, CountsBlock, Day};
 use sha2::{Digest, Sha256};
 use std::sync::Arc;
 use tokio::{sync::mpsc, task::spawn_blocking};
@@ -56,12 +58,11 @@ impl Lake {
     {
         let NewCounts { day, active, input, added_to } = new;
         let unwritable = |reason: String| LakeError::Unwritable { what: "counts", day, reason };
-        let list = NewObject::new("advertisers", encode_advertisers(&active).map_err(unwritable)?);
         let mut commit = self.begin(folder(day)).await?;
-        let advertisers = commit.put(list).await?;
         let (sender, mut objects) = mpsc::channel(1);
         let active_advertisers = active.len();
         let earlier = added_to.map(|earlier| self.reader(earlier, Arc::clone(&active), threads));
+        let of_list = Arc::clone(&active);
         let encoding = spawn_blocking(move || {
             let parts = in_order(threads, parts, |part| part().map_err(WriteCountsError::Counts));
             match earlier {
@@ -76,7 +77,9 @@ impl Lake {
         while let Some(object) = objects.recv().await {
             counts.push(commit.put(object).await?);
         }
-        let products = encoding.await.expect("encoding does not panic")?;
+        let (products, totals) = encoding.await.expect("encoding does not panic")?;
+        let list = encode_advertisers(&of_list, &totals).map_err(unwritable)?;
+        let advertisers = commit.put(NewObject::new("advertisers", list)).await?;
         let manifest = CountsManifest {
             format_version: CountsManifest::FORMAT_VERSION,
             day,
@@ -165,6 +168,17 @@ impl Lake {
     /// # Errors
     /// As [`Lake::read_counts`].
     pub async fn active(&self, manifest: &CountsManifest) -> Result<Vec<AdvertiserId>, LakeError> {
+        Ok(self.totals(manifest).await?.into_iter().map(|(advertiser, _)| advertiser).collect())
+    }
+
+    /// The advertisers active on the manifest's day, in byte order, each with what its products come to.
+    ///
+    /// # Errors
+    /// As [`Lake::read_counts`].
+    pub async fn totals(
+        &self,
+        manifest: &CountsManifest,
+    ) -> Result<Vec<(AdvertiserId, AdvertiserTotals)>, LakeError> {
         let day = manifest.day;
         let bytes = self.data(&folder(day), &manifest.advertisers, &remedy(day)).await?;
         decode_advertisers(bytes)
@@ -202,25 +216,45 @@ fn numbered_texts() -> DataType {
 }
 
 fn advertisers_schema() -> SchemaRef {
-    schema(&[("advertiser_id", DataType::Utf8)])
+    schema(&[
+        ("advertiser_id", DataType::Utf8),
+        ("impressions", DataType::Int64),
+        ("clicks", DataType::Int64),
+        ("views", DataType::Int64),
+        ("unseen_clicks", DataType::Int64),
+    ])
 }
 
-fn encode_advertisers(advertisers: &[AdvertiserId]) -> Result<Vec<u8>, String> {
-    let batches = advertisers.chunks(BATCH_ROWS).map(|chunk| {
-        vec![Arc::new(StringArray::from_iter_values(chunk.iter().map(AdvertiserId::as_str))) as ArrayRef]
+fn encode_advertisers(advertisers: &[AdvertiserId], totals: &[AdvertiserTotals]) -> Result<Vec<u8>, String> {
+    let numbers = [
+        |totals: &AdvertiserTotals| totals.counts.impressions,
+        |totals: &AdvertiserTotals| totals.counts.clicks,
+        |totals: &AdvertiserTotals| totals.counts.views,
+        |totals: &AdvertiserTotals| totals.unseen_clicks,
+    ];
+    let batches = advertisers.chunks(BATCH_ROWS).zip(totals.chunks(BATCH_ROWS)).map(|(chunk, totals)| {
+        let ids = Arc::new(StringArray::from_iter_values(chunk.iter().map(AdvertiserId::as_str))) as ArrayRef;
+        let numbers = numbers.iter().map(|of| {
+            Arc::new(Int64Array::from_iter_values(totals.iter().map(|totals| of(totals).cast_signed())))
+                as ArrayRef
+        });
+        std::iter::once(ids).chain(numbers).collect()
     });
     encode(&advertisers_schema(), batches).map_err(|error| error.to_string())
 }
 
-fn decode_advertisers(bytes: Bytes) -> Result<Vec<AdvertiserId>, String> {
-    let mut advertisers: Vec<AdvertiserId> = Vec::new();
+fn decode_advertisers(bytes: Bytes) -> Result<Vec<(AdvertiserId, AdvertiserTotals)>, String> {
+    let mut advertisers: Vec<(AdvertiserId, AdvertiserTotals)> = Vec::new();
     decode(&advertisers_schema(), bytes, |batch| {
-        for text in texts(batch, 0).iter().flatten() {
+        let numbers = [1, 2, 3, 4].map(|column| integers(batch, column));
+        for (row, text) in texts(batch, 0).iter().flatten().enumerate() {
             let advertiser = AdvertiserId::new(text).map_err(|error| error.to_string())?;
-            if advertisers.last().is_some_and(|last| *last >= advertiser) {
+            if advertisers.last().is_some_and(|(last, _)| *last >= advertiser) {
                 return Err(format!("{advertiser:?} is out of order"));
             }
-            advertisers.push(advertiser);
+            let [impressions, clicks, views, unseen_clicks] = numbers.map(|column| from_integer(column[row]));
+            let counts = Counts { impressions: impressions?, clicks: clicks?, views: views? };
+            advertisers.push((advertiser, AdvertiserTotals { counts, unseen_clicks: unseen_clicks? }));
         }
         Ok(())
     })?;

@@ -3,7 +3,8 @@
 //! ```text
 //! counts/day=2024-11-20/counts-<digest>.parquet       advertiser_id, product_id, impressions, clicks, views;
 //!                                                     one or several, in order of advertiser, then product
-//! counts/day=2024-11-20/advertisers-<digest>.parquet  advertiser_id: every active advertiser
+//! counts/day=2024-11-20/advertisers-<digest>.parquet  advertiser_id, impressions, clicks, views, unseen_clicks: every
+//!                                                     active advertiser, and what its products come to
 //! counts/day=2024-11-20/manifest.json
 //! rankings/day=2024-11-20/model=TopCTR/rankings-<digest>.parquet
 //! rankings/day=2024-11-20/model=TopCTR/manifest.json
@@ -23,7 +24,7 @@ mod manifest;
 mod parquet_file;
 mod rankings;
 
-pub use counts::{CountsReader, NewCounts};
+pub use counts::{AdvertiserTotals, CountsReader, NewCounts};
 pub use error::{LakeError, WriteCountsError};
 pub use manifest::{CountsInput, CountsManifest, DataObject, LogInput, ObjectInput, RankingsManifest};
 

@@ -12,7 +12,7 @@ pub(crate) trait Manifest: DeserializeOwned {
 }
 
 impl Manifest for CountsManifest {
-    const FORMAT_VERSION: u32 = 2;
+    const FORMAT_VERSION: u32 = 3;
 }
 
 impl Manifest for RankingsManifest {

@@ -4,13 +4,14 @@ use crate::{
     content::Content,
     decision::Publication,
     error::{Failure, StoreError},
+    history::{LastRankings, TotalsOfDay, TotalsRow},
     ledger::{self, NewRun, RunEnd, RunRecord, UnderWay},
     postgres::Postgres,
     published::Published,
     sqlite::{self, Sqlite},
     time,
 };
-use domain::{Day, RunId};
+use domain::{AdvertiserId, Counts, Day, ModelName, RunId};
 use jiff::Timestamp;
 use sqlx::postgres::PgListener;
 use std::time::Duration;
@@ -107,6 +108,47 @@ impl Backend {
         published_at: Timestamp,
     ) -> Result<Publication, Failure> {
         either!(self.publish(run_id, content, published_at))
+    }
+
+    pub(crate) async fn accept(
+        &self,
+        run_id: &RunId,
+        advertiser: Option<&AdvertiserId>,
+        reason: &str,
+        accepted_at: Timestamp,
+    ) -> Result<u64, Failure> {
+        either!(self.accept(run_id, advertiser, reason, accepted_at))
+    }
+
+    pub(crate) async fn days_before(&self, day: Day, limit: usize) -> Result<Vec<Day>, Failure> {
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let days: Vec<String> = either!(self.days_before(day, limit))?;
+        days.iter().map(|day| ledger::day(day)).collect()
+    }
+
+    pub(crate) async fn totals(&self, day: Day) -> Result<TotalsOfDay, Failure> {
+        let (rows, of_day) = either!(self.totals(day))?;
+        let advertisers = rows.into_iter().map(TotalsRow::totals).collect::<Result<_, _>>()?;
+        let report = of_day.as_ref().and_then(|of_day| of_day.report.as_deref());
+        let report = report.map(ledger::report).transpose()?;
+        let active = of_day.as_ref().map_or(0, |of_day| usize::try_from(of_day.active).unwrap_or(0));
+        let is_held = of_day.is_some_and(|of_day| of_day.is_held > 0);
+        Ok(TotalsOfDay { day, advertisers, active, is_held, report })
+    }
+
+    pub(crate) async fn totals_of(
+        &self,
+        advertiser: &AdvertiserId,
+        before: Day,
+        limit: usize,
+    ) -> Result<Vec<Counts>, Failure> {
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let rows: Vec<TotalsRow> = either!(self.totals_of(advertiser, before, limit))?;
+        rows.into_iter().map(|row| Ok(row.totals()?.1)).collect()
+    }
+
+    pub(crate) async fn last_rankings(&self, day: Day, model: &ModelName) -> Result<LastRankings, Failure> {
+        either!(self.last_rankings(day, model))
     }
 
     pub(crate) async fn runs(&self, limit: usize, day: Option<Day>) -> Result<Vec<RunRecord>, Failure> {

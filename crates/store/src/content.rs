@@ -3,22 +3,76 @@
 //! Rankings go in; the same rankings come out with their digest, or the reason why no database could
 //! give them back as they are. Nothing here does I/O.
 
-use crate::error::StoreError;
-use domain::{DayRankings, ModelRankings, RankedProduct, Ranking};
+use crate::{error::StoreError, holds::Holds};
+use domain::{AdvertiserId, Counts, DayRankings, ModelRankings, RankedProduct, Ranking};
 use sha2::{Digest, Sha256};
+use std::borrow::Cow;
+
+/// What a run made of a day.
+#[derive(Debug, Clone, Copy)]
+pub struct NewPublication<'a> {
+    /// Its rankings.
+    pub rankings: &'a DayRankings,
+    /// What each active advertiser's events came to, in the order of `rankings.active`.
+    pub totals: &'a [Counts],
+    /// What of it readers must not see.
+    pub holds: &'a Holds,
+}
 
 /// Rankings that can be stored, with the digest that tells whether readers see them already.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct Content<'a> {
     rankings: &'a DayRankings,
+    totals: &'a [Counts],
+    holds: Cow<'a, Holds>,
     digest: [u8; 32],
 }
 
 impl<'a> Content<'a> {
-    /// Checks `rankings` and computes their digest.
-    pub(crate) fn new(rankings: &'a DayRankings) -> Result<Self, StoreError> {
+    /// Checks what is `new` and computes the digest of its rankings.
+    pub(crate) fn new(new: NewPublication<'a>) -> Result<Self, StoreError> {
+        let NewPublication { rankings, totals, holds } = new;
         check(rankings)?;
-        Ok(Self { rankings, digest: digest(rankings) })
+        let inconsistent = |what: String| StoreError::Inconsistent { day: rankings.day, what };
+        if totals.len() != rankings.active.len() {
+            return Err(inconsistent("there are not as many totals as active advertisers".into()));
+        }
+        let is_active = |advertiser| rankings.active.binary_search(advertiser).is_ok();
+        if let Some(advertiser) = holds.advertisers.keys().find(|advertiser| !is_active(*advertiser)) {
+            return Err(inconsistent(format!("advertiser {advertiser:?} is held and not active")));
+        }
+        Ok(Self { rankings, totals, holds: Cow::Borrowed(holds), digest: digest(rankings) })
+    }
+
+    /// What is held back.
+    pub(crate) fn holds(&self) -> &Holds {
+        &self.holds
+    }
+
+    /// The same, without the holds of advertisers of whom readers see exactly this already: someone has
+    /// accepted it.
+    pub(crate) fn without_accepted(mut self, seen: &[String]) -> Self {
+        let is_held = |advertiser: &String| self.holds.advertisers.contains_key(advertiser.as_str());
+        if seen.iter().any(is_held) {
+            let holds = self.holds.to_mut();
+            seen.iter().for_each(|advertiser| drop(holds.advertisers.remove(advertiser.as_str())));
+        }
+        self
+    }
+
+    /// The active advertisers whose rankings readers shall see.
+    pub(crate) fn seen(&self) -> impl Iterator<Item = &AdvertiserId> {
+        self.rankings.active.iter().filter(|advertiser| self.holds.lets(advertiser))
+    }
+
+    /// The rows of `advertiser_totals`: the advertiser, with impressions, clicks and views.
+    pub(crate) fn totals(&self) -> impl Iterator<Item = (&'a str, [i64; 3])> + use<'a> {
+        self.rankings.active.iter().zip(self.totals).map(|(advertiser, totals)| {
+            let Counts { impressions, clicks, views } = *totals;
+            // More than a column holds is more than any machine counts in a day.
+            let counts = [impressions, clicks, views].map(|count| i64::try_from(count).unwrap_or(i64::MAX));
+            (advertiser.as_str(), counts)
+        })
     }
 
     pub(crate) fn rankings(&self) -> &'a DayRankings {

@@ -17,6 +17,13 @@ pub enum Publication {
     Unchanged {
         /// The run they see, and keep seeing.
         published_run: RunId,
+        /// Whether the rest is held back, as it was before.
+        is_held: bool,
+    },
+    /// All of it is held back; readers see what they saw before.
+    Held {
+        /// The run that waits to be accepted: this one, or an earlier one that made the same.
+        waiting_run: RunId,
     },
 }
 
@@ -41,11 +48,21 @@ pub(crate) struct Standing {
 
 from_columns!(Standing { run_id, rankings_digest, rows, rows_of_run });
 
+/// What checks of the day's last run hold.
+#[derive(Debug, Default)]
+pub(crate) struct StandingHolds {
+    /// Whom, and by which check, in byte order.
+    pub(crate) names: Vec<(String, String)>,
+    /// The run that is held for all, when it made the same as the one that publishes.
+    pub(crate) waiting_run: Option<String>,
+}
+
 /// Decides what publishing `content` as `run_id` shall do.
 pub(crate) fn decide(
     run_id: &RunId,
     run: Option<RunState>,
     standing: Option<Standing>,
+    holds: &StandingHolds,
     content: &Content<'_>,
 ) -> Result<Publication, Failure> {
     let run = run.ok_or_else(|| StoreError::RunUnknown { run_id: run_id.clone() })?;
@@ -56,21 +73,39 @@ pub(crate) fn decide(
     if run_day != day {
         return Err(StoreError::RunOfOtherDay { run_id: run_id.clone(), run_day, day }.into());
     }
-    if let Some(standing) = standing.filter(|standing| standing.shows(content)) {
-        return Ok(Publication::Unchanged { published_run: ledger::run_id(&standing.run_id)? });
+    let is_held_alike = holds.names == content.holds().names();
+    if let Some(standing) = standing {
+        let is_whole = standing.shows(content);
+        if is_whole || (is_held_alike && standing.shows_rest(content)) {
+            let published_run = ledger::run_id(&standing.run_id)?;
+            return Ok(Publication::Unchanged { published_run, is_held: !is_whole });
+        }
     }
     if run.rankings_digest.is_some() {
         return Err(StoreError::RunPublished { run_id: run_id.clone() }.into());
     }
-    Ok(Publication::Moved)
+    if content.holds().all.is_none() {
+        return Ok(Publication::Moved);
+    }
+    let waiting = holds.waiting_run.as_deref().filter(|_| is_held_alike).map(ledger::run_id).transpose()?;
+    Ok(Publication::Held { waiting_run: waiting.unwrap_or_else(|| run_id.clone()) })
 }
 
 impl Standing {
-    /// Whether readers of the day see exactly `content`, all of it from one run.
+    /// Whether readers of the day see exactly `content`, all of it from one run: perhaps because someone has
+    /// accepted it already.
     fn shows(&self, content: &Content<'_>) -> bool {
         let active = i64::try_from(content.rankings().active.len());
+        self.is_of(content) && active == Ok(self.rows) && self.rows == self.rows_of_run
+    }
+
+    /// Whether they see all that is not held back.
+    fn shows_rest(&self, content: &Content<'_>) -> bool {
+        let seen = i64::try_from(content.seen().count());
+        self.is_of(content) && content.holds().all.is_none() && seen == Ok(self.rows_of_run)
+    }
+
+    fn is_of(&self, content: &Content<'_>) -> bool {
         self.rankings_digest.as_ref() == Some(&content.digest())
-            && active == Ok(self.rows)
-            && self.rows == self.rows_of_run
     }
 }

@@ -97,6 +97,14 @@ pub enum StoreError {
         /// The run.
         run_id: RunId,
     },
+    /// Nothing of the run waits to be accepted.
+    #[error("nothing of run {run_id} is held back{}", advertiser.as_ref().map(|id| format!(" of advertiser {id:?}")).unwrap_or_default())]
+    NothingHeld {
+        /// The run.
+        run_id: RunId,
+        /// The advertiser, when it was about one.
+        advertiser: Option<AdvertiserId>,
+    },
     /// The run was begun for another day.
     #[error("run {run_id} is of {run_day} and cannot publish {day}")]
     RunOfOtherDay {

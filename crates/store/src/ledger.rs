@@ -36,6 +36,8 @@ pub enum Outcome {
     Succeeded,
     /// A stage failed; readers see what they saw before.
     Failed,
+    /// Every stage asked for was done, and checks hold back some of what it made, or all.
+    Held,
     /// Its process was gone before it could say how it ended.
     Died,
 }
@@ -47,6 +49,7 @@ impl Outcome {
         match self {
             Self::Succeeded => "succeeded",
             Self::Failed => "failed",
+            Self::Held => "held",
             Self::Died => "died",
         }
     }
@@ -93,6 +96,7 @@ impl RunStatus {
             "running" => Self::Running,
             "succeeded" => Self::Ended(Outcome::Succeeded),
             "failed" => Self::Ended(Outcome::Failed),
+            "held" => Self::Ended(Outcome::Held),
             "died" => Self::Ended(Outcome::Died),
             _ => Self::Other(name),
         }
@@ -230,7 +234,7 @@ impl TryFrom<RunRow> for RunRecord {
             process: row.process,
             seen_at: row.seen_at.as_deref().map(time::from_text).transpose()?,
             error: row.error,
-            report: row.report.as_deref().map(|text| json("a report", text)).transpose()?,
+            report: row.report.as_deref().map(report).transpose()?,
             models: row.models.as_deref().map(models).transpose()?,
             rankings_digest: row.rankings_digest,
             rankings_run_id: row.rankings_run_id.as_deref().map(run_id).transpose()?,
@@ -249,6 +253,10 @@ pub(crate) fn run_id(text: &str) -> Result<RunId, Failure> {
 
 pub(crate) fn day(text: &str) -> Result<Day, Failure> {
     text.parse().map_err(|_| Failure::corrupt("a day", text))
+}
+
+pub(crate) fn report(text: &str) -> Result<serde_json::Value, Failure> {
+    json("a report", text)
 }
 
 pub(crate) fn models(text: &str) -> Result<Vec<ModelName>, Failure> {

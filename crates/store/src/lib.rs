@@ -10,6 +10,8 @@ mod columns;
 mod content;
 mod decision;
 mod error;
+mod history;
+mod holds;
 mod ledger;
 mod migrations;
 mod postgres;
@@ -20,15 +22,18 @@ mod watch;
 
 use backend::{Backend, read};
 use content::Content;
-use domain::{Day, DayRankings, RunId};
+use domain::{AdvertiserId, Counts, Day, ModelName, RunId};
 use error::Failure;
 use jiff::Timestamp;
 use std::{fmt, time::Duration};
 
+pub use content::NewPublication;
 pub use decision::Publication;
 pub use error::StoreError;
+pub use history::{LastRankings, TotalsOfDay};
+pub use holds::{Hold, Holds};
 pub use ledger::{NewRun, Outcome, RunEnd, RunRecord, RunStatus, UnderWay};
-pub use published::{Published, PublishedAdvertiser, PublishedDay};
+pub use published::{Published, PublishedAdvertiser, PublishedDay, PublishedHold};
 pub use watch::Watch;
 
 /// A database of publications and runs. Clones share its connections.
@@ -116,9 +121,10 @@ impl Store {
         ended.map_err(|failure| self.error(failure, || format!("end run {run_id}")))
     }
 
-    /// Makes readers see `rankings` from now on, in one transaction, unless they see exactly these
-    /// already: then nothing moves, and only the ledger learns that the run came to the same.
-    /// Publications of one day take turns.
+    /// Makes readers see what is `new` from now on, in one transaction, as far as it is not held back, unless
+    /// they see exactly that already: then nothing moves, and only the ledger learns that the run came to the
+    /// same. What is held back is kept, to be accepted or not: see [`Store::accept`]. Publications of one
+    /// day take turns.
     ///
     /// # Errors
     /// When the run is unknown, has ended, is of another day or has published; when the rankings could
@@ -127,14 +133,71 @@ impl Store {
     pub async fn publish(
         &self,
         run_id: &RunId,
-        rankings: &DayRankings,
+        new: NewPublication<'_>,
         published_at: Timestamp,
     ) -> Result<Publication, StoreError> {
-        let content = Content::new(rankings)?;
+        let (content, day) = (Content::new(new)?, new.rankings.day);
         let published = self.backend.publish(run_id, content, published_at).await;
-        published.map_err(|failure| {
-            self.error(failure, || format!("publish {} of run {run_id}", content.rankings().day))
-        })
+        published.map_err(|failure| self.error(failure, || format!("publish {day} of run {run_id}")))
+    }
+
+    /// Makes readers see what was held back of a run, of one advertiser or of all, in one transaction.
+    /// Returns of how many advertisers they see it now.
+    ///
+    /// # Errors
+    /// [`StoreError::RunUnknown`]; [`StoreError::NothingHeld`] when none of it is held back, or a later run
+    /// of the day has taken its place; [`StoreError::Sql`] when the database fails.
+    pub async fn accept(
+        &self,
+        run_id: &RunId,
+        advertiser: Option<&AdvertiserId>,
+        reason: &str,
+        accepted_at: Timestamp,
+    ) -> Result<u64, StoreError> {
+        let accepted = self.backend.accept(run_id, advertiser, reason, accepted_at).await;
+        accepted.map_err(|failure| self.error(failure, || format!("accept run {run_id}")))
+    }
+
+    /// The days before `day` that were ever published, newest first, at most `limit`.
+    ///
+    /// # Errors
+    /// [`StoreError::Sql`] or [`StoreError::Corrupt`].
+    pub async fn days_before(&self, day: Day, limit: usize) -> Result<Vec<Day>, StoreError> {
+        let days = self.backend.days_before(day, limit).await;
+        days.map_err(|failure| self.error(failure, || format!("read which days before {day} are published")))
+    }
+
+    /// What the runs counted whose rankings of the day readers see.
+    ///
+    /// # Errors
+    /// [`StoreError::Sql`] or [`StoreError::Corrupt`].
+    pub async fn totals(&self, day: Day) -> Result<TotalsOfDay, StoreError> {
+        let totals = self.backend.totals(day).await;
+        totals.map_err(|failure| self.error(failure, || format!("read what was counted of {day}")))
+    }
+
+    /// What the runs counted of the advertiser whose rankings of it readers see: of the last published days
+    /// before a day on which they do, newest first, at most `limit`.
+    ///
+    /// # Errors
+    /// [`StoreError::Sql`] or [`StoreError::Corrupt`].
+    pub async fn totals_of(
+        &self,
+        advertiser: &AdvertiserId,
+        before: Day,
+        limit: usize,
+    ) -> Result<Vec<Counts>, StoreError> {
+        let totals = self.backend.totals_of(advertiser, before, limit).await;
+        totals.map_err(|failure| self.error(failure, || format!("read what was counted of {advertiser:?}")))
+    }
+
+    /// The products by the model that readers see last of each advertiser, of `day` or one of the 60 days before.
+    ///
+    /// # Errors
+    /// [`StoreError::Sql`] or [`StoreError::Corrupt`].
+    pub async fn last_rankings(&self, day: Day, model: &ModelName) -> Result<LastRankings, StoreError> {
+        let rankings = self.backend.last_rankings(day, model).await;
+        rankings.map_err(|failure| self.error(failure, || format!("read the last rankings by {model}")))
     }
 
     /// The newest runs, newest first, of one day or of all. None before the first migration.

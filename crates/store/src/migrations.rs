@@ -17,11 +17,13 @@ type Listed = (i64, &'static str, &'static str);
 const POSTGRES: &[Listed] = &[
     (1, "publications", include_str!("../migrations/postgres/0001_publications.sql")),
     (2, "ledger", include_str!("../migrations/postgres/0002_ledger.sql")),
+    (3, "holds", include_str!("../migrations/postgres/0003_holds.sql")),
 ];
 
 const SQLITE: &[Listed] = &[
     (1, "publications", include_str!("../migrations/sqlite/0001_publications.sql")),
     (2, "ledger", include_str!("../migrations/sqlite/0002_ledger.sql")),
+    (3, "holds", include_str!("../migrations/sqlite/0003_holds.sql")),
 ];
 
 pub(crate) fn of_postgres() -> Migrator {

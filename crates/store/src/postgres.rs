@@ -3,13 +3,14 @@
 //! Dates and timestamps cross the wire as text, so that both databases speak one form and no setting
 //! of the server changes it.
 
+mod accept;
 mod copy;
 mod read;
 
 use crate::{
     backend::CONNECT_TIMEOUT,
     content::Content,
-    decision::{Publication, RunState, Standing, decide},
+    decision::{Publication, RunState, Standing, StandingHolds, decide},
     error::{Failure, StoreError},
     ledger::{NewRun, RunEnd, storable_error},
     migrations, time,
@@ -157,16 +158,39 @@ impl Postgres {
         lock_day(&mut transaction, day).await?;
         let run = run_state(&mut transaction, run_id).await?;
         let standing = standing(&mut transaction, day).await?;
-        let decision = decide(run_id, run, standing, &content)?;
+        let holds = standing_holds(&mut transaction, &content).await?;
+        let seen = seen_alike(&mut transaction, &content).await?;
+        let content = content.without_accepted(&seen);
+        let decision = decide(run_id, run, standing, &holds, &content)?;
         let rankings_run = match &decision {
-            Publication::Unchanged { published_run } => published_run,
-            Publication::Moved => {
+            Publication::Unchanged { published_run, .. } => published_run,
+            Publication::Held { waiting_run } if waiting_run != run_id => waiting_run,
+            Publication::Moved | Publication::Held { .. } => {
                 insert_rankings(&mut transaction, run_id, &content).await?;
-                replace_publications(&mut transaction, run_id, &content, published_at).await?;
-                tell(&mut transaction, run_id, day, published_at).await?;
+                insert_totals(&mut transaction, run_id, &content).await?;
                 run_id
             }
         };
+        lock_events(&mut transaction).await?;
+        let seq = next_seq(&mut transaction).await?;
+        match &decision {
+            Publication::Held { waiting_run } if waiting_run != run_id => (),
+            Publication::Moved | Publication::Held { .. } => {
+                replace_holds(&mut transaction, run_id, &content, seq).await?;
+                tell(&mut transaction, &day.to_string()).await?;
+            }
+            // Readers see all of it: whatever another run of the day left held is of no account any more.
+            Publication::Unchanged { published_run, is_held: false } if !holds.names.is_empty() => {
+                delete_holds(&mut transaction, day).await?;
+                append_event(&mut transaction, published_run, day, published_at, seq).await?;
+                tell(&mut transaction, &day.to_string()).await?;
+            }
+            Publication::Unchanged { .. } => (),
+        }
+        if decision == Publication::Moved {
+            replace_publications(&mut transaction, run_id, &content, published_at).await?;
+            append_event(&mut transaction, run_id, day, published_at, seq).await?;
+        }
         note_published(&mut transaction, run_id, &content, rankings_run).await?;
         transaction.commit().await?;
         Ok(decision)
@@ -263,6 +287,101 @@ async fn insert_rankings(
     copy.finish().await
 }
 
+async fn standing_holds(
+    connection: &mut PgConnection,
+    content: &Content<'_>,
+) -> Result<StandingHolds, sqlx::Error> {
+    let day = content.rankings().day.to_string();
+    let names = sqlx::query_as(
+        "SELECT advertiser_id, check_name FROM holds WHERE day = $1::date ORDER BY advertiser_id",
+    )
+    .bind(&day)
+    .fetch_all(&mut *connection)
+    .await?;
+    let waiting_run = sqlx::query_scalar(
+        "SELECT h.run_id FROM holds h JOIN runs r ON r.run_id = h.run_id
+         WHERE h.day = $1::date AND h.advertiser_id = '' AND r.rankings_digest = $2",
+    )
+    .bind(&day)
+    .bind(content.digest())
+    .fetch_optional(connection)
+    .await?;
+    Ok(StandingHolds { names, waiting_run })
+}
+
+/// The advertisers of whom readers see exactly what the content says.
+async fn seen_alike(
+    connection: &mut PgConnection,
+    content: &Content<'_>,
+) -> Result<Vec<String>, sqlx::Error> {
+    sqlx::query_scalar(
+        "SELECT p.advertiser_id FROM publications p JOIN runs r ON r.run_id = p.run_id
+         WHERE p.day = $1::date AND r.rankings_digest = $2",
+    )
+    .bind(content.rankings().day.to_string())
+    .bind(content.digest())
+    .fetch_all(connection)
+    .await
+}
+
+async fn insert_totals(
+    connection: &mut PgConnection,
+    run_id: &RunId,
+    content: &Content<'_>,
+) -> Result<(), sqlx::Error> {
+    let statement = "COPY advertiser_totals (run_id, advertiser_id, impressions, clicks, views) FROM STDIN";
+    let mut copy = CopyIn::begin(connection, statement).await?;
+    for (advertiser, counts) in content.totals() {
+        copy.text(run_id.as_str()).text(advertiser);
+        for count in counts {
+            copy.value(count);
+        }
+        copy.end_row().await?;
+    }
+    copy.finish().await
+}
+
+/// One more than the highest number so far.
+macro_rules! next_seq_sql {
+    () => {
+        "greatest((SELECT coalesce(max(seq), 0) FROM publication_events), (SELECT coalesce(max(seq), 0) FROM holds)) + 1"
+    };
+}
+use next_seq_sql;
+
+/// The next number of what readers may notice. Taken before holds are deleted: it must rise.
+async fn next_seq(connection: &mut PgConnection) -> Result<i64, sqlx::Error> {
+    sqlx::query_scalar(concat!("SELECT ", next_seq_sql!())).fetch_one(connection).await
+}
+
+async fn delete_holds(connection: &mut PgConnection, day: Day) -> Result<(), sqlx::Error> {
+    sqlx::query("DELETE FROM holds WHERE day = $1::date").bind(day.to_string()).execute(connection).await?;
+    Ok(())
+}
+
+async fn replace_holds(
+    connection: &mut PgConnection,
+    run_id: &RunId,
+    content: &Content<'_>,
+    seq: i64,
+) -> Result<(), sqlx::Error> {
+    delete_holds(connection, content.rankings().day).await?;
+    let day = content.rankings().day.to_string();
+    let statement = "COPY holds (day, advertiser_id, run_id, check_name, message, seq) FROM STDIN";
+    let mut copy = CopyIn::begin(connection, statement).await?;
+    for (advertiser, hold) in content.holds().rows() {
+        copy.text(&day)
+            .text(advertiser)
+            .text(run_id.as_str())
+            .text(&hold.check)
+            .text(&hold.message)
+            .value(seq);
+        copy.end_row().await?;
+    }
+    copy.finish().await
+}
+
+/// Replaces what readers see of the day, but for advertisers that are held.
 async fn replace_publications(
     connection: &mut PgConnection,
     run_id: &RunId,
@@ -270,37 +389,54 @@ async fn replace_publications(
     published_at: Timestamp,
 ) -> Result<(), sqlx::Error> {
     let day = content.rankings().day.to_string();
-    sqlx::query("DELETE FROM publications WHERE day = $1::date").bind(&day).execute(&mut *connection).await?;
+    sqlx::query(
+        "DELETE FROM publications WHERE day = $1::date
+         AND advertiser_id NOT IN (SELECT advertiser_id FROM holds WHERE day = $1::date)",
+    )
+    .bind(&day)
+    .execute(&mut *connection)
+    .await?;
     let published_at = time::to_text(published_at);
     let statement = "COPY publications (day, advertiser_id, run_id, published_at) FROM STDIN";
     let mut copy = CopyIn::begin(connection, statement).await?;
-    for advertiser in &content.rankings().active {
+    for advertiser in content.seen() {
         copy.text(&day).text(advertiser.as_str()).text(run_id.as_str()).text(&published_at);
         copy.end_row().await?;
     }
     copy.finish().await
 }
 
-/// Appends the event and tells listeners, both seen when the transaction commits. Events take turns
-/// until then: otherwise a lower number could appear after a higher one, and nobody would notice it.
-async fn tell(
+/// What readers may notice takes turns until its transaction commits: otherwise a lower number could appear
+/// after a higher one, and nobody would notice it.
+async fn lock_events(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+    let lock = sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(EVENTS_LOCK);
+    lock.execute(connection).await?;
+    Ok(())
+}
+
+async fn append_event(
     connection: &mut PgConnection,
     run_id: &RunId,
     day: Day,
     published_at: Timestamp,
+    seq: i64,
 ) -> Result<(), sqlx::Error> {
-    let lock = sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(EVENTS_LOCK);
-    lock.execute(&mut *connection).await?;
     sqlx::query(
         "INSERT INTO publication_events (seq, day, run_id, published_at)
-         SELECT coalesce(max(seq), 0) + 1, $1::date, $2, $3::timestamptz FROM publication_events",
+         VALUES ($1, $2::date, $3, $4::timestamptz)",
     )
+    .bind(seq)
     .bind(day.to_string())
     .bind(run_id.as_str())
     .bind(time::to_text(published_at))
-    .execute(&mut *connection)
+    .execute(connection)
     .await?;
-    let notify = sqlx::query("SELECT pg_notify($1, $2)").bind(CHANNEL).bind(day.to_string());
+    Ok(())
+}
+
+/// Tells listeners, when the transaction commits.
+async fn tell(connection: &mut PgConnection, day: &str) -> Result<(), sqlx::Error> {
+    let notify = sqlx::query("SELECT pg_notify($1, $2)").bind(CHANNEL).bind(day);
     notify.execute(connection).await?;
     Ok(())
 }

@@ -3,7 +3,11 @@
 //! Rows go in, in the order of their keys; days with their advertisers and rankings come out. Nothing
 //! here asks a database.
 
-use crate::{columns::from_columns, error::Failure};
+use crate::{
+    columns::from_columns,
+    error::Failure,
+    holds::{Hold, HoldRow},
+};
 use domain::{AdvertiserId, Counts, Day, ModelName, ModelRankings, ProductId, RankedProduct, Ranking, RunId};
 use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
@@ -15,6 +19,35 @@ pub struct Published {
     pub version: i64,
     /// The newest days, newest first.
     pub days: Vec<PublishedDay>,
+    /// What is held back of these days and of later ones, in order of day and advertiser.
+    pub holds: Vec<PublishedHold>,
+}
+
+/// Something of a day that readers do not see, because a check held it back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PublishedHold {
+    /// The day.
+    pub day: Day,
+    /// Whose rankings; none for all advertisers.
+    pub advertiser_id: Option<AdvertiserId>,
+    /// The run that made them.
+    pub run_id: RunId,
+    /// Why.
+    pub hold: Hold,
+}
+
+impl TryFrom<HoldRow> for PublishedHold {
+    type Error = Failure;
+
+    fn try_from(row: HoldRow) -> Result<Self, Failure> {
+        let id = &row.advertiser_id;
+        Ok(Self {
+            day: crate::ledger::day(&row.day)?,
+            advertiser_id: if id.is_empty() { None } else { Some(advertiser(id)?) },
+            run_id: crate::ledger::run_id(&row.run_id)?,
+            hold: Hold { check: row.check_name, message: row.message },
+        })
+    }
 }
 
 /// What is published of one day.
@@ -163,6 +196,6 @@ impl DayBuilder {
     }
 }
 
-fn advertiser(text: &str) -> Result<AdvertiserId, Failure> {
+pub(crate) fn advertiser(text: &str) -> Result<AdvertiserId, Failure> {
     AdvertiserId::new(text).map_err(|_| Failure::corrupt("an advertiser id", text))
 }

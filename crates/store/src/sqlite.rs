@@ -3,13 +3,14 @@
 //! Writers take turns from their first statement (`BEGIN IMMEDIATE`), across processes; readers go on
 //! beside them (write-ahead log).
 
+mod accept;
 mod insert;
 mod read;
 
 use crate::{
     backend::CONNECT_TIMEOUT,
     content::Content,
-    decision::{Publication, RunState, Standing, decide},
+    decision::{Publication, RunState, Standing, StandingHolds, decide},
     error::{Failure, StoreError},
     ledger::{NewRun, RunEnd, storable_error},
     migrations, time,
@@ -145,17 +146,37 @@ impl Sqlite {
         let mut transaction = self.pool.begin_with("BEGIN IMMEDIATE").await?;
         let run = run_state(&mut transaction, run_id).await?;
         let standing = standing(&mut transaction, day).await?;
-        let decision = decide(run_id, run, standing, &content)?;
+        let holds = standing_holds(&mut transaction, &content).await?;
+        let seen = seen_alike(&mut transaction, &content).await?;
+        let content = content.without_accepted(&seen);
+        let decision = decide(run_id, run, standing, &holds, &content)?;
         let rankings_run = match &decision {
-            Publication::Unchanged { published_run } => published_run,
-            Publication::Moved => {
+            Publication::Unchanged { published_run, .. } => published_run,
+            Publication::Held { waiting_run } if waiting_run != run_id => waiting_run,
+            Publication::Moved | Publication::Held { .. } => {
                 insert::rankings(&mut transaction, run_id, &content).await?;
-                clear_publications(&mut transaction, day).await?;
-                insert::publications(&mut transaction, run_id, &content, published_at).await?;
-                append_event(&mut transaction, run_id, day, published_at).await?;
+                insert::totals(&mut transaction, run_id, &content).await?;
                 run_id
             }
         };
+        let seq = next_seq(&mut transaction).await?;
+        match &decision {
+            Publication::Held { waiting_run } if waiting_run != run_id => (),
+            Publication::Moved | Publication::Held { .. } => {
+                replace_holds(&mut transaction, run_id, &content, seq).await?;
+            }
+            // Readers see all of it: whatever another run of the day left held is of no account any more.
+            Publication::Unchanged { published_run, is_held: false } if !holds.names.is_empty() => {
+                delete_holds(&mut transaction, day).await?;
+                append_event(&mut transaction, published_run, day, published_at, seq).await?;
+            }
+            Publication::Unchanged { .. } => (),
+        }
+        if decision == Publication::Moved {
+            clear_publications(&mut transaction, day).await?;
+            insert::publications(&mut transaction, run_id, &content, published_at).await?;
+            append_event(&mut transaction, run_id, day, published_at, seq).await?;
+        }
         note_published(&mut transaction, run_id, &content, rankings_run).await?;
         transaction.commit().await?;
         Ok(decision)
@@ -254,9 +275,93 @@ async fn standing(connection: &mut SqliteConnection, day: Day) -> Result<Option<
     .await
 }
 
+async fn standing_holds(
+    connection: &mut SqliteConnection,
+    content: &Content<'_>,
+) -> Result<StandingHolds, sqlx::Error> {
+    let day = content.rankings().day.to_string();
+    let names =
+        sqlx::query_as("SELECT advertiser_id, check_name FROM holds WHERE day = ? ORDER BY advertiser_id")
+            .bind(&day)
+            .fetch_all(&mut *connection)
+            .await?;
+    let waiting_run = sqlx::query_scalar(
+        "SELECT h.run_id FROM holds h JOIN runs r ON r.run_id = h.run_id
+         WHERE h.day = ? AND h.advertiser_id = '' AND r.rankings_digest = ?",
+    )
+    .bind(&day)
+    .bind(content.digest())
+    .fetch_optional(connection)
+    .await?;
+    Ok(StandingHolds { names, waiting_run })
+}
+
+/// The advertisers of whom readers see exactly what the content says.
+async fn seen_alike(
+    connection: &mut SqliteConnection,
+    content: &Content<'_>,
+) -> Result<Vec<String>, sqlx::Error> {
+    sqlx::query_scalar(
+        "SELECT p.advertiser_id FROM publications p JOIN runs r ON r.run_id = p.run_id
+         WHERE p.day = ? AND r.rankings_digest = ?",
+    )
+    .bind(content.rankings().day.to_string())
+    .bind(content.digest())
+    .fetch_all(connection)
+    .await
+}
+
+/// One more than the highest number so far.
+macro_rules! next_seq_sql {
+    () => {
+        "max((SELECT coalesce(max(seq), 0) FROM publication_events), (SELECT coalesce(max(seq), 0) FROM holds)) + 1"
+    };
+}
+use next_seq_sql;
+
+/// The next number of what readers may notice. Taken before holds are deleted: it must rise.
+async fn next_seq(connection: &mut SqliteConnection) -> Result<i64, sqlx::Error> {
+    sqlx::query_scalar(concat!("SELECT ", next_seq_sql!())).fetch_one(connection).await
+}
+
+async fn delete_holds(connection: &mut SqliteConnection, day: Day) -> Result<(), sqlx::Error> {
+    sqlx::query("DELETE FROM holds WHERE day = ?").bind(day.to_string()).execute(connection).await?;
+    Ok(())
+}
+
+async fn replace_holds(
+    connection: &mut SqliteConnection,
+    run_id: &RunId,
+    content: &Content<'_>,
+    seq: i64,
+) -> Result<(), sqlx::Error> {
+    delete_holds(connection, content.rankings().day).await?;
+    let day = content.rankings().day.to_string();
+    for (advertiser, hold) in content.holds().rows() {
+        sqlx::query(
+            "INSERT INTO holds (day, advertiser_id, run_id, check_name, message, seq) VALUES (?, ?, ?, ?, ?, ?)",
+        )
+        .bind(&day)
+        .bind(advertiser)
+        .bind(run_id.as_str())
+        .bind(&hold.check)
+        .bind(&hold.message)
+        .bind(seq)
+        .execute(&mut *connection)
+        .await?;
+    }
+    Ok(())
+}
+
+/// Removes what readers see of the day, but for advertisers that are held.
 async fn clear_publications(connection: &mut SqliteConnection, day: Day) -> Result<(), sqlx::Error> {
-    let query = sqlx::query("DELETE FROM publications WHERE day = ?").bind(day.to_string());
-    query.execute(connection).await?;
+    sqlx::query(
+        "DELETE FROM publications
+         WHERE day = ?1 AND advertiser_id NOT IN (SELECT advertiser_id FROM holds WHERE day = ?1)",
+    )
+    .bind(day.to_string())
+    .execute(connection)
+    .await?;
     Ok(())
 }
 
@@ -265,16 +370,15 @@ async fn append_event(
     run_id: &RunId,
     day: Day,
     published_at: Timestamp,
+    seq: i64,
 ) -> Result<(), sqlx::Error> {
-    sqlx::query(
-        "INSERT INTO publication_events (seq, day, run_id, published_at)
-         SELECT coalesce(max(seq), 0) + 1, ?, ?, ? FROM publication_events",
-    )
-    .bind(day.to_string())
-    .bind(run_id.as_str())
-    .bind(time::to_text(published_at))
-    .execute(connection)
-    .await?;
+    sqlx::query("INSERT INTO publication_events (seq, day, run_id, published_at) VALUES (?, ?, ?, ?)")
+        .bind(seq)
+        .bind(day.to_string())
+        .bind(run_id.as_str())
+        .bind(time::to_text(published_at))
+        .execute(connection)
+        .await?;
     Ok(())
 }
 

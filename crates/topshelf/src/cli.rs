@@ -104,8 +104,10 @@ pub enum Command {
     #[command(after_help = "Example:\n  topshelf rank --day 2024-11-20 --model TopCTR")]
     Rank(Rank),
     /// The last stage alone: rankings → what readers see
-    #[command(after_help = "Example:\n  topshelf publish --day 2024-11-20")]
-    Publish(OneDay),
+    #[command(
+        after_help = "Examples:\n  topshelf publish --day 2024-11-20\n  topshelf publish --accept 20241121T023000Z-3f9a1c2e --reason 'Black Friday: the volume is real'"
+    )]
+    Publish(Publish),
     /// Serve what is published
     #[command(after_help = "Example:\n  topshelf serve --listen 0.0.0.0:8080")]
     Serve,
@@ -157,6 +159,23 @@ pub struct OneDay {
     /// The day of the data, YYYY-MM-DD [default: yesterday in the configured time zone]
     #[arg(long, value_name = "DAY")]
     pub day: Option<Day>,
+}
+
+/// Flags of `publish`.
+#[derive(Debug, Args)]
+pub struct Publish {
+    /// The day.
+    #[command(flatten)]
+    pub one: OneDay,
+    /// Publish instead what checks held back of this run
+    #[arg(long, value_name = "RUN", conflicts_with = "day", requires = "reason")]
+    pub accept: Option<RunId>,
+    /// Accept the run for this advertiser alone
+    #[arg(long, value_name = "ADVERTISER", value_parser = advertiser_id, requires = "accept")]
+    pub advertiser: Option<AdvertiserId>,
+    /// Why it is accepted: kept beside what it changed
+    #[arg(long, value_name = "TEXT", requires = "accept", value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    pub reason: Option<String>,
 }
 
 /// A command that counts one day.

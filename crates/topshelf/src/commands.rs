@@ -44,7 +44,7 @@ pub async fn execute(cli: Cli) -> Result<(), Failure> {
             stages::count(&counting_night(&global, flags.recount)?, flags.one.day, output).await
         }
         Command::Rank(flags) => stages::rank(&night(&global)?, flags, output).await,
-        Command::Publish(flags) => stages::publish(&night(&global)?, flags.day, output).await,
+        Command::Publish(flags) => stages::publish(&night(&global)?, flags, output).await,
         Command::Serve => serve::serve(night(&global)?).await,
         Command::Up => serve::up(night(&global)?).await,
         Command::Show(flags) => show::show(&night(&global)?, &flags, output).await,

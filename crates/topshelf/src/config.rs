@@ -7,6 +7,7 @@ pub use load::{Flags, load};
 pub use show::{as_toml, without_password};
 
 use crate::{
+    checks::Checks,
     failure::{Exit, Failure},
     memory::MemoryLimit,
 };
@@ -25,6 +26,8 @@ pub struct Config {
     pub counting: Counting,
     /// Which models rank, and how far.
     pub ranking: Ranking,
+    /// What is checked before a day is published.
+    pub checks: Checks,
     /// Where stages leave their outputs.
     pub lake: Lake,
     /// Where publications and the ledger of runs are.

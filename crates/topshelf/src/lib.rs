@@ -1,5 +1,6 @@
 //! topshelf: the commands, the configuration and the night's plan, built from the crates below it.
 
+pub mod checks;
 pub mod cli;
 pub mod clock;
 pub mod commands;

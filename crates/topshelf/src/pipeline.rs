@@ -6,6 +6,7 @@
 
 mod assumed;
 mod before;
+mod checked;
 mod count;
 mod input;
 mod ledger;
@@ -15,9 +16,10 @@ mod publish;
 mod rank;
 mod report;
 
+pub use checked::Checked;
 pub use count::count;
 pub(crate) use ledger::is_dead;
-pub use publish::publish;
+pub use publish::{accept, publish};
 pub use rank::{rank, ranked_models};
 pub(crate) use report::visible;
 pub use report::{ModelReport, RunOutcome, RunReport, StageReport, Verdict};

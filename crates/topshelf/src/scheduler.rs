@@ -1,9 +1,9 @@
 //! The built-in scheduler: fires every night, one run at a time.
 
-use crate::pipeline::{self, Night, StartedBy};
+use crate::pipeline::{self, Night, RunReport, StartedBy};
 use futures::FutureExt;
 use std::{panic::AssertUnwindSafe, time::Duration};
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 /// The longest sleep: a clock that is set meanwhile is noticed so soon.
 const SLEEP_MAX: Duration = Duration::from_secs(30);
@@ -25,10 +25,17 @@ pub(crate) async fn run_nightly(night: Night) {
             error!(%day, "the night panicked: this is a defect, its message is on stderr");
             continue;
         };
-        let ended =
-            ended.and_then(|outcomes| outcomes.into_iter().try_for_each(|outcome| outcome.ended.map(drop)));
-        if let Err(failure) = ended {
-            error!(%day, error = failure.chain(), "the night failed");
+        match ended.and_then(|outcomes| {
+            outcomes.into_iter().map(|outcome| outcome.ended).collect::<Result<Vec<_>, _>>()
+        }) {
+            Err(failure) => error!(%day, error = failure.chain(), "the night failed"),
+            Ok(reports) => {
+                for finding in reports.iter().flat_map(RunReport::findings) {
+                    let (check, advertiser) =
+                        (finding.check, finding.advertiser_id.as_ref().map(ToString::to_string));
+                    warn!(%day, check, advertiser, severity = ?finding.severity, message = finding.message, "a check found something");
+                }
+            }
         }
     }
 }

@@ -38,7 +38,7 @@ const STATS_LIMIT: usize = 20;
             headers(("ETag" = String), ("Cache-Control" = String, description = "until the next run"))),
         (status = 304, description = "If-None-Match names this answer"),
         (status = 400, description = "bad_day, bad_parameter", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 404, description = "unknown_advertiser, inactive_advertiser, unknown_model, model_not_computed, \
+        (status = 404, description = "unknown_advertiser, inactive_advertiser, held_back, unknown_model, model_not_computed, \
             no_publication_yet, no_publication_for_day, insufficient_data",
             body = ProblemBody, content_type = "application/problem+json"),
         (status = 503, description = "snapshot_unavailable", body = ProblemBody, content_type = "application/problem+json"),
@@ -53,7 +53,7 @@ pub(super) async fn recommendations(
     let day = Parameters::of(&uri, &["day"])?.day("day")?;
     let view = serving.view()?;
     let answer = view.snapshot.recommendations(&advertiser, &model, day, view.promise.newest_day)?;
-    Ok(cacheable(&answer, view.max_age(Timestamp::now()), &headers))
+    Ok(cacheable(&answer, view.max_age(Timestamp::now(), answer.held.is_some()), &headers))
 }
 
 /// An advertiser's top products on the last published days
@@ -74,7 +74,7 @@ pub(super) async fn recommendations(
             headers(("ETag" = String), ("Cache-Control" = String, description = "until the next run"))),
         (status = 304, description = "If-None-Match names this answer"),
         (status = 400, description = "bad_parameter", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 404, description = "unknown_advertiser, inactive_advertiser, unknown_model, model_not_computed, \
+        (status = 404, description = "unknown_advertiser, inactive_advertiser, held_back, unknown_model, model_not_computed, \
             no_publication_yet, insufficient_data", body = ProblemBody, content_type = "application/problem+json"),
         (status = 503, description = "snapshot_unavailable", body = ProblemBody, content_type = "application/problem+json"),
     )
@@ -89,7 +89,7 @@ pub(super) async fn history(
     let days = parameters.number("days", HISTORY_DAYS, serving.options.history_days_kept)?;
     let view = serving.view()?;
     let answer = view.snapshot.history(&advertiser, parameters.get("model"), days)?;
-    Ok(cacheable(&answer, view.max_age(Timestamp::now()), &headers))
+    Ok(cacheable(&answer, view.max_age(Timestamp::now(), false), &headers))
 }
 
 /// What is published, in numbers
@@ -121,5 +121,5 @@ pub(super) async fn stats(
     let limit = Parameters::of(&uri, &["limit"])?.number("limit", STATS_LIMIT, LIMIT_MAX)?;
     let view = serving.view()?;
     let answer = view.snapshot.stats(limit)?;
-    Ok(cacheable(&answer, view.max_age(Timestamp::now()), &headers))
+    Ok(cacheable(&answer, view.max_age(Timestamp::now(), false), &headers))
 }

@@ -12,7 +12,7 @@ use std::{
     sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
-use store::{NewRun, Store};
+use store::{Holds, NewPublication, NewRun, Store};
 use tempfile::TempDir;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -155,6 +155,11 @@ impl Site {
 
     /// Publishes a day, half a minute after its run began.
     pub(crate) async fn publish(&self, text: &str, attempt: u32, new: NewDay) {
+        self.publish_held(text, attempt, new, &Holds::default()).await;
+    }
+
+    /// Publishes what of a day is not held.
+    pub(crate) async fn publish_held(&self, text: &str, attempt: u32, new: NewDay, holds: &Holds) {
         let day = day(text);
         let run_id = run_id(day, attempt);
         let run = NewRun {
@@ -168,7 +173,10 @@ impl Site {
         };
         self.store.begin_run(&run).await.unwrap();
         let published_at = run.started_at + 30.seconds();
-        self.store.publish(&run_id, &new.rankings(day), published_at).await.unwrap();
+        let rankings = new.rankings(day);
+        let totals = vec![domain::Counts::default(); rankings.active.len()];
+        let new = NewPublication { rankings: &rankings, totals: &totals, holds };
+        self.store.publish(&run_id, new, published_at).await.unwrap();
     }
 
     /// Waits until the server serves what is published by now.

@@ -4,6 +4,7 @@
 
 mod documents;
 mod harness;
+mod held;
 mod history;
 mod ids;
 mod protocol;

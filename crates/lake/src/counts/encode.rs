@@ -1,7 +1,7 @@
 //! Blocks of counts become the bytes of objects.
 
 use super::{
-    counts_schema,
+    AdvertiserTotals, counts_schema,
     cut::{RowGroup, RowGroups},
 };
 use crate::{
@@ -21,29 +21,30 @@ use tokio::sync::mpsc::Sender;
 const OBJECT_ROW_GROUPS: usize = 8;
 
 /// Encodes the blocks of a day on `threads` threads and sends the objects, in order, until nobody takes them
-/// any more; returns how many rows there are.
+/// any more; returns how many rows there are, and what those of each active advertiser come to.
 pub(super) fn objects<E: Send + 'static>(
     day: Day,
     active: &Arc<[AdvertiserId]>,
     blocks: impl Iterator<Item = Result<CountsBlock, WriteCountsError<E>>>,
     threads: usize,
     to: &Sender<NewObject>,
-) -> Result<u64, WriteCountsError<E>> {
+) -> Result<(u64, Vec<AdvertiserTotals>), WriteCountsError<E>> {
     let unwritable = move |reason: String| LakeError::Unwritable { what: "counts", day, reason };
     let form = Arc::new(FileForm::new(counts_schema(DataType::Utf8)));
     let (advertisers, of_groups) = (Arc::clone(active), Arc::clone(&form));
     let encode = move |group: Result<RowGroup, WriteCountsError<E>>| -> Result<_, WriteCountsError<E>> {
         let group = group?;
         let columns = columns(&advertisers, &group).map_err(unwritable)?;
-        Ok((group.rows(), of_groups.encode(&columns).map_err(unwritable)?))
+        Ok((group.rows(), totals(&group), of_groups.encode(&columns).map_err(unwritable)?))
     };
     let mut groups = in_order(threads, RowGroups::of(blocks), encode).peekable();
-    let mut rows = 0;
+    let (mut rows, mut all_totals) = (0, vec![AdvertiserTotals::default(); active.len()]);
     while groups.peek().is_some() {
         let mut object = Vec::new();
         for group in groups.by_ref().take(OBJECT_ROW_GROUPS) {
-            let (group_rows, chunks) = group?;
+            let (group_rows, totals, chunks) = group?;
             rows += group_rows as u64;
+            totals.into_iter().for_each(|(advertiser, totals)| all_totals[advertiser as usize].add(totals));
             object.push(chunks);
         }
         let object = NewObject::new("counts", form.file(object).map_err(unwritable)?);
@@ -51,7 +52,13 @@ pub(super) fn objects<E: Send + 'static>(
             break;
         }
     }
-    Ok(rows)
+    Ok((rows, all_totals))
+}
+
+/// What the rows of each of the group's advertisers come to.
+fn totals(group: &RowGroup) -> Vec<(u32, AdvertiserTotals)> {
+    let pieces = group.pieces().flat_map(|piece| piece.into_advertisers());
+    pieces.map(|(advertiser, products)| (advertiser, AdvertiserTotals::of(&products))).collect()
 }
 
 /// The columns of [`counts_schema`].

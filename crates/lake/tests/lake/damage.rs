@@ -74,8 +74,8 @@ async fn a_manifest_that_is_none_is_told_and_made_anew() {
         (text[..text.len() / 2].to_owned(), "EOF while parsing"),
         (String::new(), "EOF while parsing"),
         (
-            text.replace("\"format_version\": 2", "\"format_version\": 1"),
-            "its format is 1, this program reads 2",
+            text.replace("\"format_version\": 3", "\"format_version\": 1"),
+            "its format is 1, this program reads 3",
         ),
         (text.replace("2024-11-20", "2024-11-21"), "it is of 2024-11-21"),
         (text.replace("\"counts_digest\"", "\"other\""), "missing field `counts_digest`"),

@@ -2,11 +2,14 @@
 
 use crate::{
     place::{Place, on_both},
-    samples::{DayCounts, any_products, any_rankings, counts, counts_of, day, input, rankings, read_counts},
+    samples::{
+        DayCounts, Products, any_products, any_rankings, counts, counts_of, day, input, rankings, read_counts,
+    },
 };
 use domain::{AdvertiserId, Counts, CountsBlock, ModelName};
-use lake::LakeError;
+use lake::{AdvertiserTotals, LakeError};
 use proptest::prelude::*;
+use std::collections::BTreeMap;
 
 #[tokio::test]
 async fn nothing_is_read_where_nothing_was_written() {
@@ -136,6 +139,26 @@ async fn more_than_an_object_holds_is_several_in_order() {
     assert!(error.contains("0\" is out of order; run `topshelf count --day 2024-11-20` again"), "{error}");
 }
 
+/// What the products of each advertiser come to.
+fn totals(products: &Products) -> Vec<(AdvertiserId, AdvertiserTotals)> {
+    let most = |sum: u128| u64::try_from(sum).unwrap_or(u64::MAX).min(i64::MAX as u64);
+    let totals = |products: &BTreeMap<String, Counts>| {
+        let sum = |of: fn(&Counts) -> u64| most(products.values().map(|counts| u128::from(of(counts))).sum());
+        AdvertiserTotals {
+            counts: Counts {
+                impressions: sum(|counts| counts.impressions),
+                clicks: sum(|counts| counts.clicks),
+                views: sum(|counts| counts.views),
+            },
+            unseen_clicks: sum(|counts| counts.clicks - counts.clicks.min(counts.impressions)),
+        }
+    };
+    products
+        .iter()
+        .map(|(id, products)| (AdvertiserId::new(id.as_str()).unwrap(), totals(products)))
+        .collect()
+}
+
 /// The rows in one part, in the other, or some of their counts in each.
 fn in_two(counts: &DayCounts, seed: u64) -> [DayCounts; 2] {
     let mut parts = [CountsBlock::default(), CountsBlock::default()];
@@ -181,6 +204,8 @@ proptest! {
             counts.write_in_blocks(&other.lake, input(), block_rows).await.unwrap();
             assert_eq!(read_counts(&one.lake).await.unwrap().unwrap().0, counts);
             assert_eq!(one.lake.read_active(day()).await.unwrap().unwrap(), counts.active);
+            let manifest = one.lake.counts_manifest(day()).await.unwrap().unwrap();
+            assert_eq!(one.lake.totals(&manifest).await.unwrap(), totals(&products));
             assert_eq!(one.objects().await, other.objects().await);
         });
     }

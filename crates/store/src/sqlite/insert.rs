@@ -45,11 +45,30 @@ pub(super) async fn publications(
         (run_id.as_str().into(), content.rankings().day.to_string().into());
     let published_at: Arc<str> = time::to_text(published_at).into();
     let insert = Insert::new("publications (day, run_id, published_at, advertiser_id)", 3, 1);
-    for advertisers in content.rankings().active.chunks(ROWS_MAX) {
+    let seen: Vec<_> = content.seen().collect();
+    for advertisers in seen.chunks(ROWS_MAX) {
         let query = sqlx::query(AssertSqlSafe(insert.sql(advertisers.len())));
         let mut query = query.bind(day.clone()).bind(run_id.clone()).bind(published_at.clone());
         for advertiser in advertisers {
             query = query.bind(advertiser.as_str());
+        }
+        query.execute(&mut *connection).await?;
+    }
+    Ok(())
+}
+
+pub(super) async fn totals(
+    connection: &mut SqliteConnection,
+    run_id: &RunId,
+    content: &Content<'_>,
+) -> Result<(), sqlx::Error> {
+    let run_id: Arc<str> = run_id.as_str().into();
+    let insert = Insert::new("advertiser_totals (run_id, advertiser_id, impressions, clicks, views)", 1, 4);
+    let rows: Vec<_> = content.totals().collect();
+    for rows in rows.chunks(ROWS_MAX) {
+        let mut query = sqlx::query(AssertSqlSafe(insert.sql(rows.len()))).bind(run_id.clone());
+        for (advertiser, counts) in rows {
+            query = counts.iter().fold(query.bind(*advertiser), |query, count| query.bind(*count));
         }
         query.execute(&mut *connection).await?;
     }

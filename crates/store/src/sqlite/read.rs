@@ -1,10 +1,11 @@
 //! Reading the ledger and what is published from SQLite.
 
-use super::Sqlite;
+use super::{Sqlite, next_seq_sql};
 use crate::{
     error::Failure,
+    holds::HoldRow,
     ledger::{self, RunRow, UnseenRow},
-    published::{AdvertiserRow, AdvertisersBuilder, DayBuilder, Published, PublishedDay},
+    published::{AdvertiserRow, AdvertisersBuilder, DayBuilder, Published, PublishedDay, PublishedHold},
 };
 use domain::{Counts, Day, RunId};
 use futures::TryStreamExt;
@@ -65,13 +66,42 @@ impl Sqlite {
             let (day, last_run) = (ledger::day(&day)?, ledger::run_id(&last_run)?);
             days.push(published_day(&mut transaction, day, last_run).await?);
         }
+        let oldest = days.last().map_or_else(String::new, |day: &PublishedDay| day.day.to_string());
+        let holds = holds(&mut transaction, &oldest).await?;
         transaction.commit().await?;
-        Ok(Published { version, days })
+        Ok(Published { version, days, holds })
     }
 }
 
 async fn version(connection: &mut SqliteConnection) -> Result<i64, sqlx::Error> {
-    sqlx::query_scalar("SELECT coalesce(max(seq), 0) FROM publication_events").fetch_one(connection).await
+    let version = match has_holds(connection).await? {
+        true => concat!("SELECT ", next_seq_sql!(), " - 1"),
+        false => "SELECT coalesce(max(seq), 0) FROM publication_events",
+    };
+    sqlx::query_scalar(version).fetch_one(connection).await
+}
+
+/// Whether there is a table of holds: an earlier version has made none, and what it published is read all the
+/// same.
+async fn has_holds(connection: &mut SqliteConnection) -> Result<bool, sqlx::Error> {
+    let tables: i64 = sqlx::query_scalar("SELECT count(*) FROM sqlite_master WHERE name = 'holds'")
+        .fetch_one(connection)
+        .await?;
+    Ok(tables > 0)
+}
+
+/// What is held of the day `since`, in text, and of later ones.
+async fn holds(connection: &mut SqliteConnection, since: &str) -> Result<Vec<PublishedHold>, Failure> {
+    if !has_holds(connection).await? {
+        return Ok(Vec::new());
+    }
+    let rows: Vec<HoldRow> = sqlx::query_as(
+        "SELECT day, advertiser_id, run_id, check_name, message FROM holds WHERE day >= ? ORDER BY day, advertiser_id",
+    )
+    .bind(since)
+    .fetch_all(connection)
+    .await?;
+    rows.into_iter().map(PublishedHold::try_from).collect()
 }
 
 /// The newest days that were ever published, newest first, each with the run of its last event.

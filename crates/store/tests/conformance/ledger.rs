@@ -66,7 +66,8 @@ async fn a_run_that_ended_never_changes(database: Database) {
     let expected = format!("run {} has ended (succeeded) and cannot change: begin a new run", run.run_id);
     assert_eq!(again.to_string(), expected);
     let content = crate::notation::rankings("2024-11-20: a\n TopCTR a: x=0.5");
-    let published = store.publish(&run.run_id, &content, run.started_at).await.unwrap_err();
+    let published =
+        store.publish(&run.run_id, crate::notation::unheld(&content), run.started_at).await.unwrap_err();
     assert_eq!(published.to_string(), expected);
     let begun = store.begin_run(&run).await.unwrap_err();
     assert!(matches!(begun, StoreError::RunExists { .. }), "{begun}");
@@ -162,8 +163,8 @@ async fn a_status_of_a_newer_version_is_kept(database: Database) {
     let store = database.migrated().await;
     let run = new_run("2024-11-20".parse().unwrap());
     store.begin_run(&run).await.unwrap();
-    database.sql("UPDATE runs SET status = 'held'").await;
-    let held = store.run(&run.run_id).await.unwrap().unwrap();
-    assert_eq!(held.status, RunStatus::Other("held".into()));
-    assert_eq!(serde_json::to_value(&held).unwrap()["status"], "held");
+    database.sql("UPDATE runs SET status = 'asleep'").await;
+    let asleep = store.run(&run.run_id).await.unwrap().unwrap();
+    assert_eq!(asleep.status, RunStatus::Other("asleep".into()));
+    assert_eq!(serde_json::to_value(&asleep).unwrap()["status"], "asleep");
 }

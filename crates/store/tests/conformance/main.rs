@@ -4,6 +4,7 @@
 
 mod connecting;
 mod database;
+mod holds;
 mod ledger;
 mod migrating;
 mod notation;

@@ -17,7 +17,7 @@ on_both!(
 
 async fn before_migration_a_database_reads_as_empty(database: Database) {
     let store = database.open().await;
-    assert_eq!(store.published(30).await.unwrap(), Published { version: 0, days: Vec::new() });
+    assert_eq!(store.published(30).await.unwrap(), Published::default());
     assert_eq!(store.publication_version().await.unwrap(), 0);
     assert_eq!(store.runs(10, None).await.unwrap(), []);
     assert_eq!(store.run(&RunId::new(Timestamp::UNIX_EPOCH, 1)).await.unwrap(), None);

@@ -15,8 +15,8 @@ use domain::{
     AdvertiserId, Counts, DayRankings, ModelName, ModelRankings, ProductId, RankedProduct, Ranking,
 };
 use jiff::Timestamp;
-use std::fmt::Write;
-use store::{Publication, Published, PublishedDay, RunRecord, Store};
+use std::{collections::BTreeMap, fmt::Write};
+use store::{Holds, NewPublication, Publication, Published, PublishedDay, RunRecord, Store};
 
 pub(crate) fn rankings(text: &str) -> DayRankings {
     let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
@@ -82,6 +82,18 @@ pub(crate) fn rankings_of(day: PublishedDay) -> DayRankings {
     DayRankings { day: day.day, active, models: day.models }
 }
 
+/// Rankings of which nothing is held; each advertiser's products come to 5 impressions.
+pub(crate) fn unheld(rankings: &DayRankings) -> NewPublication<'_> {
+    static NOTHING: Holds = Holds { all: None, advertisers: BTreeMap::new() };
+    held(rankings, &NOTHING)
+}
+
+/// Rankings of which something is held.
+pub(crate) fn held<'a>(rankings: &'a DayRankings, holds: &'a Holds) -> NewPublication<'a> {
+    let totals = vec![Counts { impressions: 5, ..Counts::default() }; rankings.active.len()];
+    NewPublication { rankings, totals: totals.leak(), holds }
+}
+
 /// Begins a run, publishes `rankings` as it, and gives back the run with what publishing did.
 pub(crate) async fn publish(store: &Store, rankings: &DayRankings) -> (RunRecord, Publication) {
     publish_at(store, rankings, "2024-11-21T02:31:00Z").await
@@ -95,7 +107,7 @@ pub(crate) async fn publish_at(
     let run = new_run(rankings.day);
     store.begin_run(&run).await.unwrap();
     let published_at: Timestamp = published_at.parse().unwrap();
-    let publication = store.publish(&run.run_id, rankings, published_at).await.unwrap();
+    let publication = store.publish(&run.run_id, unheld(rankings), published_at).await.unwrap();
     (store.run(&run.run_id).await.unwrap().unwrap(), publication)
 }
 

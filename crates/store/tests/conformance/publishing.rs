@@ -2,7 +2,7 @@
 
 use crate::{
     database::{Database, new_run, on_both},
-    notation::{check, publish, publish_at, rankings, rankings_of},
+    notation::{check, publish, publish_at, rankings, rankings_of, unheld},
 };
 use domain::{
     AdvertiserId, Counts, DayRankings, ModelName, ModelRankings, ProductId, RankedProduct, Ranking,
@@ -26,7 +26,7 @@ on_both!(
 
 async fn nothing_is_published_at_first(database: Database) {
     let store = database.migrated().await;
-    assert_eq!(store.published(30).await.unwrap(), Published { version: 0, days: Vec::new() });
+    assert_eq!(store.published(30).await.unwrap(), Published::default());
     assert_eq!(store.publication_version().await.unwrap(), 0);
     assert_eq!(store.runs(10, None).await.unwrap(), []);
 }
@@ -90,15 +90,18 @@ async fn the_same_content_again_moves_nothing(database: Database) {
     let before = store.published(30).await.unwrap();
     let (second_run, publication) = publish_at(&store, &content, "2024-11-22T02:31:00Z").await;
 
-    assert_eq!(publication, Publication::Unchanged { published_run: first_run.run_id.clone() });
+    assert_eq!(
+        publication,
+        Publication::Unchanged { published_run: first_run.run_id.clone(), is_held: false }
+    );
     assert_eq!(store.published(30).await.unwrap(), before);
     assert_eq!(second_run.rankings_digest, first_run.rankings_digest);
     assert_eq!(second_run.models, Some(vec![ModelName::new("TopCTR"), ModelName::new("TopProduct")]));
     assert_eq!(second_run.rankings_run_id, Some(first_run.run_id.clone()));
 
     // A publisher that did not hear that it had succeeded asks again.
-    let again = store.publish(&first_run.run_id, &content, first_run.started_at).await.unwrap();
-    assert_eq!(again, Publication::Unchanged { published_run: first_run.run_id });
+    let again = store.publish(&first_run.run_id, unheld(&content), first_run.started_at).await.unwrap();
+    assert_eq!(again, Publication::Unchanged { published_run: first_run.run_id, is_held: false });
 
     for different in [
         "2024-11-20: a b c\n TopCTR a: x=0.5 y=0.25\n TopProduct:",
@@ -136,7 +139,7 @@ async fn content_that_comes_back_is_published_again(database: Database) {
 
     // A run publishes once: readers have moved on from the first.
     publish(&store, &other).await;
-    let error = store.publish(&first_run.run_id, &one, first_run.started_at).await.unwrap_err();
+    let error = store.publish(&first_run.run_id, unheld(&one), first_run.started_at).await.unwrap_err();
     assert!(matches!(error, StoreError::RunPublished { .. }), "{error}");
 }
 
@@ -191,7 +194,7 @@ async fn what_cannot_be_kept_is_refused_and_changes_nothing(database: Database) 
     let run = new_run("2024-11-20".parse().unwrap());
     store.begin_run(&run).await.unwrap();
     let refuse = async |content: DayRankings, expected: &str| {
-        let error = store.publish(&run.run_id, &content, run.started_at).await.unwrap_err();
+        let error = store.publish(&run.run_id, unheld(&content), run.started_at).await.unwrap_err();
         assert_eq!(error.to_string(), expected);
     };
     let one = Counts { impressions: 1, clicks: 0, views: 0 };

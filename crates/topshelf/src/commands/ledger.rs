@@ -107,6 +107,7 @@ fn whole(run: &RunRecord, dead: &HashSet<RunId>) -> String {
         lines.extend(stage_lines(report));
         lines.extend(log_lines(report));
         lines.extend(model_lines(report));
+        lines.extend(finding_lines(report));
     }
     lines.join("\n")
 }
@@ -170,6 +171,19 @@ fn model_lines(report: &Value) -> Vec<String> {
         format!("model      {model} was not computed: {}", reason.as_str().unwrap_or_default())
     });
     computed.chain(left_out).collect()
+}
+
+fn finding_lines(report: &Value) -> Vec<String> {
+    let text = |finding: &Value, key: &str| finding[key].as_str().unwrap_or_default().to_owned();
+    let findings = entries(&report["checks"], "findings").map(|finding| {
+        let whom = match finding["advertiser_id"].as_str() {
+            Some(advertiser) => format!("advertiser {advertiser}"),
+            None => "all advertisers".to_owned(),
+        };
+        let (check, severity) = (text(finding, "check"), text(finding, "severity"));
+        format!("check      {check} ({severity}) {whom}: {}", text(finding, "message"))
+    });
+    findings.collect()
 }
 
 fn minute(at: Timestamp) -> String {

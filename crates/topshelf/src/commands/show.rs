@@ -41,13 +41,20 @@ fn refuse<T>(problem: &Problem, store: &Store, output: Output) -> Result<T, Fail
 
 fn recommendations_text(answer: &Recommendations<'_>) -> String {
     let stale = if answer.stale { ", stale" } else { "" };
+    let held = answer.held.map(|held| {
+        format!(
+            "{} is held back by the check {} (run {}): {}\n",
+            held.day, held.check, held.run_id, held.message
+        )
+    });
     format!(
-        "{} · {} · {}{stale} (run {}, published {})\n{}",
+        "{} · {} · {}{stale} (run {}, published {})\n{}{}",
         answer.advertiser_id,
         answer.model,
         answer.day,
         answer.run_id,
         answer.published_at,
+        held.unwrap_or_default(),
         ranking_table(&answer.recommendations)
     )
 }

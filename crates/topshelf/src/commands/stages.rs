@@ -2,7 +2,8 @@
 
 use super::output::{Output, grouped, table};
 use crate::{
-    cli::{Range, Rank},
+    checks::{Finding, Severity},
+    cli::{Publish, Range, Rank},
     failure::{Exit, Failure},
     pipeline::{self, ModelReport, Night, RunOutcome, RunReport, StageReport, StartedBy, Verdict},
 };
@@ -40,9 +41,26 @@ pub(super) async fn backfill(night: &Night, range: &Range, output: Output) -> Re
 }
 
 /// The last stage alone.
-pub(super) async fn publish(night: &Night, day: Option<Day>, output: Output) -> Result<(), Failure> {
-    let outcome = pipeline::publish(night, day_or_ended(night, day), StartedBy::of_environment()).await?;
+pub(super) async fn publish(night: &Night, flags: Publish, output: Output) -> Result<(), Failure> {
+    if let Some(run) = &flags.accept {
+        let reason = flags.reason.as_deref().unwrap_or_default();
+        let advertiser = flags.advertiser.as_ref();
+        let accepted = pipeline::accept(night, run, advertiser, reason).await?;
+        let json =
+            json!({ "run_id": run, "advertisers": accepted, "advertiser_id": advertiser, "reason": reason });
+        return output.either(&json, || format!("{} of run {run} published", of_advertisers(accepted)));
+    }
+    let day = day_or_ended(night, flags.one.day);
+    let outcome = pipeline::publish(night, day, StartedBy::of_environment()).await?;
     report(vec![outcome], output)
+}
+
+fn of_advertisers(number: u64) -> String {
+    if number == 1 {
+        "the rankings of 1 advertiser".to_owned()
+    } else {
+        format!("the rankings of {} advertisers", grouped(number))
+    }
 }
 
 /// Prints the runs; fails as the first failed one does.
@@ -66,18 +84,72 @@ fn report(outcomes: Vec<RunOutcome>, output: Output) -> Result<(), Failure> {
             .filter_map(|stage| kept_notice(outcome.day, stage))
             .for_each(|notice| eprintln!("{notice}"));
     }
+    let held = held(&outcomes);
     let days_asked = outcomes.len();
     let several = days_asked > 1;
     let failed: Vec<_> =
         outcomes.into_iter().filter_map(|outcome| Some((outcome.day, outcome.ended.err()?))).collect();
     let failed_days = failed.len();
     match failed.into_iter().next() {
-        None => Ok(()),
+        None => held.map_or(Ok(()), Err),
         Some((_, failure)) if !several => Err(failure),
         Some((day, failure)) => {
             Err(failure.within(format!("{failed_days} of {days_asked} days failed, the first is {day}")))
         }
     }
+}
+
+/// That checks hold something back, with what to do about it.
+fn held(outcomes: &[RunOutcome]) -> Option<Failure> {
+    let of = |outcome: &RunOutcome| {
+        let report = outcome.ended.as_ref().ok().filter(|report| report.is_held())?;
+        let what = match report.verdict() {
+            Verdict::Held => "all rankings".to_owned(),
+            _ => of_advertisers(report.held_advertisers() as u64),
+        };
+        Some((
+            format!("{what} of {} are held back", outcome.day),
+            report.waiting_run(&outcome.run_id).clone(),
+        ))
+    };
+    let held: Vec<_> = outcomes.iter().filter_map(of).collect();
+    let (_, run) = held.first()?;
+    let message = held.iter().map(|(message, _)| message.as_str()).collect::<Vec<_>>().join("; ");
+    let help = format!(
+        "readers keep what they see; `topshelf runs {run}` tells what was found; mend the logs and run the day again, or publish it as it is: `topshelf publish --accept {run} --reason '…'`"
+    );
+    Some(Failure::new(Exit::Held, message).help(help))
+}
+
+/// The most findings that are told one by one.
+const FINDINGS_TOLD: usize = 20;
+
+/// What checks found.
+fn finding_notices(outcome: &RunOutcome, report: &RunReport) -> Vec<String> {
+    // Of rejected lines a notice of their own tells more.
+    let is_told = |finding: &&Finding| finding.check != "rejected" || finding.severity == Severity::Hold;
+    let findings: Vec<_> = report.findings().iter().filter(is_told).collect();
+    let told = findings.iter().take(FINDINGS_TOLD).map(|finding| {
+        let Finding { check, severity, advertiser_id, message } = finding;
+        let does = match severity {
+            Severity::Hold if report.is_held() => "holds",
+            // Readers see it all the same.
+            Severity::Hold => "would hold, had nobody accepted it,",
+            _ => "warns of",
+        };
+        let whom =
+            advertiser_id.as_ref().map_or("all advertisers".to_owned(), |id| format!("advertiser {id}"));
+        format!("{}: {check} {does} {whom}: {message}", outcome.day)
+    });
+    let mut notices: Vec<_> = told.collect();
+    if findings.len() > FINDINGS_TOLD {
+        let more = grouped((findings.len() - FINDINGS_TOLD) as u64);
+        notices.push(format!(
+            "{}: {more} more findings, which `topshelf runs {}` tells",
+            outcome.day, outcome.run_id
+        ));
+    }
+    notices
 }
 
 fn runs_table(outcomes: &[RunOutcome]) -> String {
@@ -98,8 +170,12 @@ fn runs_table(outcomes: &[RunOutcome]) -> String {
 
 fn verdict(outcome: &RunOutcome) -> String {
     match &outcome.ended {
-        Ok(report) if report.verdict() == Verdict::Unchanged => "unchanged".into(),
-        Ok(_) => "published".into(),
+        Ok(report) => match report.verdict() {
+            Verdict::Unchanged => "unchanged".into(),
+            Verdict::Held => "held".into(),
+            Verdict::PartlyHeld => format!("published, {} held", report.held_advertisers()),
+            Verdict::Published | Verdict::Pending => "published".into(),
+        },
         Err(failure) if failure.exit == Exit::Refused => "refused".into(),
         Err(_) => "failed".into(),
     }
@@ -134,6 +210,7 @@ fn notices(outcomes: &[RunOutcome]) -> Vec<String> {
             }
             Err(_) => {}
             Ok(report) => {
+                notices.extend(finding_notices(outcome, report));
                 for (model, reason) in report.not_computed() {
                     notices.push(format!("{model} was not computed: {reason}"));
                 }

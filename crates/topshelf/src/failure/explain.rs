@@ -27,6 +27,11 @@ impl From<StoreError> for Failure {
                 Exit::Failed,
                 "the user needs the right to create tables, and the disk space left; a database of a newer topshelf needs that topshelf",
             ),
+            StoreError::NothingHeld { .. } => (
+                Exit::Failed,
+                "`topshelf runs` tells which runs are held; a later run of the day takes the place of what an earlier one held",
+            ),
+            StoreError::RunUnknown { .. } => (Exit::Failed, "`topshelf runs` lists those there are"),
             StoreError::Older { .. } => {
                 (Exit::Failed, "run `topshelf migrate`; every run of this version does it too")
             }

@@ -86,21 +86,18 @@ impl Before {
                 self.whole.insert(manifest.day, manifest);
             }
         }
-        let mut last: Option<(String, Arc<[AdvertiserId]>)> = None;
+        let mut last: Option<Arc<[AdvertiserId]>> = None;
         for (day, mut part) in std::mem::take(&mut self.part) {
             if lake.verify_counts(&part.manifest).await.is_err() {
                 continue;
             }
-            let list = &part.manifest.advertisers.sha256;
+            let Ok(advertisers) = lake.active(&part.manifest).await else { continue };
             // Days that share their list share the copy too.
             part.advertisers = match &last {
-                Some((of, advertisers)) if of == list => Arc::clone(advertisers),
-                _ => match lake.active(&part.manifest).await {
-                    Ok(advertisers) => advertisers.into(),
-                    Err(_) => continue,
-                },
+                Some(last) if **last == advertisers[..] => Arc::clone(last),
+                _ => advertisers.into(),
             };
-            last = Some((list.clone(), Arc::clone(&part.advertisers)));
+            last = Some(Arc::clone(&part.advertisers));
             self.part.insert(day, part);
         }
     }

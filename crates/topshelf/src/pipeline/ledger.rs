@@ -76,6 +76,7 @@ impl<'a> Ledger<'a> {
         let run_id = self.run_of(day).clone();
         let ended = ended.map(|report| report.with_peak_memory(memory::peak_bytes()));
         let (outcome, error, report) = match &ended {
+            Ok(report) if report.is_held() => (Outcome::Held, None, report.to_json()),
             Ok(report) => (Outcome::Succeeded, None, report.to_json()),
             Err(failure) => (Outcome::Failed, Some(failure.chain()), serde_json::Value::Null),
         };

@@ -1,13 +1,15 @@
 //! The last stage: rankings in the lake become what readers see, in one transaction.
 
 use super::{
-    Night, RunOutcome, RunReport, StageReport, StartedBy, ledger::Ledger, rank::not_counted, ranked_models,
+    Night, RunOutcome, RunReport, StageReport, StartedBy, checked, ledger::Ledger, rank::not_counted,
+    ranked_models,
 };
 use crate::failure::{Exit, Failure};
-use domain::{Day, DayRankings, ModelName, ModelRankings, RunId};
+use domain::{AdvertiserId, Day, DayRankings, ModelName, ModelRankings, RunId};
 use lake::{CountsManifest, Lake, RankingsManifest};
 use std::{collections::BTreeMap, time::Instant};
-use store::Store;
+use store::{NewPublication, Store};
+use tracing::info;
 
 /// Publishes a day from the lake, as a run of its own.
 ///
@@ -45,7 +47,7 @@ pub(super) async fn publish_run(
     let lake = night.lake()?;
     let counts = lake.counts_manifest(day).await?.ok_or_else(|| not_counted(day))?;
     report.is_of(&counts)?;
-    let active = lake.active(&counts).await?;
+    let totals = lake.totals(&counts).await?;
     let mut models = Vec::new();
     let mut manifests = Vec::new();
     let mut not_computed = BTreeMap::new();
@@ -61,10 +63,31 @@ pub(super) async fn publish_run(
         }
     }
     report.models_are(&manifests, not_computed);
+    let active = totals.iter().map(|(advertiser, _)| advertiser.clone()).collect();
     let rankings = DayRankings { day, active, models };
-    let published = store.publish(run, &rankings, night.clock.now()).await?;
-    report.publish(StageReport::since("publish", started), published);
+    let checked = checked::check(night, store, &counts, &totals, &rankings).await?;
+    let (holds, totals) =
+        (checked.holds(), totals.iter().map(|(_, totals)| totals.counts).collect::<Vec<_>>());
+    let new = NewPublication { rankings: &rankings, totals: &totals, holds: &holds };
+    let published = store.publish(run, new, night.clock.now()).await?;
+    report.publish(StageReport::since("publish", started), published, checked, holds);
     Ok(())
+}
+
+/// Publishes what checks held back of a run, of one advertiser or of all; of how many it was.
+///
+/// # Errors
+/// When nothing of the run is held back, or the store cannot be reached.
+pub async fn accept(
+    night: &Night,
+    run: &RunId,
+    advertiser: Option<&AdvertiserId>,
+    reason: &str,
+) -> Result<u64, Failure> {
+    let store = night.store().await?;
+    let accepted = store.accept(run, advertiser, reason, night.clock.now()).await?;
+    info!(run_id = %run, advertisers = accepted, reason, "what was held back is published");
+    Ok(accepted)
 }
 
 /// The day's rankings by the model, if they were ranked from these counts and are as long as configured.

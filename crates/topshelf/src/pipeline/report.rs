@@ -1,10 +1,15 @@
 //! What a run says of itself: for the ledger, for people and for programs.
 
-use crate::failure::{Exit, Failure};
+use super::Checked;
+use crate::{
+    checks::Finding,
+    failure::{Exit, Failure},
+};
 use domain::{Day, Log, ModelName, RunId};
 use lake::{CountsManifest, LogInput, RankingsManifest};
 use serde::Serialize;
 use std::{collections::BTreeMap, time::Instant};
+use store::{Holds, Publication};
 
 /// How long a stage took.
 #[derive(Debug, Clone, Serialize)]
@@ -88,6 +93,10 @@ pub enum Verdict {
     Published,
     /// Readers saw the same rankings already; what they see stays.
     Unchanged,
+    /// Readers see this run's rankings, but for advertisers that checks hold.
+    PartlyHeld,
+    /// Checks hold all; what readers see stays.
+    Held,
     /// Not yet known.
     Pending,
 }
@@ -104,6 +113,9 @@ pub struct RunReport {
     /// Models that were not computed, with the reason.
     not_computed: BTreeMap<ModelName, String>,
     verdict: Verdict,
+    checks: Checked,
+    /// The advertisers that are held, each by itself.
+    held_advertisers: usize,
     /// The run whose rankings readers see, when they were the same already.
     published_run: Option<RunId>,
     /// The most memory that the process has had until the run ended; none where the system does not tell.
@@ -122,6 +134,8 @@ impl RunReport {
             models: Vec::new(),
             not_computed: BTreeMap::new(),
             verdict: Verdict::Pending,
+            checks: Checked::default(),
+            held_advertisers: 0,
             published_run: None,
             peak_memory_bytes: None,
         }
@@ -157,13 +171,45 @@ impl RunReport {
         self.not_computed = not_computed;
     }
 
-    /// Adds what publishing did.
-    pub fn publish(&mut self, stage: StageReport, published: store::Publication) {
+    /// Adds what checking and publishing did.
+    pub fn publish(&mut self, stage: StageReport, published: Publication, checks: Checked, holds: Holds) {
         self.stages.push(stage);
+        self.checks = checks;
+        let is_seen_whole = matches!(published, Publication::Unchanged { is_held: false, .. });
+        self.held_advertisers = if is_seen_whole { 0 } else { holds.advertisers.len() };
         (self.verdict, self.published_run) = match published {
-            store::Publication::Moved => (Verdict::Published, None),
-            store::Publication::Unchanged { published_run } => (Verdict::Unchanged, Some(published_run)),
+            Publication::Moved if holds.is_empty() => (Verdict::Published, None),
+            Publication::Moved => (Verdict::PartlyHeld, None),
+            Publication::Held { waiting_run } => (Verdict::Held, Some(waiting_run)),
+            Publication::Unchanged { published_run, is_held } => {
+                let verdict = if is_held { Verdict::PartlyHeld } else { Verdict::Unchanged };
+                (verdict, Some(published_run))
+            }
         };
+    }
+
+    /// Whether readers do not see all of the run because of checks.
+    #[must_use]
+    pub fn is_held(&self) -> bool {
+        matches!(self.verdict, Verdict::Held | Verdict::PartlyHeld)
+    }
+
+    /// The run that waits to be accepted, when this one is `run`: an earlier one that made the same, or this.
+    #[must_use]
+    pub fn waiting_run<'a>(&'a self, run: &'a RunId) -> &'a RunId {
+        self.published_run.as_ref().unwrap_or(run)
+    }
+
+    /// How many advertisers are held, each by itself.
+    #[must_use]
+    pub fn held_advertisers(&self) -> usize {
+        self.held_advertisers
+    }
+
+    /// What the checks found.
+    #[must_use]
+    pub fn findings(&self) -> &[Finding] {
+        &self.checks.findings
     }
 
     /// What publishing did.

@@ -14,6 +14,7 @@ mod check;
 mod data_sets;
 mod dates;
 mod generated;
+mod held;
 mod logs;
 mod many_objects;
 mod naive;

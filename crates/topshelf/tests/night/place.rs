@@ -14,6 +14,7 @@ use std::{
 };
 use tempfile::TempDir;
 use topshelf::{
+    checks::Checks,
     clock::Clock,
     config::Config,
     pipeline::{self, Night, RunOutcome, StartedBy, Verdict},
@@ -62,7 +63,8 @@ impl Place {
         for name in ["bucket/input", "bucket/lake"] {
             fs::create_dir_all(folder.path().join(name)).unwrap();
         }
-        let mut config = Config::default();
+        // Most nights here are like no other: those of `held` are checked.
+        let mut config = Config { checks: Checks::off(), ..Config::default() };
         let mut environment = Vec::new();
         let (input, lake) = match objects {
             Objects::Directory => {

@@ -45,7 +45,7 @@ fn with_text(scene: &Scene, name: &'static str, text: Option<&[u8]>) {
     let good: &[u8] = match name {
         "advertiser_id" => b"acme",
         "product_id" => b"shoe",
-        "type" => b"click",
+        "type" => b"impression",
         _ => b"2024-11-20",
     };
     let mut texts = vec![Some(good); ROWS];

@@ -1,0 +1,109 @@
+//! What is answered where checks held something back.
+
+use crate::harness::{NewDay, Site};
+use domain::AdvertiserId;
+use jiff::Timestamp;
+use store::{Hold, Holds};
+
+fn told(views: u64) -> NewDay {
+    let model = NewDay::new(&["TopProduct"]);
+    model.views("acme", &[("shoe", views)]).views("zoo", &[("hat", views)])
+}
+
+fn hold(check: &str) -> Hold {
+    Hold { check: check.to_owned(), message: "clicks: 900, which is 9.0 times the typical 100".to_owned() }
+}
+
+fn of(id: &str) -> Holds {
+    let advertiser = AdvertiserId::new(id).unwrap();
+    Holds { all: None, advertisers: [(advertiser, hold("advertiser_volume"))].into() }
+}
+
+fn of_all() -> Holds {
+    Holds { all: Some(hold("volume")), ..Holds::default() }
+}
+
+const ACME: &str = "GET /recommendations/acme/TopProduct";
+const ZOO: &str = "GET /recommendations/zoo/TopProduct";
+
+#[tokio::test]
+async fn an_advertiser_that_is_held_is_served_its_last_ranking_and_why() {
+    let site = Site::publishing(vec![("2024-11-19", told(1))]).await;
+    site.publish_held("2024-11-20", 1, told(2), &of("acme")).await;
+    site.until_served().await;
+    let answer = site.check(ACME).await;
+    let expected = "\"day\":\"2024-11-19\",\"run_id\":\"20241120T023000Z-00000001\",\"published_at\":\"2024-11-20T02:30:30Z\",\
+        \"stale\":true,\"held\":{\"day\":\"2024-11-20\",\"run_id\":\"20241121T023000Z-00000001\",\"check\":\"advertiser_volume\",\
+        \"message\":\"clicks: 900, which is 9.0 times the typical 100\"},\"recommendations\":[{\"rank\":1,\"product_id\":\"shoe\"";
+    assert!(answer.starts_with("200 ") && answer.contains(expected), "{answer}");
+    let other = site.check(ZOO).await;
+    assert!(
+        other.contains("\"day\":\"2024-11-20\"") && other.contains("\"stale\":false,\"recommendations\""),
+        "{other}"
+    );
+
+    let asked = site.check(&format!("{ACME}?day=2024-11-20")).await;
+    assert!(asked.contains("\"code\":\"held_back\"") && asked.starts_with("404 "), "{asked}");
+    let before = site.check(&format!("{ACME}?day=2024-11-19")).await;
+    assert!(before.contains("\"stale\":false,\"recommendations\""), "{before}");
+    let history = site.check("GET /history/acme/").await;
+    assert!(history.contains("\"from\":\"2024-11-19\",\"to\":\"2024-11-19\""), "{history}");
+    let stats = site.check("GET /stats/").await;
+    assert!(
+        stats.contains("\"advertisers\":{\"active\":2,\"with_recommendations\":1,\"held\":1}"),
+        "{stats}"
+    );
+
+    let run = crate::harness::run_id(crate::harness::day("2024-11-20"), 1);
+    site.store.accept(&run, None, "it is right", Timestamp::now()).await.unwrap();
+    site.until_served().await;
+    let answer = site.check(ACME).await;
+    assert!(answer.contains("\"day\":\"2024-11-20\"") && !answer.contains("held"), "{answer}");
+}
+
+#[tokio::test]
+async fn a_day_held_for_all_is_told_to_each_without_what_it_says_of_all() {
+    let site = Site::publishing(vec![("2024-11-19", told(1))]).await;
+    site.publish_held("2024-11-20", 1, told(2), &of_all()).await;
+    site.until_served().await;
+    for request in [ACME, ZOO] {
+        let answer = site.check(request).await;
+        let expected = "\"stale\":true,\"held\":{\"day\":\"2024-11-20\",\"run_id\":\"20241121T023000Z-00000001\",\"check\":\"volume\",\
+            \"message\":\"a check of all advertisers together held the day back\"},\"recommendations\":[{\"rank\":1,";
+        assert!(answer.contains(expected) && answer.contains("\"day\":\"2024-11-19\""), "{answer}");
+    }
+    let asked = site.check(&format!("{ACME}?day=2024-11-20")).await;
+    assert!(asked.contains("\"code\":\"no_publication_for_day\""), "{asked}");
+}
+
+#[tokio::test]
+async fn a_run_of_the_same_day_that_is_held_leaves_the_earlier_one() {
+    let site = Site::publishing(vec![("2024-11-20", told(1))]).await;
+    site.publish_held("2024-11-20", 2, told(2), &of("acme")).await;
+    site.until_served().await;
+    let answer = site.check(ACME).await;
+    assert!(answer.contains("\"run_id\":\"20241121T023000Z-00000001\",\"published_at\""), "{answer}");
+    assert!(
+        answer.contains(
+            "\"stale\":true,\"held\":{\"day\":\"2024-11-20\",\"run_id\":\"20241121T023000Z-00000002\""
+        ),
+        "{answer}"
+    );
+    let stats = site.check("GET /stats/").await;
+    assert!(
+        stats.contains("\"advertisers\":{\"active\":2,\"with_recommendations\":2,\"held\":1}"),
+        "{stats}"
+    );
+}
+
+#[tokio::test]
+async fn an_advertiser_that_never_had_a_publication_is_told_that_it_is_held() {
+    let site = Site::publishing(vec![("2024-11-19", told(1))]).await;
+    site.publish_held("2024-11-20", 1, told(2).views("new", &[("p", 1)]), &of("new")).await;
+    site.until_served().await;
+    let answer = site.check("GET /recommendations/new/TopProduct").await;
+    assert!(answer.starts_with("404 ") && answer.contains("\"code\":\"held_back\""), "{answer}");
+    let detail = "the rankings of advertiser \\\"new\\\" of 2024-11-20 were held back by the check advertiser_volume before they were \
+        published: clicks: 900";
+    assert!(answer.contains(detail), "{answer}");
+}
