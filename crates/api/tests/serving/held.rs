@@ -36,6 +36,12 @@ async fn an_advertiser_that_is_held_is_served_its_last_ranking_and_why() {
         \"stale\":true,\"held\":{\"day\":\"2024-11-20\",\"run_id\":\"20241121T023000Z-00000001\",\"check\":\"advertiser_volume\",\
         \"message\":\"clicks: 900, which is 9.0 times the typical 100\"},\"recommendations\":[{\"rank\":1,\"product_id\":\"shoe\"";
     assert!(answer.starts_with("200 ") && answer.contains(expected), "{answer}");
+    // It may be accepted at any moment: nobody shall keep it until the next night.
+    let seconds = async |request| {
+        let answer = site.ask(request).await;
+        answer.headers["cache-control"].rsplit('=').next().unwrap().parse::<u32>().unwrap()
+    };
+    assert!(seconds(ACME).await <= 60 && seconds(ZOO).await > 60);
     let other = site.check(ZOO).await;
     assert!(
         other.contains("\"day\":\"2024-11-20\"") && other.contains("\"stale\":false,\"recommendations\""),

@@ -13,6 +13,7 @@ on_both!(
     before_migration_a_database_reads_as_empty,
     many_may_migrate_at_once,
     a_database_of_a_newer_version_is_left_alone,
+    what_an_earlier_version_published_is_read_before_migration,
 );
 
 async fn before_migration_a_database_reads_as_empty(database: Database) {
@@ -55,6 +56,18 @@ async fn a_database_of_a_newer_version_is_left_alone(database: Database) {
     let store = database.migrated().await;
     publish(&store, &rankings("2024-11-20: a\n TopCTR a: x=0.5")).await;
     assert_eq!(store.runs(10, None).await.unwrap().len(), 1);
+}
+
+async fn what_an_earlier_version_published_is_read_before_migration(database: Database) {
+    let store = database.migrated().await;
+    publish(&store, &rankings("2024-11-20: a\n TopCTR a: x=0.5")).await;
+    let version = store.publication_version().await.unwrap();
+    for table in ["holds", "advertiser_totals"] {
+        database.sql(&format!("DROP TABLE {table}")).await;
+    }
+    let store = database.open().await;
+    check(&store.published(30).await.unwrap(), "2024-11-20: a\n TopCTR a: x=0.5");
+    assert_eq!(store.publication_version().await.unwrap(), version);
 }
 
 /// A server's role that may only read: it finds nothing to migrate and reads what is there.
