@@ -5,6 +5,7 @@
 
 mod accept;
 mod copy;
+mod history;
 mod read;
 
 use crate::{

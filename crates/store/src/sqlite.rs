@@ -4,6 +4,7 @@
 //! beside them (write-ahead log).
 
 mod accept;
+mod history;
 mod insert;
 mod read;
 

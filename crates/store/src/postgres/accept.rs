@@ -1,13 +1,11 @@
-//! Publishing in PostgreSQL what checks had held back, and reading what they compare with.
+//! Publishing in PostgreSQL what checks had held back.
 
 use super::{Postgres, lock_day, lock_events, next_seq_sql, tell};
 use crate::{
     error::{Failure, StoreError},
-    history::{self, DayRow, LastRankings, LastRow, TotalsRow},
     ledger, time,
 };
-use domain::{AdvertiserId, Day, ModelName, RunId};
-use futures::TryStreamExt;
+use domain::{AdvertiserId, RunId};
 use jiff::Timestamp;
 
 impl Postgres {
@@ -84,80 +82,5 @@ impl Postgres {
         tell(&mut transaction, &day).await?;
         transaction.commit().await?;
         Ok(moved)
-    }
-
-    pub(crate) async fn days_before(&self, day: Day, limit: i64) -> Result<Vec<String>, sqlx::Error> {
-        sqlx::query_scalar(
-            "SELECT to_char(day, 'YYYY-MM-DD') FROM publication_events WHERE day < $1::date
-             GROUP BY publication_events.day ORDER BY publication_events.day DESC LIMIT $2",
-        )
-        .bind(day.to_string())
-        .bind(limit)
-        .fetch_all(&self.pool)
-        .await
-    }
-
-    /// The totals of the day's advertisers, and what is known of the day of its last event.
-    pub(crate) async fn totals(&self, day: Day) -> Result<(Vec<TotalsRow>, Option<DayRow>), sqlx::Error> {
-        let mut transaction =
-            self.pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY").await?;
-        let rows = sqlx::query_as(
-            "SELECT t.advertiser_id, t.impressions, t.clicks, t.views FROM publications p
-             JOIN advertiser_totals t ON t.run_id = p.run_id AND t.advertiser_id = p.advertiser_id
-             WHERE p.day = $1::date",
-        )
-        .bind(day.to_string())
-        .fetch_all(&mut *transaction)
-        .await?;
-        let of_day = sqlx::query_as(
-            "SELECT r.report::text AS report, (SELECT count(*) FROM advertiser_totals t WHERE t.run_id = e.run_id) AS active,
-                    (SELECT count(*) FROM holds WHERE day = $1::date AND advertiser_id = '') AS is_held
-             FROM publication_events e JOIN runs r ON r.run_id = e.run_id
-             WHERE e.day = $1::date ORDER BY e.seq DESC LIMIT 1",
-        )
-        .bind(day.to_string())
-        .fetch_optional(&mut *transaction)
-        .await?;
-        transaction.commit().await?;
-        Ok((rows, of_day))
-    }
-
-    pub(crate) async fn totals_of(
-        &self,
-        advertiser: &AdvertiserId,
-        before: Day,
-        limit: i64,
-    ) -> Result<Vec<TotalsRow>, sqlx::Error> {
-        sqlx::query_as(
-            "SELECT t.advertiser_id, t.impressions, t.clicks, t.views
-             FROM (SELECT day FROM publication_events WHERE day < $1::date GROUP BY day ORDER BY day DESC LIMIT 60) d
-             JOIN publications p ON p.day = d.day AND p.advertiser_id = $2
-             JOIN advertiser_totals t ON t.run_id = p.run_id AND t.advertiser_id = p.advertiser_id
-             ORDER BY p.day DESC LIMIT $3",
-        )
-        .bind(before.to_string())
-        .bind(advertiser.as_str())
-        .bind(limit)
-        .fetch_all(&self.pool)
-        .await
-    }
-
-    pub(crate) async fn last_rankings(&self, day: Day, model: &ModelName) -> Result<LastRankings, Failure> {
-        let mut rows = sqlx::query_as::<_, LastRow>(
-            "SELECT r.advertiser_id, r.product_id
-             FROM (SELECT advertiser_id, max(day) AS day FROM publications WHERE day <= $1::date AND day >= $1::date - 60
-                   GROUP BY advertiser_id) last
-             JOIN publications p ON p.day = last.day AND p.advertiser_id = last.advertiser_id
-             JOIN rankings r ON r.run_id = p.run_id AND r.model = $2 AND r.advertiser_id = p.advertiser_id
-             ORDER BY r.advertiser_id, r.rank",
-        )
-        .bind(day.to_string())
-        .bind(model.as_str())
-        .fetch(&self.pool);
-        let mut rankings = LastRankings::new();
-        while let Some(row) = rows.try_next().await? {
-            history::add(&mut rankings, &row)?;
-        }
-        Ok(rankings)
     }
 }
