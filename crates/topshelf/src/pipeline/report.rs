@@ -118,6 +118,8 @@ pub struct RunReport {
     held_advertisers: usize,
     /// The run whose rankings readers see, when they were the same already.
     published_run: Option<RunId>,
+    /// The run that waits to be accepted: this one when there is none here.
+    waiting_run: Option<RunId>,
     /// The most memory that the process has had until the run ended; none where the system does not tell.
     peak_memory_bytes: Option<u64>,
 }
@@ -137,6 +139,7 @@ impl RunReport {
             checks: Checked::default(),
             held_advertisers: 0,
             published_run: None,
+            waiting_run: None,
             peak_memory_bytes: None,
         }
     }
@@ -177,13 +180,17 @@ impl RunReport {
         self.checks = checks;
         let is_seen_whole = matches!(published, Publication::Unchanged { is_held: false, .. });
         self.held_advertisers = if is_seen_whole { 0 } else { holds.advertisers.len() };
-        (self.verdict, self.published_run) = match published {
-            Publication::Moved if holds.is_empty() => (Verdict::Published, None),
-            Publication::Moved => (Verdict::PartlyHeld, None),
-            Publication::Held { waiting_run } => (Verdict::Held, Some(waiting_run)),
+        self.verdict = match published {
+            Publication::Moved if holds.is_empty() => Verdict::Published,
+            Publication::Moved => Verdict::PartlyHeld,
+            Publication::Held { waiting_run } => {
+                self.waiting_run = Some(waiting_run);
+                Verdict::Held
+            }
             Publication::Unchanged { published_run, is_held } => {
-                let verdict = if is_held { Verdict::PartlyHeld } else { Verdict::Unchanged };
-                (verdict, Some(published_run))
+                self.waiting_run = is_held.then(|| published_run.clone());
+                self.published_run = Some(published_run);
+                if is_held { Verdict::PartlyHeld } else { Verdict::Unchanged }
             }
         };
     }
@@ -197,7 +204,7 @@ impl RunReport {
     /// The run that waits to be accepted, when this one is `run`: an earlier one that made the same, or this.
     #[must_use]
     pub fn waiting_run<'a>(&'a self, run: &'a RunId) -> &'a RunId {
-        self.published_run.as_ref().unwrap_or(run)
+        self.waiting_run.as_ref().unwrap_or(run)
     }
 
     /// How many advertisers are held, each by itself.
