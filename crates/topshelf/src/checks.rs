@@ -182,8 +182,8 @@ impl Found<'_> {
 
     fn rejected(&mut self) {
         let settings = &self.checks.rejected;
-        let days = self.day;
-        for (log, tally) in &days.logs {
+        let day = self.day;
+        for (log, tally) in &day.logs {
             let ratio = tally.rejected_ratio();
             if ratio > settings.max_ratio {
                 let message = format!(
@@ -213,8 +213,8 @@ impl Found<'_> {
     }
 
     fn advertisers(&mut self) {
-        let days = self.day;
-        for (advertiser, figures) in &days.advertisers {
+        let day = self.day;
+        for (advertiser, figures) in &day.advertisers {
             self.lost_rankings(advertiser, figures);
             self.advertiser_volume(advertiser, figures);
             self.clicks(advertiser, figures);

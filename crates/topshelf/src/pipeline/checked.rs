@@ -50,8 +50,9 @@ pub(super) async fn check(
         note_ranked(&mut history.ranked, &of_model.model, &last);
     }
     for advertiser in history.ranked.keys() {
-        // Who was held lately has other days of its own.
-        if history.advertisers.get(advertiser).map_or(0, Vec::len) < checks.min_days {
+        // Who was held lately has other days of its own; who is seen on all of those days has none.
+        let days = history.advertisers.get(advertiser).map_or(0, Vec::len);
+        if days < checks.min_days.min(baseline.len()) {
             let own = store.totals_of(advertiser, day, BASELINE_DAYS).await?;
             history.advertisers.insert(advertiser.clone(), own);
         }
