@@ -3,6 +3,7 @@
 use crate::{
     bytes16::Bytes16,
     columns::{NO_TEXT, Span, Texts, Values, text_at},
+    event::Dated,
     padded::{PADDING_BYTES, Padded, PaddedCopy},
     table::{Counter, Key, Table},
 };
@@ -19,6 +20,10 @@ pub(crate) trait Code: Copy {
 
 impl Code for u32 {
     const UNUSUAL: Self = UNUSUAL;
+}
+
+impl Code for Dated {
+    const UNUSUAL: Self = Self::of_slot(UNUSUAL);
 }
 
 impl Code for Option<Counter> {

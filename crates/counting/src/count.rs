@@ -2,17 +2,18 @@
 
 use crate::{
     columns::RowBatches,
-    date::{DateFormat, DayReader},
+    date::{DateFormat, DayReader, TimeOfDay},
     instructions::Instructions,
     layout::Layout,
     memory::{Memory, Share, SpillError},
     merge::{DayCounts, Partials},
+    rows::DayEvents,
     slice::{Begin, SliceCounter, SliceReport},
     stream::{Stream, Turn},
     wanted::{EXAMPLES_PER_REASON, ObjectDays, Wanted},
 };
 use domain::{RejectExample, Rejects, Tally};
-use jiff::tz::TimeZone;
+use jiff::{civil::Time, tz::TimeZone};
 use std::{
     collections::BTreeMap,
     io::{self, Read},
@@ -132,6 +133,9 @@ pub struct ObjectDay {
     pub object: usize,
     /// What became of its lines.
     pub tally: Tally,
+    /// The latest time of day, in whole seconds, of its lines that are of the day, also by advertisers that are not
+    /// active; none when all have plain dates.
+    pub last_time: Option<Time>,
 }
 
 /// Why counting stopped.
@@ -199,8 +203,7 @@ pub fn count(
     let days = counts.into_iter().enumerate().map(|(slot, counts)| {
         let holds = |object: &CountedObject| object.days.may_hold(counts.day());
         let holding = objects.iter().enumerate().filter(|(_, object)| holds(object));
-        let objects =
-            holding.map(|(object, _)| ObjectDay { object, tally: totals[object].tally(slot) }).collect();
+        let objects = holding.map(|(object, _)| totals[object].of_day(object, slot)).collect();
         CountedDay { counts, objects }
     });
     Ok(Counted { days: days.collect(), examples, spilled_bytes })
@@ -480,8 +483,8 @@ struct Total {
     records: u64,
     blank: u64,
     rejects: Rejects,
-    /// Kept and inactive by day slot.
-    days: BTreeMap<u32, (u64, u64)>,
+    /// By day slot.
+    days: BTreeMap<u32, (DayEvents, TimeOfDay)>,
 }
 
 impl Total {
@@ -491,25 +494,27 @@ impl Total {
             total.records += report.records;
             total.blank += report.blank;
             total.rejects += report.rejects;
-            for (slot, events) in &report.days {
-                let day = total.days.entry(*slot).or_default();
-                day.0 += events.kept;
-                day.1 += events.inactive;
+            for day in &report.days {
+                let (events, last_time) = total.days.entry(day.slot).or_default();
+                events.kept += day.events.kept;
+                events.inactive += day.events.inactive;
+                *last_time = day.last_time.max(*last_time);
             }
         }
         total
     }
 
-    fn tally(&self, slot: usize) -> Tally {
+    fn of_day(&self, object: usize, slot: usize) -> ObjectDay {
         let slot = u32::try_from(slot).expect("days fit in 32 bits");
-        let (kept, inactive) = self.days.get(&slot).copied().unwrap_or_default();
-        Tally {
+        let (DayEvents { kept, inactive }, last_time) = self.days.get(&slot).copied().unwrap_or_default();
+        let tally = Tally {
             read: self.records,
             kept,
             inactive,
             other_days: self.records - self.rejects.total() - kept - inactive,
             rejected: self.rejects,
             blank: self.blank,
-        }
+        };
+        ObjectDay { object, tally, last_time: last_time.time() }
     }
 }

@@ -1,9 +1,12 @@
-//! Dates and date-times of the logs: text in, days out.
+//! Dates and date-times of the logs: text in, days and times of day out.
 
 use jiff::{
-    Timestamp,
-    civil::Date,
-    fmt::{strtime, temporal::Pieces},
+    SignedDuration, Timestamp,
+    civil::{Date, Time},
+    fmt::{
+        strtime::{self, BrokenDownTime},
+        temporal::Pieces,
+    },
     tz::TimeZone,
 };
 use std::ops::RangeInclusive;
@@ -72,15 +75,99 @@ impl Unit {
 /// Days since 1970-01-01 of the first and the last date that there are: of the years -9999 and 9999.
 const EXISTING_DAYS: RangeInclusive<i64> = -4_371_587..=2_932_896;
 
-/// Reads the day of a date field. A date-time with an offset is taken in the zone, one without
+const SECONDS_OF_DAY: i64 = 86_400;
+
+/// A time of day in whole seconds; or none where only the day is told, which is less than any.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub(crate) struct TimeOfDay(
+    /// One more than the seconds since midnight, or 0.
+    pub(crate) u32,
+);
+
+impl TimeOfDay {
+    pub(crate) const NONE: Self = Self(0);
+
+    /// So many seconds after midnight, less than those of a day.
+    fn of(second: i64) -> Self {
+        Self(u32::try_from(second + 1).expect("a second of a day"))
+    }
+
+    fn of_time(time: Time) -> Self {
+        let [hour, minute, second] = [time.hour(), time.minute(), time.second()].map(i64::from);
+        Self::of(hour * 3600 + minute * 60 + second)
+    }
+
+    pub(crate) fn time(self) -> Option<Time> {
+        let second = i64::from(self.0.checked_sub(1)?);
+        Some(Time::midnight() + SignedDuration::from_secs(second))
+    }
+}
+
+/// What a date field tells: a day, in days since 1970-01-01, and of a date-time the time of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Moment {
+    pub(crate) epoch_day: i32,
+    pub(crate) time: TimeOfDay,
+}
+
+impl Moment {
+    /// A number of days since 1970-01-01; none when no such date exists.
+    pub(crate) fn of_days(days: i64) -> Option<Self> {
+        let is_existing = EXISTING_DAYS.contains(&days);
+        is_existing.then(|| Self::of_day(i32::try_from(days).expect("days of dates fit")))
+    }
+
+    /// Seconds since 1970-01-01T00:00:00 on a clock of no zone.
+    pub(crate) fn of_civil(seconds: i64) -> Option<Self> {
+        let day = Self::of_days(seconds.div_euclid(SECONDS_OF_DAY))?;
+        Some(Self { time: TimeOfDay::of(seconds.rem_euclid(SECONDS_OF_DAY)), ..day })
+    }
+
+    fn of_day(epoch_day: i32) -> Self {
+        Self { epoch_day, time: TimeOfDay::NONE }
+    }
+
+    fn of_date(date: Date) -> Self {
+        Self::of_day(domain::Day::from_date(date).epoch_days())
+    }
+}
+
+/// Reads what a date field tells. A date-time with an offset is taken in the zone, one without
 /// stands as it is written.
 #[derive(Debug, Clone)]
 pub struct DayReader {
     format: DateFormat,
     zone: TimeZone,
-    is_utc: bool,
-    /// The day read last from an instant: seconds since 1970 from which and before which it lasts.
-    last: (i64, i64, i32),
+    last: Span,
+}
+
+/// Seconds since 1970-01-01T00:00:00Z from which and before which the zone has an offset, in seconds.
+#[derive(Debug, Clone, Copy)]
+struct Span {
+    from: i64,
+    before: i64,
+    offset: i64,
+}
+
+impl Span {
+    /// Of no instant.
+    const NONE: Self = Self { from: 0, before: 0, offset: 0 };
+
+    /// Of all that there are.
+    const UTC: Self = Self { from: i64::MIN, before: i64::MAX, offset: 0 };
+
+    /// The one around an instant.
+    fn around(instant: Timestamp, zone: &TimeZone) -> Self {
+        let second = |instant: Timestamp| instant.as_second();
+        // The last transition before the next second may be at the instant itself.
+        let next = Timestamp::from_second(second(instant) + 1).unwrap_or(Timestamp::MAX);
+        let (from, before) = (zone.preceding(next).next(), zone.following(instant).next());
+        Self {
+            from: second(from.map_or(Timestamp::MIN, |from| from.timestamp())),
+            before: before.map_or(second(Timestamp::MAX) + 1, |before| second(before.timestamp())),
+            offset: zone.to_offset(instant).seconds().into(),
+        }
+    }
 }
 
 impl DayReader {
@@ -88,7 +175,7 @@ impl DayReader {
     #[must_use]
     pub fn new(format: DateFormat, zone: TimeZone) -> Self {
         let is_utc = zone == TimeZone::UTC || zone.iana_name() == Some("UTC");
-        Self { format, zone, is_utc, last: (0, 0, 0) }
+        Self { format, zone, last: if is_utc { Span::UTC } else { Span::NONE } }
     }
 
     /// How dates are written.
@@ -98,75 +185,58 @@ impl DayReader {
 
     /// Days since 1970-01-01; none when the field is not a date that exists.
     pub fn epoch_day(&mut self, field: &[u8]) -> Option<i32> {
+        self.moment(field).map(|moment| moment.epoch_day)
+    }
+
+    /// What a field tells; none when it is not a date that exists.
+    pub(crate) fn moment(&mut self, field: &[u8]) -> Option<Moment> {
         match &self.format {
             DateFormat::Iso => match parse_iso(field)? {
-                Iso::Civil { epoch_day } => Some(epoch_day),
-                Iso::Instant { seconds } => self.day_of(seconds),
+                Iso::Civil(moment) => Some(moment),
+                Iso::Instant { seconds } => self.moment_of(seconds),
                 Iso::Unusual => self.unusual(field),
             },
-            DateFormat::Pattern(pattern) => {
-                let parts = strtime::parse(pattern, field).ok()?;
-                match parts.offset() {
-                    Some(_) => self.day_of(parts.to_timestamp().ok()?.as_second()),
-                    None => parts.to_date().ok().map(epoch_day),
-                }
-            }
+            DateFormat::Pattern(pattern) => self.of_pattern(&strtime::parse(pattern, field).ok()?),
         }
     }
 
-    /// A number of days since 1970-01-01; none when no such date exists.
-    pub(crate) fn day_of_days(days: i64) -> Option<i32> {
-        EXISTING_DAYS.contains(&days).then(|| i32::try_from(days).expect("days of dates fit"))
+    /// What an instant is in the zone, given as seconds since 1970-01-01T00:00:00Z.
+    pub(crate) fn moment_of(&mut self, seconds: i64) -> Option<Moment> {
+        if !(self.last.from..self.last.before).contains(&seconds) {
+            self.last = Span::around(Timestamp::from_second(seconds).ok()?, &self.zone);
+        }
+        Moment::of_civil(seconds.checked_add(self.last.offset)?)
     }
 
-    /// The day of seconds since 1970-01-01T00:00:00 on a clock of no zone.
-    pub(crate) fn day_of_civil(seconds: i64) -> Option<i32> {
-        Self::day_of_days(seconds.div_euclid(86_400))
-    }
-
-    /// The day of an instant, as seconds since 1970-01-01T00:00:00Z, in the zone.
-    pub(crate) fn day_of(&mut self, seconds: i64) -> Option<i32> {
-        if self.is_utc {
-            return Self::day_of_civil(seconds);
+    fn of_pattern(&mut self, parts: &BrokenDownTime) -> Option<Moment> {
+        if parts.offset().is_some() {
+            return self.moment_of(parts.to_timestamp().ok()?.as_second());
         }
-        let (from, before, day) = self.last;
-        if (from..before).contains(&seconds) {
-            return Some(day);
-        }
-        let date = Timestamp::from_second(seconds).ok()?.to_zoned(self.zone.clone()).date();
-        let day = epoch_day(date);
-        let midnight =
-            |date: Date| date.to_zoned(self.zone.clone()).map(|zoned| zoned.timestamp().as_second());
-        if let (Ok(from), Ok(Ok(before))) = (midnight(date), date.tomorrow().map(midnight)) {
-            // A zone may leave a day and come back to it; remember only a span that holds the instant.
-            if (from..before).contains(&seconds) && before - from <= 90_000 {
-                self.last = (from, before, day);
-            }
-        }
-        Some(day)
+        let time = parts.hour().and_then(|_| parts.to_time().ok());
+        let time = time.map_or(TimeOfDay::NONE, TimeOfDay::of_time);
+        Some(Moment { time, ..Moment::of_date(parts.to_date().ok()?) })
     }
 
     /// ISO 8601 in its rarer forms, by jiff.
-    fn unusual(&mut self, field: &[u8]) -> Option<i32> {
+    fn unusual(&mut self, field: &[u8]) -> Option<Moment> {
         let pieces = Pieces::parse(std::str::from_utf8(field).ok()?).ok()?;
         match (pieces.time(), pieces.to_numeric_offset()) {
             (Some(time), Some(offset)) => {
                 let instant = offset.to_timestamp(pieces.date().to_datetime(time)).ok()?;
-                self.day_of(instant.as_second())
+                self.moment_of(instant.as_second())
             }
-            (_, None) => Some(epoch_day(pieces.date())),
+            (time, None) => {
+                let time = time.map_or(TimeOfDay::NONE, TimeOfDay::of_time);
+                Some(Moment { time, ..Moment::of_date(pieces.date()) })
+            }
             (None, Some(_)) => None,
         }
     }
 }
 
-fn epoch_day(date: Date) -> i32 {
-    domain::Day::from_date(date).epoch_days()
-}
-
 enum Iso {
     /// A date, or a date-time without offset.
-    Civil { epoch_day: i32 },
+    Civil(Moment),
     /// A date-time with an offset, as seconds since 1970-01-01T00:00:00Z, fractions dropped.
     Instant { seconds: i64 },
     /// Not of the common form.
@@ -180,13 +250,17 @@ fn parse_iso(field: &[u8]) -> Option<Iso> {
     let (b'-', b'-') = (date[4], date[7]) else { return Some(Iso::Unusual) };
     let year = number(&date[..2])? * 100 + number(&date[2..4])?;
     let epoch_day = existing_day(year, number(&date[5..7])?, number(&date[8..])?)?;
-    let [separator, time @ ..] = &field[10..] else { return Some(Iso::Civil { epoch_day }) };
+    let [separator, time @ ..] = &field[10..] else {
+        return Some(Iso::Civil(Moment::of_day(epoch_day)));
+    };
     if !matches!(separator, b'T' | b't' | b' ') {
         return None;
     }
     let Some((second_of_day, rest)) = parse_time(time) else { return Some(Iso::Unusual) };
     let offset_seconds = match rest {
-        [] => return Some(Iso::Civil { epoch_day }),
+        [] => {
+            return Some(Iso::Civil(Moment { epoch_day, time: TimeOfDay::of(second_of_day.into()) }));
+        }
         [b'Z' | b'z'] => 0,
         [sign @ (b'+' | b'-'), offset @ ..] => {
             let (hours, minutes) = match offset {
@@ -202,7 +276,7 @@ fn parse_iso(field: &[u8]) -> Option<Iso> {
         }
         _ => return Some(Iso::Unusual),
     };
-    let seconds = i64::from(epoch_day) * 86_400 + i64::from(second_of_day) - offset_seconds;
+    let seconds = i64::from(epoch_day) * SECONDS_OF_DAY + i64::from(second_of_day) - offset_seconds;
     Some(Iso::Instant { seconds })
 }
 
@@ -256,16 +330,19 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn day_in(zone: &str, format: DateFormat, field: &str) -> String {
+    /// The day, and behind it the time if there is one.
+    fn told_in(zone: &str, format: DateFormat, field: &str) -> String {
         let zone = TimeZone::get(zone).unwrap();
-        let Some(day) = DayReader::new(format, zone).epoch_day(field.as_bytes()) else { return "-".into() };
+        let Some(moment) = DayReader::new(format, zone).moment(field.as_bytes()) else { return "-".into() };
         let epoch = Date::constant(1970, 1, 1);
-        epoch.checked_add(jiff::Span::new().days(day)).unwrap().to_string()
+        let date = epoch.checked_add(jiff::Span::new().days(moment.epoch_day)).unwrap();
+        let time = moment.time.time().map(|time| format!(" {time}"));
+        format!("{date}{}", time.unwrap_or_default())
     }
 
     fn check(zone: &str, cases: &[(&str, &str)]) {
         for (field, expected) in cases {
-            assert_eq!(day_in(zone, DateFormat::Iso, field), *expected, "{field:?} in {zone}");
+            assert_eq!(told_in(zone, DateFormat::Iso, field), *expected, "{field:?} in {zone}");
         }
     }
 
@@ -278,14 +355,16 @@ mod tests {
                 ("2024-02-29", "2024-02-29"),
                 ("2023-02-29", "-"),
                 ("2024-00-10", "-"),
-                ("2024-11-20T23:59:60Z", "2024-11-20"),
-                ("2024-11-20 23:30:00.123456789-01:00", "2024-11-21"),
-                ("2024-11-20t00:10:00,5+00:30", "2024-11-19"),
-                ("2024-11-20 10:00", "2024-11-20"),
-                ("2024-11-20 10:00:00+00", "2024-11-20"),
-                ("2024-11-20T10:00:00+0530", "2024-11-20"),
+                ("2024-11-20T23:59:60Z", "2024-11-20 23:59:59"),
+                ("2024-11-20 23:30:00.123456789-01:00", "2024-11-21 00:30:00"),
+                ("2024-11-20t00:10:00,5+00:30", "2024-11-19 23:40:00"),
+                ("2024-11-20 10:00", "2024-11-20 10:00:00"),
+                ("2024-11-20 10:00:00+00", "2024-11-20 10:00:00"),
+                ("2024-11-20T10:00:00+0530", "2024-11-20 04:30:00"),
                 ("20241120", "2024-11-20"),
-                ("20241120T233000-0100", "2024-11-21"),
+                ("20241120T233000-0100", "2024-11-21 00:30:00"),
+                ("20241120T233000", "2024-11-20 23:30:00"),
+                ("9999-12-31T23:59:59Z", "9999-12-31 23:59:59"),
                 ("2024-11-20T24:00:01Z", "-"),
                 ("2024-11-20T10:00:00.Z", "-"),
                 ("2024-11-20T10:61:00Z", "-"),
@@ -305,13 +384,16 @@ mod tests {
         check(
             "America/Sao_Paulo",
             &[
-                ("2024-11-20T02:59:59Z", "2024-11-19"),
-                ("2024-11-20T03:00:00Z", "2024-11-20"),
-                ("2024-11-20T00:30:00", "2024-11-20"),
+                ("2024-11-20T02:59:59Z", "2024-11-19 23:59:59"),
+                ("2024-11-20T03:00:00Z", "2024-11-20 00:00:00"),
+                ("2024-11-20T00:30:00", "2024-11-20 00:30:00"),
                 ("2024-11-20", "2024-11-20"),
                 // Clocks went from 24:00 back to 23:00 and later from 00:00 on to 01:00.
-                ("2018-02-18T02:30:00Z", "2018-02-17"),
-                ("2018-11-04T03:00:00Z", "2018-11-04"),
+                ("2018-02-18T01:59:59Z", "2018-02-17 23:59:59"),
+                ("2018-02-18T02:00:00Z", "2018-02-17 23:00:00"),
+                ("2018-02-18T02:30:00Z", "2018-02-17 23:30:00"),
+                ("2018-11-04T02:59:59Z", "2018-11-03 23:59:59"),
+                ("2018-11-04T03:00:00Z", "2018-11-04 01:00:00"),
             ],
         );
     }
@@ -319,9 +401,14 @@ mod tests {
     #[test]
     fn patterns_of_the_user() {
         let format = || DateFormat::pattern("%d/%m/%Y").unwrap();
-        assert_eq!(day_in("UTC", format(), "20/11/2024"), "2024-11-20");
-        assert_eq!(day_in("UTC", format(), "31/11/2024"), "-");
-        assert_eq!(day_in("UTC", format(), "2024-11-20"), "-");
+        assert_eq!(told_in("UTC", format(), "20/11/2024"), "2024-11-20");
+        assert_eq!(told_in("UTC", format(), "31/11/2024"), "-");
+        assert_eq!(told_in("UTC", format(), "2024-11-20"), "-");
+        let with_time =
+            |pattern, field| told_in("Asia/Kathmandu", DateFormat::pattern(pattern).unwrap(), field);
+        assert_eq!(with_time("%d/%m/%Y %H:%M", "20/11/2024 14:10"), "2024-11-20 14:10:00");
+        assert_eq!(with_time("%d.%m.%Y %I:%M:%S %p", "20.11.2024 02:10:33 PM"), "2024-11-20 14:10:33");
+        assert_eq!(with_time("%F %T %z", "2024-11-20 20:15:00 +0000"), "2024-11-21 02:00:00");
         assert!(DateFormat::pattern("%d/%m").is_err());
         assert!(DateFormat::pattern("%Q").is_err());
     }
@@ -339,8 +426,10 @@ mod tests {
             for step in steps {
                 seconds += step;
                 let instant = Timestamp::from_second(seconds).unwrap();
-                let expected = epoch_day(instant.to_zoned(zone.clone()).date());
-                prop_assert_eq!(reader.epoch_day(instant.to_string().as_bytes()), Some(expected), "{}", instant);
+                let zoned = instant.to_zoned(zone.clone());
+                let expected =
+                    Moment { time: TimeOfDay::of_time(zoned.time()), ..Moment::of_date(zoned.date()) };
+                prop_assert_eq!(reader.moment(instant.to_string().as_bytes()), Some(expected), "{}", instant);
             }
         }
     }

@@ -1,7 +1,7 @@
 //! Between which dates the rows of a row group lie, and so whether they need to be read.
 
 use crate::{
-    date::{DateFormat, DayReader, Unit},
+    date::{DateFormat, DayReader, Moment, Unit},
     wanted::ObjectDays,
 };
 use domain::Day;
@@ -34,13 +34,13 @@ impl DateBounds {
     fn days(&self, reader: &mut DayReader) -> Option<RangeInclusive<i32>> {
         let (first, last) = match self {
             Self::Text(min, max) => text_days(min, max, reader)?,
-            Self::Days(min, max) => (DayReader::day_of_days(*min)?, DayReader::day_of_days(*max)?),
+            Self::Days(min, max) => (Moment::of_days(*min)?.epoch_day, Moment::of_days(*max)?.epoch_day),
             Self::Civil(min, max, unit) => {
-                let day = |count| DayReader::day_of_civil(unit.seconds(count));
+                let day = |count| Moment::of_civil(unit.seconds(count)).map(|moment| moment.epoch_day);
                 (day(*min)?, day(*max)?)
             }
             Self::Instants(min, max, unit) => {
-                let mut day = |count| reader.day_of(unit.seconds(count));
+                let mut day = |count| reader.moment_of(unit.seconds(count)).map(|moment| moment.epoch_day);
                 // Where clocks go back over midnight, a later instant is of an earlier day.
                 (day(*min)?.saturating_sub(1), day(*max)?.saturating_add(1))
             }
@@ -146,8 +146,10 @@ mod tests {
                 prop_assert!(check(text(min, max), days.epoch_day(one.as_bytes())), "{}", one);
             }
             for one in &numbers {
-                prop_assert!(check(DateBounds::Instants(first, last, Unit::Seconds), days.day_of(*one)));
-                prop_assert!(check(DateBounds::Civil(first, last, Unit::Seconds), DayReader::day_of_civil(*one)));
+                let [instant, civil] =
+                    [days.moment_of(*one), Moment::of_civil(*one)].map(|moment| moment.map(|of| of.epoch_day));
+                prop_assert!(check(DateBounds::Instants(first, last, Unit::Seconds), instant));
+                prop_assert!(check(DateBounds::Civil(first, last, Unit::Seconds), civil));
             }
         }
     }

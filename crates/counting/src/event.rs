@@ -3,7 +3,7 @@
 use crate::{
     bytes16::Bytes16,
     columns::NO_DATE,
-    date::{DayReader, Unit},
+    date::{DayReader, Moment, TimeOfDay, Unit},
     layout::Delimited,
     padded::Padded,
     record::{Field, Shape},
@@ -116,8 +116,8 @@ impl<'r, 'a> Rules<'r, 'a> {
         let day_slot = match &fields.date {
             None => self.day_of_object(),
             Some(date) => {
-                let slot = self.days.slot(date).ok_or(RejectReason::BadDate)?;
-                self.among_wanted(slot)
+                let dated = self.days.read_and_note(date).ok_or(RejectReason::BadDate)?;
+                self.among_wanted(dated.slot())
             }
         };
         Ok(Event { counter, day_slot })
@@ -147,12 +147,44 @@ pub(crate) fn kind_counter(kind: Padded<'_>) -> Option<Counter> {
     }
 }
 
-/// Days read lately, since the same few texts come again and again.
+/// What a date tells: the slot of its day, or [`NOT_WANTED`], and of a date-time the time of day. Both lie in one
+/// number, to be compared at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Dated(u64);
+
+impl Dated {
+    pub(crate) const fn new(slot: u32, time: TimeOfDay) -> Self {
+        Self((time.0 as u64) << 32 | slot as u64)
+    }
+
+    /// A day without a time.
+    pub(crate) const fn of_slot(slot: u32) -> Self {
+        Self::new(slot, TimeOfDay::NONE)
+    }
+
+    #[inline(always)]
+    #[expect(clippy::cast_possible_truncation, reason = "the lower half")]
+    pub(crate) const fn slot(self) -> u32 {
+        self.0 as u32
+    }
+
+    #[inline(always)]
+    pub(crate) const fn time(self) -> TimeOfDay {
+        TimeOfDay((self.0 >> 32) as u32)
+    }
+}
+
+/// Days read lately, since the same few texts come again and again; and how far into each day the lines go.
+///
+/// A time is noted where its text is read, and one that is remembered was noted before: lines with plain dates
+/// pay nothing for times.
 pub(crate) struct DaySlots<'a> {
     wanted: &'a Wanted,
     reader: DayReader,
     last: RecentDay,
     recent: [RecentDay; RECENT_DAYS],
+    /// By day slot.
+    last_times: Vec<TimeOfDay>,
 }
 
 const RECENT_DAYS: usize = 64;
@@ -163,18 +195,43 @@ struct RecentDay {
     text: Bytes16,
     mask: Bytes16,
     length: usize,
-    slot: u32,
+    dated: Dated,
 }
 
 impl RecentDay {
     /// Nothing is remembered: no text is as long.
-    const NONE: Self = Self { text: Bytes16::MIN, mask: Bytes16::MIN, length: usize::MAX, slot: NOT_WANTED };
+    const NONE: Self = Self {
+        text: Bytes16::MIN,
+        mask: Bytes16::MIN,
+        length: usize::MAX,
+        dated: Dated::of_slot(NOT_WANTED),
+    };
 }
 
 impl<'a> DaySlots<'a> {
     pub(crate) fn new(wanted: &'a Wanted, reader: DayReader) -> Self {
         let (last, recent) = (RecentDay::NONE, [RecentDay::NONE; RECENT_DAYS]);
-        Self { wanted, reader, last, recent }
+        let last_times = vec![TimeOfDay::NONE; wanted.days().len()];
+        Self { wanted, reader, last, recent, last_times }
+    }
+
+    /// Forgets all, so that each slice notes its own.
+    pub(crate) fn forget(&mut self) {
+        (self.last, self.recent) = (RecentDay::NONE, [RecentDay::NONE; RECENT_DAYS]);
+        self.last_times.fill(TimeOfDay::NONE);
+    }
+
+    /// The last time that was noted of the day, also by lines of a day that does not count in their object.
+    pub(crate) fn last_time(&self, slot: u32) -> TimeOfDay {
+        self.last_times[slot as usize]
+    }
+
+    /// Notes the date of a good line.
+    #[inline]
+    pub(crate) fn note(&mut self, dated: Dated) {
+        if let Some(last) = self.last_times.get_mut(dated.slot() as usize) {
+            *last = dated.time().max(*last);
+        }
     }
 
     /// Whether a field of at most 16 bytes is the one that [`DaySlots::slot_of`] was asked for last.
@@ -183,48 +240,73 @@ impl<'a> DaySlots<'a> {
         self.last.length == date.len() && date.begins_with(self.last.text, self.last.mask)
     }
 
-    /// The slot of the day written in a field; none when it is no date.
+    /// The slot of the day written in a field of a line that is good if this is a date, which is noted then; none
+    /// when it is no date.
     #[inline(always)]
     pub(crate) fn slot_of(&mut self, date: Padded<'_>) -> Option<u32> {
-        if self.is_last(date) { Some(self.last.slot) } else { self.other_slot_of(date) }
+        if self.is_last(date) { Some(self.last.dated.slot()) } else { self.other_slot_of(date) }
     }
 
     #[inline(never)]
     fn other_slot_of(&mut self, date: Padded<'_>) -> Option<u32> {
+        self.other_than_last(date, Self::read_and_note).map(Dated::slot)
+    }
+
+    /// What is written in a field, of which nothing is noted; none when it is no date.
+    #[inline(always)]
+    pub(crate) fn dated(&mut self, date: Padded<'_>) -> Option<Dated> {
+        if self.is_last(date) { Some(self.last.dated) } else { self.other_than_last(date, Self::read) }
+    }
+
+    fn other_than_last(
+        &mut self,
+        date: Padded<'_>,
+        read: impl Fn(&mut Self, &[u8]) -> Option<Dated>,
+    ) -> Option<Dated> {
         if date.len() > 16 {
-            return self.slot(date.bytes());
+            return read(self, date.bytes());
         }
         let text = date.head();
         let mixed = (text.low ^ text.high.rotate_left(32)).wrapping_mul(0x9E37_79B9_7F4A_7C15);
         let place = (mixed >> 58) as usize % RECENT_DAYS;
         let recent = self.recent[place];
         if recent.length != date.len() || recent.text != text {
-            let slot = self.slot(date.bytes())?;
+            let dated = read(self, date.bytes())?;
             self.recent[place] =
-                RecentDay { text, mask: Bytes16::mask(date.len()), length: date.len(), slot };
+                RecentDay { text, mask: Bytes16::mask(date.len()), length: date.len(), dated };
         }
         self.last = self.recent[place];
-        Some(self.last.slot)
+        Some(self.last.dated)
     }
 
-    /// The slot of a number of days since 1970-01-01.
-    pub(crate) fn slot_of_days(&self, days: i64) -> Option<u32> {
-        DayReader::day_of_days(days).map(|day| self.wanted.slot(day))
+    /// What a number of days since 1970-01-01 tells.
+    pub(crate) fn of_days(&self, days: i64) -> Option<Dated> {
+        Moment::of_days(days).map(|moment| self.of(moment))
     }
 
-    /// The slot of a time on a clock of no zone, unless it is [`NO_DATE`].
-    pub(crate) fn slot_of_civil(&self, count: i64, unit: Unit) -> Option<u32> {
+    /// What a time on a clock of no zone tells, unless it is [`NO_DATE`].
+    pub(crate) fn of_civil(&self, count: i64, unit: Unit) -> Option<Dated> {
         let seconds = Some(count).filter(|count| *count != NO_DATE).map(|count| unit.seconds(count))?;
-        DayReader::day_of_civil(seconds).map(|day| self.wanted.slot(day))
+        Moment::of_civil(seconds).map(|moment| self.of(moment))
     }
 
-    /// The slot of an instant, unless it is [`NO_DATE`].
-    pub(crate) fn slot_of_instant(&mut self, count: i64, unit: Unit) -> Option<u32> {
+    /// What an instant tells, unless it is [`NO_DATE`].
+    pub(crate) fn of_instant(&mut self, count: i64, unit: Unit) -> Option<Dated> {
         let seconds = Some(count).filter(|count| *count != NO_DATE).map(|count| unit.seconds(count))?;
-        self.reader.day_of(seconds).map(|day| self.wanted.slot(day))
+        self.reader.moment_of(seconds).map(|moment| self.of(moment))
     }
 
-    fn slot(&mut self, field: &[u8]) -> Option<u32> {
-        self.reader.epoch_day(field).map(|day| self.wanted.slot(day))
+    fn read_and_note(&mut self, field: &[u8]) -> Option<Dated> {
+        let dated = self.read(field)?;
+        self.note(dated);
+        Some(dated)
+    }
+
+    fn read(&mut self, field: &[u8]) -> Option<Dated> {
+        self.reader.moment(field).map(|moment| self.of(moment))
+    }
+
+    fn of(&self, moment: Moment) -> Dated {
+        Dated::new(self.wanted.slot(moment.epoch_day), moment.time)
     }
 }

@@ -7,9 +7,9 @@
 
 use crate::{
     bytes16::Bytes16,
-    codes::{Codes, Products, UNUSUAL, is_id, key, short_id},
+    codes::{Code, Codes, Products, UNUSUAL, is_id, key, short_id},
     columns::{Dates, NO_DATE, RowBatch, RowBatches, Texts, Values},
-    event::{Event, Fields, Rules, kind_counter},
+    event::{Dated, DaySlots, Event, Fields, Rules, kind_counter},
     padded::{Padded, PaddedCopy},
     rows::{DayEvents, Row, Target},
     slice::{SliceCounter, SliceExample, SliceReport},
@@ -28,8 +28,7 @@ pub(crate) struct ColumnCodes {
     /// Numbers of advertisers.
     numbers: Codes<u32>,
     counters: Codes<Option<Counter>>,
-    /// Day slots.
-    slots: Codes<u32>,
+    dates: Codes<Dated>,
     products: Products,
     events: Vec<ShortEvent>,
     /// Rows that are not of [`ShortEvent`]s.
@@ -63,6 +62,7 @@ impl SliceCounter<'_> {
     ) -> io::Result<SliceReport> {
         self.table.take_back(false);
         self.day_events.fill(DayEvents::default());
+        self.days.forget();
         self.codes.forget_dictionaries();
         let mut pass = Pass {
             rules: Rules::new(&mut self.days, object_days),
@@ -82,7 +82,7 @@ impl ColumnCodes {
     fn forget_dictionaries(&mut self) {
         self.numbers.forget_dictionary();
         self.counters.forget_dictionary();
-        self.slots.forget_dictionary();
+        self.dates.forget_dictionary();
         self.products.forget_dictionary();
     }
 }
@@ -103,7 +103,7 @@ impl Pass<'_, '_> {
             Some(kind) => codes.counters.of_texts(kind, kind_counter),
             None => codes.counters.fill(batch.rows, Some(Counter::Views)),
         }
-        self.slots(batch, &mut codes.slots);
+        self.dates(batch, &mut codes.dates);
         let Texts { bytes, values } = batch.product.expect("events have a product");
         match values {
             Values::Each(spans) => {
@@ -121,28 +121,29 @@ impl Pass<'_, '_> {
         Ok(())
     }
 
-    /// The day slot of each row.
-    fn slots(&mut self, batch: &RowBatch<'_>, slots: &mut Codes<u32>) {
+    /// What the date of each row tells.
+    fn dates(&mut self, batch: &RowBatch<'_>, dates: &mut Codes<Dated>) {
         let rules = &mut self.rules;
-        let code =
-            |rules: &Rules<'_, '_>, slot: Option<u32>| slot.map_or(UNUSUAL, |slot| rules.among_wanted(slot));
+        let code = |rules: &Rules<'_, '_>, dated: Option<Dated>| {
+            dated.map_or(Dated::UNUSUAL, |dated| Dated::new(rules.among_wanted(dated.slot()), dated.time()))
+        };
         match &batch.date {
-            None => slots.fill(batch.rows, rules.day_of_object()),
-            Some(Dates::Text(texts)) => slots.of_texts(texts, |date| {
-                let slot = rules.days.slot_of(date);
-                code(rules, slot)
+            None => dates.fill(batch.rows, Dated::of_slot(rules.day_of_object())),
+            Some(Dates::Text(texts)) => dates.of_texts(texts, |date| {
+                let dated = rules.days.dated(date);
+                code(rules, dated)
             }),
-            Some(Dates::Days(values)) => slots.of_values(values, |days| {
-                let slot = rules.days.slot_of_days(days);
-                code(rules, slot)
+            Some(Dates::Days(values)) => dates.of_values(values, |days| {
+                let dated = rules.days.of_days(days);
+                code(rules, dated)
             }),
-            Some(Dates::Civil(values, unit)) => slots.of_values(values, |count| {
-                let slot = rules.days.slot_of_civil(count, *unit);
-                code(rules, slot)
+            Some(Dates::Civil(values, unit)) => dates.of_values(values, |count| {
+                let dated = rules.days.of_civil(count, *unit);
+                code(rules, dated)
             }),
-            Some(Dates::Instants(values, unit)) => slots.of_values(values, |count| {
-                let slot = rules.days.slot_of_instant(count, *unit);
-                code(rules, slot)
+            Some(Dates::Instants(values, unit)) => dates.of_values(values, |count| {
+                let dated = rules.days.of_instant(count, *unit);
+                code(rules, dated)
             }),
         }
     }
@@ -155,30 +156,30 @@ impl Pass<'_, '_> {
         codes: &mut ColumnCodes,
         id: impl Fn(&Products, usize) -> u64,
     ) -> io::Result<()> {
-        let ColumnCodes { numbers, counters, slots, products, events, others } = codes;
+        let ColumnCodes { numbers, counters, dates, products, events, others } = codes;
         let Target { wanted, table, day_events } = &mut self.target;
         let rows = numbers.rows().len();
-        let (numbers, counters, slots) = (numbers.rows(), &counters.rows()[..rows], &slots.rows()[..rows]);
+        let (numbers, counters, dates) = (numbers.rows(), &counters.rows()[..rows], &dates.rows()[..rows]);
         events.resize(rows, ShortEvent::default());
         others.clear();
-        let mut tally = DayTally::default();
+        let mut tally = DateTally::default();
         let mut kept = 0;
         for row in 0..rows {
-            let (number, slot, id) = (numbers[row], slots[row], id(products, row));
-            let is_usual = (id != 0) & (number != UNUSUAL) & (slot != UNUSUAL);
+            let (number, dated, id) = (numbers[row], dates[row], id(products, row));
+            let is_usual = (id != 0) & (number != UNUSUAL) & (dated.slot() != UNUSUAL);
             let Some(counter) = counters[row].filter(|_| is_usual) else {
                 others.push(row);
                 continue;
             };
-            if slot == NOT_WANTED {
+            if dated.slot() == NOT_WANTED {
                 continue;
             }
-            let (group, is_kept) = wanted.group(slot, number);
+            let (group, is_kept) = wanted.group(dated.slot(), number);
             events[kept] = ShortEvent { id, group, counter };
             kept += usize::from(is_kept);
-            tally.add(slot, is_kept, day_events);
+            tally.add(dated, is_kept, (day_events, self.rules.days));
         }
-        tally.flush(day_events);
+        tally.flush((day_events, self.rules.days));
         add_short(table, &events[..kept])
     }
 
@@ -191,22 +192,22 @@ impl Pass<'_, '_> {
         codes: &ColumnCodes,
         product: impl Fn(&Table, usize) -> Option<(Key, Padded<'b>)>,
     ) -> io::Result<()> {
-        let (numbers, slots) = (codes.numbers.rows(), codes.slots.rows());
-        let mut tally = DayTally::default();
+        let (numbers, dates) = (codes.numbers.rows(), codes.dates.rows());
+        let mut tally = DateTally::default();
         let mut waiting = [(Key::default(), Counter::Views, Padded::default()); AHEAD];
         let mut kept = 0;
         for row in codes.others.iter().copied() {
-            let (number, slot) = (numbers[row], slots[row]);
-            let usual = codes.counters.rows()[row].filter(|_| number != UNUSUAL && slot != UNUSUAL);
+            let (number, dated) = (numbers[row], dates[row]);
+            let usual = codes.counters.rows()[row].filter(|_| number != UNUSUAL && dated.slot() != UNUSUAL);
             let Some((counter, (key, id))) = usual.zip(product(self.target.table, row)) else {
                 self.exact_row(batch, row)?;
                 continue;
             };
-            if slot == NOT_WANTED {
+            if dated.slot() == NOT_WANTED {
                 continue;
             }
-            let (group, is_kept) = self.target.wanted.group(slot, number);
-            tally.add(slot, is_kept, self.target.day_events);
+            let (group, is_kept) = self.target.wanted.group(dated.slot(), number);
+            tally.add(dated, is_kept, (self.target.day_events, self.rules.days));
             let key = key.in_group(group);
             self.target.table.prefetch(&key);
             waiting[kept] = (key, counter, id);
@@ -216,7 +217,7 @@ impl Pass<'_, '_> {
                 kept = 0;
             }
         }
-        tally.flush(self.target.day_events);
+        tally.flush((self.target.day_events, self.rules.days));
         add(self.target.table, &waiting[..kept])
     }
 
@@ -257,15 +258,16 @@ impl Pass<'_, '_> {
         fields: &Fields<'_>,
     ) -> Result<Event, RejectReason> {
         let days = &mut self.rules.days;
-        let slot = match &batch.date {
+        let dated = match &batch.date {
             None | Some(Dates::Text(_)) => return self.rules.event(fields),
-            Some(Dates::Days(values)) => days.slot_of_days(values.of(row, NO_DATE)),
-            Some(Dates::Civil(values, unit)) => days.slot_of_civil(values.of(row, NO_DATE), *unit),
-            Some(Dates::Instants(values, unit)) => days.slot_of_instant(values.of(row, NO_DATE), *unit),
+            Some(Dates::Days(values)) => days.of_days(values.of(row, NO_DATE)),
+            Some(Dates::Civil(values, unit)) => days.of_civil(values.of(row, NO_DATE), *unit),
+            Some(Dates::Instants(values, unit)) => days.of_instant(values.of(row, NO_DATE), *unit),
         };
         let counter = fields.counter()?;
-        let day_slot = self.rules.among_wanted(slot.ok_or(RejectReason::BadDate)?);
-        Ok(Event { counter, day_slot })
+        let dated = dated.ok_or(RejectReason::BadDate)?;
+        days.note(dated);
+        Ok(Event { counter, day_slot: self.rules.among_wanted(dated.slot()) })
     }
 
     fn reject(&mut self, reason: RejectReason, batch: &RowBatch<'_>, row: usize) {
@@ -297,33 +299,34 @@ fn add(table: &mut Table, events: &[(Key, Counter, Padded<'_>)]) -> io::Result<(
     events.iter().try_for_each(|(key, counter, id)| table.add(key, *counter, *id))
 }
 
-/// Events of the day that came last, before they are added to all of the day's.
-struct DayTally {
-    slot: u32,
+/// Events of the date that came last, before they are added to all of its day's.
+struct DateTally {
+    dated: Dated,
     events: DayEvents,
 }
 
-impl Default for DayTally {
+impl Default for DateTally {
     fn default() -> Self {
-        Self { slot: NOT_WANTED, events: DayEvents::default() }
+        Self { dated: Dated::of_slot(NOT_WANTED), events: DayEvents::default() }
     }
 }
 
-impl DayTally {
+impl DateTally {
     #[inline(always)]
-    fn add(&mut self, slot: u32, is_kept: bool, day_events: &mut [DayEvents]) {
-        if slot != self.slot {
-            self.flush(day_events);
-            self.slot = slot;
+    fn add(&mut self, dated: Dated, is_kept: bool, all: (&mut [DayEvents], &mut DaySlots<'_>)) {
+        if dated != self.dated {
+            self.flush(all);
+            self.dated = dated;
         }
         self.events.kept += u64::from(is_kept);
         self.events.inactive += u64::from(!is_kept);
     }
 
-    fn flush(&mut self, day_events: &mut [DayEvents]) {
-        if let Some(events) = day_events.get_mut(self.slot as usize) {
+    fn flush(&mut self, (day_events, days): (&mut [DayEvents], &mut DaySlots<'_>)) {
+        if let Some(events) = day_events.get_mut(self.dated.slot() as usize) {
             events.kept += self.events.kept;
             events.inactive += self.events.inactive;
+            days.note(self.dated);
         }
         self.events = DayEvents::default();
     }

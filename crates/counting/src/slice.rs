@@ -8,7 +8,7 @@
 
 use crate::{
     count::CountedObject,
-    date::DayReader,
+    date::{DayReader, TimeOfDay},
     event::{DaySlots, Event, Fields, Needed, Rules},
     instructions::Instructions,
     json::{self, Lines, Templates, count_lines},
@@ -68,8 +68,16 @@ pub(crate) struct SliceReport {
     pub(crate) blank: u64,
     pub(crate) rejects: Rejects,
     pub(crate) examples: Vec<SliceExample>,
-    /// Per day slot with any: events kept, events of advertisers that are not active.
-    pub(crate) days: Vec<(u32, DayEvents)>,
+    /// In the order of their slots.
+    pub(crate) days: Vec<SliceDay>,
+}
+
+/// A day with events in a slice.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct SliceDay {
+    pub(crate) slot: u32,
+    pub(crate) events: DayEvents,
+    pub(crate) last_time: TimeOfDay,
 }
 
 /// Bytes read at once; a few where a fuzzer is to reach their ends.
@@ -128,6 +136,7 @@ impl<'a> SliceCounter<'a> {
     ) -> io::Result<SliceReport> {
         self.table.take_back(is_undo);
         self.day_events.fill(DayEvents::default());
+        self.days.forget();
         let mut pass = Pass {
             layout: object.layout(),
             templates: Templates::default(),
@@ -143,10 +152,14 @@ impl<'a> SliceCounter<'a> {
         Ok(report)
     }
 
-    /// The day slots that events were just counted for, with these.
-    pub(crate) fn days_with_events(&self) -> Vec<(u32, DayEvents)> {
+    /// The days that events were just counted for.
+    pub(crate) fn days_with_events(&self) -> Vec<SliceDay> {
         let days = self.day_events.iter().enumerate().filter(|(_, events)| **events != DayEvents::default());
-        days.map(|(slot, events)| (u32::try_from(slot).expect("days fit"), *events)).collect()
+        let of_slot = |(slot, events): (usize, &DayEvents)| {
+            let slot = u32::try_from(slot).expect("days fit");
+            SliceDay { slot, events: *events, last_time: self.days.last_time(slot) }
+        };
+        days.map(of_slot).collect()
     }
 
     /// The bytes that the last call of [`SliceCounter::count`] read behind the last record it took.

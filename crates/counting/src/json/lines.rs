@@ -8,7 +8,6 @@ use crate::{
     event::Rules,
     header::Columns,
     instructions::Instructions,
-    record::RECORD_BYTES_MAX,
     rows::{BATCH, Batch, Row, Target},
     wanted::NOT_WANTED,
 };
@@ -109,10 +108,9 @@ impl Templates {
         row: &mut Row<'b>,
     ) -> Option<usize> {
         for _ in 0..self.all.len() {
-            let template = &mut self.all[self.last];
-            if let Some(end) = template.row(look, (lines.buffer, lines.at), rules, row) {
-                let is_whole = end <= lines.filled && end - lines.at <= RECORD_BYTES_MAX;
-                return is_whole.then_some(end);
+            let end = self.all[self.last].row(look, lines, rules, row);
+            if end.is_some() {
+                return end;
             }
             self.last = (self.last + 1) % self.all.len();
         }

@@ -7,6 +7,7 @@
 
 use super::{
     field::{Guess, ignored_end, text_field, whole_number},
+    lines::Lines,
     object::{Needed, for_each_member, needed_member},
     scan::{Look, WINDOW},
     text::text,
@@ -16,6 +17,7 @@ use crate::{
     event::{Event, Rules},
     header::Columns,
     padded::Padded,
+    record::RECORD_BYTES_MAX,
     rows::Row,
     table::Counter,
     wanted::NOT_WANTED,
@@ -116,18 +118,21 @@ impl Template {
         end.is_some_and(|end| line[end..] == self.end.bytes)
     }
 
-    /// Reads the line that begins at `start` into `row`; one past its end, or none when it is not usual.
+    /// Reads the line at the place into `row`; one past its end, or none when it is not usual. An unknown date is
+    /// read last, as it is noted then: when it decides alone whether the line is good.
     #[inline(always)]
     pub(super) fn row<'b>(
         &mut self,
         look: impl Look,
-        (buffer, start): (&'b [u8], usize),
+        lines: &Lines<'b>,
         rules: &mut Rules<'_, '_>,
         row: &mut Row<'b>,
     ) -> Option<usize> {
+        let Lines { buffer, filled, at: start } = *lines;
         let mut at = start;
         let mut counter = Counter::Views;
         let mut day_slot = if self.has_date { NOT_WANTED } else { rules.day_of_object() };
+        let mut unknown = None;
         for Value { before, what, guess } in &mut self.values {
             let place = (buffer, at);
             at = match what {
@@ -149,16 +154,23 @@ impl Template {
                     }
                     None => {
                         let (date, end) = before.field(look, place, *form, guess)?;
-                        day_slot = other_day_slot(known, before, date, rules)?;
+                        unknown = Some((known, &*before, date));
                         end
                     }
                 },
                 What::Ignored => ignored_end(look, buffer, before.end(look, buffer, at)?, guess)?,
             };
         }
+        let end = self.end.end(look, buffer, at)?;
+        if end > filled || end - start > RECORD_BYTES_MAX {
+            return None;
+        }
+        if let Some((known, before, date)) = unknown {
+            day_slot = other_day_slot(known, before, date, rules)?;
+        }
         let day_slot = rules.among_wanted(day_slot);
         row.event = Event { counter, day_slot };
-        self.end.end(look, buffer, at)
+        Some(end)
     }
 }
 

@@ -261,7 +261,7 @@ fn columns(has_kind: bool, date_kind: DateKind) -> Columns {
     }
 }
 
-/// Counts, tallies, and of examples line and reason.
+/// Counts, tallies and last times, and of examples line and reason.
 fn told(
     wanted: &Wanted,
     objects: &[CountedObject],
@@ -278,7 +278,7 @@ fn told(
             }
         }
         for part in &day.objects {
-            writeln!(told, "{} {:?}", part.object, part.tally).unwrap();
+            writeln!(told, "{part:?}").unwrap();
         }
     }
     for example in counted.examples.iter().flatten() {

@@ -58,7 +58,9 @@ fn rows() -> impl Strategy<Value = Vec<[&'static str; 4]>> {
     const LONG: &str = "an advertiser of more than thirty-two bytes";
     let id = || select(vec!["a", "a", "12", "é", "p", LONG, "\"", "a,b", "\\", "{}", "", "a\0b", " "]);
     let kind = select(vec!["impression", "impression", "click", "Click", ""]);
-    let date = select(vec!["2024-11-20", "2024-11-22", "2024-11-21", "20241120", "2024-02-30", ""]);
+    let dates = ["2024-11-20", "2024-11-22", "2024-11-21", "20241120", "2024-02-30", ""];
+    let date_times = ["2024-11-20 10:00", "2024-11-20T09:59:59Z", "2024-11-22 23:59:59.9"];
+    let date = select([&dates[..], &date_times].concat());
     let row = (id(), id(), kind, date);
     vec(row.prop_map(|(advertiser, product, kind, date)| [advertiser, product, kind, date]), 0..60)
 }

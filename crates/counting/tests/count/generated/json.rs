@@ -37,6 +37,8 @@ fn values() -> impl Strategy<Value = [String; 6]> {
     ];
     let date = prop_oneof![
         6 => Just(json!("2024-11-20")), 3 => Just(json!("2024-11-22")),
+        1 => "2024-11-2[02] (10:30|23:59)".prop_map(Value::from),
+        1 => "2024-11-2[0-2][T ]2[0-3]:[0-5]0:[0-5]9(Z|[+-]0[0-9]:30)?".prop_map(Value::from),
         1 => select(vec![json!("2024-11-21"), json!("2024-02-30"), json!(20_241_120), json!(""), json!(null)]),
     ];
     let other = select(vec![

@@ -9,7 +9,11 @@ use super::{
 };
 use counting::{DateFormat, DayReader, ObjectDays};
 use domain::{AdvertiserId, Counts, Day, Log, RejectReason};
-use jiff::tz::TimeZone;
+use jiff::{
+    Span, Timestamp,
+    civil::{Date, DateTime, Time},
+    tz::TimeZone,
+};
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt::Write as _,
@@ -33,10 +37,14 @@ pub(crate) fn naive(active: &Active, logs: &[LogObject], zone: &TimeZone) -> Tol
             for row in &read.rows {
                 match row {
                     Err((reason, ..)) => *rejected.entry(*reason).or_default() += 1,
-                    Ok(row) if row.epoch_day != day.epoch_days() => {}
-                    Ok(row) if !active.contains(row.advertiser.as_str()) => tally.inactive += 1,
+                    Ok(row) if row.day != *day => {}
+                    Ok(row) if !active.contains(row.advertiser.as_str()) => {
+                        tally.inactive += 1;
+                        tally.last_time = row.time.max(tally.last_time);
+                    }
                     Ok(row) => {
                         tally.kept += 1;
+                        tally.last_time = row.time.max(tally.last_time);
                         *counts.entry((row.advertiser.clone(), row.product.clone())).or_default() +=
                             row.counts;
                     }
@@ -111,7 +119,8 @@ fn example(line: &[u8]) -> String {
 }
 
 struct Row {
-    epoch_day: i32,
+    day: Day,
+    time: Option<Time>,
     advertiser: String,
     product: String,
     counts: Counts,
@@ -151,12 +160,12 @@ fn row(values: Values, log: &LogObject, zone: &TimeZone) -> Result<Row, RejectRe
         Some("click") => counts.clicks = 1,
         _ => return Err(RejectReason::UnknownType),
     }
-    let epoch_day = match (date, log.days) {
-        (Some(date), _) => epoch_day(&date, zone).ok_or(RejectReason::BadDate)?,
-        (None, ObjectDays::Only(day)) => day.epoch_days(),
+    let (day, time) = match (date, log.days) {
+        (Some(date), _) => dated(&date, zone).ok_or(RejectReason::BadDate)?,
+        (None, ObjectDays::Only(day)) => (day, None),
         (None, ObjectDays::Any) => panic!("the date is needed"),
     };
-    Ok(Row { epoch_day, advertiser, product, counts })
+    Ok(Row { day, time, advertiser, product, counts })
 }
 
 fn id_problem(id: &str) -> Option<RejectReason> {
@@ -167,9 +176,22 @@ fn id_problem(id: &str) -> Option<RejectReason> {
     }
 }
 
-/// The day of a date. How date-times are read is for the tests of dates; here each has a reader of its own,
-/// which remembers nothing of an earlier one.
-fn epoch_day(date: &str, zone: &TimeZone) -> Option<i32> {
-    let plain = date.parse::<Day>().map(Day::epoch_days);
-    plain.ok().or_else(|| DayReader::new(DateFormat::Iso, zone.clone()).epoch_day(date.as_bytes()))
+/// The day of a date, and the time of a date-time in one of the forms that the tests write; the day of others is
+/// for the tests of dates, and is asked of a reader of its own, which remembers nothing of an earlier one.
+fn dated(date: &str, zone: &TimeZone) -> Option<(Day, Option<Time>)> {
+    if let Ok(day) = date.parse() {
+        return Some((day, None));
+    }
+    if let Ok(instant) = date.parse::<Timestamp>() {
+        let zoned = instant.to_zoned(zone.clone());
+        return Some((Day::from_date(zoned.date()), Some(in_whole_seconds(zoned.time()))));
+    }
+    let epoch_day = DayReader::new(DateFormat::Iso, zone.clone()).epoch_day(date.as_bytes())?;
+    let day = Day::from_date(Date::constant(1970, 1, 1) + Span::new().days(epoch_day));
+    let time = date.parse::<DateTime>().ok().filter(|_| date.len() > "YYYY-MM-DD".len());
+    Some((day, time.map(|civil| in_whole_seconds(civil.time()))))
+}
+
+fn in_whole_seconds(time: Time) -> Time {
+    time.with().subsec_nanosecond(0).build().unwrap()
 }

@@ -5,8 +5,8 @@ use super::{
     told::{Told, ToldTally, tell_counts, tell_example, tell_tally},
 };
 use counting::{
-    Content, CountedObject, DateFormat, Instructions, Limits, Memory, Objects, SpillFile, SpillPlace, Wanted,
-    count,
+    Content, CountedObject, DateFormat, Instructions, Limits, Memory, ObjectDay, Objects, SpillFile,
+    SpillPlace, Wanted, count,
 };
 use jiff::tz::TimeZone;
 use std::{
@@ -59,7 +59,9 @@ pub(crate) fn ours(active: &Active, logs: &[LogObject], how: &How) -> Told {
             assert_eq!(tally.read, tally.kept + tally.inactive + tally.other_days + tally.rejected.total());
             let rejected = tally.rejected.iter().collect();
             let domain::Tally { read, kept, inactive, blank, .. } = tally;
-            tell_tally(&mut told, &ToldTally { object: part.object, read, kept, inactive, blank, rejected });
+            let ObjectDay { object, last_time, .. } = *part;
+            let tally = ToldTally { object, read, kept, inactive, blank, rejected, last_time };
+            tell_tally(&mut told, &tally);
         }
     }
     for example in counted.examples.iter().flatten() {

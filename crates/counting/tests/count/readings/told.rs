@@ -2,6 +2,7 @@
 
 use counting::RECORD_BYTES_MAX;
 use domain::{Counts, RejectReason};
+use jiff::civil::Time;
 use std::fmt::Write as _;
 
 /// The text.
@@ -22,6 +23,7 @@ pub(crate) struct ToldTally {
     pub(crate) blank: u64,
     /// In the order of the reasons.
     pub(crate) rejected: Vec<(RejectReason, u64)>,
+    pub(crate) last_time: Option<Time>,
 }
 
 pub(crate) fn tell_counts(told: &mut Told, advertiser: &str, product: &str, counts: Counts) {
@@ -30,12 +32,11 @@ pub(crate) fn tell_counts(told: &mut Told, advertiser: &str, product: &str, coun
 }
 
 pub(crate) fn tell_tally(told: &mut Told, tally: &ToldTally) {
-    let ToldTally { object, read, kept, inactive, blank, rejected } = tally;
-    writeln!(
-        told,
-        "  object {object}: {read} read {kept} kept {inactive} inactive {blank} blank {rejected:?}"
-    )
-    .unwrap();
+    let ToldTally { object, read, kept, inactive, blank, rejected, last_time } = tally;
+    write!(told, "  object {object}: {read} read {kept} kept {inactive} inactive {blank} blank {rejected:?}")
+        .unwrap();
+    last_time.iter().for_each(|time| write!(told, " until {time}").unwrap());
+    told.push('\n');
 }
 
 pub(crate) fn tell_example(told: &mut Told, object: &str, line: u64, reason: RejectReason, text: &str) {
