@@ -1,7 +1,7 @@
 //! Manifests: what was made of what, as JSON for programs and people.
 
 use domain::{Day, Log, ModelName, RejectExample, Tally};
-use jiff::Timestamp;
+use jiff::{Timestamp, civil::Time};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::collections::BTreeMap;
 
@@ -44,6 +44,9 @@ pub struct ObjectInput {
     pub modified_at: Option<Timestamp>,
     /// What became of its lines for the day.
     pub tally: Tally,
+    /// The latest time of day of its lines of the day; none when they have plain dates.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_time: Option<Time>,
 }
 
 impl ObjectInput {
@@ -63,6 +66,9 @@ impl ObjectInput {
 pub struct LogInput {
     /// What became of its lines for the day, all objects together.
     pub tally: Tally,
+    /// The latest time of day of its lines of the day; none when they have plain dates.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_time: Option<Time>,
     /// The objects that may hold lines of the day, by name.
     pub objects: Vec<ObjectInput>,
     /// The first rejected lines of each object and reason.
@@ -137,4 +143,19 @@ pub struct RankingsManifest {
     pub counts_digest: String,
     /// The rankings.
     pub rankings: DataObject,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_object_without_a_last_time_is_read_and_stays_as_it_is() {
+        let text = r#"{"name":"ads_views.csv","size":99,"etag":"\"a1\"","tally":{"read":1,"kept":1,"inactive":0,"other_days":0,"rejected":{},"blank":0}}"#;
+        let mut object: ObjectInput = serde_json::from_str(text).unwrap();
+        assert_eq!(serde_json::to_string(&object).unwrap(), text);
+        object.last_time = Some(jiff::civil::time(14, 10, 33, 0));
+        let with_time = format!(r#"{},"last_time":"14:10:33"}}"#, text.strip_suffix('}').unwrap());
+        assert_eq!(serde_json::to_string(&object).unwrap(), with_time);
+    }
 }

@@ -112,15 +112,15 @@ pub(crate) fn input() -> CountsInput {
     let mut tally = Tally { read: 3, kept: 1, other_days: 1, ..Tally::default() };
     tally.rejected.add(RejectReason::BadDate, 1);
     let etag = Some("\"a1\"".to_owned());
-    let objects =
-        vec![ObjectInput { name: "ads_views.csv".to_owned(), size: 99, etag, modified_at: None, tally }];
+    let (name, last_time) = ("ads_views.csv".to_owned(), Some(jiff::civil::time(23, 59, 58, 0)));
+    let objects = vec![ObjectInput { name, size: 99, etag, modified_at: None, tally, last_time }];
     let text = "shoes,x,click,2024-13-01".to_owned();
     let example =
         RejectExample { object: "ads_views.csv".to_owned(), line: 2, reason: RejectReason::BadDate, text };
     CountsInput {
         program_version: "0.1.0".to_owned(),
         settings: [("timezone".to_owned(), "UTC".to_owned())].into(),
-        logs: [(Log::AdsViews, LogInput { tally, objects, examples: vec![example] })].into(),
+        logs: [(Log::AdsViews, LogInput { tally, last_time, objects, examples: vec![example] })].into(),
     }
 }
 

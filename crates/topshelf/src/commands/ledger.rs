@@ -137,15 +137,20 @@ fn log_lines(report: &Value) -> Vec<String> {
         let rejected: Vec<_> = rejected.map(|(reason, count)| format!("{reason} {count}")).collect();
         let rejected = if rejected.is_empty() { "0".to_owned() } else { rejected.join(", ") };
         lines.push(format!(
-            "log        {log}: {} read, {} kept, {} inactive, {} of other days, rejected: {rejected}",
-            tally["read"], tally["kept"], tally["inactive"], tally["other_days"]
+            "log        {log}: {} read, {} kept, {} inactive, {} of other days, rejected: {rejected}{}",
+            tally["read"],
+            tally["kept"],
+            tally["inactive"],
+            tally["other_days"],
+            until(input)
         ));
         for object in entries(input, "objects").take(5) {
             let etag = object["etag"].as_str().unwrap_or("none");
             lines.push(format!(
-                "  object   {}, {} bytes, etag {etag}",
+                "  object   {}, {} bytes, etag {etag}{}",
                 object["name"].as_str().unwrap_or_default(),
-                object["size"]
+                object["size"],
+                until(object)
             ));
         }
         for example in entries(input, "examples") {
@@ -160,6 +165,11 @@ fn log_lines(report: &Value) -> Vec<String> {
         }
     }
     lines
+}
+
+/// The last time of a log or an object, if its dates have times.
+fn until(input: &Value) -> String {
+    input["last_time"].as_str().map_or(String::new(), |time| format!(", until {time}"))
 }
 
 fn model_lines(report: &Value) -> Vec<String> {

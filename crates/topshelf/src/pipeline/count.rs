@@ -13,11 +13,13 @@ use super::{
     visible,
 };
 use crate::failure::{Exit, Failure};
-use counting::{CountError, Counted, CountedDay, Limits, Objects, RowBatches, Wanted};
+use counting::{CountError, Counted, CountedDay, Limits, ObjectDay, Objects, RowBatches, Wanted};
 use domain::{AdvertiserId, Day, Log, RejectExample, Tally};
 use futures::{StreamExt, stream};
 use indicatif::ProgressBar;
-use lake::{CountsInput, CountsManifest, Lake, LakeError, LogInput, NewCounts, WriteCountsError};
+use lake::{
+    CountsInput, CountsManifest, Lake, LakeError, LogInput, NewCounts, ObjectInput, WriteCountsError,
+};
 use source::{Location, PlannedObject, Reading, RowGroups};
 use std::{
     collections::{BTreeMap, HashSet},
@@ -315,9 +317,11 @@ fn inputs(
     let mut inputs = BTreeMap::from([(Log::AdvertiserIds, active.input)]);
     for log in logs.iter().map(|planned| planned.log).filter(|log| *log != Log::AdvertiserIds) {
         let parts = counted.objects.iter().filter(|part| numbered[part.object].0 == log);
-        let mut objects: Vec<_> = parts
-            .map(|part| (object_input(numbered[part.object].1, part.tally), &examples[part.object][..]))
-            .collect();
+        let object = |part: &ObjectDay| {
+            let object = object_input(numbered[part.object].1, part.tally);
+            (ObjectInput { last_time: part.last_time, ..object }, &examples[part.object][..])
+        };
+        let mut objects: Vec<_> = parts.map(object).collect();
         if let Some(earlier) = earlier {
             objects.extend(earlier.logs[&log].with_examples());
             objects.sort_by(|(one, _), (other, _)| one.name.cmp(&other.name));

@@ -487,16 +487,17 @@ pub(super) fn explain_read(error: std::io::Error) -> Failure {
     }
 }
 
-/// An object as manifests tell of it.
+/// An object as manifests tell of it, as far as its lines have no times.
 pub(super) fn object_input(planned: &PlannedObject, tally: domain::Tally) -> ObjectInput {
     let ObjectInfo { name, size, etag, modified } = planned.object.clone();
     let modified_at = if etag.is_none() { Timestamp::try_from(modified).ok() } else { None };
-    ObjectInput { name, size, etag, modified_at, tally }
+    ObjectInput { name, size, etag, modified_at, tally, last_time: None }
 }
 
 /// A log as manifests tell of it.
 pub(super) fn log_input(objects: Vec<ObjectInput>, examples: Vec<RejectExample>) -> LogInput {
     let mut tally = domain::Tally::default();
     objects.iter().for_each(|object| tally += object.tally);
-    LogInput { tally, objects, examples }
+    let last_time = objects.iter().filter_map(|object| object.last_time).max();
+    LogInput { tally, last_time, objects, examples }
 }

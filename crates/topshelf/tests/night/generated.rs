@@ -9,6 +9,7 @@ use crate::{
 };
 use csv::QuoteStyle;
 use domain::{Day, Log};
+use jiff::{SignedDuration, civil::Time};
 use proptest::{array::uniform3, collection::vec, prelude::*, sample::select, test_runner::Config};
 use std::{
     cell::Cell,
@@ -27,6 +28,8 @@ struct Case {
     advertisers: Vec<(String, [bool; 3])>,
     products: Vec<String>,
     events: Vec<Event>,
+    /// Whether dates have times.
+    has_times: bool,
     /// Lines that are none, at most one of a kind.
     bad: Vec<Bad>,
     /// A log that is not configured.
@@ -46,7 +49,12 @@ struct Event {
     product: usize,
     kind: Kind,
     times: usize,
+    /// Of the day, before the last one.
+    second: i64,
 }
+
+/// When lines come that are rejected: none that counts is as late.
+const LAST_SECOND: i64 = 86_399;
 
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Bad {
@@ -139,8 +147,16 @@ fn style() -> impl Strategy<Value = Style> {
 
 fn event() -> impl Strategy<Value = Event> {
     let kind = select(&[Kind::Impression, Kind::Impression, Kind::Click, Kind::View, Kind::View][..]);
-    (0..3usize, 0..6usize, 0..9usize, kind, 1..4usize)
-        .prop_map(|(day, advertiser, product, kind, times)| Event { day, advertiser, product, kind, times })
+    (0..3usize, 0..6usize, 0..9usize, kind, 1..4usize, 0..LAST_SECOND).prop_map(
+        |(day, advertiser, product, kind, times, second)| Event {
+            day,
+            advertiser,
+            product,
+            kind,
+            times,
+            second,
+        },
+    )
 }
 
 fn case() -> impl Strategy<Value = Case> {
@@ -153,24 +169,27 @@ fn case() -> impl Strategy<Value = Case> {
     (
         vec((id(), any::<[bool; 3]>()), 1..6),
         vec(id(), 1..9),
-        vec(event(), 0..80),
+        (vec(event(), 0..80), any::<bool>()),
         (bad, without),
         [style(), style(), style()],
         [1..9usize, 1..9usize],
         (objects, database),
         vec(any::<bool>(), 0..4),
     )
-        .prop_map(|(advertisers, products, events, (bad, without), styles, k, way, late)| Case {
-            advertisers,
-            products,
-            events,
-            bad,
-            without,
-            styles,
-            k,
-            way,
-            late,
-        })
+        .prop_map(
+            |(advertisers, products, (events, has_times), (bad, without), styles, k, way, late)| Case {
+                advertisers,
+                products,
+                events,
+                has_times,
+                bad,
+                without,
+                styles,
+                k,
+                way,
+                late,
+            },
+        )
 }
 
 impl Case {
@@ -201,7 +220,7 @@ impl Case {
     fn lines(&self, log: Log) -> Vec<Line> {
         let mut lines = Vec::new();
         for event in self.events.iter().filter(|event| log_of(event.kind) == log) {
-            let line = line(self.ids(event), event.kind, DAYS[event.day]);
+            let line = self.line(self.ids(event), event.kind, event.day, event.second);
             lines.extend(std::iter::repeat_n(line, event.times));
         }
         // In the middle, so that lines that count follow.
@@ -215,11 +234,12 @@ impl Case {
         let kind = if log == Log::AdsViews { Kind::Impression } else { Kind::View };
         let (advertiser, product) = (&self.advertisers[0].0, &self.products[0]);
         let long = "x".repeat(256);
+        let line = |ids| self.line(ids, kind, 1, LAST_SECOND);
         let mut line = match bad {
-            Bad::EmptyId => line(["", product], kind, DAYS[1]),
-            Bad::LongId => line([advertiser, &long], kind, DAYS[1]),
-            Bad::NulInId => line([advertiser, "a\0b"], kind, DAYS[1]),
-            Bad::UnknownType | Bad::NoSuchDate => line([advertiser, product], kind, DAYS[1]),
+            Bad::EmptyId => line(["", product]),
+            Bad::LongId => line([advertiser, &long]),
+            Bad::NulInId => line([advertiser, "a\0b"]),
+            Bad::UnknownType | Bad::NoSuchDate => line([advertiser, product]),
         };
         let last = line.fields.len() - 1;
         match bad {
@@ -230,6 +250,25 @@ impl Case {
             _ => (),
         }
         Some(line)
+    }
+
+    fn line(&self, ids: [&str; 2], kind: Kind, day: usize, second: i64) -> Line {
+        let kind = match kind {
+            Kind::Impression => vec!["impression"],
+            Kind::Click => vec!["click"],
+            Kind::View => vec![],
+        };
+        let day = DAYS[day];
+        let date = if self.has_times { format!("{day} {}", time(second)) } else { day.to_owned() };
+        let fields = [&ids[..], &kind, &[&date]].concat();
+        Line { day: day.to_owned(), fields: fields.into_iter().map(str::to_owned).collect() }
+    }
+
+    /// The last time of the log on the day, if its lines have any.
+    fn last_time(&self, log: Log, day: &str) -> Option<Time> {
+        let is_told = self.has_times && self.style(log).layout != (Layout::Hive { has_date: false });
+        let is_of = |event: &&Event| is_told && log_of(event.kind) == log && DAYS[event.day] == day;
+        self.events.iter().filter(is_of).map(|event| time(event.second)).max()
     }
 
     fn style(&self, log: Log) -> &Style {
@@ -297,14 +336,8 @@ fn log_of(kind: Kind) -> Log {
     if kind == Kind::View { Log::ProductViews } else { Log::AdsViews }
 }
 
-fn line(ids: [&str; 2], kind: Kind, day: &str) -> Line {
-    let kind = match kind {
-        Kind::Impression => vec!["impression"],
-        Kind::Click => vec!["click"],
-        Kind::View => vec![],
-    };
-    let fields = [&ids[..], &kind, &[day]].concat();
-    Line { day: day.to_owned(), fields: fields.into_iter().map(str::to_owned).collect() }
+fn time(second: i64) -> Time {
+    Time::midnight() + SignedDuration::from_secs(second)
 }
 
 /// Runs the days, as far as they can be, without the files that come late: some of those beside which there
@@ -351,7 +384,12 @@ async fn check_case(case: &Case) -> u64 {
             Ok(report) => {
                 let logs = report.logs().iter().filter(|(log, _)| **log != Log::AdvertiserIds);
                 kept_objects += report.kept_objects();
-                assert_eq!(logs.map(|(_, log)| log.tally.kept).sum::<u64>(), naive.kept(&day), "{day}");
+                let mut kept = 0;
+                for (log, input) in logs {
+                    kept += input.tally.kept;
+                    assert_eq!(input.last_time, case.last_time(*log, &day), "{log} of {day}");
+                }
+                assert_eq!(kept, naive.kept(&day), "{day}");
                 published.insert(0, day);
             }
             Err(failure) => {

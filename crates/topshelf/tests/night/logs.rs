@@ -4,7 +4,10 @@ use crate::parquet_file;
 use arrow_array::{ArrayRef, BinaryArray, Date32Array, Int64Array, StringArray, TimestampMicrosecondArray};
 use csv::{QuoteStyle, Terminator, WriterBuilder};
 use flate2::write::GzEncoder;
-use jiff::civil::{Date, date};
+use jiff::{
+    civil::{Date, DateTime, date},
+    tz::TimeZone,
+};
 use serde_json::{Value, json};
 use std::{cell::Cell, fs, io::Write, path::Path, sync::Arc};
 
@@ -230,11 +233,11 @@ fn parquet(columns: &[&str], lines: &[&Line], style: &Style) -> Vec<u8> {
     let field = |column: usize| lines.iter().map(move |line| line.fields[column].as_str());
     let array = |(column, name): (usize, &&str)| -> ArrayRef {
         let days = || field(column).map(days_since_1970).collect::<Option<Vec<_>>>();
-        match days().filter(|_| *name == "date") {
-            Some(days) if style.has_crlf => Arc::new(Date32Array::from(days)),
-            Some(days) if style.has_bom => {
-                let one_o_clock = |day| (i64::from(day) * 24 + 13) * 3_600_000_000;
-                Arc::new(TimestampMicrosecondArray::from_iter_values(days.into_iter().map(one_o_clock)))
+        let times = || field(column).map(micros_since_1970).collect::<Option<Vec<_>>>();
+        match (days(), times()) {
+            (Some(days), _) if *name == "date" && style.has_crlf => Arc::new(Date32Array::from(days)),
+            (_, Some(times)) if *name == "date" && style.has_bom => {
+                Arc::new(TimestampMicrosecondArray::from(times))
             }
             _ if style.ends_with_newline => Arc::new(StringArray::from_iter_values(field(column))),
             _ => Arc::new(BinaryArray::from_iter_values(field(column))),
@@ -254,6 +257,12 @@ fn parquet(columns: &[&str], lines: &[&Line], style: &Style) -> Vec<u8> {
         if style.has_extras { 7 } else { 1000 },
         style.compression == Compression::Zstd,
     )
+}
+
+/// The time of a date-time that a column of timestamps could hold.
+fn micros_since_1970(text: &str) -> Option<i64> {
+    let civil: DateTime = text.parse().ok().filter(|_| text.len() == "YYYY-MM-DD hh:mm:ss".len())?;
+    Some(civil.to_zoned(TimeZone::UTC).ok()?.timestamp().as_microsecond())
 }
 
 /// The day of a date that a column of dates could hold.
