@@ -17,6 +17,7 @@ pub use settings::{Checks, Severity};
 
 use domain::{AdvertiserId, Counts, Log, ModelName};
 use figures::Metric;
+use jiff::SignedDuration;
 use serde::Serialize;
 use std::collections::BTreeSet;
 use typical::{Usual, median};
@@ -45,6 +46,7 @@ pub fn check(checks: &Checks, day: &DayFigures, history: &History) -> Vec<Findin
     let odd = odd(&of_advertisers, day);
     let left_out = left_out(odd, day, history);
     found.active_list();
+    found.ends_early();
     found.volumes(&left_out);
     found.ctr(&left_out);
     found.rejected();
@@ -130,6 +132,35 @@ impl Found<'_> {
             );
             self.add("active", settings.severity, None, message);
         }
+    }
+
+    /// Whether a log ends earlier than on any of the days to compare with. By itself an early end says nothing:
+    /// shops close, and budgets are used up.
+    fn ends_early(&mut self) {
+        let settings = &self.checks.ends_early;
+        let max_gap = SignedDuration::from_mins(settings.max_gap_minutes.into());
+        for (log, last) in &self.day.last_times {
+            let before: Vec<_> =
+                self.typical_days().iter().filter_map(|day| day.last_times.get(log)).collect();
+            let Some(earliest) = before.iter().min().filter(|_| before.len() >= self.checks.min_days) else {
+                continue;
+            };
+            if earliest.duration_since(*last) > max_gap && self.has_many_events(*log, settings.min) {
+                let message = format!(
+                    "{log} ends at {last}, usually not before {earliest} ({}): part of the log may be missing",
+                    self.baseline()
+                );
+                self.add("ends_early", settings.severity, None, message);
+            }
+        }
+    }
+
+    /// Whether so many events come from the log, now or usually: where there are few, hours pass without any.
+    fn has_many_events(&self, log: Log, min: u64) -> bool {
+        let all = BTreeSet::new();
+        let events = |counts| Metric::of_log(log).iter().map(|metric| metric.of(counts)).sum::<u64>();
+        let usual = median(self.typical_days().iter().map(|day| events(day.total(&all))));
+        events(self.day.total(&all)) >= min || usual.is_some_and(|usual| usual >= min as f64)
     }
 
     fn volumes(&mut self, without: &BTreeSet<&AdvertiserId>) {
@@ -306,6 +337,7 @@ mod tests {
         let figures = AdvertiserFigures { counts: counts(10_000), unseen_clicks: 0, ranked: models() };
         DayFigures {
             logs: BTreeMap::from([(Log::AdsViews, Tally { read: 1000, kept: 1000, ..Tally::default() })]),
+            last_times: BTreeMap::new(),
             advertisers: IDS.map(|id| (advertiser(id), figures.clone())).into(),
             change: Some(0.1),
         }
@@ -317,7 +349,8 @@ mod tests {
 
     /// Seven days on which each advertiser had the same.
     fn history(counts: impl Fn(&str) -> Counts) -> History {
-        let day = PublishedDay::new(IDS.map(|id| (advertiser(id), counts(id))).into(), IDS.len());
+        let advertisers = IDS.map(|id| (advertiser(id), counts(id))).into();
+        let day = PublishedDay::new(advertisers, IDS.len(), BTreeMap::new());
         History {
             days: vec![day; 7],
             is_same_weekday: true,
@@ -380,6 +413,57 @@ mod tests {
     fn a_list_cut_to_a_quarter_is_held_for_all() {
         let cut = |day: &mut DayFigures| day.advertisers.retain(|id, _| id.as_str() == "a");
         assert!(found(cut).contains(&all("active", Severity::Hold)));
+    }
+
+    /// What is told of views that end at `last`, behind days that ended at `before`; and so many impressions of
+    /// each advertiser, half as many as views, now and usually.
+    fn told_of_end(last: &str, before: &[&str], [now, usual]: [u64; 2]) -> Vec<String> {
+        let times = |time: &&str| BTreeMap::from([(Log::ProductViews, time.parse().unwrap())]);
+        let (mut day, mut history) = (usual_day(), history(|_| counts(usual)));
+        day.advertisers.values_mut().for_each(|of| of.counts = counts(now));
+        day.last_times = times(&last);
+        history.days.truncate(before.len());
+        history.days.iter_mut().zip(before).for_each(|(day, last)| day.last_times = times(last));
+        let found = check(&Checks::default(), &day, &history).into_iter();
+        found.filter(|finding| finding.check == "ends_early").map(|finding| finding.message).collect()
+    }
+
+    const MANY: [u64; 2] = [10_000; 2];
+
+    #[test]
+    fn a_log_that_ends_earlier_than_ever_is_held_for_all() {
+        let usual = ["23:59:58", "23:55:02", "23:57:00", "23:59:59", "23:59:12", "23:58:01", "23:59:40"];
+        assert_eq!(
+            told_of_end("14:10:33", &usual, MANY),
+            [
+                "product_views ends at 14:10:33, usually not before 23:55:02 (the last 7 published days of the same weekday): part of the log may be missing"
+            ]
+        );
+        assert_eq!(told_of_end("23:25:01", &usual, MANY).len(), 1);
+        assert_eq!(told_of_end("23:25:02", &usual, MANY).len(), 0);
+    }
+
+    #[test]
+    fn a_shop_that_closes_is_not_held_for_it() {
+        let is_quiet = |last, before: &[&str]| told_of_end(last, before, MANY).is_empty();
+        assert!(is_quiet("18:00:00", &["18:00:10", "17:59:59", "18:01:00"]));
+        assert!(is_quiet("12:00:00", &["23:59:59", "12:00:00", "23:59:59", "23:59:59"]));
+        assert!(is_quiet("00:00:00", &["00:00:00", "00:00:00", "00:00:00"]), "dates written as midnight");
+    }
+
+    #[test]
+    fn an_early_end_by_itself_says_nothing() {
+        assert_eq!(told_of_end("14:10:33", &["23:59:59"; 2], MANY).len(), 0);
+        let early = |day: &mut DayFigures| {
+            day.last_times = BTreeMap::from([(Log::ProductViews, "14:10:33".parse().unwrap())]);
+        };
+        assert_eq!(found(early), [], "the days before had plain dates");
+    }
+
+    #[test]
+    fn a_log_of_few_events_may_end_at_any_time() {
+        let told = |events| told_of_end("14:10:33", &["23:59:59"; 7], events).len();
+        assert_eq!([[600, 600], [700, 600], [600, 700]].map(told), [0, 1, 1]);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! What checks look at: a day in figures.
 
 use domain::{AdvertiserId, Counts, Log, ModelName, Tally};
+use jiff::civil::Time;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The day that a run is about to publish.
@@ -8,6 +9,8 @@ use std::collections::{BTreeMap, BTreeSet};
 pub struct DayFigures {
     /// What became of each log's lines.
     pub logs: BTreeMap<Log, Tally>,
+    /// The latest time of day in each log whose dates have times.
+    pub last_times: BTreeMap<Log, Time>,
     /// Every active advertiser.
     pub advertisers: BTreeMap<AdvertiserId, AdvertiserFigures>,
     /// How far rankings differ from those last published, 0 to 1, on average; none when there are none.
@@ -48,6 +51,8 @@ pub struct PublishedDay {
     pub active: usize,
     /// Each advertiser's, as far as readers see its rankings.
     pub advertisers: BTreeMap<AdvertiserId, Counts>,
+    /// The latest time of day in each log whose dates had times.
+    pub last_times: BTreeMap<Log, Time>,
     all: Counts,
 }
 
@@ -68,10 +73,14 @@ impl DayFigures {
 }
 
 impl PublishedDay {
-    /// The day of these advertisers, and of so many that were active.
+    /// The day of these advertisers, of so many that were active, and of logs that ended so.
     #[must_use]
-    pub fn new(advertisers: BTreeMap<AdvertiserId, Counts>, active: usize) -> Self {
-        Self { active, all: sum(advertisers.values().copied()), advertisers }
+    pub fn new(
+        advertisers: BTreeMap<AdvertiserId, Counts>,
+        active: usize,
+        last_times: BTreeMap<Log, Time>,
+    ) -> Self {
+        Self { active, all: sum(advertisers.values().copied()), advertisers, last_times }
     }
 
     /// All advertisers together, but for some.
@@ -94,6 +103,15 @@ impl Metric {
             Self::Impressions => counts.impressions,
             Self::Clicks => counts.clicks,
             Self::Views => counts.views,
+        }
+    }
+
+    /// What a line of a log is counted as.
+    pub(super) fn of_log(log: Log) -> &'static [Self] {
+        match log {
+            Log::AdvertiserIds => &[],
+            Log::AdsViews => &[Self::Impressions, Self::Clicks],
+            Log::ProductViews => &[Self::Views],
         }
     }
 

@@ -10,6 +10,8 @@ pub struct Checks {
     pub min_days: usize,
     /// The list of active advertisers is much shorter than usual.
     pub active: Active,
+    /// A log whose dates have times ends earlier than usual.
+    pub ends_early: EndsEarly,
     /// Impressions, clicks or views of all advertisers are far from usual.
     pub volume: Volume,
     /// The same of one advertiser.
@@ -46,6 +48,18 @@ pub struct Active {
     pub severity: Severity,
     /// The share of the usual number that may be missing, 0 to 1.
     pub max_drop: f64,
+}
+
+/// See [`Checks::ends_early`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EndsEarly {
+    /// What a finding leads to.
+    pub severity: Severity,
+    /// By how much a log may end before the earliest end of the days to compare with.
+    pub max_gap_minutes: u32,
+    /// A log with fewer events, now and usually, is not looked at.
+    pub min: u64,
 }
 
 /// See [`Checks::volume`].
@@ -121,6 +135,7 @@ impl Checks {
         let mut checks = Self::default();
         let severities = [
             &mut checks.active.severity,
+            &mut checks.ends_early.severity,
             &mut checks.volume.severity,
             &mut checks.advertiser_volume.severity,
             &mut checks.ctr.severity,
@@ -140,6 +155,7 @@ impl Default for Checks {
         Self {
             min_days: 3,
             active: Active { severity: Hold, max_drop: 0.5 },
+            ends_early: EndsEarly { severity: Hold, max_gap_minutes: 30, min: 5_000 },
             volume: Volume { severity: Hold, drop: 0.6, rise: 3.0, min: 1_000 },
             advertiser_volume: Volume { severity: Hold, drop: 0.1, rise: 10.0, min: 50 },
             ctr: Volume { severity: Hold, drop: 0.33, rise: 3.0, min: 10_000 },

@@ -3,10 +3,11 @@
 
 use super::Night;
 use crate::{
-    checks::{self, AdvertiserFigures, DayFigures, Finding, History, Severity},
+    checks::{self, AdvertiserFigures, DayFigures, Finding, History, PublishedDay, Severity},
     failure::Failure,
 };
-use domain::{AdvertiserId, Day, DayRankings, ModelName, ProductId};
+use domain::{AdvertiserId, Day, DayRankings, Log, ModelName, ProductId};
+use jiff::civil::Time;
 use lake::{AdvertiserTotals, CountsManifest};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
@@ -108,10 +109,22 @@ async fn history(store: &Store, day: Day, min_days: usize) -> Result<(History, V
         }
     }
     let days = baseline.iter().map(|totals| totals.day).collect();
-    let published = baseline.into_iter();
-    history.days =
-        published.map(|totals| checks::PublishedDay::new(totals.advertisers, totals.active)).collect();
+    history.days = baseline.into_iter().map(published_day).collect();
     Ok((history, days))
+}
+
+fn published_day(totals: TotalsOfDay) -> PublishedDay {
+    let last_times = totals.report.as_ref().map(last_times).unwrap_or_default();
+    PublishedDay::new(totals.advertisers, totals.active, last_times)
+}
+
+/// The last times that a run's report tells of the logs of events.
+fn last_times(report: &serde_json::Value) -> BTreeMap<Log, Time> {
+    let of_log = |log: Log| {
+        let time = report["logs"][log.name()]["last_time"].as_str()?;
+        Some((log, time.parse().ok()?))
+    };
+    [Log::AdsViews, Log::ProductViews].into_iter().filter_map(of_log).collect()
 }
 
 /// The first of the days that can be compared with: of which something was counted, and not all is held.
@@ -157,7 +170,8 @@ fn figures(
         }
     }
     let logs = counts.logs.iter().map(|(log, input)| (*log, input.tally)).collect();
-    DayFigures { logs, advertisers, change }
+    let last_times = counts.logs.iter().filter_map(|(log, input)| Some((*log, input.last_time?))).collect();
+    DayFigures { logs, last_times, advertisers, change }
 }
 
 /// One minus Jaccard's similarity (1901): 0 for the same products, 1 for none in common.

@@ -6,6 +6,7 @@ use crate::{
     place::{Place, TWO_WAYS, WAYS},
 };
 use domain::Day;
+use jiff::{SignedDuration, civil};
 use std::{fmt::Write, fs};
 use topshelf::{
     checks::{Checks, Finding, Severity},
@@ -14,6 +15,7 @@ use topshelf::{
 
 const ADVERTISERS: usize = 20;
 const PRODUCTS: usize = 15;
+const SECONDS_OF_DAY: usize = 86_400;
 
 fn usual_days() -> Vec<Day> {
     days("2024-11-01", "2024-11-08")
@@ -29,6 +31,8 @@ struct Logs {
     ads: Vec<[String; 3]>,
     views: Vec<[String; 2]>,
     ads_header: &'static str,
+    /// The last second of the day of which there are ads.
+    ads_until: usize,
 }
 
 impl Logs {
@@ -49,15 +53,23 @@ impl Logs {
             }
         }
         let ads_header = "advertiser_id,product_id,type,date";
-        Self { advertisers: (0..ADVERTISERS).map(id).collect(), ads, views, ads_header }
+        let advertisers = (0..ADVERTISERS).map(id).collect();
+        Self { advertisers, ads, views, ads_header, ads_until: SECONDS_OF_DAY }
     }
 
+    /// Ads come evenly through the day, and say when; views say only the day.
     fn write(&self, place: &Place, day: Day) {
         let mut text = "advertiser_id\n".to_owned();
         self.advertisers.iter().for_each(|id| writeln!(text, "{id}").unwrap());
         fs::write(place.input().join(format!("advertiser_ids-{day}.csv")), text).unwrap();
         let mut text = format!("{}\n", self.ads_header);
-        self.ads.iter().for_each(|fields| writeln!(text, "{},{day}", fields.join(",")).unwrap());
+        for (number, fields) in self.ads.iter().enumerate() {
+            let second = number * SECONDS_OF_DAY / self.ads.len();
+            let time = civil::Time::midnight() + SignedDuration::from_secs(second.try_into().unwrap());
+            if second <= self.ads_until {
+                writeln!(text, "{},{day} {time}", fields.join(",")).unwrap();
+            }
+        }
         fs::write(place.input().join(format!("ads_views-{day}.csv")), text).unwrap();
         let mut text = "advertiser_id,product_id,date\n".to_owned();
         self.views.iter().for_each(|fields| writeln!(text, "{},{day}", fields.join(",")).unwrap());
@@ -130,6 +142,27 @@ async fn half_of_the_log_holds_all() {
         assert!(told.ends_with("(the median of the last 7 published days)"), "{told}");
         let (day, check) = answered(&place, "a03", "TopCTR").await;
         assert_eq!((day.as_str(), check.as_str()), ("2024-11-08", "volume"));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_log_without_its_evening_holds_all() {
+    for way in TWO_WAYS {
+        let (place, report) = poisoned(way, |logs| logs.ads_until = 16 * 3600 + 30 * 60).await;
+        assert_eq!(
+            (report.verdict(), holds(&report)),
+            (Verdict::Held, vec![("ends_early", "all".to_owned())])
+        );
+        assert_eq!(
+            message(&report),
+            "ads_views ends at 16:29:55, usually not before 23:59:54 (the last 7 published days): part of the log may be missing"
+        );
+        let (day, check) = answered(&place, "a03", "TopCTR").await;
+        assert_eq!((day.as_str(), check.as_str()), ("2024-11-08", "ends_early"));
+        // The rest of it comes, in the object that was cut short.
+        Logs::usual(last_day()).write(&place, last_day());
+        place.run_to(Verdict::Published, &[last_day()]).await;
+        assert_eq!(answered(&place, "a03", "TopCTR").await, ("2024-11-09".to_owned(), String::new()));
     }
 }
 
