@@ -7,6 +7,8 @@
 
 #[path = "../support/parquet_file.rs"]
 mod parquet_file;
+#[path = "../support/postgres.rs"]
+mod postgres;
 
 mod again;
 mod changed;

@@ -1,10 +1,9 @@
 //! Where a night happens: an input, a lake and a database of its own.
 
-use crate::{s3, site::Site};
+use crate::{postgres, s3, site::Site};
 use domain::Day;
 use jiff::Timestamp;
 use source::AwsSettings;
-use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 use std::{
     collections::BTreeMap,
     fs,
@@ -79,7 +78,7 @@ impl Place {
         (config.input.url, config.lake.url) = (input, lake);
         config.store.url = match database {
             Database::Sqlite => format!("sqlite:{}", folder.path().join("topshelf.db").display()),
-            Database::Postgres => new_postgres().await,
+            Database::Postgres => postgres::new_database("topshelf_night").await,
         };
         config.serve.history_days = 400;
         Self { clock: clock("2024-12-20T02:30:00Z"), config, environment, folder }
@@ -185,18 +184,4 @@ fn clock(now: &str) -> Clock {
     let now: Timestamp = now.parse().unwrap();
     let told = AtomicU32::new(0);
     Clock::told_by(move || (now, told.fetch_add(1, Relaxed)))
-}
-
-/// The URL of a new, empty database.
-async fn new_postgres() -> String {
-    static DATABASES: AtomicU32 = AtomicU32::new(0);
-    let server = std::env::var("TOPSHELF_TEST_POSTGRES").unwrap_or_else(|_| {
-        panic!("TOPSHELF_TEST_POSTGRES is not set: run `cargo xtask test`, which starts a PostgreSQL")
-    });
-    let name = format!("topshelf_night_{}_{}", std::process::id(), DATABASES.fetch_add(1, Relaxed));
-    let mut connection = PgConnection::connect(&server).await.unwrap();
-    connection.execute(AssertSqlSafe(format!("CREATE DATABASE {name}"))).await.unwrap();
-    connection.close().await.unwrap();
-    let (address, _) = server.rsplit_once('/').unwrap();
-    format!("{address}/{name}")
 }
