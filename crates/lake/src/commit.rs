@@ -105,6 +105,7 @@ impl Commit<'_> {
                 let _ = self.lake.store.delete(&meta.location).await;
             }
         }
+        self.lake.delete_unfinished(&self.folder, now - ORPHAN_AGE);
     }
 }
 
@@ -116,6 +117,13 @@ impl Lake {
 
     pub(crate) fn object_url(&self, folder: &str, name: &str) -> String {
         format!("{}/{folder}/{name}", self.url())
+    }
+
+    /// The same of an object that was listed.
+    fn listed_url(&self, path: &Path) -> String {
+        let parts = path.prefix_match(&self.prefix).into_iter().flatten();
+        let parts: Vec<_> = parts.map(|part| part.as_ref().to_owned()).collect();
+        format!("{}/{}", self.url(), parts.join("/"))
     }
 
     /// Begins to write what the folder will hold.
@@ -193,8 +201,12 @@ impl Lake {
     }
 
     async fn get(&self, folder: &str, name: &str) -> Result<Option<Bytes>, LakeError> {
-        let failed = |source| LakeError::Read { url: self.object_url(folder, name), source };
-        match self.store.get(&self.path(folder, name)).await {
+        self.get_at(&self.path(folder, name)).await
+    }
+
+    pub(crate) async fn get_at(&self, path: &Path) -> Result<Option<Bytes>, LakeError> {
+        let failed = |source| LakeError::Read { url: self.listed_url(path), source };
+        match self.store.get(path).await {
             Ok(object) => object.bytes().await.map(Some).map_err(failed),
             Err(object_store::Error::NotFound { .. }) => Ok(None),
             Err(source) => Err(failed(source)),
@@ -207,7 +219,7 @@ impl Lake {
         put.map(drop).map_err(|source| LakeError::Write { url: self.object_url(folder, name), source })
     }
 
-    async fn list(&self, folder: &str) -> Result<Vec<ObjectMeta>, LakeError> {
+    pub(crate) async fn list(&self, folder: &str) -> Result<Vec<ObjectMeta>, LakeError> {
         let path: Path = self.prefix.parts().chain(folder.split('/').map(Into::into)).collect();
         let listed = self.store.list(Some(&path)).try_collect().await;
         listed.map_err(|source| LakeError::Read { url: format!("{}/{folder}/", self.url()), source })

@@ -12,7 +12,7 @@
 //!
 //! Data objects are named by the SHA-256 of their bytes, so none is overwritten by another (only a
 //! damaged one by itself); the manifest, written last in one put, is the commit, and then what the
-//! manifest before it named is deleted. A reader reads the manifest and
+//! manifest before it named is deleted. What writes that were killed left behind is swept. A reader reads the manifest and
 //! then exactly what it names, checks size and digest, and begins anew when a commit replaced them meanwhile. The same counts and rankings give the same
 //! bytes: no clock, run or place is in them. Nothing here counts, ranks or publishes.
 
@@ -23,13 +23,14 @@ mod in_order;
 mod manifest;
 mod parquet_file;
 mod rankings;
+mod sweep;
 
 pub use counts::{AdvertiserTotals, CountsReader, NewCounts};
 pub use error::{LakeError, WriteCountsError};
 pub use manifest::{CountsInput, CountsManifest, DataObject, LogInput, ObjectInput, RankingsManifest};
 
 use object_store::{ObjectStore, path::Path};
-use std::{fmt, sync::Arc};
+use std::{fmt, path::PathBuf, sync::Arc};
 
 /// The lake: a place on object storage that stages write to and read from.
 #[derive(Clone)]
@@ -37,13 +38,21 @@ pub struct Lake {
     store: Arc<dyn ObjectStore>,
     prefix: Path,
     url: String,
+    directory: Option<PathBuf>,
 }
 
 impl Lake {
     /// The lake below `prefix` of the store; `url` names the place in messages.
     #[must_use]
     pub fn new(store: Arc<dyn ObjectStore>, prefix: Path, url: &str) -> Self {
-        Self { store, prefix, url: url.trim_end_matches('/').to_owned() }
+        Self { store, prefix, url: url.trim_end_matches('/').to_owned(), directory: None }
+    }
+
+    /// The same lake, which lies in a directory: only there are files that are no objects yet.
+    #[must_use]
+    pub fn in_directory(mut self, directory: Option<PathBuf>) -> Self {
+        self.directory = directory;
+        self
     }
 
     /// The place as messages name it.

@@ -29,7 +29,7 @@ use domain::{Day, RunId};
 use lake::{CountsManifest, Lake};
 use ledger::Ledger;
 use source::{AwsSettings, Location};
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, path::Path};
 use store::Store;
 
 /// Everything a stage needs to know; what it works on comes from the lake, the input and the store.
@@ -101,7 +101,8 @@ impl Night {
     /// When its location cannot be opened.
     pub fn lake(&self) -> Result<Lake, Failure> {
         let location = self.lake_location()?;
-        Ok(Lake::new(location.object_store(), location.prefix(), location.url()))
+        let lake = Lake::new(location.object_store(), location.prefix(), location.url());
+        Ok(lake.in_directory(location.directory().map(Path::to_owned)))
     }
 
     fn lake_location(&self) -> Result<Location, Failure> {

@@ -8,3 +8,4 @@ mod place;
 mod s3_server;
 mod same_again;
 mod samples;
+mod sweep;

@@ -28,7 +28,8 @@ impl Place {
     pub(crate) fn directory() -> Self {
         let directory = tempfile::tempdir().unwrap();
         let store = Arc::new(LocalFileSystem::new_with_prefix(directory.path()).unwrap());
-        let lake = Lake::new(store.clone(), Path::ROOT, "LAKE");
+        let lake =
+            Lake::new(store.clone(), Path::ROOT, "LAKE").in_directory(Some(directory.path().to_owned()));
         Self { lake, store, prefix: Path::ROOT, directory: Some(directory), _server: None }
     }
 

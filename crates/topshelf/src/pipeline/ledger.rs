@@ -1,12 +1,12 @@
 //! The ledger while the pipeline works: runs begin, give signs of life, and end.
 //!
 //! Whoever begins runs first ends those of others whose process is gone: a run that is not under way any
-//! more is not left as if it were.
+//! more is not left as if it were, and what it left behind in the lake goes.
 
 use super::{Night, RunOutcome, RunReport, StartedBy};
 use crate::{failure::Failure, liveness, memory};
 use domain::{Day, RunId};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 use store::{NewRun, Outcome, RunEnd, RunRecord, Store, UnderWay};
 use tokio::{task::JoinHandle, time};
 use tracing::{error, info, warn};
@@ -107,20 +107,38 @@ impl<'a> Ledger<'a> {
 
 /// Ends the runs whose process is gone.
 async fn bury_the_dead(night: &Night, store: &Store) -> Result<(), Failure> {
-    for under_way in store.under_way().await?.iter().filter(|under_way| is_dead(under_way)) {
+    let looked_at = SystemTime::now();
+    let (dead, alive): (Vec<_>, Vec<_>) = store.under_way().await?.into_iter().partition(is_dead);
+    for under_way in dead {
         let RunRecord { run_id, day, seen_at, started_at, rankings_digest, .. } = &under_way.run;
         let when = if rankings_digest.is_some() { "after it had published" } else { "before it published" };
+        // Only then is it ended: should we die meanwhile, the next does both.
+        if alive.iter().all(|alive| alive.run.day != *day) {
+            sweep(night, *day, looked_at).await;
+        }
         let seen_at = seen_at.unwrap_or(*started_at);
         let error =
             format!("its process was gone before it ended, {when}; its last sign of life was at {seen_at}");
         let report = serde_json::Value::Null;
         let end = RunEnd { ended_at: night.clock.now(), outcome: Outcome::Died, error: Some(error), report };
         // If not, another process was faster, or the run lives.
-        if store.end_dead_run(under_way, &end).await? {
+        if store.end_dead_run(&under_way, &end).await? {
             warn!(%run_id, %day, when, "an earlier run died before it ended");
         }
     }
     Ok(())
+}
+
+/// Removes from the lake what a run left there that died before `until`. Nobody else writes the day then: a
+/// run that we did not see under way writes later.
+async fn sweep(night: &Night, day: Day, until: SystemTime) {
+    let swept = match night.lake() {
+        Ok(lake) => lake.sweep(day, until).await.map_err(Failure::from),
+        Err(failure) => Err(failure),
+    };
+    if let Err(failure) = swept {
+        warn!(%day, error = failure.chain(), "could not remove what an earlier run left in the lake");
+    }
 }
 
 /// Says in the ledger that this process lives, until dropped.

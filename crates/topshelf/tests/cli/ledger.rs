@@ -32,14 +32,26 @@ fn runs(scene: &Scene) -> Vec<Value> {
 
 /// Begins a run, and returns once it is in the ledger.
 fn begin(scene: &Scene) -> Child {
+    begin_beside(scene, 0)
+}
+
+/// The same where there are so many runs already.
+fn begin_beside(scene: &Scene, others: usize) -> Child {
     let mut child = scene.command(&RUN).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     // The file is there before its tables are.
-    while !scene.path("topshelf-data/topshelf.db").exists() || runs(scene).is_empty() {
+    while !scene.path("topshelf-data/topshelf.db").exists() || runs(scene).len() == others {
         assert_eq!(child.try_wait().unwrap(), None, "it is in the ledger before it ends");
         thread::sleep(Duration::from_millis(5));
     }
     child
 }
+
+/// As if a run had been killed while it wrote to the lake: an object that no manifest names, and a file that is no
+/// object yet.
+const LEFT: [&str; 2] = [
+    "topshelf-data/lake/counts/day=2024-11-20/counts-0123456789abcdef.parquet",
+    "topshelf-data/lake/counts/day=2024-11-20/manifest.json#1",
+];
 
 #[test]
 fn a_run_whose_process_was_killed_is_told_as_such_and_ended_by_the_next() {
@@ -56,8 +68,10 @@ fn a_run_whose_process_was_killed_is_told_as_such_and_ended_by_the_next() {
     );
     assert!(scene.end_well(&["runs"]).stdout.contains(" died "));
 
+    LEFT.iter().for_each(|name| scene.write(name, "left"));
     scene.views("");
     let next = scene.end_well(&RUN);
+    assert!(LEFT.iter().all(|name| !scene.path(name).exists()), "nothing of it is left");
     assert!(next.stderr.contains("an earlier run died before it ended"), "{next:?}");
     let [next, died] = &runs(&scene)[..] else { panic!("two runs are in the ledger") };
     assert_eq!((&next["status"], &died["status"]), (&"succeeded".into(), &"died".into()));
@@ -72,15 +86,35 @@ fn a_run_whose_process_was_killed_is_told_as_such_and_ended_by_the_next() {
     assert!(next["report"]["peak_memory_bytes"].as_u64().unwrap() > 1 << 20);
 }
 
+/// Begins a run of a day of which there is nothing, so that it is refused; but it begins.
+fn begin_and_be_refused(scene: &Scene, day: &str) {
+    scene.write("other/advertiser_ids.csv", "advertiser_id\nacme\n");
+    scene.write("other/ads_views.csv", "advertiser_id,product_id,type,date\n");
+    scene.write("other/product_views.csv", "advertiser_id,product_id,date\n");
+    assert_eq!(scene.call(&["run", "--day", day, "--input", "other"]).exit, 3);
+}
+
+#[test]
+fn what_a_run_that_died_left_stays_while_another_writes_the_day() {
+    let scene = slow_scene();
+    let mut dies = begin(&scene);
+    let mut lives = begin_beside(&scene, 1);
+    dies.kill().unwrap();
+    dies.wait().unwrap();
+    LEFT.iter().for_each(|name| scene.write(name, "left"));
+    begin_and_be_refused(&scene, DAY);
+    assert!(LEFT.iter().all(|name| scene.path(name).exists()), "it may be the other's");
+    assert_eq!(lives.try_wait().unwrap(), None, "the other goes on");
+    assert!(lives.wait().unwrap().success());
+    let statuses = runs(&scene).iter().map(|run| run["status"].clone()).collect::<Vec<_>>();
+    assert_eq!(statuses, ["failed", "succeeded", "died"]);
+}
+
 #[test]
 fn a_run_under_way_is_not_ended_by_another() {
     let scene = slow_scene();
     let mut child = begin(&scene);
-    // Of a day of which there is nothing, so that it is refused; but it begins.
-    scene.write("other/advertiser_ids.csv", "advertiser_id\nacme\n");
-    scene.write("other/ads_views.csv", "advertiser_id,product_id,type,date\n");
-    scene.write("other/product_views.csv", "advertiser_id,product_id,date\n");
-    assert_eq!(scene.call(&["run", "--day", "2024-11-21", "--input", "other"]).exit, 3);
+    begin_and_be_refused(&scene, "2024-11-21");
     assert_eq!(child.try_wait().unwrap(), None, "the first goes on");
     assert!(child.wait().unwrap().success());
     let runs = runs(&scene);
