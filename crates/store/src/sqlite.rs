@@ -223,6 +223,9 @@ fn options(url: &str) -> Result<SqliteConnectOptions, StoreError> {
         // reported as published survives a power cut.
         .synchronous(SqliteSynchronous::Full)
         .busy_timeout(BUSY_TIMEOUT)
+        // What SQLite would put into a temporary file stays behind when the process is killed before the file
+        // has lost its name; a statement changes little enough for memory.
+        .pragma("temp_store", "memory")
         // sqlx would log whole statements; what matters is logged by callers, once.
         .disable_statement_logging())
 }
