@@ -18,6 +18,7 @@
 
 mod commit;
 mod counts;
+mod days;
 mod error;
 mod in_order;
 mod manifest;

@@ -96,7 +96,9 @@ impl Location {
             return Err(refused(text, "it is a file: name the directory it lies in"));
         }
         let store = LocalFileSystem::new_with_prefix(&path)
-            .map_err(|error| SourceError::failed("open", text, error))?;
+            .map_err(|error| SourceError::failed("open", text, error))?
+            // A folder is not left empty when what was in it is deleted.
+            .with_automatic_cleanup(true);
         let url = match text.trim_end_matches('/') {
             "" | "file:" => text.to_owned(),
             trimmed => trimmed.to_owned(),

@@ -82,6 +82,30 @@ async fn what_is_replaced_is_deleted_and_other_days_are_not() {
     .await;
 }
 
+#[tokio::test]
+async fn a_day_that_is_removed_leaves_the_others() {
+    on_both(async |place| {
+        assert_eq!(place.lake.days().await.unwrap(), []);
+        let tomorrow = ModelRankings { day: day().tomorrow(), ..rankings(1) };
+        place.lake.write_rankings(&tomorrow, 20, "digest").await.unwrap();
+        let before = place.objects().await;
+        counts(1).write(&place.lake, input()).await.unwrap();
+        place.lake.write_rankings(&rankings(1), 20, "digest").await.unwrap();
+        assert_eq!(place.lake.days().await.unwrap(), [day(), day().tomorrow()]);
+        let there = place.objects().await.len() - before.len();
+        let yesterday = SystemTime::now() - Duration::from_secs(24 * 60 * 60);
+        assert_eq!(place.lake.remove_day(day(), yesterday).await.unwrap(), 0, "it may still be worked on");
+        // A server that tells whole seconds may round up.
+        let later = SystemTime::now() + Duration::from_secs(5);
+        assert_eq!(place.lake.remove_day(day(), later).await.unwrap(), there);
+        assert_eq!(place.objects().await, before);
+        assert_eq!(place.lake.days().await.unwrap(), [day().tomorrow()]);
+        assert_eq!(place.lake.counts_manifest(day()).await.unwrap(), None);
+        assert_eq!(place.lake.remove_day(day(), later).await.unwrap(), 0);
+    })
+    .await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_reader_beside_a_writer_reads_the_old_or_the_new() {
     on_both(async |place| {

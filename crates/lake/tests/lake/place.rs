@@ -27,7 +27,8 @@ pub(crate) async fn on_both(test: impl AsyncFn(&Place)) {
 impl Place {
     pub(crate) fn directory() -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let store = Arc::new(LocalFileSystem::new_with_prefix(directory.path()).unwrap());
+        let store = LocalFileSystem::new_with_prefix(directory.path()).unwrap();
+        let store = Arc::new(store.with_automatic_cleanup(true));
         let lake =
             Lake::new(store.clone(), Path::ROOT, "LAKE").in_directory(Some(directory.path().to_owned()));
         Self { lake, store, prefix: Path::ROOT, directory: Some(directory), _server: None }
