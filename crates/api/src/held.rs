@@ -11,6 +11,9 @@ use store::PublishedHold;
 /// Told of a hold of all advertisers.
 const OF_ALL: &str = "a check of all advertisers together held the day back";
 
+/// The same, when it was no check but someone's decision.
+const TAKEN_BACK: &str = "what was published of the day was taken back by hand";
+
 /// The holds of the kept days and of later ones.
 #[derive(Debug, Default)]
 pub(crate) struct Holds {
@@ -61,7 +64,11 @@ impl Holds {
 
     fn held(&self, index: usize) -> Held<'_> {
         let PublishedHold { day, advertiser_id, run_id, hold } = &self.holds[index];
-        let message = if advertiser_id.is_some() { &hold.message } else { OF_ALL };
+        let message = match (advertiser_id, hold.check.as_str()) {
+            (Some(_), _) => &hold.message,
+            (None, "rollback") => TAKEN_BACK,
+            (None, _) => OF_ALL,
+        };
         Held { day: *day, run_id, check: &hold.check, message }
     }
 }

@@ -32,10 +32,8 @@ pub enum Problem {
         /// The newest published day on which it was active.
         last_active_day: Day,
     },
-    /// The advertiser's rankings were held back, and none were published before.
-    #[error(
-        "the rankings of advertiser {advertiser_id:?} of {day} were held back by the check {check} before they were published: {message}"
-    )]
+    /// The advertiser's rankings are held back, and none are seen in their place.
+    #[error("the rankings of advertiser {advertiser_id:?} of {day} are held back by {check}: {message}")]
     HeldBack {
         /// The advertiser asked for.
         advertiser_id: String,
@@ -196,7 +194,7 @@ impl Code {
         match self {
             Self::UnknownAdvertiser => ("unknown_advertiser", 404, "the advertiser was never published"),
             Self::InactiveAdvertiser => ("inactive_advertiser", 404, "the advertiser was not active"),
-            Self::HeldBack => ("held_back", 404, "a check held the rankings back"),
+            Self::HeldBack => ("held_back", 404, "the rankings are held back"),
             Self::UnknownModel => ("unknown_model", 404, "no model has that name"),
             Self::ModelNotComputed => ("model_not_computed", 404, "the model was not computed"),
             Self::NoPublicationYet => ("no_publication_yet", 404, "nothing is published yet"),

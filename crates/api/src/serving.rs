@@ -162,7 +162,7 @@ mod tests {
     fn snapshot(version: i64) -> Snapshot {
         let day = "2024-11-20".parse().unwrap();
         let days = vec![PublishedDay { day, advertisers: Vec::new(), models: Vec::new() }];
-        Snapshot::build(Published { version, days, holds: Vec::new() }, &[], Timestamp::UNIX_EPOCH)
+        Snapshot::build(Published { version, days, ..Published::default() }, &[], Timestamp::UNIX_EPOCH)
     }
 
     #[test]

@@ -27,6 +27,11 @@ pub struct Snapshot {
     models: Vec<ModelName>,
     /// Newest first.
     days: Vec<ServedDay>,
+    /// Other days, newest first, of those alone who are held back on all of `days` or pinned elsewhere: what is seen
+    /// of them last.
+    older: Vec<ServedDay>,
+    /// By place, the days of those who are pinned.
+    pinned_days: HashMap<usize, Day>,
     holds: Holds,
     statistics: Option<Statistics>,
 }
@@ -35,13 +40,15 @@ impl Snapshot {
     /// Makes a snapshot of `published`, loaded at `loaded_at`. `models` are known beside those found.
     #[must_use]
     pub fn build(published: Published, models: &[ModelName], loaded_at: Timestamp) -> Self {
-        let mut source_days = published.days;
+        let (mut source_days, older, pins) = (published.days, published.older, published.pins);
         source_days.sort_by_key(|day| std::cmp::Reverse(day.day));
-        let models = known_models(models, &source_days);
-        let advertisers = all_advertisers(&source_days);
+        let models = known_models(models, source_days.iter().chain(&older));
+        let advertisers = all_advertisers(source_days.iter().chain(&older));
         let places: HashMap<_, _> = advertisers.iter().cloned().zip(0..).collect();
         // Each day is packed and dropped before the next, so both copies are never whole in memory.
-        let days: Vec<_> = source_days.into_iter().map(|day| ServedDay::pack(day, &places)).collect();
+        let pack = |day| ServedDay::pack(day, &places);
+        let days: Vec<_> = source_days.into_iter().map(pack).collect();
+        let older = older.into_iter().map(pack).collect();
         let holds = Holds::new(published.holds);
         let is_unseen = |day: &ServedDay, advertiser| {
             places.get(advertiser).is_none_or(|place| day.publication(*place).is_none())
@@ -51,7 +58,9 @@ impl Snapshot {
             let unseen = held.iter().filter(|advertiser| is_unseen(&days[0], **advertiser)).count();
             statistics.with_held(held.len(), unseen)
         });
-        Self { version: published.version, loaded_at, advertisers, places, models, days, holds, statistics }
+        let pinned = pins.iter().filter_map(|pin| Some((*places.get(&pin.advertiser_id)?, pin.day)));
+        let (version, pinned_days) = (published.version, pinned.collect());
+        Self { version, loaded_at, advertisers, places, models, days, older, pinned_days, holds, statistics }
     }
 
     /// The version of what is published that this is a copy of.
@@ -114,9 +123,12 @@ impl Snapshot {
         let asked = self.served_day(day)?;
         let place = self.place(advertiser)?;
         let mut served = asked;
-        if day.is_none() && self.holds.of_day(advertiser, asked.day).is_some() {
+        let mut days = self.days.iter().chain(&self.older);
+        if let Some(pinned_day) = self.pinned_days.get(&place).filter(|_| day.is_none()) {
+            served = days.find(|served| served.day == *pinned_day).unwrap_or(asked);
+        } else if day.is_none() && self.holds.of_day(advertiser, asked.day).is_some() {
             // What was published last is served on.
-            let last = self.days.iter().find(|served| served.publication(place).is_some());
+            let last = days.find(|served| served.publication(place).is_some());
             served = last.unwrap_or(asked);
         }
         let publication = served.publication(place).ok_or_else(|| self.absent(place, served.day))?;
@@ -217,7 +229,7 @@ impl Snapshot {
         if let Some(held) = self.holds.of_day(self.advertisers[place].as_str(), day) {
             return Problem::held_back(self.advertisers[place].as_str(), held);
         }
-        let mut active = self.days.iter().filter(|day| day.publication(place).is_some());
+        let mut active = self.days.iter().chain(&self.older).filter(|day| day.publication(place).is_some());
         Problem::InactiveAdvertiser {
             advertiser_id: self.advertisers[place].as_str().to_owned(),
             day,
@@ -235,14 +247,14 @@ impl Snapshot {
     }
 }
 
-fn known_models(models: &[ModelName], days: &[PublishedDay]) -> Vec<ModelName> {
-    let found = days.iter().flat_map(|day| &day.models).map(|rankings| &rankings.model);
+fn known_models<'a>(models: &[ModelName], days: impl Iterator<Item = &'a PublishedDay>) -> Vec<ModelName> {
+    let found = days.flat_map(|day| &day.models).map(|rankings| &rankings.model);
     let known: BTreeSet<_> = models.iter().chain(found).cloned().collect();
     known.into_iter().collect()
 }
 
-fn all_advertisers(days: &[PublishedDay]) -> Vec<AdvertiserId> {
-    let mut all: Vec<_> = days.iter().flat_map(|day| &day.advertisers).map(|a| &a.advertiser_id).collect();
+fn all_advertisers<'a>(days: impl Iterator<Item = &'a PublishedDay>) -> Vec<AdvertiserId> {
+    let mut all: Vec<_> = days.flat_map(|day| &day.advertisers).map(|a| &a.advertiser_id).collect();
     all.sort_unstable();
     all.dedup();
     all.into_iter().cloned().collect()

@@ -57,7 +57,7 @@ pub struct Recommendations<'a> {
     pub recommendations: Vec<Recommendation<'a>>,
 }
 
-/// A ranking that a check held back before it was published.
+/// A ranking that readers do not see: a check held it back before it was published, or someone decided so.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, ToSchema)]
 pub struct Held<'a> {
     /// The day of its data.
@@ -66,10 +66,10 @@ pub struct Held<'a> {
     /// The run that made it.
     #[schema(value_type = String, example = "20241121T023000Z-3f9a1c2e")]
     pub run_id: &'a RunId,
-    /// The check.
+    /// The check; `rollback` when the ranking was taken back by hand, `pin` when the advertiser is kept at another run.
     #[schema(example = "advertiser_volume")]
     pub check: &'a str,
-    /// What it found.
+    /// What it found, or why someone decided so.
     pub message: &'a str,
 }
 

@@ -5,13 +5,15 @@ use crate::{
     decision::Publication,
     error::{Failure, StoreError},
     history::{LastRankings, TotalsOfDay, TotalsRow},
+    holds::Holds,
     ledger::{self, NewRun, RunEnd, RunRecord, UnderWay},
+    moves::{Back, Decision, Move, MoveRow, MovedBack},
     postgres::Postgres,
-    published::Published,
+    published::{Pin, Published},
     sqlite::{self, Sqlite},
     time,
 };
-use domain::{AdvertiserId, Counts, Day, ModelName, RunId};
+use domain::{AdvertiserId, Counts, Day, DayRankings, ModelName, RunId};
 use jiff::Timestamp;
 use sqlx::postgres::PgListener;
 use std::time::Duration;
@@ -106,18 +108,64 @@ impl Backend {
         run_id: &RunId,
         content: Content<'_>,
         published_at: Timestamp,
-    ) -> Result<Publication, Failure> {
+    ) -> Result<(Publication, Holds), Failure> {
         either!(self.publish(run_id, content, published_at))
     }
 
-    pub(crate) async fn accept(
+    pub(crate) async fn roll_back(
+        &self,
+        back: Back<'_>,
+        decision: Decision<'_>,
+    ) -> Result<MovedBack, Failure> {
+        either!(self.roll_back(back, decision))
+    }
+
+    pub(crate) async fn undo_rollback(
+        &self,
+        day: Option<Day>,
+        reason: &str,
+        at: Timestamp,
+    ) -> Result<MovedBack, Failure> {
+        either!(self.undo_rollback(day, reason, at))
+    }
+
+    pub(crate) async fn pin(
         &self,
         run_id: &RunId,
-        advertiser: Option<&AdvertiserId>,
-        reason: &str,
-        accepted_at: Timestamp,
-    ) -> Result<u64, Failure> {
-        either!(self.accept(run_id, advertiser, reason, accepted_at))
+        advertiser: &AdvertiserId,
+        decision: Decision<'_>,
+    ) -> Result<RunId, Failure> {
+        either!(self.pin(run_id, advertiser, decision))
+    }
+
+    pub(crate) async fn unpin(
+        &self,
+        advertiser: &AdvertiserId,
+        decision: Decision<'_>,
+    ) -> Result<RunId, Failure> {
+        either!(self.unpin(advertiser, decision))
+    }
+
+    pub(crate) async fn pins(&self) -> Result<Vec<Pin>, Failure> {
+        either!(self.pins())
+    }
+
+    pub(crate) async fn moves(&self, limit: usize, day: Option<Day>) -> Result<Vec<Move>, Failure> {
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let rows: Vec<MoveRow> = either!(self.moves(limit, day))?;
+        rows.into_iter().map(Move::try_from).collect()
+    }
+
+    pub(crate) async fn rankings_of_day(&self, day: Day) -> Result<Option<DayRankings>, Failure> {
+        either!(self.rankings_of_day(day))
+    }
+
+    pub(crate) async fn rankings_of_run(&self, run_id: &RunId) -> Result<Option<DayRankings>, Failure> {
+        either!(self.rankings_of_run(run_id))
+    }
+
+    pub(crate) async fn accept(&self, run_id: &RunId, decision: Decision<'_>) -> Result<u64, Failure> {
+        either!(self.accept(run_id, decision))
     }
 
     pub(crate) async fn days_before(&self, day: Day, limit: usize) -> Result<Vec<Day>, Failure> {

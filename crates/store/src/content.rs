@@ -3,7 +3,12 @@
 //! Rankings go in; the same rankings come out with their digest, or the reason why no database could
 //! give them back as they are. Nothing here does I/O.
 
-use crate::{error::StoreError, holds::Holds};
+use crate::{
+    columns::from_columns,
+    error::StoreError,
+    holds::{Hold, Holds},
+    moves::ROLLBACK,
+};
 use domain::{AdvertiserId, Counts, DayRankings, ModelRankings, RankedProduct, Ranking};
 use sha2::{Digest, Sha256};
 use std::borrow::Cow;
@@ -49,6 +54,11 @@ impl<'a> Content<'a> {
         &self.holds
     }
 
+    /// What is held back, when all else is done.
+    pub(crate) fn into_holds(self) -> Holds {
+        self.holds.into_owned()
+    }
+
     /// The same, without the holds of advertisers of whom readers see exactly this already: someone has
     /// accepted it.
     pub(crate) fn without_accepted(mut self, seen: &[String]) -> Self {
@@ -58,6 +68,35 @@ impl<'a> Content<'a> {
             seen.iter().for_each(|advertiser| drop(holds.advertisers.remove(advertiser.as_str())));
         }
         self
+    }
+
+    /// The same, with the holds of what someone has taken back that was exactly this: of advertisers, or of all
+    /// by an empty id.
+    pub(crate) fn with_taken_back(mut self, taken_back: Vec<(String, String)>) -> Self {
+        for (advertiser, message) in taken_back {
+            let hold = Hold { check: ROLLBACK.to_owned(), message };
+            if advertiser.is_empty() {
+                // Each is held by what holds all.
+                self.holds = Cow::Owned(Holds { all: Some(hold), ..Holds::default() });
+                break;
+            }
+            let active = &self.rankings.active;
+            if let Ok(index) = active.binary_search_by(|active| active.as_str().cmp(&advertiser)) {
+                self.holds.to_mut().advertisers.insert(active[index].clone(), hold);
+            }
+        }
+        self
+    }
+
+    /// The advertiser's ranking by each model, as rows of the database; no row when there is none.
+    pub(crate) fn rankings_of(&self, advertiser: &str) -> impl Iterator<Item = (&'a str, Vec<RankedRow>)> {
+        self.rankings.models.iter().map(move |of| {
+            let found =
+                of.rankings.binary_search_by(|ranking| ranking.advertiser_id.as_str().cmp(advertiser));
+            let ranking = found.ok().map(|index| &of.rankings[index]);
+            let rows = ranking.into_iter().flat_map(|ranking| ranking_rows(of.model.as_str(), ranking));
+            (of.model.as_str(), rows.map(RankedRow::of).collect())
+        })
     }
 
     /// The active advertisers whose rankings readers shall see.
@@ -111,6 +150,56 @@ pub(crate) struct Row<'a> {
     pub(crate) clicks: i64,
     pub(crate) views: i64,
 }
+
+/// A ranked product as it is read, to be compared.
+#[derive(Debug, PartialEq)]
+pub(crate) struct RankedRow {
+    product_id: String,
+    score: f64,
+    impressions: i64,
+    clicks: i64,
+    views: i64,
+}
+
+impl RankedRow {
+    fn of(row: Row<'_>) -> Self {
+        let Row { score, impressions, clicks, views, .. } = row;
+        Self { product_id: row.product_id.to_owned(), score, impressions, clicks, views }
+    }
+}
+
+impl<'r, R: sqlx::Row> sqlx::FromRow<'r, R> for RankedRow
+where
+    &'static str: sqlx::ColumnIndex<R>,
+    String: sqlx::Decode<'r, R::Database> + sqlx::Type<R::Database>,
+    i64: sqlx::Decode<'r, R::Database> + sqlx::Type<R::Database>,
+    f64: sqlx::Decode<'r, R::Database> + sqlx::Type<R::Database>,
+{
+    fn from_row(row: &'r R) -> Result<Self, sqlx::Error> {
+        Ok(Self {
+            product_id: row.try_get("product_id")?,
+            score: row.try_get("score")?,
+            impressions: row.try_get("impressions")?,
+            clicks: row.try_get("clicks")?,
+            views: row.try_get("views")?,
+        })
+    }
+}
+
+/// Something that was taken back, as it is read.
+#[derive(Debug)]
+pub(crate) struct TakenBack {
+    /// Empty for all advertisers.
+    pub(crate) advertiser_id: String,
+    pub(crate) run_id: String,
+    pub(crate) message: String,
+    /// The run that readers see of the one advertiser.
+    pub(crate) seen_run_id: Option<String>,
+    /// Whether the run had made exactly the content.
+    pub(crate) is_alike: i64,
+}
+
+from_columns!(TakenBack { advertiser_id, run_id, message, seen_run_id, is_alike });
 
 fn ranking_rows<'a>(model: &'a str, ranking: &'a Ranking) -> impl Iterator<Item = Row<'a>> {
     (1..).zip(&ranking.products).map(move |(rank, product)| Row {

@@ -98,12 +98,54 @@ pub enum StoreError {
         run_id: RunId,
     },
     /// Nothing of the run waits to be accepted.
-    #[error("nothing of run {run_id} is held back{}", advertiser.as_ref().map(|id| format!(" of advertiser {id:?}")).unwrap_or_default())]
+    #[error("nothing of run {run_id} is held back{}", of_advertiser(advertiser.as_ref()))]
     NothingHeld {
         /// The run.
         run_id: RunId,
         /// The advertiser, when it was about one.
         advertiser: Option<AdvertiserId>,
+    },
+    /// Readers see nothing that could be taken back.
+    #[error("readers see nothing of {day}{}", of_advertiser(advertiser.as_ref()))]
+    NothingSeen {
+        /// The day.
+        day: Day,
+        /// The advertiser, when it was about one.
+        advertiser: Option<AdvertiserId>,
+    },
+    /// Readers never saw the run, so they cannot be taken back to it.
+    #[error("readers never saw run {run_id}{}", of_advertiser(advertiser.as_ref()))]
+    NeverSeen {
+        /// The run.
+        run_id: RunId,
+        /// The advertiser, when it was about one.
+        advertiser: Option<AdvertiserId>,
+    },
+    /// Nothing would move.
+    #[error("readers of {day} see {} already", run_id.as_ref().map_or("nothing".to_owned(), |run| format!("run {run}")))]
+    SeenAlready {
+        /// The day.
+        day: Day,
+        /// The run.
+        run_id: Option<RunId>,
+    },
+    /// What readers saw then has been deleted.
+    #[error("the rankings of run {run_id} are not kept any more")]
+    NotKept {
+        /// The run.
+        run_id: RunId,
+    },
+    /// No rollback is in force, or something has come after it.
+    #[error("there is no rollback to undo{}", day.map(|day| format!(": something else has happened to {day} since, or nothing was taken back")).unwrap_or_default())]
+    NothingToUndo {
+        /// The day that was asked about, or whose rollback was the last.
+        day: Option<Day>,
+    },
+    /// The advertiser is not pinned.
+    #[error("advertiser {advertiser:?} is not pinned")]
+    NotPinned {
+        /// The advertiser.
+        advertiser: AdvertiserId,
     },
     /// The run was begun for another day.
     #[error("run {run_id} is of {run_day} and cannot publish {day}")]
@@ -162,6 +204,10 @@ impl StoreError {
             _ => false,
         }
     }
+}
+
+fn of_advertiser(advertiser: Option<&AdvertiserId>) -> String {
+    advertiser.map(|id| format!(" of advertiser {id:?}")).unwrap_or_default()
 }
 
 /// What a backend answers when it fails; [`crate::Store`] adds the operation and the database.

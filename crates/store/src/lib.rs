@@ -14,15 +14,17 @@ mod history;
 mod holds;
 mod ledger;
 mod migrations;
+mod moves;
 mod postgres;
 mod published;
 mod sqlite;
 mod time;
+mod timeline;
 mod watch;
 
 use backend::{Backend, read};
 use content::Content;
-use domain::{AdvertiserId, Counts, Day, ModelName, RunId};
+use domain::{AdvertiserId, Counts, Day, DayRankings, ModelName, RunId};
 use error::Failure;
 use jiff::Timestamp;
 use std::{fmt, time::Duration};
@@ -33,7 +35,8 @@ pub use error::StoreError;
 pub use history::{LastRankings, TotalsOfDay};
 pub use holds::{Hold, Holds};
 pub use ledger::{NewRun, Outcome, RunEnd, RunRecord, RunStatus, UnderWay};
-pub use published::{Published, PublishedAdvertiser, PublishedDay, PublishedHold};
+pub use moves::{Back, Decision, Move, MovedBack};
+pub use published::{Pin, Published, PublishedAdvertiser, PublishedDay, PublishedHold};
 pub use watch::Watch;
 
 /// A database of publications and runs. Clones share its connections.
@@ -123,8 +126,9 @@ impl Store {
 
     /// Makes readers see what is `new` from now on, in one transaction, as far as it is not held back, unless
     /// they see exactly that already: then nothing moves, and only the ledger learns that the run came to the
-    /// same. What is held back is kept, to be accepted or not: see [`Store::accept`]. Publications of one
-    /// day take turns.
+    /// same. What is held back is kept, to be accepted or not: see [`Store::accept`]. What someone has taken back
+    /// is held back when it comes again, and what someone has accepted is not; so returns also what is held in
+    /// the end. Publications of one day take turns.
     ///
     /// # Errors
     /// When the run is unknown, has ended, is of another day or has published; when the rankings could
@@ -135,30 +139,115 @@ impl Store {
         run_id: &RunId,
         new: NewPublication<'_>,
         published_at: Timestamp,
-    ) -> Result<Publication, StoreError> {
+    ) -> Result<(Publication, Holds), StoreError> {
         let (content, day) = (Content::new(new)?, new.rankings.day);
         let published = self.backend.publish(run_id, content, published_at).await;
         published.map_err(|failure| self.error(failure, || format!("publish {day} of run {run_id}")))
     }
 
-    /// Makes readers see what was held back of a run, of one advertiser or of all, in one transaction.
-    /// Returns of how many advertisers they see it now.
+    /// Makes readers see what was held back of a run, of one advertiser or of all, in one transaction. What was
+    /// taken back comes back as they saw it: what checks had held of it then is held again. Returns of how many
+    /// advertisers they see it now.
     ///
     /// # Errors
     /// [`StoreError::RunUnknown`]; [`StoreError::NothingHeld`] when none of it is held back, or a later run
     /// of the day has taken its place; [`StoreError::Sql`] when the database fails.
-    pub async fn accept(
-        &self,
-        run_id: &RunId,
-        advertiser: Option<&AdvertiserId>,
-        reason: &str,
-        accepted_at: Timestamp,
-    ) -> Result<u64, StoreError> {
-        let accepted = self.backend.accept(run_id, advertiser, reason, accepted_at).await;
+    pub async fn accept(&self, run_id: &RunId, decision: Decision<'_>) -> Result<u64, StoreError> {
+        let accepted = self.backend.accept(run_id, decision).await;
         accepted.map_err(|failure| self.error(failure, || format!("accept run {run_id}")))
     }
 
-    /// The days before `day` that were ever published, newest first, at most `limit`.
+    /// Takes readers back to what they saw before, of a day or of one advertiser on it, in one transaction. What
+    /// they saw is held back from then on, also when another run makes the same, until they have seen it again.
+    ///
+    /// # Errors
+    /// [`StoreError::RunUnknown`], [`StoreError::NothingSeen`], [`StoreError::NeverSeen`],
+    /// [`StoreError::SeenAlready`], [`StoreError::NotKept`]; [`StoreError::Sql`] when the database fails.
+    pub async fn roll_back(&self, back: Back<'_>, decision: Decision<'_>) -> Result<MovedBack, StoreError> {
+        let moved = self.backend.roll_back(back, decision).await;
+        moved.map_err(|failure| self.error(failure, || "take readers back".into()))
+    }
+
+    /// Undoes the last rollback, of `day` or of any, in one transaction: what was seen and held back before is
+    /// again. Once something else has come to the day, its rollback cannot be undone.
+    ///
+    /// # Errors
+    /// [`StoreError::NothingToUndo`], [`StoreError::NotKept`]; [`StoreError::Sql`] when the database fails.
+    pub async fn undo_rollback(
+        &self,
+        day: Option<Day>,
+        reason: &str,
+        at: Timestamp,
+    ) -> Result<MovedBack, StoreError> {
+        let moved = self.backend.undo_rollback(day, reason, at).await;
+        moved.map_err(|failure| self.error(failure, || "undo a rollback".into()))
+    }
+
+    /// Keeps readers of the advertiser at a run that they have seen of it, whatever is published later. Returns the
+    /// run whose rankings those are: this one, or an earlier that made the same.
+    ///
+    /// # Errors
+    /// [`StoreError::RunUnknown`], [`StoreError::NeverSeen`]; [`StoreError::Sql`] when the database fails.
+    pub async fn pin(
+        &self,
+        run_id: &RunId,
+        advertiser: &AdvertiserId,
+        decision: Decision<'_>,
+    ) -> Result<RunId, StoreError> {
+        let pinned = self.backend.pin(run_id, advertiser, decision).await;
+        pinned.map_err(|failure| self.error(failure, || format!("pin {advertiser:?}")))
+    }
+
+    /// Lets readers of the advertiser see what is published again. Returns the run that it was pinned to.
+    ///
+    /// # Errors
+    /// [`StoreError::NotPinned`]; [`StoreError::Sql`] when the database fails.
+    pub async fn unpin(
+        &self,
+        advertiser: &AdvertiserId,
+        decision: Decision<'_>,
+    ) -> Result<RunId, StoreError> {
+        let unpinned = self.backend.unpin(advertiser, decision).await;
+        unpinned.map_err(|failure| self.error(failure, || format!("unpin {advertiser:?}")))
+    }
+
+    /// Who is pinned, in byte order.
+    ///
+    /// # Errors
+    /// [`StoreError::Sql`] or [`StoreError::Corrupt`].
+    pub async fn pins(&self) -> Result<Vec<Pin>, StoreError> {
+        let pins = read(self.backend.pins().await);
+        pins.map_err(|failure| self.error(failure, || "read who is pinned".into()))
+    }
+
+    /// What changed what readers see, newest first, of one day or of all.
+    ///
+    /// # Errors
+    /// [`StoreError::Sql`] or [`StoreError::Corrupt`].
+    pub async fn moves(&self, limit: usize, day: Option<Day>) -> Result<Vec<Move>, StoreError> {
+        let moves = read(self.backend.moves(limit, day).await);
+        moves.map_err(|failure| self.error(failure, || "read what changed what readers see".into()))
+    }
+
+    /// What readers see of a day; none when they see nothing of it.
+    ///
+    /// # Errors
+    /// [`StoreError::Sql`] or [`StoreError::Corrupt`].
+    pub async fn rankings_of_day(&self, day: Day) -> Result<Option<DayRankings>, StoreError> {
+        let rankings = read(self.backend.rankings_of_day(day).await);
+        rankings.map_err(|failure| self.error(failure, || format!("read the rankings of {day}")))
+    }
+
+    /// What a run made, also what is held back of it; none when it made nothing or is unknown.
+    ///
+    /// # Errors
+    /// [`StoreError::Sql`] or [`StoreError::Corrupt`].
+    pub async fn rankings_of_run(&self, run_id: &RunId) -> Result<Option<DayRankings>, StoreError> {
+        let rankings = read(self.backend.rankings_of_run(run_id).await);
+        rankings.map_err(|failure| self.error(failure, || format!("read the rankings of run {run_id}")))
+    }
+
+    /// The days before `day` of which readers see something, newest first, at most `limit`.
     ///
     /// # Errors
     /// [`StoreError::Sql`] or [`StoreError::Corrupt`].

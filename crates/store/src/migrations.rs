@@ -18,12 +18,14 @@ const POSTGRES: &[Listed] = &[
     (1, "publications", include_str!("../migrations/postgres/0001_publications.sql")),
     (2, "ledger", include_str!("../migrations/postgres/0002_ledger.sql")),
     (3, "holds", include_str!("../migrations/postgres/0003_holds.sql")),
+    (4, "moves", include_str!("../migrations/postgres/0004_moves.sql")),
 ];
 
 const SQLITE: &[Listed] = &[
     (1, "publications", include_str!("../migrations/sqlite/0001_publications.sql")),
     (2, "ledger", include_str!("../migrations/sqlite/0002_ledger.sql")),
     (3, "holds", include_str!("../migrations/sqlite/0003_holds.sql")),
+    (4, "moves", include_str!("../migrations/sqlite/0004_moves.sql")),
 ];
 
 pub(crate) fn of_postgres() -> Migrator {

@@ -6,19 +6,18 @@
 mod accept;
 mod copy;
 mod history;
+mod moves;
+mod pins;
+mod publish;
 mod read;
 
 use crate::{
     backend::CONNECT_TIMEOUT,
-    content::Content,
-    decision::{Publication, RunState, Standing, StandingHolds, decide},
-    error::{Failure, StoreError},
+    error::StoreError,
     ledger::{NewRun, RunEnd, storable_error},
     migrations, time,
 };
-use copy::CopyIn;
 use domain::{Day, RunId};
-use jiff::Timestamp;
 use sqlx::{
     ConnectOptions, Connection, PgConnection, PgPool,
     migrate::{Migrate, MigrateError, Migrator},
@@ -148,55 +147,6 @@ impl Postgres {
         Ok(ended.rows_affected() == 1)
     }
 
-    pub(crate) async fn publish(
-        &self,
-        run_id: &RunId,
-        content: Content<'_>,
-        published_at: Timestamp,
-    ) -> Result<Publication, Failure> {
-        let day = content.rankings().day;
-        let mut transaction = self.pool.begin().await?;
-        lock_day(&mut transaction, day).await?;
-        let run = run_state(&mut transaction, run_id).await?;
-        let standing = standing(&mut transaction, day).await?;
-        let holds = standing_holds(&mut transaction, &content).await?;
-        let seen = seen_alike(&mut transaction, &content).await?;
-        let content = content.without_accepted(&seen);
-        let decision = decide(run_id, run, standing, &holds, &content)?;
-        let rankings_run = match &decision {
-            Publication::Unchanged { published_run, .. } => published_run,
-            Publication::Held { waiting_run } if waiting_run != run_id => waiting_run,
-            Publication::Moved | Publication::Held { .. } => {
-                insert_rankings(&mut transaction, run_id, &content).await?;
-                insert_totals(&mut transaction, run_id, &content).await?;
-                run_id
-            }
-        };
-        lock_events(&mut transaction).await?;
-        let seq = next_seq(&mut transaction).await?;
-        match &decision {
-            Publication::Held { waiting_run } if waiting_run != run_id => (),
-            Publication::Moved | Publication::Held { .. } => {
-                replace_holds(&mut transaction, run_id, &content, seq).await?;
-                tell(&mut transaction, &day.to_string()).await?;
-            }
-            // Readers see all of it: whatever another run of the day left held is of no account any more.
-            Publication::Unchanged { published_run, is_held: false } if !holds.names.is_empty() => {
-                delete_holds(&mut transaction, day).await?;
-                append_event(&mut transaction, published_run, day, published_at, seq).await?;
-                tell(&mut transaction, &day.to_string()).await?;
-            }
-            Publication::Unchanged { .. } => (),
-        }
-        if decision == Publication::Moved {
-            replace_publications(&mut transaction, run_id, &content, published_at).await?;
-            append_event(&mut transaction, run_id, day, published_at, seq).await?;
-        }
-        note_published(&mut transaction, run_id, &content, rankings_run).await?;
-        transaction.commit().await?;
-        Ok(decision)
-    }
-
     pub(crate) async fn listen(&self) -> Result<PgListener, sqlx::Error> {
         let mut listener = PgListener::connect_with(&self.pool).await?;
         listener.listen(CHANNEL).await?;
@@ -244,104 +194,6 @@ async fn lock_day(connection: &mut PgConnection, day: Day) -> Result<(), sqlx::E
     Ok(())
 }
 
-async fn run_state(connection: &mut PgConnection, run_id: &RunId) -> Result<Option<RunState>, sqlx::Error> {
-    sqlx::query_as(
-        "SELECT to_char(day, 'YYYY-MM-DD') AS day, status, rankings_digest
-         FROM runs WHERE run_id = $1 FOR UPDATE",
-    )
-    .bind(run_id.as_str())
-    .fetch_optional(connection)
-    .await
-}
-
-async fn standing(connection: &mut PgConnection, day: Day) -> Result<Option<Standing>, sqlx::Error> {
-    sqlx::query_as(
-        "SELECT e.run_id, r.rankings_digest,
-                (SELECT count(*) FROM publications WHERE day = $1::date) AS rows,
-                (SELECT count(*) FROM publications WHERE day = $1::date AND run_id = e.run_id) AS rows_of_run
-         FROM publication_events e LEFT JOIN runs r ON r.run_id = e.run_id
-         WHERE e.day = $1::date ORDER BY e.seq DESC LIMIT 1",
-    )
-    .bind(day.to_string())
-    .fetch_optional(connection)
-    .await
-}
-
-async fn insert_rankings(
-    connection: &mut PgConnection,
-    run_id: &RunId,
-    content: &Content<'_>,
-) -> Result<(), sqlx::Error> {
-    let day = content.rankings().day.to_string();
-    let mut copy = CopyIn::begin(
-        connection,
-        "COPY rankings (run_id, day, model, advertiser_id, rank, product_id, score, impressions, clicks, views)
-         FROM STDIN",
-    )
-    .await?;
-    for row in content.rows() {
-        copy.text(run_id.as_str()).text(&day).text(row.model).text(row.advertiser_id);
-        copy.value(row.rank).text(row.product_id).number(row.score);
-        copy.value(row.impressions).value(row.clicks).value(row.views);
-        copy.end_row().await?;
-    }
-    copy.finish().await
-}
-
-async fn standing_holds(
-    connection: &mut PgConnection,
-    content: &Content<'_>,
-) -> Result<StandingHolds, sqlx::Error> {
-    let day = content.rankings().day.to_string();
-    let names = sqlx::query_as(
-        "SELECT advertiser_id, check_name FROM holds WHERE day = $1::date ORDER BY advertiser_id",
-    )
-    .bind(&day)
-    .fetch_all(&mut *connection)
-    .await?;
-    let waiting_run = sqlx::query_scalar(
-        "SELECT h.run_id FROM holds h JOIN runs r ON r.run_id = h.run_id
-         WHERE h.day = $1::date AND h.advertiser_id = '' AND r.rankings_digest = $2",
-    )
-    .bind(&day)
-    .bind(content.digest())
-    .fetch_optional(connection)
-    .await?;
-    Ok(StandingHolds { names, waiting_run })
-}
-
-/// The advertisers of whom readers see exactly what the content says.
-async fn seen_alike(
-    connection: &mut PgConnection,
-    content: &Content<'_>,
-) -> Result<Vec<String>, sqlx::Error> {
-    sqlx::query_scalar(
-        "SELECT p.advertiser_id FROM publications p JOIN runs r ON r.run_id = p.run_id
-         WHERE p.day = $1::date AND r.rankings_digest = $2",
-    )
-    .bind(content.rankings().day.to_string())
-    .bind(content.digest())
-    .fetch_all(connection)
-    .await
-}
-
-async fn insert_totals(
-    connection: &mut PgConnection,
-    run_id: &RunId,
-    content: &Content<'_>,
-) -> Result<(), sqlx::Error> {
-    let statement = "COPY advertiser_totals (run_id, advertiser_id, impressions, clicks, views) FROM STDIN";
-    let mut copy = CopyIn::begin(connection, statement).await?;
-    for (advertiser, counts) in content.totals() {
-        copy.text(run_id.as_str()).text(advertiser);
-        for count in counts {
-            copy.value(count);
-        }
-        copy.end_row().await?;
-    }
-    copy.finish().await
-}
-
 /// One more than the highest number so far.
 macro_rules! next_seq_sql {
     () => {
@@ -355,58 +207,6 @@ async fn next_seq(connection: &mut PgConnection) -> Result<i64, sqlx::Error> {
     sqlx::query_scalar(concat!("SELECT ", next_seq_sql!())).fetch_one(connection).await
 }
 
-async fn delete_holds(connection: &mut PgConnection, day: Day) -> Result<(), sqlx::Error> {
-    sqlx::query("DELETE FROM holds WHERE day = $1::date").bind(day.to_string()).execute(connection).await?;
-    Ok(())
-}
-
-async fn replace_holds(
-    connection: &mut PgConnection,
-    run_id: &RunId,
-    content: &Content<'_>,
-    seq: i64,
-) -> Result<(), sqlx::Error> {
-    delete_holds(connection, content.rankings().day).await?;
-    let day = content.rankings().day.to_string();
-    let statement = "COPY holds (day, advertiser_id, run_id, check_name, message, seq) FROM STDIN";
-    let mut copy = CopyIn::begin(connection, statement).await?;
-    for (advertiser, hold) in content.holds().rows() {
-        copy.text(&day)
-            .text(advertiser)
-            .text(run_id.as_str())
-            .text(&hold.check)
-            .text(&hold.message)
-            .value(seq);
-        copy.end_row().await?;
-    }
-    copy.finish().await
-}
-
-/// Replaces what readers see of the day, but for advertisers that are held.
-async fn replace_publications(
-    connection: &mut PgConnection,
-    run_id: &RunId,
-    content: &Content<'_>,
-    published_at: Timestamp,
-) -> Result<(), sqlx::Error> {
-    let day = content.rankings().day.to_string();
-    sqlx::query(
-        "DELETE FROM publications WHERE day = $1::date
-         AND advertiser_id NOT IN (SELECT advertiser_id FROM holds WHERE day = $1::date)",
-    )
-    .bind(&day)
-    .execute(&mut *connection)
-    .await?;
-    let published_at = time::to_text(published_at);
-    let statement = "COPY publications (day, advertiser_id, run_id, published_at) FROM STDIN";
-    let mut copy = CopyIn::begin(connection, statement).await?;
-    for advertiser in content.seen() {
-        copy.text(&day).text(advertiser.as_str()).text(run_id.as_str()).text(&published_at);
-        copy.end_row().await?;
-    }
-    copy.finish().await
-}
-
 /// What readers may notice takes turns until its transaction commits: otherwise a lower number could appear
 /// after a higher one, and nobody would notice it.
 async fn lock_events(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
@@ -415,49 +215,9 @@ async fn lock_events(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
     Ok(())
 }
 
-async fn append_event(
-    connection: &mut PgConnection,
-    run_id: &RunId,
-    day: Day,
-    published_at: Timestamp,
-    seq: i64,
-) -> Result<(), sqlx::Error> {
-    sqlx::query(
-        "INSERT INTO publication_events (seq, day, run_id, published_at)
-         VALUES ($1, $2::date, $3, $4::timestamptz)",
-    )
-    .bind(seq)
-    .bind(day.to_string())
-    .bind(run_id.as_str())
-    .bind(time::to_text(published_at))
-    .execute(connection)
-    .await?;
-    Ok(())
-}
-
 /// Tells listeners, when the transaction commits.
 async fn tell(connection: &mut PgConnection, day: &str) -> Result<(), sqlx::Error> {
     let notify = sqlx::query("SELECT pg_notify($1, $2)").bind(CHANNEL).bind(day);
     notify.execute(connection).await?;
-    Ok(())
-}
-
-async fn note_published(
-    connection: &mut PgConnection,
-    run_id: &RunId,
-    content: &Content<'_>,
-    rankings_run: &RunId,
-) -> Result<(), sqlx::Error> {
-    sqlx::query(
-        "UPDATE runs SET models = $2::json, rankings_digest = $3, rankings_run_id = $4,
-                seen_at = date_trunc('milliseconds', clock_timestamp())
-         WHERE run_id = $1",
-    )
-    .bind(run_id.as_str())
-    .bind(content.models_json())
-    .bind(content.digest())
-    .bind(rankings_run.as_str())
-    .execute(connection)
-    .await?;
     Ok(())
 }

@@ -7,8 +7,12 @@ use crate::{
     columns::from_columns,
     error::Failure,
     holds::{Hold, HoldRow},
+    moves::PIN,
 };
-use domain::{AdvertiserId, Counts, Day, ModelName, ModelRankings, ProductId, RankedProduct, Ranking, RunId};
+use domain::{
+    AdvertiserId, Counts, Day, DayRankings, ModelName, ModelRankings, ProductId, RankedProduct, Ranking,
+    RunId,
+};
 use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,8 +23,126 @@ pub struct Published {
     pub version: i64,
     /// The newest days, newest first.
     pub days: Vec<PublishedDay>,
-    /// What is held back of these days and of later ones, in order of day and advertiser.
+    /// Other days, newest first, with nothing but what is seen last of advertisers that are held back on the
+    /// newest days and not seen on any of them, or that are pinned to another day.
+    pub older: Vec<PublishedDay>,
+    /// Who is pinned, in byte order; of each, what it is pinned to is in `days` or `older`.
+    pub pins: Vec<Pin>,
+    /// What is held back of these days and of later ones, in order of day and advertiser; also what a pin keeps
+    /// from being seen.
     pub holds: Vec<PublishedHold>,
+}
+
+/// An advertiser of whom readers see what a run made of its day, and nothing of later days.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pin {
+    /// The advertiser.
+    pub advertiser_id: AdvertiserId,
+    /// The day of the run.
+    pub day: Day,
+    /// The run.
+    pub run_id: RunId,
+    /// Why.
+    pub reason: String,
+    /// Since when.
+    pub pinned_at: Timestamp,
+}
+
+/// A pin as it is read.
+#[derive(Debug)]
+pub(crate) struct PinRow {
+    advertiser_id: String,
+    day: String,
+    run_id: String,
+    reason: String,
+    pinned_at: String,
+}
+
+from_columns!(PinRow { advertiser_id, day, run_id, reason, pinned_at });
+
+impl TryFrom<PinRow> for Pin {
+    type Error = Failure;
+
+    fn try_from(row: PinRow) -> Result<Self, Failure> {
+        Ok(Self {
+            advertiser_id: advertiser(&row.advertiser_id)?,
+            day: crate::ledger::day(&row.day)?,
+            run_id: crate::ledger::run_id(&row.run_id)?,
+            reason: row.reason,
+            pinned_at: crate::time::from_text(&row.pinned_at)?,
+        })
+    }
+}
+
+/// Puts `pins`, in byte order of their advertisers, into what is published of `day`. What they keep from being
+/// seen comes out as held back.
+pub(crate) fn pinned(
+    pins: &[Pin],
+    day: Day,
+    advertisers: Vec<PublishedAdvertiser>,
+) -> (Vec<PublishedAdvertiser>, Vec<PublishedHold>) {
+    let pin_of = |of: &PublishedAdvertiser| {
+        let found = pins.binary_search_by(|pin| pin.advertiser_id.cmp(&of.advertiser_id));
+        found.ok().map(|index| &pins[index]).filter(|pin| pin.day <= day)
+    };
+    let mut hidden = Vec::new();
+    let mut seen = advertisers;
+    seen.retain(|of| {
+        let pin = pin_of(of);
+        if let Some(pin) = pin.filter(|pin| pin.run_id != of.run_id) {
+            hidden.push(pin.hides(day, &of.run_id));
+        }
+        pin.is_none()
+    });
+    seen.extend(pins.iter().filter(|pin| pin.day == day).map(Pin::seen));
+    seen.sort_by(|a, b| a.advertiser_id.cmp(&b.advertiser_id));
+    (seen, hidden)
+}
+
+impl Pin {
+    /// What readers see by it.
+    pub(crate) fn seen(&self) -> PublishedAdvertiser {
+        let Self { advertiser_id, run_id, pinned_at, .. } = self.clone();
+        PublishedAdvertiser { advertiser_id, run_id, published_at: pinned_at }
+    }
+
+    fn hides(&self, day: Day, run_id: &RunId) -> PublishedHold {
+        let because = if self.reason.is_empty() { "" } else { ": " };
+        let message = format!("pinned to run {} of {}{because}{}", self.run_id, self.day, self.reason);
+        let hold = Hold { check: PIN.to_owned(), message };
+        PublishedHold { day, advertiser_id: Some(self.advertiser_id.clone()), run_id: run_id.clone(), hold }
+    }
+}
+
+/// What is held back, in order of day and advertiser. What is held of a pinned advertiser is kept from being seen by
+/// the pin, whatever a check says of it besides.
+pub(crate) fn holds(
+    pins: &[Pin],
+    hidden: Vec<PublishedHold>,
+    held: Vec<PublishedHold>,
+) -> Vec<PublishedHold> {
+    let key = |hold: &PublishedHold| (hold.day, hold.advertiser_id.clone());
+    let by_pin = |hold: PublishedHold| {
+        let pin = pins.iter().find(|pin| Some(&pin.advertiser_id) == hold.advertiser_id.as_ref());
+        match pin.filter(|pin| pin.day <= hold.day) {
+            Some(pin) => pin.hides(hold.day, &hold.run_id),
+            None => hold,
+        }
+    };
+    let all = held.into_iter().map(by_pin).chain(hidden);
+    let holds: BTreeMap<_, _> = all.map(|hold| (key(&hold), hold)).collect();
+    holds.into_values().collect()
+}
+
+/// Advertisers whose last ranking is on none of the days: pinned to another, or held back by themselves.
+pub(crate) fn unseen(days: &[PublishedDay], holds: &[PublishedHold], pins: &[Pin]) -> BTreeSet<AdvertiserId> {
+    let is_seen_on = |day: &PublishedDay, advertiser: &AdvertiserId| {
+        day.advertisers.binary_search_by(|of| of.advertiser_id.cmp(advertiser)).is_ok()
+    };
+    let held = holds.iter().filter_map(|hold| hold.advertiser_id.as_ref());
+    let held = held.filter(|advertiser| !days.iter().any(|day| is_seen_on(day, advertiser)));
+    let elsewhere = pins.iter().filter(|pin| days.iter().all(|day| day.day != pin.day));
+    held.chain(elsewhere.map(|pin| &pin.advertiser_id)).cloned().collect()
 }
 
 /// Something of a day that readers do not see, because a check held it back.
@@ -110,6 +232,40 @@ impl AdvertisersBuilder {
     }
 }
 
+/// What is seen last of advertisers, by day.
+#[derive(Debug, Default)]
+pub(crate) struct Last(BTreeMap<Day, Vec<PublishedAdvertiser>>);
+
+impl Last {
+    /// Adds what is seen of an advertiser; they come in byte order.
+    pub(crate) fn add(&mut self, day: Day, of: PublishedAdvertiser) {
+        self.0.entry(day).or_default().push(of);
+    }
+
+    /// The same, of a row: day, advertiser, run and when it was published.
+    pub(crate) fn add_row(&mut self, row: Option<(String, String, String, String)>) -> Result<(), Failure> {
+        let Some((day, advertiser_id, run_id, published_at)) = row else { return Ok(()) };
+        let mut of = AdvertisersBuilder::default();
+        of.push(AdvertiserRow { advertiser_id, run_id, published_at })?;
+        let day = crate::ledger::day(&day)?;
+        of.finish().into_iter().for_each(|of| self.add(day, of));
+        Ok(())
+    }
+
+    /// The days, newest first.
+    pub(crate) fn days(self) -> impl Iterator<Item = (Day, Vec<PublishedAdvertiser>)> {
+        self.0.into_iter().rev()
+    }
+}
+
+impl PublishedDay {
+    /// Its rankings, whoever made them.
+    pub(crate) fn into_rankings(self) -> DayRankings {
+        let active = self.advertisers.into_iter().map(|of| of.advertiser_id).collect();
+        DayRankings { day: self.day, active, models: self.models }
+    }
+}
+
 /// Builds a day from the rankings of the runs that its advertisers point to.
 #[derive(Debug)]
 pub(crate) struct DayBuilder {
@@ -125,6 +281,25 @@ pub(crate) struct DayBuilder {
 impl DayBuilder {
     pub(crate) fn new(day: Day, advertisers: Vec<PublishedAdvertiser>) -> Self {
         Self { day, advertisers, models: BTreeMap::new(), run: None, model: None, last: None }
+    }
+
+    /// A builder of the day as one run made it, of whom it found active.
+    pub(crate) fn of_run(day: Day, run: &RunId, active: &[String]) -> Result<Self, Failure> {
+        let of = |id: &String| {
+            let published_at = Timestamp::UNIX_EPOCH;
+            Ok(PublishedAdvertiser { advertiser_id: advertiser(id)?, run_id: run.clone(), published_at })
+        };
+        Ok(Self::new(day, active.iter().map(of).collect::<Result<_, Failure>>()?))
+    }
+
+    /// Which rankings of a run are looked for, in the order in which they are taken.
+    pub(crate) fn wanted(&self, run: &RunId, models: &[ModelName]) -> Vec<(ModelName, AdvertiserId)> {
+        let of_run = self.advertisers.iter().filter(|of| of.run_id == *run);
+        let of_run: Vec<_> = of_run.map(|of| &of.advertiser_id).collect();
+        let of_model = |model: &ModelName| {
+            of_run.iter().map(|advertiser| (model.clone(), (*advertiser).clone())).collect::<Vec<_>>()
+        };
+        models.iter().flat_map(of_model).collect()
     }
 
     /// The runs that the day's advertisers point to, each once.

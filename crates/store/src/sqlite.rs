@@ -6,18 +6,18 @@
 mod accept;
 mod history;
 mod insert;
+mod moves;
+mod pins;
+mod publish;
 mod read;
 
 use crate::{
     backend::CONNECT_TIMEOUT,
-    content::Content,
-    decision::{Publication, RunState, Standing, StandingHolds, decide},
-    error::{Failure, StoreError},
+    error::StoreError,
     ledger::{NewRun, RunEnd, storable_error},
     migrations, time,
 };
-use domain::{Day, RunId};
-use jiff::Timestamp;
+use domain::RunId;
 use sqlx::{
     ConnectOptions, Connection, SqliteConnection, SqlitePool,
     error::DatabaseError,
@@ -136,52 +136,6 @@ impl Sqlite {
         .await?;
         Ok(ended.rows_affected() == 1)
     }
-
-    pub(crate) async fn publish(
-        &self,
-        run_id: &RunId,
-        content: Content<'_>,
-        published_at: Timestamp,
-    ) -> Result<Publication, Failure> {
-        let day = content.rankings().day;
-        let mut transaction = self.pool.begin_with("BEGIN IMMEDIATE").await?;
-        let run = run_state(&mut transaction, run_id).await?;
-        let standing = standing(&mut transaction, day).await?;
-        let holds = standing_holds(&mut transaction, &content).await?;
-        let seen = seen_alike(&mut transaction, &content).await?;
-        let content = content.without_accepted(&seen);
-        let decision = decide(run_id, run, standing, &holds, &content)?;
-        let rankings_run = match &decision {
-            Publication::Unchanged { published_run, .. } => published_run,
-            Publication::Held { waiting_run } if waiting_run != run_id => waiting_run,
-            Publication::Moved | Publication::Held { .. } => {
-                insert::rankings(&mut transaction, run_id, &content).await?;
-                insert::totals(&mut transaction, run_id, &content).await?;
-                run_id
-            }
-        };
-        let seq = next_seq(&mut transaction).await?;
-        match &decision {
-            Publication::Held { waiting_run } if waiting_run != run_id => (),
-            Publication::Moved | Publication::Held { .. } => {
-                replace_holds(&mut transaction, run_id, &content, seq).await?;
-            }
-            // Readers see all of it: whatever another run of the day left held is of no account any more.
-            Publication::Unchanged { published_run, is_held: false } if !holds.names.is_empty() => {
-                delete_holds(&mut transaction, day).await?;
-                append_event(&mut transaction, published_run, day, published_at, seq).await?;
-            }
-            Publication::Unchanged { .. } => (),
-        }
-        if decision == Publication::Moved {
-            clear_publications(&mut transaction, day).await?;
-            insert::publications(&mut transaction, run_id, &content, published_at).await?;
-            append_event(&mut transaction, run_id, day, published_at, seq).await?;
-        }
-        note_published(&mut transaction, run_id, &content, rankings_run).await?;
-        transaction.commit().await?;
-        Ok(decision)
-    }
 }
 
 /// Connects, again and again while another process makes the new file one with a write-ahead log: for
@@ -258,63 +212,6 @@ async fn migrate_in_turn(migrator: &Migrator, connection: &mut SqliteConnection)
     Ok(())
 }
 
-async fn run_state(
-    connection: &mut SqliteConnection,
-    run_id: &RunId,
-) -> Result<Option<RunState>, sqlx::Error> {
-    let query = sqlx::query_as("SELECT day, status, rankings_digest FROM runs WHERE run_id = ?");
-    query.bind(run_id.as_str()).fetch_optional(connection).await
-}
-
-async fn standing(connection: &mut SqliteConnection, day: Day) -> Result<Option<Standing>, sqlx::Error> {
-    sqlx::query_as(
-        "SELECT e.run_id, r.rankings_digest,
-                (SELECT count(*) FROM publications WHERE day = ?1) AS rows,
-                (SELECT count(*) FROM publications WHERE day = ?1 AND run_id = e.run_id) AS rows_of_run
-         FROM publication_events e LEFT JOIN runs r ON r.run_id = e.run_id
-         WHERE e.day = ?1 ORDER BY e.seq DESC LIMIT 1",
-    )
-    .bind(day.to_string())
-    .fetch_optional(connection)
-    .await
-}
-
-async fn standing_holds(
-    connection: &mut SqliteConnection,
-    content: &Content<'_>,
-) -> Result<StandingHolds, sqlx::Error> {
-    let day = content.rankings().day.to_string();
-    let names =
-        sqlx::query_as("SELECT advertiser_id, check_name FROM holds WHERE day = ? ORDER BY advertiser_id")
-            .bind(&day)
-            .fetch_all(&mut *connection)
-            .await?;
-    let waiting_run = sqlx::query_scalar(
-        "SELECT h.run_id FROM holds h JOIN runs r ON r.run_id = h.run_id
-         WHERE h.day = ? AND h.advertiser_id = '' AND r.rankings_digest = ?",
-    )
-    .bind(&day)
-    .bind(content.digest())
-    .fetch_optional(connection)
-    .await?;
-    Ok(StandingHolds { names, waiting_run })
-}
-
-/// The advertisers of whom readers see exactly what the content says.
-async fn seen_alike(
-    connection: &mut SqliteConnection,
-    content: &Content<'_>,
-) -> Result<Vec<String>, sqlx::Error> {
-    sqlx::query_scalar(
-        "SELECT p.advertiser_id FROM publications p JOIN runs r ON r.run_id = p.run_id
-         WHERE p.day = ? AND r.rankings_digest = ?",
-    )
-    .bind(content.rankings().day.to_string())
-    .bind(content.digest())
-    .fetch_all(connection)
-    .await
-}
-
 /// One more than the highest number so far.
 macro_rules! next_seq_sql {
     () => {
@@ -326,82 +223,4 @@ use next_seq_sql;
 /// The next number of what readers may notice. Taken before holds are deleted: it must rise.
 async fn next_seq(connection: &mut SqliteConnection) -> Result<i64, sqlx::Error> {
     sqlx::query_scalar(concat!("SELECT ", next_seq_sql!())).fetch_one(connection).await
-}
-
-async fn delete_holds(connection: &mut SqliteConnection, day: Day) -> Result<(), sqlx::Error> {
-    sqlx::query("DELETE FROM holds WHERE day = ?").bind(day.to_string()).execute(connection).await?;
-    Ok(())
-}
-
-async fn replace_holds(
-    connection: &mut SqliteConnection,
-    run_id: &RunId,
-    content: &Content<'_>,
-    seq: i64,
-) -> Result<(), sqlx::Error> {
-    delete_holds(connection, content.rankings().day).await?;
-    let day = content.rankings().day.to_string();
-    for (advertiser, hold) in content.holds().rows() {
-        sqlx::query(
-            "INSERT INTO holds (day, advertiser_id, run_id, check_name, message, seq) VALUES (?, ?, ?, ?, ?, ?)",
-        )
-        .bind(&day)
-        .bind(advertiser)
-        .bind(run_id.as_str())
-        .bind(&hold.check)
-        .bind(&hold.message)
-        .bind(seq)
-        .execute(&mut *connection)
-        .await?;
-    }
-    Ok(())
-}
-
-/// Removes what readers see of the day, but for advertisers that are held.
-async fn clear_publications(connection: &mut SqliteConnection, day: Day) -> Result<(), sqlx::Error> {
-    sqlx::query(
-        "DELETE FROM publications
-         WHERE day = ?1 AND advertiser_id NOT IN (SELECT advertiser_id FROM holds WHERE day = ?1)",
-    )
-    .bind(day.to_string())
-    .execute(connection)
-    .await?;
-    Ok(())
-}
-
-async fn append_event(
-    connection: &mut SqliteConnection,
-    run_id: &RunId,
-    day: Day,
-    published_at: Timestamp,
-    seq: i64,
-) -> Result<(), sqlx::Error> {
-    sqlx::query("INSERT INTO publication_events (seq, day, run_id, published_at) VALUES (?, ?, ?, ?)")
-        .bind(seq)
-        .bind(day.to_string())
-        .bind(run_id.as_str())
-        .bind(time::to_text(published_at))
-        .execute(connection)
-        .await?;
-    Ok(())
-}
-
-async fn note_published(
-    connection: &mut SqliteConnection,
-    run_id: &RunId,
-    content: &Content<'_>,
-    rankings_run: &RunId,
-) -> Result<(), sqlx::Error> {
-    sqlx::query(
-        "UPDATE runs SET models = ?, rankings_digest = ?, rankings_run_id = ?,
-                seen_at = strftime('%Y-%m-%dT%H:%M:%fZ', 'now')
-         WHERE run_id = ?",
-    )
-    .bind(content.models_json())
-    .bind(content.digest())
-    .bind(rankings_run.as_str())
-    .bind(run_id.as_str())
-    .execute(connection)
-    .await?;
-    Ok(())
 }

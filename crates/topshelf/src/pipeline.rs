@@ -111,6 +111,16 @@ impl Night {
         })
     }
 
+    /// The store that is there, migrated: a mistyped path makes no empty one.
+    ///
+    /// # Errors
+    /// When it is not there, or cannot be reached or migrated.
+    pub async fn existing_store(&self) -> Result<Store, Failure> {
+        let store = Store::open_existing(&self.config.store.url).await?;
+        store.migrate().await?;
+        Ok(store)
+    }
+
     /// The store, migrated.
     ///
     /// # Errors

@@ -11,8 +11,11 @@ use futures::TryStreamExt;
 impl Postgres {
     pub(crate) async fn days_before(&self, day: Day, limit: i64) -> Result<Vec<String>, sqlx::Error> {
         sqlx::query_scalar(
-            "SELECT to_char(day, 'YYYY-MM-DD') FROM publication_events WHERE day < $1::date
-             GROUP BY publication_events.day ORDER BY publication_events.day DESC LIMIT $2",
+            "SELECT to_char(e.day, 'YYYY-MM-DD') FROM publication_events e
+             JOIN (SELECT max(seq) AS seq FROM publication_events
+                   WHERE day < $1::date AND kind NOT IN ('pin', 'unpin') GROUP BY day) last
+               ON last.seq = e.seq
+             WHERE e.is_seen ORDER BY e.day DESC LIMIT $2",
         )
         .bind(day.to_string())
         .bind(limit)
@@ -36,7 +39,7 @@ impl Postgres {
             "SELECT r.report::text AS report, (SELECT count(*) FROM advertiser_totals t WHERE t.run_id = e.run_id) AS active,
                     (SELECT count(*) FROM holds WHERE day = $1::date AND advertiser_id = '') AS is_held
              FROM publication_events e JOIN runs r ON r.run_id = e.run_id
-             WHERE e.day = $1::date ORDER BY e.seq DESC LIMIT 1",
+             WHERE e.day = $1::date AND e.kind NOT IN ('pin', 'unpin') ORDER BY e.seq DESC LIMIT 1",
         )
         .bind(day.to_string())
         .fetch_optional(&mut *transaction)

@@ -1,78 +1,126 @@
-//! Publishing in SQLite what checks had held back.
+//! Publishing in SQLite what was held back.
 
-use super::{Sqlite, next_seq_sql};
+use super::{
+    Sqlite,
+    moves::{go_back, known},
+    next_seq,
+};
 use crate::{
     error::{Failure, StoreError},
+    ledger,
+    moves::Decision,
     time,
 };
-use domain::{AdvertiserId, RunId};
-use jiff::Timestamp;
+use domain::{AdvertiserId, Day, RunId};
+use sqlx::SqliteConnection;
+
+/// Whether the advertiser of a row is one of those that are accepted (?3, empty for all) and a hold of the run
+/// (?2) on the day (?1), of all or of it, keeps it from being seen.
+macro_rules! is_held {
+    ($row:literal) => {
+        concat!(
+            "(?3 = '' OR ",
+            $row,
+            ".advertiser_id = ?3) AND EXISTS (
+                 SELECT 1 FROM holds h
+                 WHERE h.day = ?1 AND h.run_id = ?2 AND h.advertiser_id IN ('', ",
+            $row,
+            ".advertiser_id))"
+        )
+    };
+}
+
+/// Which holds are of no account any more.
+macro_rules! is_accepted {
+    () => {
+        "day = ?1 AND ((run_id = ?2 AND advertiser_id = ?3) OR (?3 = '' AND (run_id = ?2 OR EXISTS (
+             SELECT 1 FROM holds h WHERE h.day = ?1 AND h.run_id = ?2 AND h.advertiser_id = ''))))"
+    };
+}
 
 impl Sqlite {
-    pub(crate) async fn accept(
-        &self,
-        run_id: &RunId,
-        advertiser: Option<&AdvertiserId>,
-        reason: &str,
-        accepted_at: Timestamp,
-    ) -> Result<u64, Failure> {
+    pub(crate) async fn accept(&self, run_id: &RunId, decision: Decision<'_>) -> Result<u64, Failure> {
         let mut transaction = self.pool.begin_with("BEGIN IMMEDIATE").await?;
         let day: Option<String> = sqlx::query_scalar("SELECT day FROM runs WHERE run_id = ?")
             .bind(run_id.as_str())
             .fetch_optional(&mut *transaction)
             .await?;
         let day = day.ok_or_else(|| StoreError::RunUnknown { run_id: run_id.clone() })?;
-        let (run, one, at) =
-            (run_id.as_str(), advertiser.map_or("", AdvertiserId::as_str), time::to_text(accepted_at));
-        // Whom the run ranked and a hold of it, of all or of the advertiser, keeps from being seen.
-        let moved = sqlx::query(
-            "INSERT OR REPLACE INTO publications (day, advertiser_id, run_id, published_at)
-             SELECT ?1, t.advertiser_id, ?2, ?3 FROM advertiser_totals t
-             WHERE t.run_id = ?2 AND (?4 = '' OR t.advertiser_id = ?4) AND EXISTS (
-                 SELECT 1 FROM holds h
-                 WHERE h.day = ?1 AND h.run_id = ?2 AND h.advertiser_id IN ('', t.advertiser_id))",
-        )
-        .bind(&day)
-        .bind(run)
-        .bind(&at)
-        .bind(one)
-        .execute(&mut *transaction)
-        .await?
-        .rows_affected();
-        if moved == 0 {
-            let advertiser = advertiser.cloned();
-            return Err(StoreError::NothingHeld { run_id: run_id.clone(), advertiser }.into());
-        }
-        if one.is_empty() {
-            // Who is not active any more leaves with the hold of all.
-            sqlx::query(
-                "DELETE FROM publications WHERE day = ?1 AND run_id <> ?2
-                 AND EXISTS (SELECT 1 FROM holds WHERE day = ?1 AND run_id = ?2 AND advertiser_id = '')",
-            )
-            .bind(&day)
-            .bind(run)
-            .execute(&mut *transaction)
-            .await?;
-        }
-        sqlx::query(concat!(
-            "INSERT INTO publication_events (seq, day, run_id, published_at, kind, advertiser_id, reason) SELECT ",
-            next_seq_sql!(),
-            ", ?, ?, ?, 'accept', nullif(?, ''), ?"
-        ))
-        .bind(&day)
-        .bind(run)
-        .bind(&at)
-        .bind(one)
-        .bind(reason)
-        .execute(&mut *transaction)
-        .await?;
-        sqlx::query("DELETE FROM holds WHERE day = ?1 AND run_id = ?2 AND (?3 = '' OR advertiser_id = ?3)")
-            .bind(&day)
-            .bind(run)
-            .bind(one)
-            .execute(&mut *transaction)
-            .await?;
+        let day = ledger::day(&day)?;
+        let known = known(&mut transaction, day, decision.advertiser.map(AdvertiserId::as_str)).await?;
+        // What was taken back comes back as it was seen, without what checks had held of it then.
+        let moved = match known.accept_taken_back(run_id, decision) {
+            Some(decided) => {
+                go_back(&mut transaction, &decided, decision.reason, decision.at).await?.advertisers
+            }
+            None => accept_held(&mut transaction, day, run_id, decision).await?,
+        };
         transaction.commit().await?;
         Ok(moved)
     }
+}
+
+/// Publishes what checks have held of the run.
+async fn accept_held(
+    connection: &mut SqliteConnection,
+    day: Day,
+    run_id: &RunId,
+    decision: Decision<'_>,
+) -> Result<u64, Failure> {
+    let day = day.to_string();
+    let (run, one) = (run_id.as_str(), decision.advertiser.map_or("", AdvertiserId::as_str));
+    let (seq, at) = (next_seq(connection).await?, time::to_text(decision.at));
+    // With a hold of all, who is not active any more leaves.
+    for statement in [
+        concat!(
+            "INSERT INTO past_publications (day, advertiser_id, from_seq, to_seq, run_id, published_at)
+             SELECT day, advertiser_id, seq, ?4, run_id, published_at FROM publications p
+             WHERE day = ?1 AND ",
+            is_held!("p")
+        ),
+        concat!("DELETE FROM publications AS p WHERE day = ?1 AND ?4 > 0 AND ", is_held!("p")),
+    ] {
+        sqlx::query(statement).bind(&day).bind(run).bind(one).bind(seq).execute(&mut *connection).await?;
+    }
+    let moved = sqlx::query(concat!(
+        "INSERT INTO publications (day, advertiser_id, run_id, published_at, seq)
+         SELECT ?1, t.advertiser_id, ?2, ?4, ?5 FROM advertiser_totals t
+         WHERE t.run_id = ?2 AND ",
+        is_held!("t")
+    ))
+    .bind(&day)
+    .bind(run)
+    .bind(one)
+    .bind(&at)
+    .bind(seq)
+    .execute(&mut *connection)
+    .await?
+    .rows_affected();
+    if moved == 0 {
+        let advertiser = decision.advertiser.cloned();
+        return Err(StoreError::NothingHeld { run_id: run_id.clone(), advertiser }.into());
+    }
+    sqlx::query(
+        "INSERT INTO publication_events (seq, day, run_id, published_at, kind, advertiser_id, reason)
+         VALUES (?1, ?2, ?3, ?4, 'accept', nullif(?5, ''), ?6)",
+    )
+    .bind(seq)
+    .bind(&day)
+    .bind(run)
+    .bind(&at)
+    .bind(one)
+    .bind(decision.reason)
+    .execute(&mut *connection)
+    .await?;
+    for statement in [
+        concat!(
+            "INSERT INTO past_holds (day, advertiser_id, from_seq, to_seq, run_id, check_name, message)
+             SELECT day, advertiser_id, seq, ?4, run_id, check_name, message FROM holds WHERE ",
+            is_accepted!()
+        ),
+        concat!("DELETE FROM holds WHERE ?4 > 0 AND ", is_accepted!()),
+    ] {
+        sqlx::query(statement).bind(&day).bind(run).bind(one).bind(seq).execute(&mut *connection).await?;
+    }
+    Ok(moved)
 }

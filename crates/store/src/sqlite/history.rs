@@ -11,7 +11,10 @@ use futures::TryStreamExt;
 impl Sqlite {
     pub(crate) async fn days_before(&self, day: Day, limit: i64) -> Result<Vec<String>, sqlx::Error> {
         sqlx::query_scalar(
-            "SELECT day FROM publication_events WHERE day < ? GROUP BY day ORDER BY day DESC LIMIT ?",
+            "SELECT e.day FROM publication_events e
+             JOIN (SELECT max(seq) AS seq FROM publication_events WHERE day < ? AND kind NOT IN ('pin', 'unpin') GROUP BY day) last
+               ON last.seq = e.seq
+             WHERE e.is_seen ORDER BY e.day DESC LIMIT ?",
         )
         .bind(day.to_string())
         .bind(limit)
@@ -34,7 +37,7 @@ impl Sqlite {
             "SELECT r.report, (SELECT count(*) FROM advertiser_totals t WHERE t.run_id = e.run_id) AS active,
                     (SELECT count(*) FROM holds WHERE day = ?1 AND advertiser_id = '') AS is_held
              FROM publication_events e JOIN runs r ON r.run_id = e.run_id
-             WHERE e.day = ?1 ORDER BY e.seq DESC LIMIT 1",
+             WHERE e.day = ?1 AND e.kind NOT IN ('pin', 'unpin') ORDER BY e.seq DESC LIMIT 1",
         )
         .bind(day.to_string())
         .fetch_optional(&mut *transaction)

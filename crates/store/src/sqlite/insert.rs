@@ -40,15 +40,16 @@ pub(super) async fn publications(
     run_id: &RunId,
     content: &Content<'_>,
     published_at: Timestamp,
+    seq: i64,
 ) -> Result<(), sqlx::Error> {
     let (run_id, day): (Arc<str>, Arc<str>) =
         (run_id.as_str().into(), content.rankings().day.to_string().into());
     let published_at: Arc<str> = time::to_text(published_at).into();
-    let insert = Insert::new("publications (day, run_id, published_at, advertiser_id)", 3, 1);
+    let insert = Insert::new("publications (day, run_id, published_at, seq, advertiser_id)", 4, 1);
     let seen: Vec<_> = content.seen().collect();
     for advertisers in seen.chunks(ROWS_MAX) {
         let query = sqlx::query(AssertSqlSafe(insert.sql(advertisers.len())));
-        let mut query = query.bind(day.clone()).bind(run_id.clone()).bind(published_at.clone());
+        let mut query = query.bind(day.clone()).bind(run_id.clone()).bind(published_at.clone()).bind(seq);
         for advertiser in advertisers {
             query = query.bind(advertiser.as_str());
         }

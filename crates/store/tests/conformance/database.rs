@@ -2,23 +2,27 @@
 
 use domain::{Day, RunId};
 use sqlx::{AssertSqlSafe, Column, Connection, Executor, PgConnection, Row, SqliteConnection};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{
+    Arc,
+    atomic::{AtomicU32, Ordering},
+};
 use store::{NewRun, Store};
 
 static DATABASES: AtomicU32 = AtomicU32::new(0);
 static RUNS: AtomicU32 = AtomicU32::new(0);
 
-/// A new, empty database; an SQLite file goes with it.
+/// A new, empty database; an SQLite file goes with the last clone.
+#[derive(Clone)]
 pub(crate) struct Database {
     pub(crate) url: String,
-    _folder: Option<tempfile::TempDir>,
+    _folder: Option<Arc<tempfile::TempDir>>,
 }
 
 impl Database {
     pub(crate) async fn sqlite() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let url = format!("sqlite:{}/new folder/topshelf.db", folder.path().display());
-        Self { url, _folder: Some(folder) }
+        Self { url, _folder: Some(folder.into()) }
     }
 
     pub(crate) async fn postgres() -> Self {

@@ -6,7 +6,7 @@ use crate::{
 };
 use domain::{AdvertiserId, Counts, DayRankings, ModelName, RunId};
 use jiff::Timestamp;
-use store::{Hold, Holds, Publication, PublishedHold, Store, StoreError};
+use store::{Decision, Hold, Holds, Publication, PublishedHold, Store, StoreError};
 
 on_both!(
     who_is_held_keeps_the_last_publication_and_others_move,
@@ -45,7 +45,7 @@ async fn publish_held(store: &Store, rankings: &DayRankings, holds: &Holds) -> (
     let run = new_run(rankings.day);
     store.begin_run(&run).await.unwrap();
     let published = store.publish(&run.run_id, held(rankings, holds), at("2024-11-21T03:00:00Z")).await;
-    (run.run_id, published.unwrap())
+    (run.run_id, published.unwrap().0)
 }
 
 fn at(text: &str) -> Timestamp {
@@ -54,7 +54,8 @@ fn at(text: &str) -> Timestamp {
 
 async fn accept(store: &Store, run: &RunId, id: &str) -> Result<u64, StoreError> {
     let one = (!id.is_empty()).then(|| advertiser(id));
-    store.accept(run, one.as_ref(), "we looked", at("2024-11-21T08:00:00Z")).await
+    let at = at("2024-11-21T08:00:00Z");
+    store.accept(run, Decision { advertiser: one.as_ref(), reason: "we looked", at }).await
 }
 
 async fn seen(store: &Store) -> (String, Vec<PublishedHold>) {

@@ -7,7 +7,7 @@ use crate::{
 use domain::RunId;
 use jiff::Timestamp;
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
-use store::{Published, Store};
+use store::{Published, Store, StoreError};
 
 on_both!(
     before_migration_a_database_reads_as_empty,
@@ -62,12 +62,18 @@ async fn what_an_earlier_version_published_is_read_before_migration(database: Da
     let store = database.migrated().await;
     publish(&store, &rankings("2024-11-20: a\n TopCTR a: x=0.5")).await;
     let version = store.publication_version().await.unwrap();
-    for table in ["holds", "advertiser_totals"] {
-        database.sql(&format!("DROP TABLE {table}")).await;
+    // What the fourth migration added, then what the third did.
+    let moves = ["VIEW top_ctr", "VIEW top_product", "VIEW seen_publications", "TABLE pins"];
+    for dropped in [&moves[..], &["TABLE holds", "TABLE advertiser_totals"]] {
+        for dropped in dropped {
+            database.sql(&format!("DROP {dropped}")).await;
+        }
+        let store = database.open().await;
+        check(&store.published(30).await.unwrap(), "2024-11-20: a\n TopCTR a: x=0.5");
+        assert_eq!(store.publication_version().await.unwrap(), version);
+        assert!(matches!(store.moves(9, None).await, Err(StoreError::Older { .. })));
+        assert_eq!(store.pins().await.unwrap(), []);
     }
-    let store = database.open().await;
-    check(&store.published(30).await.unwrap(), "2024-11-20: a\n TopCTR a: x=0.5");
-    assert_eq!(store.publication_version().await.unwrap(), version);
 }
 
 /// A server's role that may only read: it finds nothing to migrate and reads what is there.

@@ -107,7 +107,7 @@ pub(crate) async fn publish_at(
     let run = new_run(rankings.day);
     store.begin_run(&run).await.unwrap();
     let published_at: Timestamp = published_at.parse().unwrap();
-    let publication = store.publish(&run.run_id, unheld(rankings), published_at).await.unwrap();
+    let (publication, _) = store.publish(&run.run_id, unheld(rankings), published_at).await.unwrap();
     (store.run(&run.run_id).await.unwrap().unwrap(), publication)
 }
 

@@ -100,7 +100,7 @@ async fn the_same_content_again_moves_nothing(database: Database) {
     assert_eq!(second_run.rankings_run_id, Some(first_run.run_id.clone()));
 
     // A publisher that did not hear that it had succeeded asks again.
-    let again = store.publish(&first_run.run_id, unheld(&content), first_run.started_at).await.unwrap();
+    let (again, _) = store.publish(&first_run.run_id, unheld(&content), first_run.started_at).await.unwrap();
     assert_eq!(again, Publication::Unchanged { published_run: first_run.run_id, is_held: false });
 
     for different in [

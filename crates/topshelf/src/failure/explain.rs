@@ -31,6 +31,27 @@ impl From<StoreError> for Failure {
                 Exit::Failed,
                 "`topshelf runs` tells which runs are held; a later run of the day takes the place of what an earlier one held",
             ),
+            StoreError::NothingSeen { .. } => (
+                Exit::Failed,
+                "there is nothing to take back; `topshelf moves` tells what changed what readers see",
+            ),
+            StoreError::NeverSeen { .. } => (
+                Exit::Failed,
+                "`topshelf runs RUN` tells whether it is held back, which `topshelf publish --accept RUN` overrides; `topshelf moves` lists the runs that readers saw",
+            ),
+            StoreError::SeenAlready { .. } => (
+                Exit::Failed,
+                "nothing moved; readers who ask for the newest see the newest day, which `topshelf rollback --day DAY` takes back",
+            ),
+            StoreError::NotKept { .. } => (
+                Exit::Failed,
+                "nothing moved; how long rankings are kept is set by retention.keep_days; run the day again from its logs",
+            ),
+            StoreError::NothingToUndo { .. } => (
+                Exit::Failed,
+                "`topshelf moves` tells what happened last; `topshelf rollback --to RUN` leads to any run that readers saw",
+            ),
+            StoreError::NotPinned { .. } => (Exit::Failed, "`topshelf pins` lists who is"),
             StoreError::RunUnknown { .. } => (Exit::Failed, "`topshelf runs` lists those there are"),
             StoreError::Older { .. } => {
                 (Exit::Failed, "run `topshelf migrate`; every run of this version does it too")

@@ -19,6 +19,9 @@ const BASELINE_DAYS: usize = 7;
 /// Published days among which those of the same weekday are looked for.
 const DAYS_LOOKED_AT: usize = 60;
 
+/// What the store calls what someone has taken back.
+const TAKEN_BACK: &str = "rollback";
+
 /// What the checks of a run came to.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct Checked {
@@ -64,6 +67,19 @@ pub(super) async fn check(
 }
 
 impl Checked {
+    /// Adds what is held back though no check of this run found it: someone has taken it back before.
+    pub(super) fn note_taken_back(&mut self, holds: &Holds) {
+        let all = holds.all.iter().map(|hold| (None, hold));
+        let each = holds.advertisers.iter().map(|(advertiser, hold)| (Some(advertiser.clone()), hold));
+        let taken_back = all.chain(each).filter(|(_, hold)| hold.check == TAKEN_BACK);
+        self.findings.extend(taken_back.map(|(advertiser_id, hold)| Finding {
+            check: TAKEN_BACK,
+            severity: Severity::Hold,
+            advertiser_id,
+            message: hold.message.clone(),
+        }));
+    }
+
     /// What readers must not see.
     pub(super) fn holds(&self) -> Holds {
         let mut holds = Holds::default();

@@ -8,7 +8,7 @@ use crate::failure::{Exit, Failure};
 use domain::{AdvertiserId, Day, DayRankings, ModelName, ModelRankings, RunId};
 use lake::{CountsManifest, Lake, RankingsManifest};
 use std::{collections::BTreeMap, time::Instant};
-use store::{NewPublication, Store};
+use store::{Decision, NewPublication, Store};
 use tracing::info;
 
 /// Publishes a day from the lake, as a run of its own.
@@ -69,8 +69,8 @@ pub(super) async fn publish_run(
     let (holds, totals) =
         (checked.holds(), totals.iter().map(|(_, totals)| totals.counts).collect::<Vec<_>>());
     let new = NewPublication { rankings: &rankings, totals: &totals, holds: &holds };
-    let published = store.publish(run, new, night.clock.now()).await?;
-    report.publish(StageReport::since("publish", started), published, checked, holds);
+    let (published, holds) = store.publish(run, new, night.clock.now()).await?;
+    report.publish(StageReport::since("publish", started), published, checked, &holds);
     Ok(())
 }
 
@@ -84,8 +84,8 @@ pub async fn accept(
     advertiser: Option<&AdvertiserId>,
     reason: &str,
 ) -> Result<u64, Failure> {
-    let store = night.store().await?;
-    let accepted = store.accept(run, advertiser, reason, night.clock.now()).await?;
+    let store = night.existing_store().await?;
+    let accepted = store.accept(run, Decision { advertiser, reason, at: night.clock.now() }).await?;
     info!(run_id = %run, advertisers = accepted, reason, "what was held back is published");
     Ok(accepted)
 }

@@ -175,9 +175,10 @@ impl RunReport {
     }
 
     /// Adds what checking and publishing did.
-    pub fn publish(&mut self, stage: StageReport, published: Publication, checks: Checked, holds: Holds) {
+    pub fn publish(&mut self, stage: StageReport, published: Publication, checks: Checked, holds: &Holds) {
         self.stages.push(stage);
         self.checks = checks;
+        self.checks.note_taken_back(holds);
         let is_seen_whole = matches!(published, Publication::Unchanged { is_held: false, .. });
         self.held_advertisers = if is_seen_whole { 0 } else { holds.advertisers.len() };
         self.verdict = match published {
