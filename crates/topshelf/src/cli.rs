@@ -126,6 +126,24 @@ pub enum Command {
         after_help = "Examples:\n  topshelf runs --day 2024-11-20\n  topshelf runs 20241121T023000Z-3f9a1c2e --json"
     )]
     Runs(Runs),
+    /// What changed what readers see, newest first: publications, accepts, rollbacks, pins, trims
+    #[command(after_help = "Example:\n  topshelf moves --day 2024-11-20")]
+    Moves(Moves),
+    /// Point readers back to what they saw before, or undo that
+    #[command(
+        after_help = "Examples:\n  topshelf rollback --day 2024-11-20                       # what was seen of the day before its last run; nothing, if that was the first\n  topshelf rollback --to 20241121T023000Z-3f9a1c2e --advertiser acme\n  topshelf rollback --undo\n\nWhat was taken back stays held back, also when another run makes the same, until readers have seen it again:\n`topshelf publish --accept RUN` publishes it. --to may be repeated safely; --day again leads one run further back."
+    )]
+    Rollback(Rollback),
+    /// Keep readers of an advertiser at a run, whatever is published later
+    #[command(
+        after_help = "Example:\n  topshelf pin acme 20241121T023000Z-3f9a1c2e --reason 'audit until Friday'"
+    )]
+    Pin(Pin),
+    /// Let readers of a pinned advertiser see what is published again
+    #[command(after_help = "Example:\n  topshelf unpin acme")]
+    Unpin(Unpin),
+    /// Who is pinned, and to which run
+    Pins,
     /// Reproducible sample logs of any size
     #[command(
         after_help = "Example:\n  topshelf generate --out ./logs --rows 1000000 --advertisers 100 --products 200 --first-day 2024-11-20 --days 3"
@@ -241,6 +259,62 @@ pub struct Runs {
     /// At most so many, newest first
     #[arg(long, value_name = "N", default_value_t = 20, conflicts_with = "run", value_parser = clap::value_parser!(u32).range(1..))]
     pub limit: u32,
+}
+
+/// Flags of `moves`.
+#[derive(Debug, Args)]
+pub struct Moves {
+    /// Only moves of this day, YYYY-MM-DD
+    #[arg(long, value_name = "DAY")]
+    pub day: Option<Day>,
+    /// At most so many, newest first
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
+    pub limit: u32,
+}
+
+/// Flags of `rollback`.
+#[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("back").required(true).multiple(true).args(["day", "to", "undo"]))]
+pub struct Rollback {
+    /// Take back the run that readers see of this day, YYYY-MM-DD; they see what they saw before it
+    #[arg(long, value_name = "DAY")]
+    pub day: Option<Day>,
+    /// Let readers see this run of its day again, as they saw it last
+    #[arg(long, value_name = "RUN", conflicts_with_all = ["day", "undo"])]
+    pub to: Option<RunId>,
+    /// Undo the last rollback, of the day if one is given
+    #[arg(long)]
+    pub undo: bool,
+    /// Only this advertiser
+    #[arg(long, value_name = "ADVERTISER", value_parser = advertiser_id, conflicts_with = "undo")]
+    pub advertiser: Option<AdvertiserId>,
+    /// Why: kept beside what it changed, and shown where readers are told of it
+    #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
+    pub reason: String,
+}
+
+/// Flags of `pin`.
+#[derive(Debug, Args)]
+pub struct Pin {
+    /// The advertiser
+    #[arg(value_parser = advertiser_id)]
+    pub advertiser: AdvertiserId,
+    /// A run that readers have seen of it
+    pub run: RunId,
+    /// Why: kept beside the pin, and shown where readers are told of it
+    #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
+    pub reason: String,
+}
+
+/// Flags of `unpin`.
+#[derive(Debug, Args)]
+pub struct Unpin {
+    /// The advertiser
+    #[arg(value_parser = advertiser_id)]
+    pub advertiser: AdvertiserId,
+    /// Why
+    #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
+    pub reason: String,
 }
 
 /// Flags of `generate`.

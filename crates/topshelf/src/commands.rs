@@ -3,6 +3,7 @@
 mod demo;
 mod generate;
 mod ledger;
+mod moves;
 mod output;
 mod serve;
 mod show;
@@ -49,6 +50,11 @@ pub async fn execute(cli: Cli) -> Result<(), Failure> {
         Command::Up => serve::up(night(&global)?).await,
         Command::Show(flags) => show::show(&night(&global)?, &flags, output).await,
         Command::Runs(flags) => ledger::runs(&night(&global)?, &flags, output).await,
+        Command::Moves(flags) => moves::moves(&night(&global)?, &flags, output).await,
+        Command::Rollback(flags) => moves::rollback(&night(&global)?, &flags, output).await,
+        Command::Pin(flags) => moves::pin(&night(&global)?, &flags, output).await,
+        Command::Unpin(flags) => moves::unpin(&night(&global)?, &flags, output).await,
+        Command::Pins => moves::pins(&night(&global)?, output).await,
         Command::Generate(flags) => generate::generate(&flags, output),
         Command::Migrate => ledger::migrate(&night(&global)?, output).await,
         Command::Config => print_config(&global, output),

@@ -1,6 +1,6 @@
 //! `runs` and `migrate`: the ledger, and the database it is in.
 
-use super::output::{Output, table};
+use super::output::{Output, grouped, table};
 use crate::{
     cli::Runs,
     failure::{Exit, Failure},
@@ -10,7 +10,7 @@ use domain::RunId;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use std::collections::HashSet;
-use store::{Outcome, RunRecord, Store};
+use store::{Move, Outcome, RunRecord, Store, StoreError};
 
 /// Creates or migrates the database.
 pub(super) async fn migrate(night: &Night, output: Output) -> Result<(), Failure> {
@@ -30,11 +30,50 @@ pub(super) async fn runs(night: &Night, flags: &Runs, output: Output) -> Result<
             Failure::new(Exit::Failed, format!("there is no run {id} in {}", store.description()))
                 .help("`topshelf runs` lists those there are")
         })?;
-        return output.either(&to_json(&run), || whole(&run, &dead));
+        let moves = moves_of(&store, &run).await?;
+        let mut json = to_json(&run);
+        json["moves"] = json!(moves);
+        let seen_as = run.rankings_run_id.as_ref().unwrap_or(id);
+        return output.either(&json, || [whole(&run, &dead), move_lines(&moves, seen_as)].concat());
     }
     let runs = store.runs(flags.limit as usize, flags.day).await?;
     let json = json!({ "runs": runs.iter().map(to_json).collect::<Vec<_>>() });
     output.either(&json, || list(&runs, &dead, store.description()))
+}
+
+/// What made readers see the run, and what made them see it no more, oldest first.
+async fn moves_of(store: &Store, run: &RunRecord) -> Result<Vec<Move>, Failure> {
+    let mut moves = match store.moves(usize::MAX, Some(run.day)).await {
+        // The run is told all the same.
+        Err(StoreError::Older { .. }) => Vec::new(),
+        moves => moves?,
+    };
+    let id = run.rankings_run_id.as_ref().unwrap_or(&run.run_id);
+    moves.retain(|of| {
+        of.came.contains_key(id) || of.went.contains_key(id) || (of.is_of_pin() && of.run_id == *id)
+    });
+    moves.reverse();
+    Ok(moves)
+}
+
+fn move_lines(moves: &[Move], run: &RunId) -> String {
+    let line = |of: &Move| {
+        let whom = of.advertiser_id.as_ref().map_or(String::new(), |id| format!(" of advertiser {id}"));
+        let (came, went) = (of.came.get(run).unwrap_or(&0), of.went.get(run).unwrap_or(&0));
+        let seen = match (of.is_of_pin(), came, went) {
+            (true, ..) => String::new(),
+            (_, came, 0) => format!(": readers came to see it of {}", advertisers(*came)),
+            (_, 0, went) => format!(": readers see it no more of {}", advertisers(*went)),
+            (_, came, went) => format!(": {} came, {} went", advertisers(*came), advertisers(*went)),
+        };
+        let because = of.reason.as_ref().map_or(String::new(), |reason| format!(" ({reason})"));
+        format!("\nmoved      {} {}{whom}{seen}{because}", of.at, of.kind)
+    };
+    moves.iter().map(line).collect()
+}
+
+fn advertisers(number: u64) -> String {
+    if number == 1 { "1 advertiser".to_owned() } else { format!("{} advertisers", grouped(number)) }
 }
 
 fn to_json(run: &RunRecord, dead: &HashSet<RunId>) -> Value {
@@ -196,7 +235,7 @@ fn finding_lines(report: &Value) -> Vec<String> {
     findings.collect()
 }
 
-fn minute(at: Timestamp) -> String {
+pub(super) fn minute(at: Timestamp) -> String {
     at.strftime("%Y-%m-%d %H:%MZ").to_string()
 }
 

@@ -55,7 +55,7 @@ pub(super) async fn publish(night: &Night, flags: Publish, output: Output) -> Re
     report(vec![outcome], output)
 }
 
-fn of_advertisers(number: u64) -> String {
+pub(super) fn of_advertisers(number: u64) -> String {
     if number == 1 {
         "the rankings of 1 advertiser".to_owned()
     } else {

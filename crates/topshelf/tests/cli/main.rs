@@ -10,6 +10,7 @@ mod configuration;
 mod help;
 mod json;
 mod ledger;
+mod moves;
 #[path = "../night/s3.rs"]
 mod s3;
 mod sample_logs;

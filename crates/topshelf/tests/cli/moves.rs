@@ -1,0 +1,128 @@
+//! What someone decides that readers see: `rollback`, its undo, `pin`, `moves`; and what the ledger says of it.
+
+use crate::scene::{DAY, Ended, Scene};
+use serde_json::Value;
+
+const NEXT_DAY: &str = "2024-11-21";
+
+/// A scene in which readers have seen two runs of a day and one of the next; the runs, in that order.
+fn scene_with_three_runs() -> (Scene, [String; 3]) {
+    let scene = Scene::new();
+    let run = |day: &str| {
+        let ended = scene.end_well(&["run", "--day", day, "--input", "logs", "--json"]);
+        ended.json()["runs"][0]["run_id"].as_str().unwrap().to_owned()
+    };
+    let lines = |product: &str, day: &str| format!("acme,{product},{day}\n").repeat(3);
+    scene.ads(["impression", "click"].map(|kind| format!("acme,sock,{kind},{NEXT_DAY}\n")).concat());
+    scene.views(lines("boot", DAY));
+    let first = run(DAY);
+    scene.views([lines("boot", DAY), lines("sock", DAY), lines("sock", NEXT_DAY)].concat());
+    let second = run(DAY);
+    let third = run(NEXT_DAY);
+    (scene, [first, second, third])
+}
+
+/// The day and the run that readers of the advertiser see, and whether that is stale.
+fn seen(scene: &Scene) -> (String, String, bool) {
+    let shown = scene.end_well(&["show", "acme", "topproduct", "--json"]).json();
+    let text = |key: &str| shown[key].as_str().unwrap().to_owned();
+    let is_held = shown.get("held").is_some();
+    (text("day"), text("run_id"), is_held)
+}
+
+fn fail(scene: &Scene, args: &[&str], exit: i32, told: &[&str]) -> Ended {
+    let ended = scene.call(args);
+    assert_eq!(ended.exit, exit, "{args:?}: {ended:?}");
+    for told in told {
+        assert!(ended.stderr.contains(told), "{args:?} does not say {told:?}: {}", ended.stderr);
+    }
+    ended
+}
+
+#[test]
+fn readers_go_back_a_day_and_a_run_and_forth_again() {
+    let (scene, [first, second, third]) = scene_with_three_runs();
+    let told = scene.end_well(&["rollback", "--day", NEXT_DAY, "--reason", "wrong prices"]);
+    assert_eq!(
+        told.stdout.trim(),
+        format!("{NEXT_DAY}, the rankings of 1 advertiser: readers see nothing, no longer run {third}")
+    );
+    assert!(told.stderr.contains(&format!("readers who ask for no day see {DAY}")), "{told:?}");
+    assert!(told.stderr.contains("`topshelf rollback --undo` undoes it"), "{told:?}");
+    assert_eq!(seen(&scene), (DAY.into(), second.clone(), true));
+
+    let told = scene.end_well(&["rollback", "--to", &first, "--json"]).json();
+    assert_eq!((&told["from_run"], &told["to_run"]), (&Value::from(second), &Value::from(first.clone())));
+    assert_eq!((&told["day"], &told["newest_day"]), (&Value::from(DAY), &Value::from(DAY)));
+    assert_eq!(seen(&scene), (DAY.into(), first.clone(), true));
+    fail(&scene, &["rollback", "--to", &first], 1, &["see run", "already", "nothing moved"]);
+
+    scene.end_well(&["rollback", "--undo"]);
+    scene.end_well(&["rollback", "--undo"]);
+    assert_eq!(seen(&scene), (NEXT_DAY.into(), third.clone(), false));
+    fail(&scene, &["rollback", "--undo"], 1, &["there is no rollback to undo", "--to RUN"]);
+
+    let run = scene.end_well(&["runs", &third]).stdout;
+    for told in
+        ["publish: readers came to see it", "rollback: readers see it no more", "(wrong prices)", "undo:"]
+    {
+        assert!(run.contains(told), "{run}");
+    }
+    let moves = scene.end_well(&["moves"]).stdout;
+    assert_eq!(moves.lines().filter(|line| line.contains(" all ")).count(), 7, "{moves}");
+    let json = scene.end_well(&["moves", "--day", NEXT_DAY, "--json"]).json();
+    let kinds: Vec<_> = json["moves"].as_array().unwrap().iter().map(|of| of["kind"].clone()).collect();
+    assert_eq!(kinds, ["undo", "rollback", "publish"]);
+}
+
+#[test]
+fn what_was_taken_back_stays_back_until_someone_decides() {
+    let (scene, [_, second, third]) = scene_with_three_runs();
+    scene.end_well(&["rollback", "--day", NEXT_DAY, "--reason", "wrong prices"]);
+    let again = ["run", "--day", NEXT_DAY, "--input", "logs"];
+    let told = fail(&scene, &again, 4, &["all rankings of 2024-11-21 are held back", "wrong prices", &third]);
+    assert!(told.stderr.contains("rollback holds all advertisers: taken back by hand at"), "{told:?}");
+    assert_eq!(seen(&scene), (DAY.into(), second, true));
+    scene.end_well(&["publish", "--accept", &third, "--reason", "the prices are right"]);
+    assert_eq!(seen(&scene), (NEXT_DAY.into(), third, false));
+}
+
+#[test]
+fn a_pinned_advertiser_stays_where_it_is() {
+    let (scene, [first, second, third]) = scene_with_three_runs();
+    scene.end_well(&["pin", "acme", &first, "--reason", "audit"]);
+    assert_eq!(seen(&scene), (DAY.into(), first.clone(), true));
+    let shown = scene.end_well(&["show", "acme", "topproduct"]).stdout;
+    assert!(shown.contains(&format!("pinned to run {first} of {DAY}: audit")), "{shown}");
+    let pins = scene.end_well(&["pins"]).stdout;
+    assert!(pins.contains("acme") && pins.contains(&first) && pins.contains("audit"), "{pins}");
+    // A night goes on as ever: that someone has pinned an advertiser is no hold.
+    scene.views(format!("acme,hat,{NEXT_DAY}\n"));
+    scene.end_well(&["run", "--day", NEXT_DAY, "--input", "logs"]);
+    assert_eq!(seen(&scene), (DAY.into(), first.clone(), true));
+    let told = scene.end_well(&["unpin", "acme"]).stdout;
+    assert!(told.contains(&format!("no longer run {first}")), "{told}");
+    let (day, run, is_held) = seen(&scene);
+    assert!(day == NEXT_DAY && ![first.clone(), second, third].contains(&run) && !is_held);
+    assert_eq!(scene.end_well(&["pins"]).stdout.trim(), "no advertiser is pinned");
+    fail(&scene, &["unpin", "acme"], 1, &["\"acme\" is not pinned", "topshelf pins"]);
+    fail(&scene, &["pin", "nobody", &first], 1, &["readers never saw run", "\"nobody\""]);
+}
+
+#[test]
+fn what_cannot_be_asked_is_told() {
+    let (scene, [first, ..]) = scene_with_three_runs();
+    fail(&scene, &["rollback"], 2, &["--day", "--to", "--undo"]);
+    fail(&scene, &["rollback", "--day", DAY, "--to", &first], 2, &["cannot be used with"]);
+    fail(&scene, &["rollback", "--undo", "--advertiser", "acme"], 2, &["cannot be used with"]);
+    fail(&scene, &["rollback", "--day", "2024-02-30"], 2, &["a date that exists"]);
+    fail(&scene, &["rollback", "--day", "2023-01-01"], 1, &["readers see nothing of 2023-01-01"]);
+    fail(
+        &scene,
+        &["rollback", "--to", "20990101T000000Z-00000000"],
+        1,
+        &["is not in the ledger", "topshelf runs"],
+    );
+    fail(&scene, &["rollback", "--day", DAY, "--store", "sqlite:elsewhere.db"], 1, &["there is no database"]);
+    assert!(!scene.path("elsewhere.db").exists(), "a mistyped path makes no database");
+}
