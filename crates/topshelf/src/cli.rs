@@ -129,6 +129,11 @@ pub enum Command {
     /// What changed what readers see, newest first: publications, accepts, rollbacks, pins, trims
     #[command(after_help = "Example:\n  topshelf moves --day 2024-11-20")]
     Moves(Moves),
+    /// What came, went and moved between two runs, or between two days as readers see them
+    #[command(
+        after_help = "Examples:\n  topshelf diff 2024-11-20 2024-11-21\n  topshelf diff 20241121T023000Z-3f9a1c2e 20241121T081500Z-77aa01bc --advertiser acme --json"
+    )]
+    Diff(Diff),
     /// Point readers back to what they saw before, or undo that
     #[command(
         after_help = "Examples:\n  topshelf rollback --day 2024-11-20                       # what was seen of the day before its last run; nothing, if that was the first\n  topshelf rollback --to 20241121T023000Z-3f9a1c2e --advertiser acme\n  topshelf rollback --undo\n\nWhat was taken back stays held back, also when another run makes the same, until readers have seen it again:\n`topshelf publish --accept RUN` publishes it. --to may be repeated safely; --day again leads one run further back."
@@ -269,6 +274,45 @@ pub struct Moves {
     pub day: Option<Day>,
     /// At most so many, newest first
     #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
+    pub limit: u32,
+}
+
+/// One side of a comparison.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Side {
+    /// A day, as readers see it.
+    Day(Day),
+    /// What a run made, also what is held back of it.
+    Run(RunId),
+}
+
+impl std::str::FromStr for Side {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let day = text.parse().map(Self::Day);
+        day.or_else(|_| text.parse().map(Self::Run))
+            .map_err(|_| "neither a day (YYYY-MM-DD) nor a run".into())
+    }
+}
+
+/// Flags of `diff`.
+#[derive(Debug, Args)]
+pub struct Diff {
+    /// The day or run before
+    #[arg(value_name = "DAY|RUN")]
+    pub from: Side,
+    /// The day or run after
+    #[arg(value_name = "DAY|RUN")]
+    pub to: Side,
+    /// Only this advertiser
+    #[arg(long, value_name = "ADVERTISER", value_parser = advertiser_id)]
+    pub advertiser: Option<AdvertiserId>,
+    /// Only this model, in any case
+    #[arg(long, value_name = "MODEL")]
+    pub model: Option<String>,
+    /// At most so many lines of the table; JSON is always whole
+    #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..))]
     pub limit: u32,
 }
 

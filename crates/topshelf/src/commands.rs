@@ -1,6 +1,7 @@
 //! What each command does, from its flags to what it prints.
 
 mod demo;
+mod diff;
 mod generate;
 mod ledger;
 mod moves;
@@ -51,6 +52,7 @@ pub async fn execute(cli: Cli) -> Result<(), Failure> {
         Command::Show(flags) => show::show(&night(&global)?, &flags, output).await,
         Command::Runs(flags) => ledger::runs(&night(&global)?, &flags, output).await,
         Command::Moves(flags) => moves::moves(&night(&global)?, &flags, output).await,
+        Command::Diff(flags) => diff::diff(&night(&global)?, &flags, output).await,
         Command::Rollback(flags) => moves::rollback(&night(&global)?, &flags, output).await,
         Command::Pin(flags) => moves::pin(&night(&global)?, &flags, output).await,
         Command::Unpin(flags) => moves::unpin(&night(&global)?, &flags, output).await,

@@ -5,6 +5,7 @@ pub mod cli;
 pub mod clock;
 pub mod commands;
 pub mod config;
+pub mod diff;
 pub mod failure;
 pub mod generate;
 mod liveness;

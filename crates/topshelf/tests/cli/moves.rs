@@ -126,3 +126,47 @@ fn what_cannot_be_asked_is_told() {
     fail(&scene, &["rollback", "--day", DAY, "--store", "sqlite:elsewhere.db"], 1, &["there is no database"]);
     assert!(!scene.path("elsewhere.db").exists(), "a mistyped path makes no database");
 }
+
+/// Products that came, went or moved: advertiser, model, product, rank before and now.
+fn diff(scene: &Scene, args: &[&str]) -> Vec<String> {
+    let json = scene.end_well(&[&["diff", "--json"], args].concat()).json();
+    let mut told = Vec::new();
+    for change in json["changes"].as_array().unwrap() {
+        let head =
+            format!("{} {}", change["advertiser_id"].as_str().unwrap(), change["model"].as_str().unwrap());
+        for (what, before, now) in
+            [("came", "", "rank"), ("went", "rank", ""), ("moved", "from_rank", "to_rank")]
+        {
+            for of in change[what].as_array().unwrap() {
+                let product = of["product_id"].as_str().unwrap();
+                told.push(format!("{head} {product} {}>{}", of[before], of[now]));
+            }
+        }
+    }
+    told
+}
+
+#[test]
+fn two_runs_and_two_days_are_compared() {
+    let (scene, [first, second, third]) = scene_with_three_runs();
+    assert_eq!(diff(&scene, &[&first, &second]), ["acme TopProduct sock null>3"]);
+    assert_eq!(diff(&scene, &[&second, &second]), [""; 0]);
+    assert_eq!(
+        diff(&scene, &[DAY, NEXT_DAY]),
+        diff(&scene, &[&second, &third]),
+        "days are as readers see them"
+    );
+    let text = scene.end_well(&["diff", DAY, NEXT_DAY, "--limit", "1"]).stdout;
+    assert!(text.contains("more lines") && text.contains("rankings changed"), "{text}");
+    let same = scene.end_well(&["diff", DAY, DAY]).stdout;
+    assert_eq!(same.trim(), "all 2 rankings are the same");
+    fail(&scene, &["diff", DAY, "2023-01-01"], 1, &["readers see nothing of 2023-01-01", "topshelf moves"]);
+    fail(&scene, &["diff", DAY, "yesterday"], 2, &["neither a day (YYYY-MM-DD) nor a run"]);
+    fail(
+        &scene,
+        &["diff", DAY, NEXT_DAY, "--model", "best"],
+        2,
+        &["no model \"best\"", "TopCTR, TopProduct"],
+    );
+    fail(&scene, &["diff", DAY, NEXT_DAY, "--advertiser", "x"], 1, &["active on neither side"]);
+}

@@ -13,6 +13,7 @@ mod postgres;
 mod again;
 mod changed;
 mod check;
+mod compared;
 mod data_sets;
 mod dates;
 mod generated;
