@@ -146,6 +146,15 @@ impl Backend {
         either!(self.unpin(advertiser, decision))
     }
 
+    pub(crate) async fn days_to_trim(&self, before: Day) -> Result<Vec<Day>, Failure> {
+        let days: Vec<String> = either!(self.days_to_trim(before))?;
+        days.iter().map(|day| ledger::day(day)).collect()
+    }
+
+    pub(crate) async fn trim_day(&self, day: Day, at: Timestamp) -> Result<u64, Failure> {
+        either!(self.trim_day(day, at))
+    }
+
     pub(crate) async fn pins(&self) -> Result<Vec<Pin>, Failure> {
         either!(self.pins())
     }

@@ -211,6 +211,27 @@ impl Store {
         unpinned.map_err(|failure| self.error(failure, || format!("unpin {advertiser:?}")))
     }
 
+    /// The days before `before` of which there is anything but the ledger, oldest first.
+    ///
+    /// # Errors
+    /// [`StoreError::Sql`] or [`StoreError::Corrupt`].
+    pub async fn days_to_trim(&self, before: Day) -> Result<Vec<Day>, StoreError> {
+        let days = read(self.backend.days_to_trim(before).await);
+        days.map_err(|failure| self.error(failure, || format!("read which days before {before} there are")))
+    }
+
+    /// Deletes what there is of a day but the ledger, and but for what readers see last: the rankings of
+    /// advertisers that are pinned to it, or are held back since. Readers lose the day in one transaction; all
+    /// else is deleted in small ones, and what is broken off is gone on with the next time. Returns how many rows
+    /// were deleted.
+    ///
+    /// # Errors
+    /// [`StoreError::Sql`] when the database fails.
+    pub async fn trim_day(&self, day: Day, at: Timestamp) -> Result<u64, StoreError> {
+        let rows = self.backend.trim_day(day, at).await;
+        rows.map_err(|failure| self.error(failure, || format!("delete what is kept of {day}")))
+    }
+
     /// Who is pinned, in byte order.
     ///
     /// # Errors

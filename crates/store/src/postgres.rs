@@ -10,6 +10,7 @@ mod moves;
 mod pins;
 mod publish;
 mod read;
+mod trim;
 
 use crate::{
     backend::CONNECT_TIMEOUT,

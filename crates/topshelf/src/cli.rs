@@ -149,6 +149,9 @@ pub enum Command {
     Unpin(Unpin),
     /// Who is pinned, and to which run
     Pins,
+    /// Delete what is older than retention.keep_days, as every run does when it has ended
+    #[command(after_help = "Example:\n  TOPSHELF_RETENTION__KEEP_DAYS=30 topshelf trim")]
+    Trim,
     /// Reproducible sample logs of any size
     #[command(
         after_help = "Example:\n  topshelf generate --out ./logs --rows 1000000 --advertisers 100 --products 200 --first-day 2024-11-20 --days 3"

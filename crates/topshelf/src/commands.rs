@@ -57,6 +57,7 @@ pub async fn execute(cli: Cli) -> Result<(), Failure> {
         Command::Pin(flags) => moves::pin(&night(&global)?, &flags, output).await,
         Command::Unpin(flags) => moves::unpin(&night(&global)?, &flags, output).await,
         Command::Pins => moves::pins(&night(&global)?, output).await,
+        Command::Trim => ledger::trim(&night(&global)?, output).await,
         Command::Generate(flags) => generate::generate(&flags, output),
         Command::Migrate => ledger::migrate(&night(&global)?, output).await,
         Command::Config => print_config(&global, output),

@@ -28,6 +28,8 @@ pub struct Config {
     pub ranking: Ranking,
     /// What is checked before a day is published.
     pub checks: Checks,
+    /// How long what runs made is kept.
+    pub retention: Retention,
     /// Where stages leave their outputs.
     pub lake: Lake,
     /// Where publications and the ledger of runs are.
@@ -117,6 +119,15 @@ pub struct Store {
     pub url: String,
 }
 
+/// How long what runs made is kept.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Retention {
+    /// So many of the newest published days keep their rankings and what lies in the lake, 7 or more; 0 keeps all. The
+    /// ledger is kept in any case, and so is what readers see last of an advertiser.
+    pub keep_days: u32,
+}
+
 /// When nights begin.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -139,6 +150,12 @@ pub struct Serve {
     pub history_days: usize,
     /// Seconds between looks at the store for a new publication, when it cannot tell by itself.
     pub poll_seconds: u64,
+}
+
+impl Default for Retention {
+    fn default() -> Self {
+        Self { keep_days: 90 }
+    }
 }
 
 impl Default for Input {

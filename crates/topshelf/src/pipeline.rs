@@ -15,6 +15,7 @@ mod parquet;
 mod publish;
 mod rank;
 mod report;
+mod retention;
 
 pub use checked::Checked;
 pub use count::count;
@@ -23,6 +24,7 @@ pub use publish::{accept, publish};
 pub use rank::{rank, ranked_models};
 pub(crate) use report::visible;
 pub use report::{ModelReport, RunOutcome, RunReport, StageReport, Verdict};
+pub use retention::{Trimmed, trim};
 
 use crate::{clock::Clock, config::Config, failure::Failure, progress::Progress, schedule::Schedule};
 use domain::{Day, RunId};
@@ -158,6 +160,7 @@ pub async fn run(night: &Night, days: &[Day], started_by: StartedBy) -> Result<V
         bar.inc(1);
     }
     bar.finish_and_clear();
+    retention::trim_after(night, &store, &days).await;
     Ok(ledger.outcomes)
 }
 

@@ -13,4 +13,5 @@ mod pins;
 mod property;
 mod publishing;
 mod together;
+mod trimming;
 mod watching;

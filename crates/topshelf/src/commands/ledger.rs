@@ -1,10 +1,10 @@
-//! `runs` and `migrate`: the ledger, and the database it is in.
+//! `runs`, `migrate` and `trim`: the ledger, the database it is in, and what is kept beside it.
 
 use super::output::{Output, grouped, table};
 use crate::{
     cli::Runs,
     failure::{Exit, Failure},
-    pipeline::{self, Night, visible},
+    pipeline::{self, Night, Trimmed, visible},
 };
 use domain::RunId;
 use jiff::Timestamp;
@@ -17,6 +17,24 @@ pub(super) async fn migrate(night: &Night, output: Output) -> Result<(), Failure
     let store = night.store().await?;
     let database = store.description().to_owned();
     output.either(&json!({ "database": database }), || format!("{database} is ready"))
+}
+
+/// Deletes what is older than it need be kept.
+pub(super) async fn trim(night: &Night, output: Output) -> Result<(), Failure> {
+    let trimmed = pipeline::trim(night).await?;
+    output.either(&trimmed, || trimmed_text(&trimmed, night.config.retention.keep_days))
+}
+
+fn trimmed_text(trimmed: &Trimmed, keep_days: u32) -> String {
+    let (rows, objects) = (grouped(trimmed.rows), grouped(trimmed.objects as u64));
+    match (trimmed.first_kept_day, trimmed.days.first(), trimmed.days.last()) {
+        (None, ..) if keep_days == 0 => "retention.keep_days is 0: all is kept".to_owned(),
+        (None, ..) => format!("no more than {keep_days} days are published: all is kept"),
+        (Some(kept), Some(first), Some(last)) => format!(
+            "{first} to {last} deleted ({rows} rows, {objects} objects in the lake); {kept} and later are kept"
+        ),
+        (Some(kept), ..) => format!("nothing is older than {kept}"),
+    }
 }
 
 /// Lists runs, or shows one.

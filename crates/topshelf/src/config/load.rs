@@ -199,6 +199,12 @@ fn check(config: &Config) -> Result<(), Failure> {
     if let Some((key, _)) = counts.into_iter().find(|(_, is_zero)| *is_zero) {
         return Err(refused(key, "is 0"));
     }
+    if (1..7).contains(&config.retention.keep_days) {
+        return Err(refused(
+            "retention.keep_days",
+            "is less than the 7 days that a night is compared with; 0 keeps all",
+        ));
+    }
     if config.counting.slice_mib > 1024 {
         return Err(refused("counting.slice_mib", "is more than 1024"));
     }

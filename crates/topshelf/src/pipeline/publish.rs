@@ -2,7 +2,7 @@
 
 use super::{
     Night, RunOutcome, RunReport, StageReport, StartedBy, checked, ledger::Ledger, rank::not_counted,
-    ranked_models,
+    ranked_models, retention,
 };
 use crate::failure::{Exit, Failure};
 use domain::{AdvertiserId, Day, DayRankings, ModelName, ModelRankings, RunId};
@@ -20,6 +20,7 @@ pub async fn publish(night: &Night, day: Day, started_by: StartedBy) -> Result<R
     let mut ledger = Ledger::begin(night, &store, &[day], started_by).await?;
     let published = publish_from_lake(night, &store, day, ledger.run_of(day)).await;
     ledger.end(day, published).await?;
+    retention::trim_after(night, &store, &[day]).await;
     Ok(ledger.outcomes.pop().expect("the run has just ended"))
 }
 

@@ -170,3 +170,42 @@ fn two_runs_and_two_days_are_compared() {
     );
     fail(&scene, &["diff", DAY, NEXT_DAY, "--advertiser", "x"], 1, &["active on neither side"]);
 }
+
+#[test]
+fn what_is_older_than_it_need_be_kept_goes() {
+    let mut scene = Scene::new();
+    let days: Vec<_> = (11..21).map(|day| format!("2024-11-{day}")).collect();
+    let views: String = days.iter().map(|day| format!("acme,boot,{day}\n")).collect();
+    scene.views(&views);
+    scene.environment("TOPSHELF_RETENTION__KEEP_DAYS", "8");
+    scene.environment("TOPSHELF_CHECKS__MIN_DAYS", "100");
+    scene.end_well(&["backfill", "--from", &days[0], "--to", DAY, "--input", "logs"]);
+    let kept = |scene: &Scene| {
+        let is_counted = |day: &&String| scene.path(&format!("topshelf-data/lake/counts/day={day}")).exists();
+        days.iter().filter(is_counted).count()
+    };
+    assert_eq!(kept(&scene), 10, "days that were asked for are kept");
+    let told = scene.end_well(&["trim"]).stdout;
+    assert!(told.starts_with("2024-11-11 to 2024-11-12 deleted"), "{told}");
+    assert_eq!(kept(&scene), 8);
+    assert!(!scene.path("topshelf-data/lake/rankings/day=2024-11-12").exists());
+    assert_eq!(scene.end_well(&["trim"]).stdout.trim(), "nothing is older than 2024-11-13");
+    let history = scene.end_well(&["show", "acme", "--days", "30", "--json"]).json();
+    assert_eq!((&history["from"], &history["to"]), (&Value::from("2024-11-13"), &Value::from(DAY)));
+    // A night does it by itself, but for what stages may still be at work on; the ledger stays.
+    scene.views(format!("{views}acme,boot,{NEXT_DAY}\n"));
+    scene.end_well(&["run", "--day", NEXT_DAY, "--input", "logs"]);
+    fail(&scene, &["diff", "2024-11-13", DAY], 1, &["readers see nothing of 2024-11-13"]);
+    assert_eq!(kept(&scene), 8);
+    assert!(scene.end_well(&["moves", "--day", "2024-11-13"]).stdout.contains("trim"));
+    let runs = scene.end_well(&["runs", "--json"]).json();
+    assert_eq!(runs["runs"].as_array().unwrap().len(), 11);
+    fail(
+        &scene,
+        &["diff", runs["runs"][10]["run_id"].as_str().unwrap(), DAY],
+        1,
+        &["there are no rankings of run"],
+    );
+    scene.environment("TOPSHELF_RETENTION__KEEP_DAYS", "6");
+    fail(&scene, &["trim"], 2, &["retention.keep_days", "7 days"]);
+}

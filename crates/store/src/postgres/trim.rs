@@ -1,0 +1,123 @@
+//! Deleting in PostgreSQL what is older than it need be kept.
+
+use super::{Postgres, lock_day, lock_events, next_seq, read::last_run_seen, tell};
+use crate::{error::Failure, time};
+use domain::Day;
+use jiff::Timestamp;
+
+/// Rows that one transaction deletes at most, but for a day's publications, which go together.
+const ROWS_MAX: i64 = 5_000;
+
+impl Postgres {
+    pub(crate) async fn days_to_trim(&self, before: Day) -> Result<Vec<String>, sqlx::Error> {
+        sqlx::query_scalar(
+            "SELECT to_char(day, 'YYYY-MM-DD') FROM (
+                 SELECT day FROM publications WHERE day < $1::date
+                 UNION SELECT day FROM past_publications WHERE day < $1::date
+                 UNION SELECT day FROM holds WHERE day < $1::date
+                 UNION SELECT day FROM runs WHERE day < $1::date AND (
+                 EXISTS (SELECT 1 FROM rankings WHERE rankings.run_id = runs.run_id)
+                 OR EXISTS (SELECT 1 FROM advertiser_totals t WHERE t.run_id = runs.run_id))) days
+             ORDER BY 1",
+        )
+        .bind(before.to_string())
+        .fetch_all(&self.pool)
+        .await
+    }
+
+    pub(crate) async fn trim_day(&self, day: Day, at: Timestamp) -> Result<u64, Failure> {
+        let mut rows = self.hide_day(day, at).await?;
+        let day = day.to_string();
+        for past in ["past_publications", "past_holds"] {
+            rows += self.delete(past, "day = $1::date AND $2 = ''", &day, "").await?;
+        }
+        let runs: Vec<String> = sqlx::query_scalar("SELECT run_id FROM runs WHERE day = $1::date")
+            .bind(&day)
+            .fetch_all(&self.pool)
+            .await?;
+        for run in runs {
+            for table in ["rankings", "advertiser_totals"] {
+                rows += self.delete(table, NOT_SEEN, &day, &run).await?;
+            }
+        }
+        Ok(rows)
+    }
+
+    /// Takes the day from readers, in one transaction, but for what they see last of advertisers that are held
+    /// back since.
+    async fn hide_day(&self, day: Day, at: Timestamp) -> Result<u64, Failure> {
+        let mut transaction = self.pool.begin().await?;
+        lock_day(&mut transaction, day).await?;
+        lock_events(&mut transaction).await?;
+        let seq = next_seq(&mut transaction).await?;
+        let of_day = day.to_string();
+        let publications = sqlx::query(
+            "DELETE FROM publications WHERE day = $1::date AND advertiser_id NOT IN (
+                 SELECT h.advertiser_id FROM holds h
+                 WHERE h.day > $1::date AND NOT EXISTS (
+                     SELECT 1 FROM (SELECT DISTINCT day FROM publication_events WHERE day > $1::date) later
+                     JOIN publications p ON p.day = later.day AND p.advertiser_id = h.advertiser_id))",
+        )
+        .bind(&of_day)
+        .execute(&mut *transaction)
+        .await?;
+        let held_run: Option<String> =
+            sqlx::query_scalar("SELECT run_id FROM holds WHERE day = $1::date LIMIT 1")
+                .bind(&of_day)
+                .fetch_optional(&mut *transaction)
+                .await?;
+        let holds = sqlx::query("DELETE FROM holds WHERE day = $1::date")
+            .bind(&of_day)
+            .execute(&mut *transaction)
+            .await?;
+        // Also when readers saw nothing but that something was held: a number never comes twice.
+        if let Some(run) = last_run_seen(&mut transaction, day).await?.or(held_run) {
+            sqlx::query(
+                "INSERT INTO publication_events (seq, day, run_id, published_at, kind, to_seq, is_seen)
+                 VALUES ($1, $2::date, $3, $4::timestamptz, 'trim', 0, false)",
+            )
+            .bind(seq)
+            .bind(&of_day)
+            .bind(run)
+            .bind(time::to_text(at))
+            .execute(&mut *transaction)
+            .await?;
+            tell(&mut transaction, &of_day).await?;
+        }
+        transaction.commit().await?;
+        Ok(publications.rows_affected() + holds.rows_affected())
+    }
+
+    /// Deletes the rows of a table that `condition` is true of, few at a time; $1 is the day, $2 the run.
+    async fn delete(
+        &self,
+        table: &'static str,
+        condition: &'static str,
+        day: &str,
+        run: &str,
+    ) -> Result<u64, sqlx::Error> {
+        let statement = format!(
+            "DELETE FROM {table} WHERE ctid = ANY (ARRAY (SELECT ctid FROM {table} t WHERE {condition} LIMIT {ROWS_MAX}))"
+        );
+        let mut deleted = 0;
+        loop {
+            let mut transaction = self.pool.begin().await?;
+            // The rows lie together in their index; without statistics, all of the run would be looked at each time.
+            sqlx::query("SET LOCAL enable_bitmapscan = off").execute(&mut *transaction).await?;
+            sqlx::query("SET LOCAL enable_seqscan = off").execute(&mut *transaction).await?;
+            let query = sqlx::query(sqlx::AssertSqlSafe(statement.as_str())).bind(day).bind(run);
+            let rows = query.execute(&mut *transaction).await?.rows_affected();
+            transaction.commit().await?;
+            if rows == 0 {
+                return Ok(deleted);
+            }
+            deleted += rows;
+        }
+    }
+}
+
+/// Of a run's rows those that readers do not see.
+const NOT_SEEN: &str = "t.run_id = $2
+    AND NOT EXISTS (SELECT 1 FROM publications p
+                    WHERE p.day = $1::date AND p.advertiser_id = t.advertiser_id AND p.run_id = $2)
+    AND NOT EXISTS (SELECT 1 FROM pins WHERE pins.advertiser_id = t.advertiser_id AND pins.run_id = $2)";
