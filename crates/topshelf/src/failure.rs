@@ -42,13 +42,15 @@ pub struct Failure {
     help: Option<String>,
     /// The days that fail by it, when it is not all that were asked for.
     days: Option<BTreeSet<Day>>,
+    /// What the run had learned until then, for the ledger.
+    report: Option<Box<serde_json::Value>>,
 }
 
 impl Failure {
     /// A failure that `message` says, in lower case and without a full stop.
     #[must_use]
     pub fn new(exit: Exit, message: impl Into<String>) -> Self {
-        Self { exit, message: message.into(), source: None, help: None, days: None }
+        Self { exit, message: message.into(), source: None, help: None, days: None, report: None }
     }
 
     /// A failure (exit code 1) that an error explains by itself.
@@ -62,7 +64,7 @@ impl Failure {
     pub fn explained(exit: Exit, error: impl Error + Send + Sync + 'static) -> Self {
         let message = error.to_string();
         let source = Links::behind(&message, &error).map(|links| Box::new(links) as _);
-        Self { exit, message, source, help: None, days: None }
+        Self { exit, message, source, help: None, days: None, report: None }
     }
 
     /// The same failure, saying what to do next.
@@ -94,6 +96,7 @@ impl Failure {
             source: Some(Box::new(Links::of(&self))),
             help,
             days: self.days,
+            report: self.report,
         }
     }
 
@@ -102,6 +105,19 @@ impl Failure {
     pub fn of_days(mut self, days: impl IntoIterator<Item = Day>) -> Self {
         self.days = Some(days.into_iter().collect());
         self
+    }
+
+    /// The same failure, with what the run had learned until then.
+    #[must_use]
+    pub fn with_report(mut self, report: serde_json::Value) -> Self {
+        self.report = Some(Box::new(report));
+        self
+    }
+
+    /// What the run had learned until then, for the ledger.
+    #[must_use]
+    pub fn reported(&self) -> Option<&serde_json::Value> {
+        self.report.as_deref()
     }
 
     /// The days that fail by it; none when it is all that were asked for.
@@ -115,7 +131,8 @@ impl Failure {
     pub fn again(&self) -> Self {
         let Links { message, source } = Links::of(self);
         let source = source.map(|links| links as _);
-        Self { exit: self.exit, message, source, help: self.help.clone(), days: self.days.clone() }
+        let (help, days, report) = (self.help.clone(), self.days.clone(), self.report.clone());
+        Self { exit: self.exit, message, source, help, days, report }
     }
 
     /// The message and its chain of sources in one line, for logs and the ledger.

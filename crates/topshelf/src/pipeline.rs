@@ -171,14 +171,27 @@ async fn rank_and_publish(
     run: &RunId,
     (counts, counting): (CountsManifest, StageReport),
 ) -> Result<RunReport, Failure> {
-    let is_unchanged = counting.reused;
     let mut report = RunReport::of_counts(&counts, Some(counting));
+    match rank_and_publish_counts(night, store, day, run, &counts, &mut report).await {
+        Ok(()) => Ok(report),
+        Err(failure) => Err(failure.with_report(report.to_json())),
+    }
+}
+
+async fn rank_and_publish_counts(
+    night: &Night,
+    store: &Store,
+    day: Day,
+    run: &RunId,
+    counts: &CountsManifest,
+    report: &mut RunReport,
+) -> Result<(), Failure> {
     let models = ranked_models(night, &[])?;
-    let before = if is_unchanged { rank::ranked_before(night, &counts, &models).await } else { None };
+    let is_unchanged = report.is_input_unchanged();
+    let before = if is_unchanged { rank::ranked_before(night, counts, &models).await } else { None };
     report.rank(match before {
         Some(ranked) => ranked,
         None => rank(night, day, &models).await?,
     });
-    publish::publish_run(night, store, day, run, &mut report).await?;
-    Ok(report)
+    publish::publish_run(night, store, day, run, report).await
 }

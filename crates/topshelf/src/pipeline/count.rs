@@ -332,8 +332,14 @@ fn inputs(
     inputs
 }
 
-/// Whether the day's input is good enough to be ranked and published.
+/// Whether the day's input is good enough to be ranked and published; if not, its failure tells the ledger what
+/// became of the lines.
 fn check(night: &Night, day: Day, inputs: &BTreeMap<Log, LogInput>) -> Result<(), Failure> {
+    let refused = refuse(night, day, inputs);
+    refused.map_err(|failure| failure.with_report(serde_json::json!({ "logs": inputs })))
+}
+
+fn refuse(night: &Night, day: Day, inputs: &BTreeMap<Log, LogInput>) -> Result<(), Failure> {
     let allowed = night.config.input.max_rejected_ratio;
     for (log, input) in inputs {
         if input.tally.rejected_ratio() > allowed {

@@ -78,7 +78,10 @@ impl<'a> Ledger<'a> {
         let (outcome, error, report) = match &ended {
             Ok(report) if report.is_held() => (Outcome::Held, None, report.to_json()),
             Ok(report) => (Outcome::Succeeded, None, report.to_json()),
-            Err(failure) => (Outcome::Failed, Some(failure.chain()), serde_json::Value::Null),
+            Err(failure) => {
+                let learned = failure.reported().cloned().unwrap_or_default();
+                (Outcome::Failed, Some(failure.chain()), learned)
+            }
         };
         let end = RunEnd { ended_at: self.night.clock.now(), outcome, error, report };
         let written = self.store.end_run(&run_id, &end).await.map_err(Failure::from);

@@ -32,8 +32,10 @@ async fn publish_from_lake(
 ) -> Result<RunReport, Failure> {
     let counts = night.lake()?.counts_manifest(day).await?.ok_or_else(|| not_counted(day))?;
     let mut report = RunReport::of_counts(&counts, None);
-    publish_run(night, store, day, run, &mut report).await?;
-    Ok(report)
+    match publish_run(night, store, day, run, &mut report).await {
+        Ok(()) => Ok(report),
+        Err(failure) => Err(failure.with_report(report.to_json())),
+    }
 }
 
 /// Publishes what the lake holds of the day as `run`.

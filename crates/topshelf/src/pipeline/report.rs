@@ -298,7 +298,7 @@ impl RunOutcome {
             Ok(report) => (serde_json::to_value(report.verdict).expect("a word"), None, report.to_json()),
             Err(failure) => {
                 let word = if failure.exit == Exit::Refused { "refused" } else { "failed" };
-                (word.into(), Some(failure.chain()), serde_json::Value::Null)
+                (word.into(), Some(failure.chain()), failure.reported().cloned().unwrap_or_default())
             }
         };
         serde_json::json!({
