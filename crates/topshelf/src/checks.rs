@@ -11,9 +11,11 @@
 mod figures;
 mod settings;
 mod typical;
+mod verdicts;
 
 pub use figures::{AdvertiserFigures, DayFigures, History, PublishedDay};
 pub use settings::{Checks, Severity};
+pub use verdicts::{CheckVerdict, verdicts};
 
 use domain::{AdvertiserId, Counts, Log, ModelName};
 use figures::Metric;

@@ -9,7 +9,7 @@ use crate::{
 use domain::RunId;
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use store::{Move, Outcome, RunRecord, Store, StoreError};
 
 /// Creates or migrates the database.
@@ -164,6 +164,7 @@ fn whole(run: &RunRecord, dead: &HashSet<RunId>) -> String {
         lines.extend(stage_lines(report));
         lines.extend(log_lines(report));
         lines.extend(model_lines(report));
+        lines.extend(check_lines(report));
         lines.extend(finding_lines(report));
     }
     lines.join("\n")
@@ -238,6 +239,18 @@ fn model_lines(report: &Value) -> Vec<String> {
         format!("model      {model} was not computed: {}", reason.as_str().unwrap_or_default())
     });
     computed.chain(left_out).collect()
+}
+
+/// The checks by what became of them; what those found follows.
+fn check_lines(report: &Value) -> Vec<String> {
+    let mut checks: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for (check, verdict) in report["checks"]["verdicts"].as_object().into_iter().flatten() {
+        checks.entry(verdict.as_str().unwrap_or_default()).or_default().push(check);
+    }
+    let line = |(verdict, checks): (&str, Vec<&str>)| {
+        format!("checks     {}: {}", verdict.replace('_', " "), checks.join(", "))
+    };
+    checks.into_iter().map(line).collect()
 }
 
 fn finding_lines(report: &Value) -> Vec<String> {

@@ -3,7 +3,7 @@
 
 use super::Night;
 use crate::{
-    checks::{self, AdvertiserFigures, DayFigures, Finding, History, PublishedDay, Severity},
+    checks::{self, AdvertiserFigures, CheckVerdict, DayFigures, Finding, History, PublishedDay, Severity},
     failure::Failure,
 };
 use domain::{AdvertiserId, Day, DayRankings, Log, ModelName, ProductId};
@@ -29,6 +29,8 @@ pub struct Checked {
     pub baseline: Vec<Day>,
     /// How far rankings differ from those published last, 0 to 1, on average; none when there are none.
     pub change: Option<f64>,
+    /// What became of each check, by its name.
+    pub verdicts: BTreeMap<String, CheckVerdict>,
     /// What was found, about all first, then by advertiser.
     pub findings: Vec<Finding>,
 }
@@ -63,7 +65,9 @@ pub(super) async fn check(
     }
     let change = mean(&changes);
     let figures = figures(counts, totals, rankings, change);
-    Ok(Checked { baseline, change, findings: checks::check(checks, &figures, &history) })
+    let findings = checks::check(checks, &figures, &history);
+    let verdicts = checks::verdicts(checks, &findings, baseline.len());
+    Ok(Checked { baseline, change, verdicts, findings })
 }
 
 impl Checked {
