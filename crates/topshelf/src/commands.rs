@@ -6,6 +6,7 @@ mod generate;
 mod ledger;
 mod moves;
 mod output;
+mod run_text;
 mod serve;
 mod show;
 mod stages;

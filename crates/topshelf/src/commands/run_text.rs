@@ -1,0 +1,150 @@
+//! One run as text: what it did, what was found, and what became of its rankings.
+
+use super::{
+    ledger::{took, verdict},
+    output::grouped,
+};
+use crate::pipeline::visible;
+use domain::RunId;
+use serde_json::Value;
+use std::collections::BTreeMap;
+use store::{Move, RunRecord};
+
+/// All that the ledger has of a run, a line a fact.
+pub(super) fn whole(run: &RunRecord, status: &str, moves: &[Move]) -> String {
+    let mut lines = vec![
+        format!("run        {}", run.run_id),
+        format!("day        {}", run.day),
+        format!("status     {} {}", status, verdict(run)).trim_end().to_owned(),
+        format!("started    {} by {}", run.started_at, run.started_by),
+        format!("took       {}", took(run)),
+        format!("program    {} with configuration {}", run.program_version, run.config_hash),
+    ];
+    lines.extend(run.error.as_ref().map(|error| format!("error      {error}")));
+    if let Some(report) = &run.report {
+        lines.extend(memory_line(report));
+        lines.extend(stage_lines(report));
+        lines.extend(log_lines(report));
+        lines.extend(model_lines(report));
+        lines.extend(check_lines(report));
+        lines.extend(finding_lines(report));
+    }
+    lines.extend(move_lines(moves, run.rankings_run_id.as_ref().unwrap_or(&run.run_id)));
+    lines.join("\n")
+}
+
+fn memory_line(report: &Value) -> Option<String> {
+    let bytes = report["peak_memory_bytes"].as_u64()?;
+    Some(format!("memory     {} MiB at most", bytes >> 20))
+}
+
+fn entries<'a>(report: &'a Value, list: &str) -> impl Iterator<Item = &'a Value> {
+    report[list].as_array().into_iter().flatten()
+}
+
+fn stage_lines(report: &Value) -> Vec<String> {
+    entries(report, "stages")
+        .map(|stage| {
+            format!("stage      {} {} ms", stage["stage"].as_str().unwrap_or_default(), stage["elapsed_ms"])
+        })
+        .collect()
+}
+
+fn log_lines(report: &Value) -> Vec<String> {
+    let mut lines = Vec::new();
+    for (log, input) in report["logs"].as_object().into_iter().flatten() {
+        let tally = &input["tally"];
+        let rejected = tally["rejected"].as_object().into_iter().flatten();
+        let rejected: Vec<_> = rejected.map(|(reason, count)| format!("{reason} {count}")).collect();
+        let rejected = if rejected.is_empty() { "0".to_owned() } else { rejected.join(", ") };
+        lines.push(format!(
+            "log        {log}: {} read, {} kept, {} inactive, {} of other days, rejected: {rejected}{}",
+            tally["read"],
+            tally["kept"],
+            tally["inactive"],
+            tally["other_days"],
+            until(input)
+        ));
+        for object in entries(input, "objects").take(5) {
+            let etag = object["etag"].as_str().unwrap_or("none");
+            lines.push(format!(
+                "  object   {}, {} bytes, etag {etag}{}",
+                object["name"].as_str().unwrap_or_default(),
+                object["size"],
+                until(object)
+            ));
+        }
+        for example in entries(input, "examples") {
+            let text = |key: &str| visible(example[key].as_str().unwrap_or_default());
+            lines.push(format!(
+                "  rejected {}:{} {}: {}",
+                text("object"),
+                example["line"],
+                text("reason"),
+                text("text")
+            ));
+        }
+    }
+    lines
+}
+
+/// The last time of a log or an object, if its dates have times.
+fn until(input: &Value) -> String {
+    input["last_time"].as_str().map_or(String::new(), |time| format!(", until {time}"))
+}
+
+fn model_lines(report: &Value) -> Vec<String> {
+    let computed = entries(report, "models").map(|model| {
+        let name = model["model"].as_str().unwrap_or_default();
+        format!("model      {name}: {} advertisers, {} products", model["advertisers"], model["products"])
+    });
+    let left_out = report["not_computed"].as_object().into_iter().flatten().map(|(model, reason)| {
+        format!("model      {model} was not computed: {}", reason.as_str().unwrap_or_default())
+    });
+    computed.chain(left_out).collect()
+}
+
+/// The checks by what became of them; what those found follows.
+fn check_lines(report: &Value) -> Vec<String> {
+    let mut checks: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for (check, verdict) in report["checks"]["verdicts"].as_object().into_iter().flatten() {
+        checks.entry(verdict.as_str().unwrap_or_default()).or_default().push(check);
+    }
+    let line = |(verdict, checks): (&str, Vec<&str>)| {
+        format!("checks     {}: {}", verdict.replace('_', " "), checks.join(", "))
+    };
+    checks.into_iter().map(line).collect()
+}
+
+fn finding_lines(report: &Value) -> Vec<String> {
+    let text = |finding: &Value, key: &str| finding[key].as_str().unwrap_or_default().to_owned();
+    let findings = entries(&report["checks"], "findings").map(|finding| {
+        let whom = match finding["advertiser_id"].as_str() {
+            Some(advertiser) => format!("advertiser {advertiser}"),
+            None => "all advertisers".to_owned(),
+        };
+        let (check, severity) = (text(finding, "check"), text(finding, "severity"));
+        format!("check      {check} ({severity}) {whom}: {}", text(finding, "message"))
+    });
+    findings.collect()
+}
+
+fn move_lines(moves: &[Move], run: &RunId) -> Vec<String> {
+    let line = |of: &Move| {
+        let whom = of.advertiser_id.as_ref().map_or(String::new(), |id| format!(" of advertiser {id}"));
+        let (came, went) = (of.came.get(run).unwrap_or(&0), of.went.get(run).unwrap_or(&0));
+        let seen = match (of.is_of_pin(), came, went) {
+            (true, ..) => String::new(),
+            (_, came, 0) => format!(": readers came to see it of {}", advertisers(*came)),
+            (_, 0, went) => format!(": readers see it no more of {}", advertisers(*went)),
+            (_, came, went) => format!(": {} came, {} went", advertisers(*came), advertisers(*went)),
+        };
+        let because = of.reason.as_ref().map_or(String::new(), |reason| format!(" ({reason})"));
+        format!("moved      {} {}{whom}{seen}{because}", of.at, of.kind)
+    };
+    moves.iter().map(line).collect()
+}
+
+fn advertisers(number: u64) -> String {
+    if number == 1 { "1 advertiser".to_owned() } else { format!("{} advertisers", grouped(number)) }
+}
