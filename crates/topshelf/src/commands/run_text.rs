@@ -66,9 +66,15 @@ fn log_lines(report: &Value) -> Vec<String> {
             until(input)
         ));
         for object in entries(input, "objects").take(5) {
-            let etag = object["etag"].as_str().unwrap_or("none");
+            let text = |key: &str| object[key].as_str();
+            // A store of objects tells an ETag; a directory, when the file was written.
+            let version = match (text("etag"), text("modified_at")) {
+                (Some(etag), _) => format!("etag {etag}"),
+                (None, Some(modified_at)) => format!("of {modified_at}"),
+                (None, None) => "without a version".to_owned(),
+            };
             lines.push(format!(
-                "  object   {}, {} bytes, etag {etag}{}",
+                "  object   {}, {} bytes, {version}{}",
                 object["name"].as_str().unwrap_or_default(),
                 object["size"],
                 until(object)
