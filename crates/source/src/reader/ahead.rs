@@ -212,6 +212,7 @@ impl Ahead {
             Some(Part { state: PartState::Failed(error), start, .. }) => {
                 // Parts behind the lost one must not be taken for it by who reads on.
                 extent.next = start;
+                extent.has_failed = true;
                 let behind = std::mem::take(&mut extent.parts);
                 self.cancel(&behind);
                 Taken::Failed(error)
@@ -220,7 +221,10 @@ impl Ahead {
                 extent.parts.push_front(part);
                 Taken::Wait(Arc::clone(&extent.arrived))
             }
-            None if extent.next < extent.end => self.wait_for(id, id),
+            None if extent.next < extent.end => {
+                extent.has_failed = false;
+                self.wait_for(id, id)
+            }
             None if extent.next >= extent.object.size => Taken::End,
             None => self.take_tail(id),
         }
@@ -345,7 +349,7 @@ impl Ahead {
             return Some(Next::Asked);
         }
         let open = self.open.iter().map(|id| (*id, &self.extents[id]));
-        let open = open.filter(|(_, extent)| self.has_room_for(extent));
+        let open = open.filter(|(_, extent)| !extent.has_failed && self.has_room_for(extent));
         if let Some((id, _)) = open.min_by_key(|(_, extent)| extent.ahead_bytes()) {
             return Some(Next::Part(id));
         }
@@ -443,6 +447,7 @@ impl Ahead {
             end,
             parts: VecDeque::new(),
             is_open: false,
+            has_failed: false,
             arrived: Arc::default(),
             tail: Tail::Nowhere,
             follows: None,

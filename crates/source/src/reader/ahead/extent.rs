@@ -25,6 +25,8 @@ pub(super) struct Extent {
     /// What was requested and not yet taken, in order.
     pub(super) parts: VecDeque<Part>,
     pub(super) is_open: bool,
+    /// Whether its reader was told of a failure and has not read on since: nothing is asked for ahead of it.
+    pub(super) has_failed: bool,
     /// Wakes its reader.
     pub(super) arrived: Arc<Condvar>,
     /// The extent in whose beginning this one's last line ends.

@@ -213,6 +213,7 @@ fn a_failed_part_is_told_once_and_asked_for_again_by_who_reads_on() {
     arrive(&mut ahead, [requests].into_iter().flatten().filter(|request| request.range.start != PART));
     take(&mut ahead, id, 0);
     assert!(matches!(ahead.take(id), Taken::Failed(_)));
+    assert_eq!(sent(&mut ahead).0, "", "its reader may be about to give up");
     waits(&mut ahead, id);
     let (requested, requests) = sent(&mut ahead);
     assert_eq!(requested, "a1 a2");
