@@ -165,8 +165,11 @@ impl Snapshot {
         let model = model.map(|model| self.model(model)).transpose()?;
         let newest = self.served_day(None)?;
         let place = self.place(advertiser)?;
-        let last = self.days.iter().take(days_max);
-        let active: Vec<_> = last.filter(|day| day.publication(place).is_some()).collect();
+        let pinned_day = self.pinned_days.get(&place);
+        let pinned = self.older.iter().filter(|day| Some(&day.day) == pinned_day);
+        let last = self.days.iter().take(days_max).chain(pinned);
+        let mut active: Vec<_> = last.filter(|day| day.publication(place).is_some()).collect();
+        active.sort_by_key(|day| std::cmp::Reverse(day.day));
         let (Some(to), Some(from)) = (active.first(), active.last()) else {
             return Err(self.absent(place, newest.day));
         };

@@ -11,7 +11,7 @@ use crate::{
 };
 use domain::{AdvertiserId, Counts, DayRankings, ModelRankings, RankedProduct, Ranking};
 use sha2::{Digest, Sha256};
-use std::borrow::Cow;
+use std::{borrow::Cow, collections::HashSet};
 
 /// What a run made of a day.
 #[derive(Debug, Clone, Copy)]
@@ -186,20 +186,27 @@ where
     }
 }
 
-/// Something that was taken back, as it is read.
+/// A ranking of one advertiser that was taken back, as it is read.
 #[derive(Debug)]
 pub(crate) struct TakenBack {
-    /// Empty for all advertisers.
     pub(crate) advertiser_id: String,
     pub(crate) run_id: String,
     pub(crate) message: String,
-    /// The run that readers see of the one advertiser.
+    /// The run that readers see of the advertiser.
     pub(crate) seen_run_id: Option<String>,
-    /// Whether the run had made exactly the content.
-    pub(crate) is_alike: i64,
+    /// How often they have come to see the run again since.
+    pub(crate) seen_again: i64,
 }
 
-from_columns!(TakenBack { advertiser_id, run_id, message, seen_run_id, is_alike });
+from_columns!(TakenBack { advertiser_id, run_id, message, seen_run_id, seen_again });
+
+/// What was taken back and not seen again. The same comes back by several runs, each held with the same words: once
+/// readers have seen it by one of them, it is seen.
+pub(crate) fn remembered(taken_back: Vec<TakenBack>) -> impl Iterator<Item = TakenBack> {
+    let words = |of: &TakenBack| (of.advertiser_id.clone(), of.message.clone());
+    let seen: HashSet<_> = taken_back.iter().filter(|of| of.seen_again > 0).map(words).collect();
+    taken_back.into_iter().filter(move |of| !seen.contains(&words(of)))
+}
 
 fn ranking_rows<'a>(model: &'a str, ranking: &'a Ranking) -> impl Iterator<Item = Row<'a>> {
     (1..).zip(&ranking.products).map(move |(rank, product)| Row {

@@ -130,7 +130,7 @@ pub enum StoreError {
         run_id: Option<RunId>,
     },
     /// What readers saw then has been deleted.
-    #[error("the rankings of run {run_id} are not kept any more")]
+    #[error("what readers saw of run {run_id} is not kept")]
     NotKept {
         /// The run.
         run_id: RunId,

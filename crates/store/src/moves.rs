@@ -8,7 +8,7 @@ use crate::{
     error::{Failure, StoreError},
     holds::Hold,
     ledger,
-    timeline::{EventRow, Timeline, Way, last_publication, undoable},
+    timeline::{EventRow, Timeline, Way, undoable},
 };
 use domain::{AdvertiserId, Day, RunId};
 use jiff::Timestamp;
@@ -17,6 +17,9 @@ use std::collections::BTreeMap;
 
 /// The check that holds back what was taken back by hand.
 pub(crate) const ROLLBACK: &str = "rollback";
+
+/// What someone decided in spite of checks.
+pub(crate) const ACCEPT: &str = "accept";
 
 /// The check that holds back what a pin keeps from being seen.
 pub(crate) const PIN: &str = "pin";
@@ -152,8 +155,9 @@ pub(crate) struct Known {
     pub(crate) day: Day,
     /// The day's events, oldest first, without pins.
     pub(crate) events: Vec<EventRow>,
-    /// The events that touched the one advertiser that is asked about.
-    pub(crate) touched_by: Vec<i64>,
+    /// The events that touched the one advertiser that is asked about, and whether readers see something of it after
+    /// each.
+    pub(crate) touched_by: BTreeMap<i64, bool>,
     /// The holds of the day.
     pub(crate) holds: Vec<HoldSeen>,
 }
@@ -206,11 +210,7 @@ impl Known {
                     run_id: run_id.clone(),
                     advertiser: decision.advertiser.cloned(),
                 };
-                let way = timeline.way(last_publication(&self.events, run).ok_or_else(never_seen)?.seq);
-                if decision.advertiser.is_some() && way.to_run.as_deref() != Some(run) {
-                    return Err(never_seen().into());
-                }
-                way
+                timeline.to_run(run, &self.events).ok_or_else(never_seen)?
             }
         };
         let hold = way.taken_back().map(|from| {
@@ -233,7 +233,7 @@ impl Known {
         };
         of_run(whom).or_else(|| of_run("")).filter(|hold| hold.check_name == ROLLBACK)?;
         let decided = self.roll_back(Back::To(run_id), run_id.as_str(), decision).ok()?;
-        Some(Return { kind: "accept", ..decided })
+        Some(Return { kind: ACCEPT, ..decided })
     }
 
     /// Decides the undo of the day's last rollback, unless something has come after it.
@@ -279,6 +279,9 @@ impl Known {
             let of_whom = self.holds.iter().filter(|hold| hold.advertiser_id == advertiser);
             of_whom.into_iter().any(|hold| hold.run_id != *run && hold.check_name != ROLLBACK)
         };
+        let is_again = |last: &EventRow| {
+            last.kind == ROLLBACK && last.advertiser_id.as_deref().unwrap_or_default() == advertiser
+        };
         let any_run = || self.events.last().map(|event| event.run_id.clone()).unwrap_or_default();
         Return {
             kind,
@@ -286,10 +289,10 @@ impl Known {
             advertiser: advertiser.to_owned(),
             is_seen: day_run.is_some(),
             event_run: day_run.or_else(|| way.from_run.clone()).unwrap_or_else(any_run),
+            is_further: kind == ROLLBACK && way.is_back && self.events.last().is_some_and(is_again),
             way,
             keeps_waiting: hold.as_ref().is_some_and(waits),
             hold,
-            is_further: kind == ROLLBACK && self.events.last().is_some_and(|last| last.kind == ROLLBACK),
         }
     }
 }
@@ -302,7 +305,8 @@ impl Return {
         if let Some(run_id) = to_run.clone().filter(|_| seen == 0) {
             return Err(StoreError::NotKept { run_id }.into());
         }
-        if advertisers == 0 {
+        // Whoever accepts what readers see already says at least that nothing is held of it.
+        if advertisers == 0 && self.kind != ACCEPT {
             return Err(StoreError::SeenAlready { day, run_id: to_run }.into());
         }
         let from_run = self.way.from_run.as_deref().map(ledger::run_id).transpose()?;

@@ -34,7 +34,7 @@ pub(crate) struct Way {
     /// The run that they see then; none when they see nothing of the day.
     pub(crate) to_run: Option<String>,
     /// Whether that is what they saw earlier, not what came later.
-    is_back: bool,
+    pub(crate) is_back: bool,
 }
 
 impl Way {
@@ -51,9 +51,16 @@ impl Timeline {
         Self(events.iter().filter(|event| event.advertiser_id.is_none()).cloned().collect())
     }
 
-    /// The events that changed what readers see of one advertiser.
-    pub(crate) fn of_advertiser(events: &[EventRow], touched_by: &[i64]) -> Self {
-        Self(events.iter().filter(|event| touched_by.contains(&event.seq)).cloned().collect())
+    /// The events that changed what readers see of one advertiser: by number, whether they see something of it after
+    /// each.
+    pub(crate) fn of_advertiser(events: &[EventRow], touched_by: &BTreeMap<i64, bool>) -> Self {
+        let touching = events.iter().filter_map(|event| {
+            let is_seen = touched_by.get(&event.seq)?;
+            // Nothing is what they saw before any event.
+            let to_seq = if *is_seen { event.to_seq } else { Some(0) };
+            Some(EventRow { to_seq, ..event.clone() })
+        });
+        Self(touching.collect())
     }
 
     /// Back to before the run that readers see now.
@@ -66,7 +73,14 @@ impl Timeline {
         Some(self.way(first.seq - 1))
     }
 
-    /// Back to what readers saw after the event.
+    /// To what readers saw when they saw the run last; none when they never did.
+    pub(crate) fn to_run(&self, run_id: &str, events: &[EventRow]) -> Option<Way> {
+        let stands =
+            |event: &&EventRow| self.standing(event.seq).is_some_and(|standing| standing.run_id == run_id);
+        Some(self.way(events.iter().rfind(stands)?.seq))
+    }
+
+    /// To what readers saw after the event.
     pub(crate) fn way(&self, to_seq: i64) -> Way {
         let (from, to) = (self.standing(i64::MAX), self.standing(to_seq));
         let is_back = to.map(|event| event.seq) < from.map(|event| event.seq);
@@ -82,11 +96,6 @@ impl Timeline {
             None => Some(last),
         }
     }
-}
-
-/// The last event that published something of the run.
-pub(crate) fn last_publication<'a>(events: &'a [EventRow], run_id: &str) -> Option<&'a EventRow> {
-    events.iter().rfind(|event| event.to_seq.is_none() && event.run_id == run_id)
 }
 
 /// The last rollback of the day that is in force, and whether it can be undone: nothing but rollbacks and undos
@@ -169,6 +178,28 @@ mod tests {
         assert_eq!(timeline.way(2).taken_back(), None, "R2 came after R1, which is seen");
         assert_eq!(timeline.way(0).taken_back(), Some("R1"));
         assert_eq!(timeline.way(1).taken_back(), None);
+    }
+
+    #[test]
+    fn the_way_to_a_run_leads_to_what_was_seen_with_it_last() {
+        let check = |text: &str, run: &str, expected: Option<i64>| {
+            let events = events(text);
+            let way = Timeline::of_day(&events).to_run(run, &events);
+            assert_eq!(way.map(|way| way.to_seq), expected, "{text}: {run}");
+        };
+        let text = "publish R1, publish R2, rollback R2 >1 a, rollback R1 >1, accept R2 a";
+        check(text, "R2", Some(3));
+        check(text, "R1", Some(5));
+        check(text, "R3", None);
+        check("publish R1, accept R2 a", "R2", None);
+    }
+
+    #[test]
+    fn who_was_not_in_a_run_was_not_seen_then() {
+        let events = events("publish R1, publish R2, publish R3");
+        let touched_by = [(1, true), (2, false), (3, true)].into();
+        let way = Timeline::of_advertiser(&events, &touched_by).before_last_run().unwrap();
+        assert_eq!((way.from_run.as_deref(), way.to_run, way.to_seq), (Some("R3"), None, 2));
     }
 
     #[test]

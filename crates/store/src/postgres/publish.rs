@@ -2,7 +2,7 @@
 
 use super::{Postgres, copy::CopyIn, lock_day, lock_events, next_seq, tell};
 use crate::{
-    content::{Content, RankedRow, TakenBack},
+    content::{self, Content, RankedRow, TakenBack},
     decision::{Publication, RunState, Standing, StandingHolds, decide},
     error::Failure,
     holds::Holds,
@@ -130,57 +130,76 @@ async fn seen_alike(
 }
 
 /// What someone has taken back, no reader has seen again since, and the content says anew: all of it, or the
-/// ranking of an advertiser. Advertisers, empty for all, and why.
+/// rankings of advertisers. Advertisers, empty for all, and why.
 async fn taken_back(
     connection: &mut PgConnection,
     content: &Content<'_>,
 ) -> Result<Vec<(String, String)>, sqlx::Error> {
-    let day = content.rankings().day.to_string();
-    let rows: Vec<TakenBack> = sqlx::query_as(
-        "SELECT h.advertiser_id, h.run_id, h.message, p.run_id AS seen_run_id, (CASE WHEN r.rankings_digest = $3 THEN 1 ELSE 0 END)::bigint AS is_alike
-         FROM (SELECT advertiser_id, run_id, message, seq FROM holds WHERE day = $1::date AND check_name = $2
-               UNION ALL SELECT advertiser_id, run_id, message, from_seq FROM past_holds
-               WHERE day = $1::date AND check_name = $2) h
-         JOIN runs r ON r.run_id = h.run_id
-         LEFT JOIN publications p ON p.day = $1::date AND p.advertiser_id = h.advertiser_id
-         WHERE NOT EXISTS (
-                 SELECT 1 FROM publications again WHERE again.day = $1::date AND again.run_id = h.run_id
-                 AND again.seq > h.seq AND h.advertiser_id IN ('', again.advertiser_id))
-           AND NOT EXISTS (
-                 SELECT 1 FROM past_publications again WHERE again.day = $1::date AND again.run_id = h.run_id
-                 AND again.from_seq > h.seq AND h.advertiser_id IN ('', again.advertiser_id))
-         ORDER BY h.advertiser_id, h.seq",
-    )
-    .bind(&day)
-    .bind(ROLLBACK)
-    .bind(content.digest())
-    .fetch_all(&mut *connection)
-    .await?;
-    let mut taken_back = Vec::new();
-    for row in rows {
-        if is_taken_back(connection, content, &row).await? {
-            taken_back.push((row.advertiser_id, row.message));
+    let of_all = day_taken_back(connection, content).await?;
+    let mut taken_back: Vec<_> = of_all.into_iter().map(|message| (String::new(), message)).collect();
+    for row in content::remembered(advertisers_taken_back(connection, content).await?) {
+        let TakenBack { advertiser_id, run_id, message, seen_run_id, .. } = row;
+        if let Some(seen_run) = seen_run_id
+            && is_same_ranking(connection, content, &advertiser_id, &seen_run).await?
+        {
+            // They see it all the same.
+            continue;
+        }
+        if is_same_ranking(connection, content, &advertiser_id, &run_id).await? {
+            taken_back.push((advertiser_id, message));
         }
     }
     Ok(taken_back)
 }
 
-/// Whether the content says again what was taken back, and not what readers see all the same.
-async fn is_taken_back(
+/// Why the whole day was taken back when it was exactly the content, unless readers have seen that again since.
+async fn day_taken_back(
     connection: &mut PgConnection,
     content: &Content<'_>,
-    row: &TakenBack,
-) -> Result<bool, sqlx::Error> {
-    let advertiser = row.advertiser_id.as_str();
-    if advertiser.is_empty() {
-        return Ok(row.is_alike == 1);
-    }
-    if let Some(seen_run) = &row.seen_run_id
-        && is_same_ranking(connection, content, advertiser, seen_run).await?
-    {
-        return Ok(false);
-    }
-    is_same_ranking(connection, content, advertiser, &row.run_id).await
+) -> Result<Option<String>, sqlx::Error> {
+    sqlx::query_scalar(
+        "SELECT h.message
+         FROM (SELECT run_id, message, seq FROM holds
+               WHERE day = $1::date AND advertiser_id = '' AND check_name = $2
+               UNION ALL SELECT run_id, message, from_seq FROM past_holds
+               WHERE day = $1::date AND advertiser_id = '' AND check_name = $2) h
+         JOIN runs r ON r.run_id = h.run_id AND r.rankings_digest = $3
+         WHERE NOT EXISTS (
+             SELECT 1 FROM publication_events e JOIN runs again ON again.run_id = e.run_id
+             WHERE e.day = $1::date AND e.seq >= h.seq AND e.advertiser_id IS NULL AND e.kind <> 'trim' AND e.is_seen
+               AND again.rankings_digest = $3)
+         ORDER BY h.seq DESC LIMIT 1",
+    )
+    .bind(content.rankings().day.to_string())
+    .bind(ROLLBACK)
+    .bind(content.digest())
+    .fetch_optional(connection)
+    .await
+}
+
+/// Every ranking of one advertiser that was ever taken back.
+async fn advertisers_taken_back(
+    connection: &mut PgConnection,
+    content: &Content<'_>,
+) -> Result<Vec<TakenBack>, sqlx::Error> {
+    sqlx::query_as(
+        "SELECT h.advertiser_id, h.run_id, h.message, p.run_id AS seen_run_id,
+                (SELECT count(*) FROM publications again
+                 WHERE again.day = $1::date AND again.advertiser_id = h.advertiser_id
+                   AND again.run_id = h.run_id AND again.seq > h.seq)
+                + (SELECT count(*) FROM past_publications again
+                   WHERE again.day = $1::date AND again.advertiser_id = h.advertiser_id
+                     AND again.run_id = h.run_id AND again.from_seq > h.seq) AS seen_again
+         FROM (SELECT advertiser_id, run_id, message, seq FROM holds WHERE day = $1::date AND check_name = $2
+               UNION ALL SELECT advertiser_id, run_id, message, from_seq FROM past_holds
+               WHERE day = $1::date AND check_name = $2) h
+         LEFT JOIN publications p ON p.day = $1::date AND p.advertiser_id = h.advertiser_id
+         WHERE h.advertiser_id <> '' ORDER BY h.advertiser_id, h.seq",
+    )
+    .bind(content.rankings().day.to_string())
+    .bind(ROLLBACK)
+    .fetch_all(connection)
+    .await
 }
 
 /// Whether the run ranked the advertiser as the content does.

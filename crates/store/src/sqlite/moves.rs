@@ -15,6 +15,7 @@ use crate::{
 use domain::{AdvertiserId, Day, RunId};
 use jiff::Timestamp;
 use sqlx::SqliteConnection;
+use std::collections::BTreeMap;
 
 /// Which holds are not what they were at the event that is gone back to; nor is one of the move's own scope,
 /// unless a later run waits by it.
@@ -132,7 +133,7 @@ pub(super) async fn known(
     .await?;
     let touched_by = match advertiser {
         Some(advertiser) => touched_by(connection, &of_day, advertiser).await?,
-        None => Vec::new(),
+        None => BTreeMap::new(),
     };
     let holds = sqlx::query_as("SELECT advertiser_id, run_id, check_name, seq FROM holds WHERE day = ?1")
         .bind(&of_day)
@@ -141,21 +142,25 @@ pub(super) async fn known(
     Ok(Known { day, events, touched_by, holds })
 }
 
-/// The events by which readers came to see something else of the advertiser.
+/// The events by which readers came to see something else of the advertiser, and whether they see something of it
+/// after each.
 async fn touched_by(
     connection: &mut SqliteConnection,
     day: &str,
     advertiser: &str,
-) -> Result<Vec<i64>, sqlx::Error> {
-    sqlx::query_scalar(
-        "SELECT seq FROM publications WHERE day = ?1 AND advertiser_id = ?2
-         UNION SELECT from_seq FROM past_publications WHERE day = ?1 AND advertiser_id = ?2
-         UNION SELECT to_seq FROM past_publications WHERE day = ?1 AND advertiser_id = ?2",
+) -> Result<BTreeMap<i64, bool>, sqlx::Error> {
+    let touches: Vec<(i64, i64)> = sqlx::query_as(
+        "SELECT seq, 1 FROM publications WHERE day = ?1 AND advertiser_id = ?2
+         UNION SELECT from_seq, 1 FROM past_publications WHERE day = ?1 AND advertiser_id = ?2
+         UNION SELECT to_seq, 0 FROM past_publications WHERE day = ?1 AND advertiser_id = ?2
+         ORDER BY 1, 2",
     )
     .bind(day)
     .bind(advertiser)
     .fetch_all(connection)
-    .await
+    .await?;
+    // Of an event that ends one and begins another, the beginning comes last.
+    Ok(touches.into_iter().map(|(seq, is_seen)| (seq, is_seen == 1)).collect())
 }
 
 /// The day of the newest rollback in force.
@@ -186,7 +191,7 @@ pub(super) async fn go_back(
         "INSERT INTO publication_events
             (seq, day, run_id, published_at, kind, advertiser_id, reason, to_seq, is_seen)
          SELECT ?1, ?2, ?3, ?4, ?5, nullif(?6, ''), ?7, ?8,
-                ?9 OR EXISTS (SELECT 1 FROM publications WHERE day = ?2)",
+                ?9 OR (?6 <> '' AND EXISTS (SELECT 1 FROM publications WHERE day = ?2))",
     )
     .bind(seq)
     .bind(&day)

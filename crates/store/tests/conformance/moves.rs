@@ -19,6 +19,10 @@ on_both!(
     what_was_taken_back_is_remembered_whatever_comes_between,
     what_a_check_had_held_of_what_was_taken_back_stays_held,
     a_run_that_waits_waits_on,
+    what_was_taken_back_comes_back_as_it_was_seen_last,
+    one_advertiser_seen_again_is_not_the_day,
+    what_was_seen_again_is_no_longer_remembered,
+    who_was_not_in_a_run_goes_back_and_forth,
     the_newest_rollback_is_undone_first,
     rows_of_an_earlier_version_go_back_too,
     a_taken_back_advertiser_is_not_published_by_itself_again,
@@ -232,6 +236,79 @@ async fn what_a_check_had_held_of_what_was_taken_back_stays_held(database: Datab
     assert_eq!(store.accept(&run, decision(None)).await.unwrap(), 2, "b leaves and c comes");
     assert_eq!(seen(&store).await, then, "a is held by its check as it was");
     assert_eq!(store.moves(1, None).await.unwrap()[0].kind, "accept");
+}
+
+async fn accept(store: &Store, run: &RunId, id: &str) -> Result<u64, StoreError> {
+    let one = (!id.is_empty()).then(|| advertiser(id));
+    store.accept(run, decision(one.as_ref())).await
+}
+
+async fn what_was_taken_back_comes_back_as_it_was_seen_last(database: Database) {
+    let store = database.migrated().await;
+    publish(&store, &rankings(OLD)).await;
+    let (new, _) = publish(&store, &rankings(NEW)).await;
+    before(&store, OLD, "a").await.unwrap();
+    let then = seen(&store).await;
+    for back in ["accept", "to"] {
+        before(&store, OLD, "").await.unwrap();
+        match back {
+            "accept" => accept(&store, &new.run_id, "").await.map(drop),
+            _ => to(&store, &new.run_id).await.map(drop),
+        }
+        .unwrap();
+        assert_eq!(seen(&store).await, then, "{back}: a had been taken back alone");
+    }
+}
+
+async fn one_advertiser_seen_again_is_not_the_day(database: Database) {
+    let store = database.migrated().await;
+    publish(&store, &rankings(OLD)).await;
+    let (new, _) = publish(&store, &rankings(NEW)).await;
+    before(&store, OLD, "").await.unwrap();
+    assert_eq!(accept(&store, &new.run_id, "a").await.unwrap(), 1);
+    let (_, again, _) = publish_held(&store, NEW, "").await;
+    assert_eq!(again, Publication::Held { waiting_run: new.run_id.clone() });
+    // The rest can still be accepted.
+    accept(&store, &new.run_id, "").await.unwrap();
+    assert_eq!(seen(&store).await, (plain(NEW), vec![]));
+}
+
+async fn what_was_seen_again_is_no_longer_remembered(database: Database) {
+    let store = database.migrated().await;
+    let mended = NEW.replace("new", "mended");
+    publish(&store, &rankings(OLD)).await;
+    publish(&store, &rankings(NEW)).await;
+    before(&store, OLD, "").await.unwrap();
+    publish(&store, &rankings(OLD)).await;
+    let (copy, _, _) = publish_held(&store, NEW, "").await;
+    accept(&store, &copy, "").await.unwrap();
+    publish(&store, &rankings(&mended)).await;
+    assert_eq!(publish_held(&store, NEW, "").await.2, Holds::default(), "readers have seen it by the copy");
+    // The same of one advertiser.
+    before(&store, OLD, "a").await.unwrap();
+    let (copy, _, holds) = publish_held(&store, &NEW.replace("TopCTR c: new", "TopCTR c: c1"), "").await;
+    assert_eq!(holds.advertisers.len(), 1);
+    accept(&store, &copy, "a").await.unwrap();
+    publish(&store, &rankings(&mended)).await;
+    let (_, again, holds) = publish_held(&store, &NEW.replace("TopCTR c: new", "TopCTR c: c2"), "").await;
+    assert_eq!((again, holds), (Publication::Moved, Holds::default()));
+}
+
+async fn who_was_not_in_a_run_goes_back_and_forth(database: Database) {
+    let store = database.migrated().await;
+    let (first, _) = publish(&store, &rankings(OLD)).await;
+    let (without_b, _) = publish(&store, &rankings(NEW)).await;
+    let b = advertiser("b");
+    let moved = store.roll_back(Back::To(&first.run_id), decision(Some(&b))).await.unwrap();
+    assert_eq!((moved.from_run, moved.to_run), (None, Some(first.run_id)));
+    assert_eq!(seen(&store).await.1, [""; 0], "nothing of it was taken back");
+    undo(&store).await.unwrap();
+    assert_eq!(seen(&store).await.0, plain(NEW));
+    let all = "2024-11-20: a b c\n TopCTR a: z=0.5\n TopCTR b: z=0.5\n TopCTR c: z=0.5";
+    publish(&store, &rankings(all)).await;
+    assert_eq!(before(&store, OLD, "b").await.unwrap().to_run, None, "as before that run");
+    let error = store.roll_back(Back::To(&without_b.run_id), decision(Some(&b))).await.unwrap_err();
+    assert!(matches!(error, StoreError::NeverSeen { .. }), "{error}");
 }
 
 async fn a_run_that_waits_waits_on(database: Database) {

@@ -29,15 +29,15 @@ impl From<StoreError> for Failure {
             ),
             StoreError::NothingHeld { .. } => (
                 Exit::Failed,
-                "`topshelf runs` tells which runs are held; a later run of the day takes the place of what an earlier one held",
+                "`topshelf runs` tells which runs are held; a later run of the day takes the place of what an earlier one held; `topshelf rollback --to RUN` leads to any run that readers saw",
             ),
             StoreError::NothingSeen { .. } => (
                 Exit::Failed,
-                "there is nothing to take back; `topshelf moves` tells what changed what readers see",
+                "there is nothing to take back; `topshelf moves` tells what changed what readers see; what is seen of one advertiser alone is taken back with --advertiser",
             ),
             StoreError::NeverSeen { .. } => (
                 Exit::Failed,
-                "`topshelf runs RUN` tells whether it is held back, which `topshelf publish --accept RUN` overrides; `topshelf moves` lists the runs that readers saw",
+                "`topshelf runs RUN` tells whether it is held back, which `topshelf publish --accept RUN` overrides; `topshelf moves` lists the runs that readers saw, of one advertiser alone if it says so: --advertiser leads there",
             ),
             StoreError::SeenAlready { .. } => (
                 Exit::Failed,
@@ -45,7 +45,7 @@ impl From<StoreError> for Failure {
             ),
             StoreError::NotKept { .. } => (
                 Exit::Failed,
-                "nothing moved; how long rankings are kept is set by retention.keep_days; run the day again from its logs",
+                "nothing moved; it is older than retention.keep_days, or an earlier version published it and kept no more; run the day again from its logs",
             ),
             StoreError::NothingToUndo { .. } => (
                 Exit::Failed,
