@@ -71,6 +71,7 @@ async fn accept_held(
     let (run, one) = (run_id.as_str(), decision.advertiser.map_or("", AdvertiserId::as_str));
     let (seq, at) = (next_seq(connection).await?, time::to_text(decision.at));
     // With a hold of all, who is not active any more leaves.
+    // Both are bound the same: ?4 is of use to the first alone, and the second has to name it.
     for statement in [
         concat!(
             "INSERT INTO past_publications (day, advertiser_id, from_seq, to_seq, run_id, published_at)

@@ -269,6 +269,7 @@ async fn move_holds(
     seq: i64,
 ) -> Result<(), sqlx::Error> {
     let (advertiser, to_seq) = (decided.advertiser.as_str(), decided.way.to_seq);
+    // Both are bound the same: ?4 is of use to the first alone, and the second has to name it.
     for statement in [
         concat!(
             "INSERT INTO past_holds (day, advertiser_id, from_seq, to_seq, run_id, check_name, message)
