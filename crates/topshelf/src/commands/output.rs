@@ -50,6 +50,11 @@ impl Output {
     }
 }
 
+/// So many advertisers, in words.
+pub(crate) fn advertisers(number: u64) -> String {
+    if number == 1 { "1 advertiser".to_owned() } else { format!("{} advertisers", grouped(number)) }
+}
+
 /// A table with a header; columns named in `right` hold numbers.
 pub(crate) fn table(header: &[&str], right: &[&str]) -> Table {
     let mut table = Table::new();

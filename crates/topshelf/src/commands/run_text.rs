@@ -2,7 +2,7 @@
 
 use super::{
     ledger::{took, verdict},
-    output::grouped,
+    output::advertisers,
 };
 use crate::pipeline::visible;
 use domain::RunId;
@@ -149,8 +149,4 @@ fn move_lines(moves: &[Move], run: &RunId) -> Vec<String> {
         format!("moved      {} {}{whom}{seen}{because}", of.at, of.kind)
     };
     moves.iter().map(line).collect()
-}
-
-fn advertisers(number: u64) -> String {
-    if number == 1 { "1 advertiser".to_owned() } else { format!("{} advertisers", grouped(number)) }
 }

@@ -1,6 +1,6 @@
 //! `run`, `backfill`, and the stages one at a time.
 
-use super::output::{Output, grouped, table};
+use super::output::{Output, advertisers, grouped, table};
 use crate::{
     checks::{Finding, Severity},
     cli::{Publish, Range, Rank},
@@ -56,11 +56,7 @@ pub(super) async fn publish(night: &Night, flags: Publish, output: Output) -> Re
 }
 
 pub(super) fn of_advertisers(number: u64) -> String {
-    if number == 1 {
-        "the rankings of 1 advertiser".to_owned()
-    } else {
-        format!("the rankings of {} advertisers", grouped(number))
-    }
+    format!("the rankings of {}", advertisers(number))
 }
 
 /// Prints the runs; fails as the first failed one does.
