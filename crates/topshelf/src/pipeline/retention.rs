@@ -1,7 +1,8 @@
 //! Retention: what is older than it need be kept leaves the store and the lake.
 //!
-//! The days that readers see are counted, newest first, and no clock is asked: nights that are late or missing, and
-//! a day that was mistyped, delete nothing. What readers see last of an advertiser stays, and so does the ledger.
+//! Which days go is found by counting those that readers see, newest first, and not by a clock: nights that are late
+//! or missing delete nothing, and a mistyped day of the future counts as one. What readers see last of an advertiser
+//! stays, and so does the ledger.
 
 use super::{Night, ledger::is_dead};
 use crate::failure::Failure;
