@@ -6,13 +6,13 @@
 use crate::wire::Held;
 use domain::{AdvertiserId, Day, RunId};
 use std::collections::HashMap;
-use store::PublishedHold;
+use store::{PublishedHold, TAKEN_BACK};
 
 /// Told of a hold of all advertisers.
 const OF_ALL: &str = "a check of all advertisers together held the day back";
 
 /// The same, when it was no check but someone's decision.
-const TAKEN_BACK: &str = "what was published of the day was taken back by hand";
+const ALL_TAKEN_BACK: &str = "what was published of the day was taken back by hand";
 
 /// The holds of the kept days and of later ones.
 #[derive(Debug, Default)]
@@ -66,7 +66,7 @@ impl Holds {
         let PublishedHold { day, advertiser_id, run_id, hold } = &self.holds[index];
         let message = match (advertiser_id, hold.check.as_str()) {
             (Some(_), _) => &hold.message,
-            (None, "rollback") => TAKEN_BACK,
+            (None, TAKEN_BACK) => ALL_TAKEN_BACK,
             (None, _) => OF_ALL,
         };
         Held { day: *day, run_id, check: &hold.check, message }

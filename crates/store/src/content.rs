@@ -7,7 +7,7 @@ use crate::{
     columns::from_columns,
     error::StoreError,
     holds::{Hold, Holds},
-    moves::ROLLBACK,
+    moves::TAKEN_BACK,
 };
 use domain::{AdvertiserId, Counts, DayRankings, ModelRankings, RankedProduct, Ranking};
 use sha2::{Digest, Sha256};
@@ -74,7 +74,7 @@ impl<'a> Content<'a> {
     /// by an empty id.
     pub(crate) fn with_taken_back(mut self, taken_back: Vec<(String, String)>) -> Self {
         for (advertiser, message) in taken_back {
-            let hold = Hold { check: ROLLBACK.to_owned(), message };
+            let hold = Hold { check: TAKEN_BACK.to_owned(), message };
             if advertiser.is_empty() {
                 // Each is held by what holds all.
                 self.holds = Cow::Owned(Holds { all: Some(hold), ..Holds::default() });

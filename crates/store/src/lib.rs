@@ -35,7 +35,7 @@ pub use error::StoreError;
 pub use history::{LastRankings, TotalsOfDay};
 pub use holds::{Hold, Holds};
 pub use ledger::{NewRun, Outcome, RunEnd, RunRecord, RunStatus, UnderWay};
-pub use moves::{Back, Decision, Move, MovedBack};
+pub use moves::{Back, Decision, Move, MovedBack, TAKEN_BACK};
 pub use published::{Pin, Published, PublishedAdvertiser, PublishedDay, PublishedHold};
 pub use watch::Watch;
 

@@ -8,18 +8,15 @@ use crate::{
     error::{Failure, StoreError},
     holds::Hold,
     ledger,
-    timeline::{EventRow, Timeline, Way, undoable},
+    timeline::{ACCEPT, EventRow, ROLLBACK, Timeline, UNDO, Way, undoable},
 };
 use domain::{AdvertiserId, Day, RunId};
 use jiff::Timestamp;
 use serde::Serialize;
 use std::collections::BTreeMap;
 
-/// The check that holds back what was taken back by hand.
-pub(crate) const ROLLBACK: &str = "rollback";
-
-/// What someone decided in spite of checks.
-pub(crate) const ACCEPT: &str = "accept";
+/// The name of the check that holds back what was taken back by hand.
+pub const TAKEN_BACK: &str = "rollback";
 
 /// The check that holds back what a pin keeps from being seen.
 pub(crate) const PIN: &str = "pin";
@@ -220,7 +217,7 @@ impl Known {
                 decision.at.strftime("%Y-%m-%d %H:%MZ"),
                 decision.reason
             );
-            (from.to_owned(), Hold { check: ROLLBACK.to_owned(), message })
+            (from.to_owned(), Hold { check: TAKEN_BACK.to_owned(), message })
         });
         Ok(self.decided(ROLLBACK, decision.advertiser.map_or("", AdvertiserId::as_str), way, hold))
     }
@@ -231,7 +228,7 @@ impl Known {
         let of_run = |whom: &str| {
             self.holds.iter().find(|hold| hold.advertiser_id == whom && hold.run_id == run_id.as_str())
         };
-        of_run(whom).or_else(|| of_run("")).filter(|hold| hold.check_name == ROLLBACK)?;
+        of_run(whom).or_else(|| of_run("")).filter(|hold| hold.check_name == TAKEN_BACK)?;
         let decided = self.roll_back(Back::To(run_id), run_id.as_str(), decision).ok()?;
         Some(Return { kind: ACCEPT, ..decided })
     }
@@ -245,7 +242,7 @@ impl Known {
         }
         let advertiser = undone.advertiser_id.clone().unwrap_or_default();
         let way = self.timeline_of(&advertiser).way(undone.seq - 1);
-        Some(self.decided("undo", &advertiser, way, None))
+        Some(self.decided(UNDO, &advertiser, way, None))
     }
 
     /// The one advertiser that the undo would be about.
@@ -277,7 +274,7 @@ impl Known {
         let day_run = if advertiser.is_empty() { way.to_run.clone() } else { of_day.way(0).from_run };
         let waits = |(run, _): &(String, Hold)| {
             let of_whom = self.holds.iter().filter(|hold| hold.advertiser_id == advertiser);
-            of_whom.into_iter().any(|hold| hold.run_id != *run && hold.check_name != ROLLBACK)
+            of_whom.into_iter().any(|hold| hold.run_id != *run && hold.check_name != TAKEN_BACK)
         };
         let is_again = |last: &EventRow| {
             last.kind == ROLLBACK && last.advertiser_id.as_deref().unwrap_or_default() == advertiser

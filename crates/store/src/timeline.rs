@@ -6,6 +6,12 @@
 use crate::columns::from_columns;
 use std::collections::BTreeMap;
 
+/// The kinds of events by which someone takes readers back, and undoes that; and by which someone publishes what was
+/// held back.
+pub(crate) const ROLLBACK: &str = "rollback";
+pub(crate) const UNDO: &str = "undo";
+pub(crate) const ACCEPT: &str = "accept";
+
 /// An event that changed what readers see of a day, as it is read.
 #[derive(Debug, Clone)]
 pub(crate) struct EventRow {
@@ -105,8 +111,8 @@ pub(crate) fn last_rollback(events: &[EventRow]) -> Option<(&EventRow, bool)> {
     let mut until = i64::MAX;
     while let Some(last) = events.iter().rfind(|event| event.seq <= until) {
         match (last.kind.as_str(), last.to_seq) {
-            ("rollback", _) => return Some((last, is_last)),
-            ("undo", Some(to_seq)) => until = to_seq,
+            (ROLLBACK, _) => return Some((last, is_last)),
+            (UNDO, Some(to_seq)) => until = to_seq,
             _ => {
                 is_last = false;
                 until = last.seq - 1;

@@ -6,7 +6,7 @@ use crate::{
     decision::{Publication, RunState, Standing, StandingHolds, decide},
     error::Failure,
     holds::Holds,
-    moves::ROLLBACK,
+    moves::TAKEN_BACK,
     time,
 };
 use domain::{Day, RunId};
@@ -165,7 +165,7 @@ async fn day_taken_back(
          ORDER BY h.seq DESC LIMIT 1",
     )
     .bind(content.rankings().day.to_string())
-    .bind(ROLLBACK)
+    .bind(TAKEN_BACK)
     .bind(content.digest())
     .fetch_optional(connection)
     .await
@@ -191,7 +191,7 @@ async fn advertisers_taken_back(
          WHERE h.advertiser_id <> '' ORDER BY h.advertiser_id, h.seq",
     )
     .bind(content.rankings().day.to_string())
-    .bind(ROLLBACK)
+    .bind(TAKEN_BACK)
     .fetch_all(connection)
     .await
 }

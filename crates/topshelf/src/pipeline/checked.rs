@@ -11,16 +11,13 @@ use jiff::civil::Time;
 use lake::{AdvertiserTotals, CountsManifest};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
-use store::{Hold, Holds, LastRankings, Store, TotalsOfDay};
+use store::{Hold, Holds, LastRankings, Store, TAKEN_BACK, TotalsOfDay};
 
 /// Published days that make the baseline.
 const BASELINE_DAYS: usize = 7;
 
 /// Published days among which those of the same weekday are looked for.
 const DAYS_LOOKED_AT: usize = 60;
-
-/// What the store calls what someone has taken back.
-const TAKEN_BACK: &str = "rollback";
 
 /// What the checks of a run came to.
 #[derive(Debug, Clone, Default, Serialize)]
