@@ -6,6 +6,7 @@
 //! knows the schedule: the binary says what should be published by now through a [`Promise`].
 
 mod held;
+mod nights;
 mod options;
 mod packed;
 mod problem;
@@ -29,6 +30,6 @@ pub use server::{Server, ServerError};
 pub use snapshot::Snapshot;
 pub use stats::LIMIT_MAX;
 pub use wire::{
-    Advertisers, AgreeingAdvertiser, History, HistoryDay, ModelAgreement, ModelStats, Readiness,
-    ReadinessStatus, Recommendation, Recommendations, Stats, VariableAdvertiser,
+    Advertisers, AgreeingAdvertiser, Health, History, HistoryDay, ModelAgreement, ModelStats, Readiness,
+    ReadinessStatus, Recommendation, Recommendations, RunSeen, RunsSeen, Stats, VariableAdvertiser,
 };

@@ -42,8 +42,11 @@ pub struct Promise {
     /// The newest day that should be published by now. When what is published is older, answers say
     /// `stale`.
     pub newest_day: Day,
-    /// When the next run begins, and so how long an answer may be kept by caches.
+    /// When something may be published next, and so how long an answer may be kept by caches: the next night's
+    /// beginning, or now while one that has begun is not late yet.
     pub next_run_at: Timestamp,
+    /// When the next night begins.
+    pub next_night_at: Timestamp,
 }
 
 /// The store to serve from.

@@ -1,6 +1,7 @@
 //! The tasks that keep a server current: what is published, and what is promised.
 
 use crate::{
+    nights::follow_runs,
     options::{Options, ServedStore},
     serving::Serving,
     snapshot::Snapshot,
@@ -42,7 +43,7 @@ pub async fn load(store: &Store, options: &Options) -> Result<Snapshot, LoadErro
     tokio::task::spawn_blocking(build).await.map_err(LoadError::Build)
 }
 
-/// Replaces the snapshot whenever a publication moves, until the task is dropped.
+/// Replaces the snapshot whenever a publication moves, and notes how the nights go, until the task is dropped.
 pub(crate) async fn follow_publications(serving: Arc<Serving>, store: ServedStore) {
     let mut pause = Pause::new();
     let store = loop {
@@ -52,9 +53,13 @@ pub(crate) async fn follow_publications(serving: Arc<Serving>, store: ServedStor
         }
     };
     serving.opened(store.description());
+    tokio::join!(follow(&serving, &store, pause), follow_runs(&serving, &store));
+}
+
+async fn follow(serving: &Serving, store: &Store, mut pause: Pause) {
     let mut watch = store.watch(serving.options.poll);
     loop {
-        match load(&store, &serving.options).await {
+        match load(store, &serving.options).await {
             Ok(snapshot) => {
                 let (version, newest_day) = (snapshot.version(), snapshot.newest_day());
                 tracing::info!(version, ?newest_day, "snapshot loaded");
@@ -63,7 +68,7 @@ pub(crate) async fn follow_publications(serving: Arc<Serving>, store: ServedStor
                 watch.seen(version);
                 watch.changed().await;
             }
-            Err(error) => pause.after(&serving, &error, "could not load what is published").await,
+            Err(error) => pause.after(serving, &error, "could not load what is published").await,
         }
     }
 }
@@ -96,7 +101,7 @@ pub(crate) async fn follow_schedule(serving: Arc<Serving>) {
 }
 
 /// An error with its causes, in one line; a cause that the one before it has told is not told again.
-fn chain(error: &dyn Error) -> String {
+pub(crate) fn chain(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {

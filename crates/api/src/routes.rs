@@ -27,6 +27,7 @@ pub(crate) fn router(serving: Shared) -> Router {
     let router = both(router, "/recommendations/{advertiser}/{model}", rankings::recommendations);
     let router = both(router, "/history/{advertiser}", rankings::history);
     let router = both(router, "/stats", rankings::stats);
+    let router = both(router, "/health", health::health);
     let router = both(router, "/health/live", health::live);
     let router = both(router, "/health/ready", health::ready);
     let router = both(router, "/metrics", health::metrics);

@@ -7,7 +7,7 @@ use crate::{
     problem::Problem,
     snapshot::Snapshot,
     telemetry::Telemetry,
-    wire::{Readiness, ReadinessStatus},
+    wire::{Health, Readiness, ReadinessStatus, RunsSeen},
 };
 use arc_swap::{ArcSwap, ArcSwapOption};
 use jiff::Timestamp;
@@ -34,6 +34,7 @@ pub(crate) struct Serving {
     promise: ArcSwap<Promise>,
     snapshot: ArcSwapOption<Snapshot>,
     last_load_error: ArcSwapOption<String>,
+    runs: ArcSwapOption<RunsSeen>,
     is_ending: AtomicBool,
 }
 
@@ -54,6 +55,7 @@ impl Serving {
             promise,
             snapshot: ArcSwapOption::empty(),
             last_load_error: ArcSwapOption::empty(),
+            runs: ArcSwapOption::empty(),
             is_ending: AtomicBool::new(false),
         }
     }
@@ -94,6 +96,26 @@ impl Serving {
         if **self.promise.load() != promise {
             self.promise.store(Arc::new(promise));
             self.tell_stale();
+        }
+        self.telemetry.next_run_at(self.next_run_at());
+    }
+
+    /// Notes what the ledger of runs tells.
+    pub(crate) fn runs_are(&self, runs: RunsSeen) {
+        self.telemetry.runs(&runs);
+        self.runs.store(Some(Arc::new(runs)));
+    }
+
+    /// When the next night begins. One that has begun may still publish, and is promised until it is late.
+    fn next_run_at(&self) -> Timestamp {
+        self.promise.load().next_night_at
+    }
+
+    pub(crate) fn health(&self) -> Health {
+        Health {
+            readiness: self.readiness(),
+            next_run_at: self.next_run_at(),
+            runs: self.runs.load().as_deref().cloned(),
         }
     }
 
@@ -155,7 +177,7 @@ mod tests {
         let day = "2024-11-20".parse().unwrap();
         Serving::new(
             Options::new("127.0.0.1:0", Vec::new()),
-            Box::new(move |now| Promise { newest_day: day, next_run_at: now }),
+            Box::new(move |now| Promise { newest_day: day, next_run_at: now, next_night_at: now }),
         )
     }
 

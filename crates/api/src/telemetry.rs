@@ -2,13 +2,18 @@
 //!
 //! Each server has a recorder of its own, so several live in one process without a global one.
 
-use crate::{serving::Serving, snapshot::Snapshot};
+use crate::{
+    serving::Serving,
+    snapshot::Snapshot,
+    wire::{RunSeen, RunsSeen},
+};
 use axum::{
     extract::{MatchedPath, Request, State},
     middleware::Next,
     response::Response,
 };
-use jiff::tz::TimeZone;
+use domain::Day;
+use jiff::{Timestamp, tz::TimeZone};
 use metrics::{counter, gauge, histogram, with_local_recorder};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 use std::{sync::Arc, time::Instant};
@@ -21,6 +26,12 @@ const SNAPSHOT_NEWEST_DAY: &str = "topshelf_snapshot_newest_day_seconds";
 const SNAPSHOT_DAYS: &str = "topshelf_snapshot_days";
 const SNAPSHOT_ADVERTISERS: &str = "topshelf_snapshot_advertisers";
 const SNAPSHOT_STALE: &str = "topshelf_snapshot_stale";
+const NEXT_RUN_AT: &str = "topshelf_next_run_at_seconds";
+const RUNS_UNDER_WAY: &str = "topshelf_runs_under_way";
+const LAST_RUN_ENDED_AT: &str = "topshelf_last_run_ended_at_seconds";
+const LAST_RUN_SUCCEEDED: &str = "topshelf_last_run_succeeded";
+const LAST_SUCCESS_ENDED_AT: &str = "topshelf_last_success_ended_at_seconds";
+const LAST_SUCCESS_DAY: &str = "topshelf_last_success_day_seconds";
 const SNAPSHOT_LOADS: &str = "topshelf_snapshot_loads_total";
 
 /// Upper bounds of the latency histogram: answers come from memory, so they begin at 50 µs.
@@ -60,9 +71,7 @@ impl Telemetry {
             gauge!(SNAPSHOT_LOADED_AT).set(approximately(snapshot.loaded_at().as_second()));
             gauge!(SNAPSHOT_DAYS).set(approximately(snapshot.days().count()));
             gauge!(SNAPSHOT_ADVERTISERS).set(approximately(snapshot.active_advertiser_count()));
-            let newest = snapshot.newest_day().and_then(|day| day.date().to_zoned(TimeZone::UTC).ok());
-            gauge!(SNAPSHOT_NEWEST_DAY)
-                .set(newest.map_or(0.0, |day| approximately(day.timestamp().as_second())));
+            gauge!(SNAPSHOT_NEWEST_DAY).set(snapshot.newest_day().map_or(0.0, start_of));
         });
     }
 
@@ -72,6 +81,27 @@ impl Telemetry {
 
     pub(crate) fn stale(&self, is_stale: bool) {
         with_local_recorder(&self.recorder, || gauge!(SNAPSHOT_STALE).set(f64::from(u8::from(is_stale))));
+    }
+
+    pub(crate) fn next_run_at(&self, next_run_at: Timestamp) {
+        with_local_recorder(&self.recorder, || {
+            gauge!(NEXT_RUN_AT).set(approximately(next_run_at.as_second()));
+        });
+    }
+
+    pub(crate) fn runs(&self, runs: &RunsSeen) {
+        with_local_recorder(&self.recorder, || {
+            gauge!(RUNS_UNDER_WAY).set(approximately(runs.under_way.len()));
+            let ended_at = |run: &RunSeen| run.ended_at.map_or(0.0, |at| approximately(at.as_second()));
+            if let Some(last) = &runs.last {
+                gauge!(LAST_RUN_ENDED_AT).set(ended_at(last));
+                gauge!(LAST_RUN_SUCCEEDED).set(f64::from(u8::from(last.status == "succeeded")));
+            }
+            if let Some(last) = &runs.last_succeeded {
+                gauge!(LAST_SUCCESS_ENDED_AT).set(ended_at(last));
+                gauge!(LAST_SUCCESS_DAY).set(start_of(last.day));
+            }
+        });
     }
 
     fn answered(&self, route: &str, status: u16, elapsed: std::time::Duration) {
@@ -121,7 +151,25 @@ fn describe() {
         SNAPSHOT_STALE,
         "1 when the newest published day is older than the schedule promises"
     );
+    metrics::describe_gauge!(NEXT_RUN_AT, "When the next night begins, in Unix time");
+    metrics::describe_gauge!(RUNS_UNDER_WAY, "Runs that have not ended, as the ledger tells");
+    metrics::describe_gauge!(LAST_RUN_ENDED_AT, "When the newest run that ended did, in Unix time");
+    metrics::describe_gauge!(
+        LAST_RUN_SUCCEEDED,
+        "1 when the newest run that ended succeeded; 0 when it failed, was held, was stopped or died"
+    );
+    metrics::describe_gauge!(LAST_SUCCESS_ENDED_AT, "When the newest run that succeeded ended, in Unix time");
+    metrics::describe_gauge!(
+        LAST_SUCCESS_DAY,
+        "Start of the day (UTC) of the newest run that succeeded, in Unix time"
+    );
     metrics::describe_counter!(SNAPSHOT_LOADS, "Attempts to load what is published, by outcome");
+}
+
+/// The start of the day (UTC), in Unix time.
+fn start_of(day: Day) -> f64 {
+    let start = day.date().to_zoned(TimeZone::UTC);
+    start.map_or(0.0, |start| approximately(start.timestamp().as_second()))
 }
 
 /// Prometheus knows only `f64`.

@@ -213,6 +213,56 @@ pub struct Readiness {
     pub last_load_error: Option<String>,
 }
 
+/// How the server is, and how the nights go.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub struct Health {
+    /// Whether this server can answer.
+    #[serde(flatten)]
+    pub readiness: Readiness,
+    /// When the next night begins, by the schedule of this server's configuration.
+    #[schema(value_type = String, format = DateTime)]
+    pub next_run_at: Timestamp,
+    /// The ledger of runs; null before it was first read.
+    pub runs: Option<RunsSeen>,
+}
+
+/// What the ledger of runs tells, whoever runs them.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub struct RunsSeen {
+    /// When it was read.
+    #[schema(value_type = String, format = DateTime)]
+    pub seen_at: Timestamp,
+    /// Runs that have not ended.
+    pub under_way: Vec<RunSeen>,
+    /// The newest run that ended.
+    pub last: Option<RunSeen>,
+    /// The newest run that succeeded: nothing of it was held back.
+    pub last_succeeded: Option<RunSeen>,
+}
+
+/// A run; `topshelf runs RUN` tells more.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub struct RunSeen {
+    /// Its name.
+    #[schema(value_type = String, example = "20241121T023000Z-3f9a1c2e")]
+    pub run_id: RunId,
+    /// The day it is about.
+    #[schema(value_type = String, format = Date)]
+    pub day: Day,
+    /// running, succeeded, held, failed, stopped or died.
+    #[schema(example = "succeeded")]
+    pub status: String,
+    /// schedule, refresh, hand or airflow.
+    #[schema(example = "schedule")]
+    pub started_by: String,
+    /// When it began.
+    #[schema(value_type = String, format = DateTime)]
+    pub started_at: Timestamp,
+    /// When it ended; null while it is under way.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub ended_at: Option<Timestamp>,
+}
+
 /// Readiness in one word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]

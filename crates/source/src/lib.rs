@@ -26,5 +26,5 @@ pub use parquet::{
     RowGroups, RowValues, TimeUnit, is_parquet,
 };
 pub use pattern::{LogPattern, PatternError};
-pub use plan::{ObjectDays, PlannedObject, plan};
+pub use plan::{ObjectDays, PlannedObject, named, plan};
 pub use reader::{ReadLimits, ReadStats, Reading};

@@ -98,7 +98,8 @@ impl LogPattern {
     }
 
     /// Whether filling in a day makes a pattern that means no other day.
-    pub(crate) fn names_a_day(&self) -> bool {
+    #[must_use]
+    pub fn names_a_day(&self) -> bool {
         let has = |name: &str| self.text.contains(name);
         has("{day}") || (has("{yyyy}") && has("{mm}") && has("{dd}"))
     }

@@ -92,6 +92,20 @@ pub async fn plan(
     Err(no_object(location, log, pattern, lacking).await)
 }
 
+/// The objects that the pattern takes, filled with the day, in byte order of their names.
+///
+/// Lists directories on the calling thread.
+///
+/// # Errors
+/// [`SourceError`] when the location cannot be listed.
+pub async fn named(
+    location: &Location,
+    pattern: &LogPattern,
+    day: Day,
+) -> Result<Vec<ObjectInfo>, SourceError> {
+    location.find(&pattern.names(day)).await
+}
+
 fn searches(pattern: &LogPattern, days: &[Day]) -> Vec<Search> {
     let mut searches = BTreeMap::<String, Search>::new();
     for day in days {

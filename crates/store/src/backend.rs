@@ -6,7 +6,7 @@ use crate::{
     error::{Failure, StoreError},
     history::{LastRankings, TotalsOfDay, TotalsRow},
     holds::Holds,
-    ledger::{self, NewRun, RunEnd, RunRecord, UnderWay},
+    ledger::{self, LastRuns, NewRun, RunEnd, RunRecord, UnderWay},
     moves::{Back, Decision, Move, MoveRow, MovedBack},
     postgres::Postgres,
     published::{Pin, Published},
@@ -66,23 +66,29 @@ impl Backend {
         migrated.map_err(|source| StoreError::Migrate { database: self.description().to_owned(), source })
     }
 
-    pub(crate) async fn begin_run(&self, run: &NewRun) -> Result<(), Failure> {
-        let begun = either!(self.begin_run(run));
-        begun.map_err(|error| match error {
-            sqlx::Error::Database(error) if error.is_unique_violation() => {
-                StoreError::RunExists { run_id: run.run_id.clone() }.into()
-            }
-            error => error.into(),
-        })
+    pub(crate) async fn begin_runs(&self, runs: &[NewRun]) -> Result<(), Failure> {
+        either!(self.begin_runs(runs))
     }
 
-    pub(crate) async fn sign_of_life(&self, process: &str) -> Result<(), Failure> {
+    pub(crate) async fn sign_of_life(&self, process: &str) -> Result<u64, Failure> {
         Ok(either!(self.sign_of_life(process))?)
     }
 
     pub(crate) async fn under_way(&self) -> Result<Vec<UnderWay>, Failure> {
         let (runs, unseen) = either!(self.under_way())?;
         ledger::under_way(runs, &unseen)
+    }
+
+    pub(crate) async fn scheduled_since(&self) -> Result<Option<Timestamp>, Failure> {
+        let since: Option<String> = either!(self.scheduled_since())?;
+        since.as_deref().map(time::from_text).transpose()
+    }
+
+    pub(crate) async fn last_runs(&self) -> Result<LastRuns, Failure> {
+        let [ended, succeeded] = either!(self.last_runs())?;
+        let ended = ended.map(RunRecord::try_from).transpose()?;
+        let succeeded = succeeded.map(RunRecord::try_from).transpose()?;
+        Ok(LastRuns { ended, succeeded })
     }
 
     pub(crate) async fn end_dead_run(&self, under_way: &UnderWay, end: &RunEnd) -> Result<bool, Failure> {

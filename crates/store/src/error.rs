@@ -77,6 +77,22 @@ pub enum StoreError {
         /// The run.
         run_id: RunId,
     },
+    /// Other work has a run of the day under way.
+    #[error("{day} is being worked on by run {run_id}")]
+    DayTaken {
+        /// The day.
+        day: Day,
+        /// The run.
+        run_id: RunId,
+    },
+    /// The night that the run is for has been.
+    #[error("run {run_id} was for the same night of {day}")]
+    NightOver {
+        /// The day.
+        day: Day,
+        /// The run.
+        run_id: RunId,
+    },
     /// No run of that name is in the ledger.
     #[error("run {run_id} is not in the ledger: begin it first")]
     RunUnknown {

@@ -1,9 +1,14 @@
 //! The ledger of runs: what a run says when it begins and ends, and what is read back.
 //!
 //! A run is written at its beginning and at its end (publishing adds the digest in between), and says now
-//! and then that it lives. Once ended it never changes, which the database sees to.
+//! and then that it lives. Once ended it never changes, which the database sees to. While it is under way its
+//! row is the lease of its day: no other process begins a run of the day.
 
-use crate::{columns::from_columns, error::Failure, time};
+use crate::{
+    columns::from_columns,
+    error::{Failure, StoreError},
+    time,
+};
 use domain::{Day, ModelName, RunId};
 use jiff::Timestamp;
 use serde::{Serialize, Serializer};
@@ -24,8 +29,12 @@ pub struct NewRun {
     pub config_hash: String,
     /// When it began. Kept to the millisecond.
     pub started_at: Timestamp,
-    /// Tells its process from all others: opaque here.
+    /// Tells the work that it is part of from all other: opaque here. It holds the days of its runs.
     pub process: String,
+    /// The machine, as people call it.
+    pub host: String,
+    /// The moment of the schedule that it is for; none when somebody asked for it.
+    pub due_at: Option<Timestamp>,
 }
 
 /// How a run ended.
@@ -40,6 +49,8 @@ pub enum Outcome {
     Held,
     /// Its process was gone before it could say how it ended.
     Died,
+    /// It was told to stop.
+    Stopped,
 }
 
 impl Outcome {
@@ -51,6 +62,7 @@ impl Outcome {
             Self::Failed => "failed",
             Self::Held => "held",
             Self::Died => "died",
+            Self::Stopped => "stopped",
         }
     }
 }
@@ -98,6 +110,7 @@ impl RunStatus {
             "failed" => Self::Ended(Outcome::Failed),
             "held" => Self::Ended(Outcome::Held),
             "died" => Self::Ended(Outcome::Died),
+            "stopped" => Self::Ended(Outcome::Stopped),
             _ => Self::Other(name),
         }
     }
@@ -136,6 +149,10 @@ pub struct RunRecord {
     pub ended_at: Option<Timestamp>,
     /// Its process, as [`NewRun::process`] told it; none of a run of an earlier version.
     pub process: Option<String>,
+    /// Its machine; none of a run of an earlier version.
+    pub host: Option<String>,
+    /// The moment of the schedule that it is for; none when somebody asked for it.
+    pub due_at: Option<Timestamp>,
     /// When it last gave a sign of life; none of a run of an earlier version.
     pub seen_at: Option<Timestamp>,
     /// Why it failed.
@@ -157,6 +174,45 @@ pub struct UnderWay {
     pub run: RunRecord,
     /// How long ago it gave its last sign of life, or began, by the database's clock.
     pub unseen_for: Duration,
+}
+
+/// The runs that tell how the nights go.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct LastRuns {
+    /// The newest of those that ended.
+    pub ended: Option<RunRecord>,
+    /// The newest of those that succeeded.
+    pub succeeded: Option<RunRecord>,
+}
+
+/// A run that keeps another from being begun, and its status.
+#[derive(Debug)]
+pub(crate) struct Obstacle {
+    run_id: String,
+    status: String,
+}
+
+from_columns!(Obstacle { run_id, status });
+
+impl Obstacle {
+    /// Why the other run of the day is not begun.
+    pub(crate) fn refusal(self, day: Day) -> Result<Failure, Failure> {
+        let run_id = run_id(&self.run_id)?;
+        Ok(match self.status.as_str() {
+            "running" => StoreError::DayTaken { day, run_id }.into(),
+            _ => StoreError::NightOver { day, run_id }.into(),
+        })
+    }
+}
+
+/// Why the run could not be written down.
+pub(crate) fn not_inserted(run: &NewRun, error: sqlx::Error) -> Failure {
+    match error {
+        sqlx::Error::Database(error) if error.is_unique_violation() => {
+            StoreError::RunExists { run_id: run.run_id.clone() }.into()
+        }
+        error => error.into(),
+    }
 }
 
 /// How long ago runs under way were heard of, as it is read.
@@ -192,6 +248,8 @@ pub(crate) struct RunRow {
     started_at: String,
     ended_at: Option<String>,
     process: Option<String>,
+    host: Option<String>,
+    due_at: Option<String>,
     seen_at: Option<String>,
     error: Option<String>,
     report: Option<String>,
@@ -210,6 +268,8 @@ from_columns!(RunRow {
     started_at,
     ended_at,
     process,
+    host,
+    due_at,
     seen_at,
     error,
     report,
@@ -232,6 +292,8 @@ impl TryFrom<RunRow> for RunRecord {
             started_at: time::from_text(&row.started_at)?,
             ended_at: row.ended_at.as_deref().map(time::from_text).transpose()?,
             process: row.process,
+            host: row.host,
+            due_at: row.due_at.as_deref().map(time::from_text).transpose()?,
             seen_at: row.seen_at.as_deref().map(time::from_text).transpose()?,
             error: row.error,
             report: row.report.as_deref().map(report).transpose()?,

@@ -34,7 +34,7 @@ pub use decision::Publication;
 pub use error::StoreError;
 pub use history::{LastRankings, TotalsOfDay};
 pub use holds::{Hold, Holds};
-pub use ledger::{NewRun, Outcome, RunEnd, RunRecord, RunStatus, UnderWay};
+pub use ledger::{LastRuns, NewRun, Outcome, RunEnd, RunRecord, RunStatus, UnderWay};
 pub use moves::{Back, Decision, Move, MovedBack, TAKEN_BACK};
 pub use published::{Pin, Published, PublishedAdvertiser, PublishedDay, PublishedHold};
 pub use watch::Watch;
@@ -78,20 +78,24 @@ impl Store {
         self.backend.migrate().await
     }
 
-    /// Enters a run in the ledger.
+    /// Enters runs in the ledger, which come in the order of their days, all or none of them. From then on until
+    /// they end nobody else begins runs of the same days.
     ///
     /// # Errors
-    /// [`StoreError::RunExists`]; [`StoreError::Sql`] when the database fails.
-    pub async fn begin_run(&self, run: &NewRun) -> Result<(), StoreError> {
-        let begun = self.backend.begin_run(run).await;
-        begun.map_err(|failure| self.error(failure, || format!("begin run {}", run.run_id)))
+    /// [`StoreError::DayTaken`] while other work has a run of such a day under way, [`StoreError::NightOver`] when
+    /// a run for the same moment of the schedule succeeded, was held or failed; [`StoreError::RunExists`];
+    /// [`StoreError::Sql`] when the database fails.
+    pub async fn begin_runs(&self, runs: &[NewRun]) -> Result<(), StoreError> {
+        let begun = self.backend.begin_runs(runs).await;
+        let names = || runs.iter().map(|run| run.run_id.as_str()).collect::<Vec<_>>().join(", ");
+        begun.map_err(|failure| self.error(failure, || format!("begin run {}", names())))
     }
 
-    /// Says that the runs of the process are still under way.
+    /// Says that the runs of the process are still under way; of how many it was said.
     ///
     /// # Errors
     /// [`StoreError::Sql`] when the database fails.
-    pub async fn sign_of_life(&self, process: &str) -> Result<(), StoreError> {
+    pub async fn sign_of_life(&self, process: &str) -> Result<u64, StoreError> {
         let said = self.backend.sign_of_life(process).await;
         said.map_err(|failure| self.error(failure, || "say that a run is under way".into()))
     }
@@ -103,6 +107,24 @@ impl Store {
     pub async fn under_way(&self) -> Result<Vec<UnderWay>, StoreError> {
         let runs = read(self.backend.under_way().await);
         runs.map_err(|failure| self.error(failure, || "read the runs under way".into()))
+    }
+
+    /// When the first run was due, or began, that a scheduler started; none when there is none.
+    ///
+    /// # Errors
+    /// [`StoreError::Sql`] or [`StoreError::Corrupt`].
+    pub async fn scheduled_since(&self) -> Result<Option<Timestamp>, StoreError> {
+        let since = read(self.backend.scheduled_since().await);
+        since.map_err(|failure| self.error(failure, || "read since when there are nights".into()))
+    }
+
+    /// The last runs that ended: any, and one that succeeded. None before the first migration.
+    ///
+    /// # Errors
+    /// [`StoreError::Sql`] or [`StoreError::Corrupt`].
+    pub async fn last_runs(&self) -> Result<LastRuns, StoreError> {
+        let runs = read(self.backend.last_runs().await);
+        runs.map_err(|failure| self.error(failure, || "read the last runs".into()))
     }
 
     /// Ends a run whose process is gone, unless it has given a sign of life meanwhile or has ended; whether

@@ -19,6 +19,7 @@ const POSTGRES: &[Listed] = &[
     (2, "ledger", include_str!("../migrations/postgres/0002_ledger.sql")),
     (3, "holds", include_str!("../migrations/postgres/0003_holds.sql")),
     (4, "moves", include_str!("../migrations/postgres/0004_moves.sql")),
+    (5, "lease", include_str!("../migrations/postgres/0005_lease.sql")),
 ];
 
 const SQLITE: &[Listed] = &[
@@ -26,6 +27,7 @@ const SQLITE: &[Listed] = &[
     (2, "ledger", include_str!("../migrations/sqlite/0002_ledger.sql")),
     (3, "holds", include_str!("../migrations/sqlite/0003_holds.sql")),
     (4, "moves", include_str!("../migrations/sqlite/0004_moves.sql")),
+    (5, "lease", include_str!("../migrations/sqlite/0005_lease.sql")),
 ];
 
 pub(crate) fn of_postgres() -> Migrator {

@@ -14,8 +14,8 @@ mod trim;
 
 use crate::{
     backend::CONNECT_TIMEOUT,
-    error::StoreError,
-    ledger::{NewRun, RunEnd, storable_error},
+    error::{Failure, StoreError},
+    ledger::{self, NewRun, Obstacle, RunEnd, storable_error},
     migrations, time,
 };
 use domain::{Day, RunId};
@@ -34,9 +34,10 @@ const CONNECTIONS_MAX: u32 = 5;
 
 const NO_ANSWER: &str = "no answer within ten seconds";
 
-/// The first key of the advisory locks that publications of one day take turns by; the second is the
-/// day. The single key of the events' lock lies in another space.
+/// The first keys of the advisory locks that publications of one day, and beginnings of runs of it, take turns
+/// by; the second is the day. The single key of the events' lock lies in another space.
 const DAY_LOCK: i32 = 0x746f_7073;
+const LEASE_LOCK: i32 = 0x746f_706c;
 const EVENTS_LOCK: i64 = 0x746f_7073_6865_6c66;
 
 #[derive(Clone)]
@@ -81,33 +82,30 @@ impl Postgres {
         migrated
     }
 
-    pub(crate) async fn begin_run(&self, run: &NewRun) -> Result<(), sqlx::Error> {
-        sqlx::query(
-            "INSERT INTO runs
-                (run_id, day, status, started_by, program_version, config_hash, started_at, process, seen_at)
-             VALUES ($1, $2::date, 'running', $3, $4, $5, $6::timestamptz, $7, date_trunc('milliseconds', clock_timestamp()))",
-        )
-        .bind(run.run_id.as_str())
-        .bind(run.day.to_string())
-        .bind(&run.started_by)
-        .bind(&run.program_version)
-        .bind(&run.config_hash)
-        .bind(time::to_text(run.started_at))
-        .bind(&run.process)
-        .execute(&self.pool)
-        .await?;
+    /// All of the runs or none. They come in the order of their days, so that nobody waits for each other.
+    pub(crate) async fn begin_runs(&self, runs: &[NewRun]) -> Result<(), Failure> {
+        let mut transaction = self.pool.begin().await?;
+        for run in runs {
+            lock_lease(&mut transaction, run.day).await?;
+            if let Some(obstacle) = obstacle(&mut transaction, run).await? {
+                return Err(obstacle.refusal(run.day)?);
+            }
+            insert_run(&mut transaction, run).await?;
+        }
+        transaction.commit().await?;
         Ok(())
     }
 
-    pub(crate) async fn sign_of_life(&self, process: &str) -> Result<(), sqlx::Error> {
-        sqlx::query(
+    /// Of how many runs under way it was said.
+    pub(crate) async fn sign_of_life(&self, process: &str) -> Result<u64, sqlx::Error> {
+        let said = sqlx::query(
             "UPDATE runs SET seen_at = date_trunc('milliseconds', clock_timestamp())
              WHERE status = 'running' AND process = $1",
         )
         .bind(process)
         .execute(&self.pool)
         .await?;
-        Ok(())
+        Ok(said.rows_affected())
     }
 
     /// Whether the run was still running, and not heard of since `seen_at`. Waits for a publication of it that
@@ -187,6 +185,51 @@ async fn is_current(migrator: &Migrator, connection: &mut PgConnection) -> bool 
     migrator.iter().all(|ours| {
         applied.iter().any(|theirs| theirs.version == ours.version && theirs.checksum == ours.checksum)
     })
+}
+
+/// What keeps the run from being begun: a run under way of other work, or one that was for the same moment of the
+/// schedule and came to an end of its own.
+async fn obstacle(connection: &mut PgConnection, run: &NewRun) -> Result<Option<Obstacle>, sqlx::Error> {
+    sqlx::query_as(
+        "SELECT run_id, status FROM runs
+         WHERE day = $1::date
+           AND (status = 'running' AND process IS DISTINCT FROM $2
+                OR due_at = $3::timestamptz AND status NOT IN ('running', 'died', 'stopped'))
+         ORDER BY status <> 'running', run_id LIMIT 1",
+    )
+    .bind(run.day.to_string())
+    .bind(&run.process)
+    .bind(run.due_at.map(time::to_text))
+    .fetch_optional(connection)
+    .await
+}
+
+async fn insert_run(connection: &mut PgConnection, run: &NewRun) -> Result<(), Failure> {
+    let inserted = sqlx::query(
+        "INSERT INTO runs
+            (run_id, day, status, started_by, program_version, config_hash, started_at, process, host, due_at, seen_at)
+         VALUES ($1, $2::date, 'running', $3, $4, $5, $6::timestamptz, $7, $8, $9::timestamptz,
+                 date_trunc('milliseconds', clock_timestamp()))",
+    )
+    .bind(run.run_id.as_str())
+    .bind(run.day.to_string())
+    .bind(&run.started_by)
+    .bind(&run.program_version)
+    .bind(&run.config_hash)
+    .bind(time::to_text(run.started_at))
+    .bind(&run.process)
+    .bind(&run.host)
+    .bind(run.due_at.map(time::to_text))
+    .execute(connection)
+    .await;
+    inserted.map(drop).map_err(|error| ledger::not_inserted(run, error))
+}
+
+/// Those who begin runs of one day take turns.
+async fn lock_lease(connection: &mut PgConnection, day: Day) -> Result<(), sqlx::Error> {
+    let lock = sqlx::query("SELECT pg_advisory_xact_lock($1, $2)").bind(LEASE_LOCK).bind(day.epoch_days());
+    lock.execute(connection).await?;
+    Ok(())
 }
 
 async fn lock_day(connection: &mut PgConnection, day: Day) -> Result<(), sqlx::Error> {

@@ -14,8 +14,8 @@ mod trim;
 
 use crate::{
     backend::CONNECT_TIMEOUT,
-    error::StoreError,
-    ledger::{NewRun, RunEnd, storable_error},
+    error::{Failure, StoreError},
+    ledger::{self, NewRun, Obstacle, RunEnd, storable_error},
     migrations, time,
 };
 use domain::RunId;
@@ -72,33 +72,29 @@ impl Sqlite {
         migrated
     }
 
-    pub(crate) async fn begin_run(&self, run: &NewRun) -> Result<(), sqlx::Error> {
-        sqlx::query(
-            "INSERT INTO runs
-                (run_id, day, status, started_by, program_version, config_hash, started_at, process, seen_at)
-             VALUES (?, ?, 'running', ?, ?, ?, ?, ?, strftime('%Y-%m-%dT%H:%M:%fZ', 'now'))",
-        )
-        .bind(run.run_id.as_str())
-        .bind(run.day.to_string())
-        .bind(&run.started_by)
-        .bind(&run.program_version)
-        .bind(&run.config_hash)
-        .bind(time::to_text(run.started_at))
-        .bind(&run.process)
-        .execute(&self.pool)
-        .await?;
+    /// All of the runs or none.
+    pub(crate) async fn begin_runs(&self, runs: &[NewRun]) -> Result<(), Failure> {
+        let mut transaction = self.pool.begin_with("BEGIN IMMEDIATE").await?;
+        for run in runs {
+            if let Some(obstacle) = obstacle(&mut transaction, run).await? {
+                return Err(obstacle.refusal(run.day)?);
+            }
+            insert_run(&mut transaction, run).await?;
+        }
+        transaction.commit().await?;
         Ok(())
     }
 
-    pub(crate) async fn sign_of_life(&self, process: &str) -> Result<(), sqlx::Error> {
-        sqlx::query(
+    /// Of how many runs under way it was said.
+    pub(crate) async fn sign_of_life(&self, process: &str) -> Result<u64, sqlx::Error> {
+        let said = sqlx::query(
             "UPDATE runs SET seen_at = strftime('%Y-%m-%dT%H:%M:%fZ', 'now')
              WHERE status = 'running' AND process = ?",
         )
         .bind(process)
         .execute(&self.pool)
         .await?;
-        Ok(())
+        Ok(said.rows_affected())
     }
 
     /// Whether the run was still running, and not heard of since `seen_at`.
@@ -137,6 +133,43 @@ impl Sqlite {
         .await?;
         Ok(ended.rows_affected() == 1)
     }
+}
+
+/// What keeps the run from being begun: a run under way of other work, or one that was for the same moment of the
+/// schedule and came to an end of its own.
+async fn obstacle(connection: &mut SqliteConnection, run: &NewRun) -> Result<Option<Obstacle>, sqlx::Error> {
+    sqlx::query_as(
+        "SELECT run_id, status FROM runs
+         WHERE day = ?
+           AND (status = 'running' AND process IS NOT ?
+                OR due_at = ? AND status NOT IN ('running', 'died', 'stopped'))
+         ORDER BY status <> 'running', run_id LIMIT 1",
+    )
+    .bind(run.day.to_string())
+    .bind(&run.process)
+    .bind(run.due_at.map(time::to_text))
+    .fetch_optional(connection)
+    .await
+}
+
+async fn insert_run(connection: &mut SqliteConnection, run: &NewRun) -> Result<(), Failure> {
+    let inserted = sqlx::query(
+        "INSERT INTO runs
+            (run_id, day, status, started_by, program_version, config_hash, started_at, process, host, due_at, seen_at)
+         VALUES (?, ?, 'running', ?, ?, ?, ?, ?, ?, ?, strftime('%Y-%m-%dT%H:%M:%fZ', 'now'))",
+    )
+    .bind(run.run_id.as_str())
+    .bind(run.day.to_string())
+    .bind(&run.started_by)
+    .bind(&run.program_version)
+    .bind(&run.config_hash)
+    .bind(time::to_text(run.started_at))
+    .bind(&run.process)
+    .bind(&run.host)
+    .bind(run.due_at.map(time::to_text))
+    .execute(connection)
+    .await;
+    inserted.map(drop).map_err(|error| ledger::not_inserted(run, error))
 }
 
 /// Connects, again and again while another process makes the new file one with a write-ahead log: for

@@ -3,6 +3,7 @@
 use crate::{
     config::Flags,
     generate::{Format, Layout},
+    pipeline::Wait,
 };
 use clap::{Args, Parser, Subcommand, ValueEnum, builder::styling};
 use domain::{AdvertiserId, Day, RunId};
@@ -91,9 +92,9 @@ pub enum Command {
     Demo(Demo),
     /// One day end to end: count, rank, publish
     #[command(
-        after_help = "Examples:\n  topshelf run                                   # yesterday in the configured time zone\n  topshelf run --day 2024-11-20 --input s3://bucket/logs --store postgres://topshelf@db/topshelf"
+        after_help = "Examples:\n  topshelf run                                   # yesterday in the configured time zone\n  topshelf run --day 2024-11-20 --input s3://bucket/logs --store postgres://topshelf@db/topshelf\n  topshelf run --wait=30m                        # if another run of the day is under way, wait for its end"
     )]
-    Run(CountedDay),
+    Run(RunDay),
     /// Each day of a range, end to end; input shared by several days is read once
     #[command(after_help = "Example:\n  topshelf backfill --from 2024-11-20 --to 2024-12-19 --input ./logs")]
     Backfill(Range),
@@ -111,6 +112,11 @@ pub enum Command {
     /// Serve what is published
     #[command(after_help = "Example:\n  topshelf serve --listen 0.0.0.0:8080")]
     Serve,
+    /// Run every night at the scheduled time, and serve nothing
+    #[command(
+        after_help = "Nights that were missed are caught up; of several schedulers with one database, one holds each night.\n\nExample:\n  topshelf schedule --input s3://bucket/logs --store postgres://topshelf@db/topshelf"
+    )]
+    Schedule,
     /// Serve, and run every night at the scheduled time
     #[command(
         after_help = "Example:\n  TOPSHELF_SCHEDULE__CRON='15 3 * * *' topshelf up --input s3://bucket/logs"
@@ -187,12 +193,42 @@ pub struct OneDay {
     pub day: Option<Day>,
 }
 
+/// What to do when somebody else works on the day.
+#[derive(Debug, Args)]
+pub struct Waiting {
+    /// While another run of the day is under way, wait for its end, at most so long (such as 90s, 30m, 2h), instead of failing
+    #[arg(long, value_name = "TIME", num_args = 0..=1, require_equals = true, default_missing_value = "forever", value_parser = wait)]
+    pub wait: Option<Wait>,
+}
+
+fn wait(text: &str) -> Result<Wait, String> {
+    if text == "forever" {
+        return Ok(Wait::Forever);
+    }
+    let longest = text.parse::<jiff::SignedDuration>().ok().and_then(|longest| longest.try_into().ok());
+    longest.map(Wait::AtMost).ok_or_else(|| "a time is written like 90s, 30m or 2h".to_owned())
+}
+
+/// Flags of `run`.
+#[derive(Debug, Args)]
+pub struct RunDay {
+    /// The day, and how it is counted.
+    #[command(flatten)]
+    pub counted: CountedDay,
+    /// Whether it waits.
+    #[command(flatten)]
+    pub waiting: Waiting,
+}
+
 /// Flags of `publish`.
 #[derive(Debug, Args)]
 pub struct Publish {
     /// The day.
     #[command(flatten)]
     pub one: OneDay,
+    /// Whether it waits.
+    #[command(flatten)]
+    pub waiting: Waiting,
     /// Publish instead what checks held back of this run
     #[arg(long, value_name = "RUN", conflicts_with = "day", requires = "reason")]
     pub accept: Option<RunId>,
@@ -227,6 +263,9 @@ pub struct Range {
     /// Read all objects, also those that did not change since their days were counted
     #[arg(long)]
     pub recount: bool,
+    /// Whether it waits.
+    #[command(flatten)]
+    pub waiting: Waiting,
 }
 
 /// Flags of `rank`.

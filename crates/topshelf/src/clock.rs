@@ -1,40 +1,80 @@
 //! What time it is, as an argument: tests move it.
 
 use domain::RunId;
+use futures::future::BoxFuture;
 use jiff::Timestamp;
 use std::{
     fmt,
     hash::{BuildHasher, RandomState},
     sync::Arc,
+    time::Duration,
 };
 
-/// Tells the time and names runs.
+/// The longest sleep: a clock that is set meanwhile is noticed so soon.
+const SLEEP_MAX: Duration = Duration::from_secs(30);
+
+/// Tells the time, sleeps until then, and names runs.
 #[derive(Clone)]
-pub struct Clock(Arc<dyn Fn() -> (Timestamp, u32) + Send + Sync>);
+pub struct Clock {
+    tell: Arc<dyn Fn() -> (Timestamp, u32) + Send + Sync>,
+    /// Waits for another time; none waits by the system's.
+    wait: Option<Arc<dyn Fn(Timestamp) -> BoxFuture<'static, ()> + Send + Sync>>,
+}
 
 impl Clock {
     /// The system's clock; runs get random names.
     #[must_use]
     pub fn system() -> Self {
-        Self(Arc::new(|| (Timestamp::now(), random())))
+        Self::told_by(|| (Timestamp::now(), random()))
     }
 
     /// A clock that tells what `tell` says: the time, and what tells apart runs of the same second.
     #[must_use]
     pub fn told_by(tell: impl Fn() -> (Timestamp, u32) + Send + Sync + 'static) -> Self {
-        Self(Arc::new(tell))
+        Self { tell: Arc::new(tell), wait: None }
+    }
+
+    /// The same clock, which waits for a time as `wait` does.
+    #[must_use]
+    pub fn waiting_by(
+        self,
+        wait: impl Fn(Timestamp) -> BoxFuture<'static, ()> + Send + Sync + 'static,
+    ) -> Self {
+        Self { wait: Some(Arc::new(wait)), ..self }
     }
 
     /// The time.
     #[must_use]
     pub fn now(&self) -> Timestamp {
-        (self.0)().0
+        (self.tell)().0
+    }
+
+    /// Sleeps until it is `at`, or later.
+    pub async fn sleep_until(&self, at: Timestamp) {
+        if let Some(wait) = &self.wait {
+            return wait(at).await;
+        }
+        while self.now() < at {
+            let left = Duration::try_from(self.now().duration_until(at)).unwrap_or_default();
+            tokio::time::sleep(left.min(SLEEP_MAX)).await;
+        }
+    }
+
+    /// Sleeps so long.
+    pub async fn sleep(&self, pause: Duration) {
+        self.sleep_until(self.now() + pause).await;
+    }
+
+    /// A number from 0 to 1, another each time.
+    #[must_use]
+    pub fn chance(&self) -> f64 {
+        f64::from((self.tell)().1) / f64::from(u32::MAX)
     }
 
     /// A new run's id and start.
     #[must_use]
     pub fn new_run(&self) -> (RunId, Timestamp) {
-        let (now, random) = (self.0)();
+        let (now, random) = (self.tell)();
         (RunId::new(now, random), now)
     }
 }

@@ -10,12 +10,13 @@ mod run_text;
 mod serve;
 mod show;
 mod stages;
+mod stop;
 
 use crate::{
-    cli::{Cli, Command, Global},
+    cli::{Cli, Command, Global, RunDay, Waiting},
     config,
     failure::Failure,
-    pipeline::Night,
+    pipeline::{Night, Wait},
     progress::Progress,
     schedule::Schedule,
 };
@@ -24,7 +25,7 @@ use output::Output;
 impl Command {
     /// Whether the command is a service, whose log tells what it does.
     pub(crate) fn logs_at_info(&self) -> bool {
-        matches!(self, Self::Serve | Self::Up)
+        matches!(self, Self::Serve | Self::Schedule | Self::Up)
     }
 }
 
@@ -37,17 +38,22 @@ pub async fn execute(cli: Cli) -> Result<(), Failure> {
     let output = Output::new(global.json);
     match command {
         Command::Demo(flags) => demo::demo(flags, &global, output).await,
-        Command::Run(flags) => {
-            stages::run(&counting_night(&global, flags.recount)?, flags.one.day, output).await
+        Command::Run(RunDay { counted, waiting }) => {
+            let night = working_night(&global, counted.recount, &waiting)?;
+            stages::run(&night, counted.one.day, output).await
         }
         Command::Backfill(range) => {
-            stages::backfill(&counting_night(&global, range.recount)?, &range, output).await
+            stages::backfill(&working_night(&global, range.recount, &range.waiting)?, &range, output).await
         }
         Command::Count(flags) => {
-            stages::count(&counting_night(&global, flags.recount)?, flags.one.day, output).await
+            let night = Night { recount: flags.recount, ..night(&global)? };
+            stages::count(&night, flags.one.day, output).await
         }
         Command::Rank(flags) => stages::rank(&night(&global)?, flags, output).await,
-        Command::Publish(flags) => stages::publish(&night(&global)?, flags, output).await,
+        Command::Publish(flags) => {
+            stages::publish(&working_night(&global, false, &flags.waiting)?, flags, output).await
+        }
+        Command::Schedule => serve::schedule(night(&global)?).await,
         Command::Serve => serve::serve(night(&global)?).await,
         Command::Up => serve::up(night(&global)?).await,
         Command::Show(flags) => show::show(&night(&global)?, &flags, output).await,
@@ -71,13 +77,15 @@ fn night(global: &Global) -> Result<Night, Failure> {
     Night::new(config, Progress::for_terminal())
 }
 
-fn counting_night(global: &Global, recount: bool) -> Result<Night, Failure> {
-    Ok(Night { recount, ..night(global)? })
+/// The night of a command whose runs hold their days, and end cleanly when it is told to stop.
+fn working_night(global: &Global, recount: bool, waiting: &Waiting) -> Result<Night, Failure> {
+    let night = Night { recount, wait: waiting.wait.unwrap_or(Wait::No), ..night(global)? };
+    stop::at_signal(night.halt.clone());
+    Ok(night)
 }
 
 fn print_config(global: &Global, output: Output) -> Result<(), Failure> {
-    let (mut config, figment) = config::load(&global.flags())?;
+    let (config, figment) = config::load(&global.flags())?;
     Schedule::new(&config.schedule)?;
-    config.store.url = config::without_password(&config.store.url);
-    output.either(&config, || config::as_toml(&config, &figment))
+    output.either(&config.without_secrets(), || config::as_toml(&config, &figment))
 }

@@ -138,6 +138,23 @@ pub struct Schedule {
     pub timezone: String,
     /// Minutes after a night began from which its day is promised: older answers say `stale`.
     pub stale_after_minutes: u32,
+    /// Nights of the last so many days are caught up when they were missed, the newest first; 0 catches up none.
+    pub catch_up_days: u32,
+    /// Whether a night waits until the day's input is there.
+    pub wait_for_input: bool,
+    /// Minutes after a night was due until which it waits for the input; then it fails.
+    pub input_deadline_minutes: u32,
+    /// Name, glob or template of an object that is written after all others of the day, such as
+    /// `{day}/_SUCCESS`; it is waited for instead of the logs. Empty when there is none.
+    pub input_marker: String,
+    /// How often a night is tried again that failed of what may pass by itself.
+    pub retries: u32,
+    /// Seconds before it is tried again first; each further pause is twice as long, up to a quarter of an hour.
+    pub retry_seconds: u64,
+    /// After a night, so many days before its day are run again, to add what has come late.
+    pub refresh_days: u32,
+    /// The URL that is told of nights that fail or are held, and of the first that is well again; empty for none.
+    pub webhook: String,
 }
 
 /// How what is published is served.
@@ -211,7 +228,19 @@ impl Default for Store {
 
 impl Default for Schedule {
     fn default() -> Self {
-        Self { cron: "30 2 * * *".into(), timezone: "UTC".into(), stale_after_minutes: 120 }
+        Self {
+            cron: "30 2 * * *".into(),
+            timezone: "UTC".into(),
+            stale_after_minutes: 120,
+            catch_up_days: 7,
+            wait_for_input: false,
+            input_deadline_minutes: 240,
+            input_marker: String::new(),
+            retries: 5,
+            retry_seconds: 30,
+            refresh_days: 0,
+            webhook: String::new(),
+        }
     }
 }
 
@@ -222,12 +251,20 @@ impl Default for Serve {
 }
 
 impl Config {
+    /// The same, to be shown.
+    #[must_use]
+    pub fn without_secrets(&self) -> Self {
+        let mut shown = self.clone();
+        shown.store.url = without_password(&shown.store.url);
+        // Whoever knows the path may post.
+        shown.schedule.webhook = show::without_path(&shown.schedule.webhook);
+        shown
+    }
+
     /// Names the configuration, without its secrets: equal when every key has the same value.
     #[must_use]
     pub fn hash(&self) -> String {
-        let mut shown = self.clone();
-        shown.store.url = without_password(&shown.store.url);
-        let json = serde_json::to_vec(&shown).expect("the configuration is plain data");
+        let json = serde_json::to_vec(&self.without_secrets()).expect("the configuration is plain data");
         sha2::Sha256::digest(json).iter().take(8).map(|byte| format!("{byte:02x}")).collect()
     }
 }

@@ -8,13 +8,15 @@ pub mod config;
 pub mod diff;
 pub mod failure;
 pub mod generate;
+pub mod halt;
 mod liveness;
 mod logging;
 pub mod memory;
 pub mod pipeline;
 pub mod progress;
+pub mod retries;
 pub mod schedule;
-mod scheduler;
+pub mod scheduler;
 mod spill;
 
 use clap::Parser;

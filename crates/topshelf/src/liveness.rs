@@ -3,10 +3,18 @@
 //! A machine since its start, the space of its process ids (a container has its own), the id, and when the
 //! process began: an id is given again, but not for the same moment.
 
-use std::{fs, process};
+use std::{
+    env, fs, process,
+    sync::atomic::{AtomicU64, Ordering},
+};
 
-/// Says which process this is.
-pub(crate) fn this_process() -> String {
+/// Says which process this is, and which of its works: each has a number of its own, which comes first.
+pub(crate) fn new_work() -> String {
+    static WORKS: AtomicU64 = AtomicU64::new(1);
+    format!("{} {}", WORKS.fetch_add(1, Ordering::Relaxed), this_process())
+}
+
+fn this_process() -> String {
     let id = process::id();
     match (space(), started(id)) {
         (Some(space), Some(started)) => format!("{space} {id} {started}"),
@@ -15,12 +23,29 @@ pub(crate) fn this_process() -> String {
     }
 }
 
+/// The id of the process that said `told` of itself, as its machine numbers it.
+pub(crate) fn process_id(told: &str) -> Option<u32> {
+    told.rsplit_once(' ')?.0.rsplit_once(' ')?.1.parse().ok()
+}
+
+/// What people call this machine.
+pub(crate) fn host() -> String {
+    let named = fs::read_to_string("/proc/sys/kernel/hostname").ok();
+    let named = named.map(|name| name.trim().to_owned()).or_else(|| env::var("HOSTNAME").ok());
+    named.filter(|name| !name.is_empty()).unwrap_or_else(|| "unknown".to_owned())
+}
+
 /// Whether the process that said `told` of itself is gone for certain: it was one of this machine and this
 /// space of ids, and is not there. None when that cannot be seen from here.
 pub(crate) fn is_gone(told: &str) -> Option<bool> {
     let (rest, started_then) = told.rsplit_once(' ')?;
     let (space_then, id) = rest.rsplit_once(' ')?;
     let id = id.parse().ok()?;
+    // Earlier versions put no number in front.
+    let space_then = match space_then.split_once(' ') {
+        Some((number, space)) if number.bytes().all(|byte| byte.is_ascii_digit()) => space,
+        _ => space_then,
+    };
     // Where processes of others are hidden, that one is not seen says nothing.
     started(1)?;
     (space()? == space_then).then(|| started(id).as_deref() != Some(started_then))
@@ -52,6 +77,9 @@ mod tests {
     #[test]
     fn a_process_is_there_until_it_ends() {
         assert_eq!(is_gone(&this_process()), Some(false));
+        assert_eq!(is_gone(&new_work()), Some(false));
+        assert_ne!(new_work(), new_work());
+        assert_eq!(process_id(&new_work()), Some(process::id()));
         let mut child = Command::new("sleep").arg("60").stdin(Stdio::null()).spawn().unwrap();
         let told = format!("{} {} {}", space().unwrap(), child.id(), started(child.id()).unwrap());
         assert_eq!(is_gone(&told), Some(false));

@@ -9,6 +9,7 @@ mod before;
 mod checked;
 mod count;
 mod input;
+mod lease;
 mod ledger;
 mod limits;
 mod parquet;
@@ -19,6 +20,7 @@ mod retention;
 
 pub use checked::Checked;
 pub use count::count;
+pub use lease::Wait;
 pub(crate) use ledger::is_dead;
 pub use publish::{accept, publish};
 pub use rank::{rank, ranked_models};
@@ -26,13 +28,18 @@ pub(crate) use report::visible;
 pub use report::{ModelReport, RunOutcome, RunReport, StageReport, Verdict};
 pub use retention::{Trimmed, trim};
 
-use crate::{clock::Clock, config::Config, failure::Failure, progress::Progress, schedule::Schedule};
+use crate::{
+    clock::Clock, config::Config, failure::Failure, halt::Halt, progress::Progress, retries::Retries,
+    schedule::Schedule,
+};
 use domain::{Day, RunId};
+use jiff::Timestamp;
 use lake::{CountsManifest, Lake};
 use ledger::Ledger;
 use source::{AwsSettings, Location};
 use std::{collections::BTreeSet, path::Path};
 use store::Store;
+use tracing::warn;
 
 /// Everything a stage needs to know; what it works on comes from the lake, the input and the store.
 #[derive(Clone)]
@@ -49,6 +56,12 @@ pub struct Night {
     pub aws: AwsSettings,
     /// Whether objects are read again that are unchanged since they were counted.
     pub recount: bool,
+    /// Whether a run waits for another of its day to end.
+    pub wait: Wait,
+    /// How often days are tried again that failed of what may pass.
+    pub retries: Retries,
+    /// Tells what is under way to stop.
+    pub halt: Halt,
 }
 
 /// Who started a run.
@@ -56,8 +69,10 @@ pub struct Night {
 pub enum StartedBy {
     /// A person or a script.
     Hand,
-    /// The built-in scheduler.
-    Schedule,
+    /// The built-in scheduler, for this moment of its schedule.
+    Schedule(Timestamp),
+    /// The built-in scheduler, to add what has come late.
+    Refresh,
     /// An Airflow task.
     Airflow,
 }
@@ -72,9 +87,14 @@ impl StartedBy {
     fn name(self) -> &'static str {
         match self {
             Self::Hand => "hand",
-            Self::Schedule => "schedule",
+            Self::Schedule(_) => "schedule",
+            Self::Refresh => "refresh",
             Self::Airflow => "airflow",
         }
+    }
+
+    fn due_at(self) -> Option<Timestamp> {
+        if let Self::Schedule(due_at) = self { Some(due_at) } else { None }
     }
 }
 
@@ -86,7 +106,18 @@ impl Night {
     pub fn new(config: Config, progress: Progress) -> Result<Self, Failure> {
         let schedule = Schedule::new(&config.schedule)?;
         let (clock, aws) = (Clock::system(), AwsSettings::from_env());
-        Ok(Self { config, schedule, clock, progress, aws, recount: false })
+        let (wait, retries, halt) = (Wait::No, Retries::none(), Halt::new());
+        Ok(Self { config, schedule, clock, progress, aws, recount: false, wait, retries, halt })
+    }
+
+    /// The same, to be stopped by itself.
+    fn of_one_run(&self) -> Self {
+        Self { halt: self.halt.of_part(), ..self.clone() }
+    }
+
+    /// Why the work failed: that it was told to stop comes before what came of that.
+    fn why(&self, failure: Failure) -> Failure {
+        self.halt.stopped().map_or(failure, Failure::from)
     }
 
     /// Where the logs are. No bucket is asked; a directory must be there.
@@ -136,32 +167,103 @@ impl Night {
 
 /// Runs each day, oldest first, end to end: counts all in one pass, then ranks and publishes one after
 /// the other. A day that lacks an object, whose objects cannot be read, whose lines are refused, or that
-/// cannot be ranked or published, does not keep the others.
+/// cannot be ranked or published, does not keep the others. Of a night that another scheduler has held, nothing.
 ///
 /// # Errors
-/// When nothing could be begun; what happened to a day is in its outcome.
+/// When nothing could be begun, or all was told to stop; what happened to a day is in its outcome.
 pub async fn run(night: &Night, days: &[Day], started_by: StartedBy) -> Result<Vec<RunOutcome>, Failure> {
+    let night = &night.of_one_run();
     let days: Vec<Day> = days.iter().copied().collect::<BTreeSet<_>>().into_iter().collect();
     let store = night.store().await?;
-    let mut ledger = Ledger::begin(night, &store, &days, started_by).await?;
-    let counted = match count(night, &days).await {
-        Ok(counted) => counted,
-        Err(failure) => return ledger.end_all(failure).await,
+    let Some(mut ledger) = Ledger::begin(night, &store, &days, started_by).await? else {
+        return Ok(Vec::new());
     };
+    if let Err(failure) = produce(night, &store, &days, &mut ledger).await {
+        return ledger.end_all(failure).await;
+    }
+    retention::trim_after(night, &store, &days).await;
+    Ok(ledger.outcomes)
+}
+
+/// Begins a run of the day that fails at once, since it cannot be made.
+///
+/// # Errors
+/// When it could not be begun or ended; what happened is in its outcome.
+pub async fn give_up(
+    night: &Night,
+    day: Day,
+    started_by: StartedBy,
+    failure: Failure,
+) -> Result<Vec<RunOutcome>, Failure> {
+    let store = night.store().await?;
+    let Some(mut ledger) = Ledger::begin(night, &store, &[day], started_by).await? else {
+        return Ok(Vec::new());
+    };
+    ledger.end(day, Err(failure)).await?;
+    Ok(ledger.outcomes)
+}
+
+/// Finds the objects of the day's logs.
+///
+/// # Errors
+/// With the log that has none, or when they cannot be listed.
+pub async fn find_input(night: &Night, day: Day) -> Result<(), Failure> {
+    input::plan(night, &night.input()?, &[day]).await.map(drop)
+}
+
+/// Produces the days, and those again that failed of what may pass by itself.
+async fn produce(night: &Night, store: &Store, days: &[Day], ledger: &mut Ledger<'_>) -> Result<(), Failure> {
+    let mut left = days.to_vec();
+    let mut pauses = night.retries.pauses(&night.clock);
+    loop {
+        let pause = pauses.next();
+        let failed =
+            night.halt.or_give_up(produce_once(night, store, &left, ledger, pause.is_some())).await??;
+        let Some(pause) = pause.filter(|_| !failed.is_empty()) else { return Ok(()) };
+        for (day, failure) in &failed {
+            warn!(%day, error = failure.chain(), pause_s = pause.as_secs(), "the day failed, trying again");
+            ledger.retry(*day, failure);
+        }
+        tokio::select! {
+            () = night.clock.sleep(pause) => (),
+            stopped = night.halt.until_stopped() => return Err(stopped.into()),
+        }
+        left = failed.into_iter().map(|(day, _)| day).collect();
+    }
+}
+
+/// Produces the days; of those that failed and can be tried again, if there is a next time, why.
+async fn produce_once(
+    night: &Night,
+    store: &Store,
+    days: &[Day],
+    ledger: &mut Ledger<'_>,
+    has_next: bool,
+) -> Result<Vec<(Day, Failure)>, Failure> {
+    let is_for_next = |failure: &Failure| has_next && failure.is_transient();
+    let counted = match count(night, days).await {
+        Ok(counted) => counted,
+        Err(failure) if is_for_next(&failure) => {
+            return Ok(days.iter().map(|day| (*day, failure.again())).collect());
+        }
+        Err(failure) => return Err(failure),
+    };
+    let mut for_next = Vec::new();
     let bar = night.progress.steps("publishing", days.len() as u64);
     for (day, counted) in days.iter().zip(counted) {
+        night.halt.turn().await?;
         let ended = match counted {
-            Ok(counted) => rank_and_publish(night, &store, *day, ledger.run_of(*day), counted).await,
+            Ok(counted) => rank_and_publish(night, store, *day, ledger.run_of(*day), counted).await,
             Err(failure) => Err(failure),
         };
-        if let Err(failure) = ledger.end(*day, ended).await {
-            return ledger.end_all(failure).await;
+        match ended {
+            Err(failure) if is_for_next(&failure) => for_next.push((*day, failure)),
+            ended => ledger.end(*day, ended).await?,
         }
         bar.inc(1);
     }
     bar.finish_and_clear();
-    retention::trim_after(night, &store, &days).await;
-    Ok(ledger.outcomes)
+    Ok(for_next)
 }
 
 async fn rank_and_publish(

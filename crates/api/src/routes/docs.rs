@@ -23,6 +23,7 @@ use utoipa_swagger_ui::{Config, SwaggerFile};
         rankings::recommendations,
         rankings::history,
         rankings::stats,
+        health::health,
         health::live,
         health::ready,
         health::metrics,

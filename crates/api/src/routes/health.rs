@@ -3,7 +3,7 @@
 use super::Shared;
 use crate::{
     response::{fresh, no_store, with_type},
-    wire::{Readiness, ReadinessStatus},
+    wire::{Health, Readiness, ReadinessStatus},
 };
 use axum::{extract::State, http::StatusCode, response::Response};
 use serde_json::json;
@@ -29,13 +29,34 @@ pub(super) async fn live() -> Response {
 )]
 pub(super) async fn ready(State(serving): State<Shared>) -> Response {
     let readiness = serving.readiness();
-    let status = match readiness.status {
+    fresh(status_of(readiness.status), &readiness)
+}
+
+/// How the server is, and how the nights go
+///
+/// The readiness of this server, when the next night begins, and which runs are under way and ended last,
+/// whoever runs them.
+#[utoipa::path(
+    get,
+    path = "/health",
+    tag = "health",
+    responses(
+        (status = 200, description = "ready, no_publication_yet", body = Health),
+        (status = 503, description = "snapshot_unavailable, shutting_down", body = Health),
+    )
+)]
+pub(super) async fn health(State(serving): State<Shared>) -> Response {
+    let health = serving.health();
+    fresh(status_of(health.readiness.status), &health)
+}
+
+fn status_of(readiness: ReadinessStatus) -> StatusCode {
+    match readiness {
         ReadinessStatus::Ready | ReadinessStatus::NoPublicationYet => StatusCode::OK,
         ReadinessStatus::SnapshotUnavailable | ReadinessStatus::ShuttingDown => {
             StatusCode::SERVICE_UNAVAILABLE
         }
-    };
-    fresh(status, &readiness)
+    }
 }
 
 /// Metrics for Prometheus

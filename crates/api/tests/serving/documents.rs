@@ -18,6 +18,7 @@ async fn the_document_has_every_route_and_every_code() {
     assert!(document["openapi"].as_str().unwrap().starts_with("3.1"));
     let paths: BTreeSet<_> = document["paths"].as_object().unwrap().keys().map(String::as_str).collect();
     let expected = [
+        "/health",
         "/health/live",
         "/health/ready",
         "/history/{advertiser}/",

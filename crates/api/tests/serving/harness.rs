@@ -12,7 +12,7 @@ use std::{
     sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
-use store::{Holds, NewPublication, NewRun, Store};
+use store::{Holds, NewPublication, NewRun, Outcome, RunEnd, Store};
 use tempfile::TempDir;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -131,7 +131,8 @@ impl Site {
         let mut options = Options::new("127.0.0.1:0", models.to_vec());
         options.poll = Duration::from_millis(20);
         change(&mut options);
-        let promise = Promise { newest_day: day("0001-01-01"), next_run_at: Timestamp::now() + 1.hour() };
+        let next_run_at = Timestamp::now() + 1.hour();
+        let promise = Promise { newest_day: day("0001-01-01"), next_run_at, next_night_at: next_run_at };
         let promise = Arc::new(Mutex::new(promise));
         let asked = promise.clone();
         let server = Server::bind(options, served, move |_| *asked.lock().unwrap()).await.unwrap();
@@ -170,13 +171,28 @@ impl Site {
             config_hash: String::new(),
             started_at: format!("{}T02:30:00Z", day.tomorrow()).parse().unwrap(),
             process: String::new(),
+            host: String::new(),
+            due_at: None,
         };
-        self.store.begin_run(&run).await.unwrap();
+        self.store.begin_runs(std::slice::from_ref(&run)).await.unwrap();
         let published_at = run.started_at + 30.seconds();
         let rankings = new.rankings(day);
         let totals = vec![domain::Counts::default(); rankings.active.len()];
         let new = NewPublication { rankings: &rankings, totals: &totals, holds };
         self.store.publish(&run_id, new, published_at).await.unwrap();
+    }
+
+    /// Ends a run a minute after it began.
+    pub(crate) async fn end_run(&self, text: &str, attempt: u32, outcome: Outcome) {
+        let run = self.store.run(&run_id(day(text), attempt)).await.unwrap().unwrap();
+        let (ended_at, report) = (run.started_at + 1.minute(), serde_json::Value::Null);
+        let end = RunEnd { ended_at, outcome, error: None, report };
+        self.store.end_run(&run.run_id, &end).await.unwrap();
+    }
+
+    /// When the schedule says that the next night begins.
+    pub(crate) fn next_night_at(&self) -> Timestamp {
+        self.promise.lock().unwrap().next_night_at
     }
 
     /// Waits until the server serves what is published by now.
@@ -200,7 +216,8 @@ impl Site {
 
     /// Moves what the schedule promises.
     pub(crate) fn promise(&self, newest_day: &str, next_run_at: Timestamp) {
-        *self.promise.lock().unwrap() = Promise { newest_day: day(newest_day), next_run_at };
+        *self.promise.lock().unwrap() =
+            Promise { newest_day: day(newest_day), next_run_at, next_night_at: next_run_at };
     }
 
     /// Tells the server to end.

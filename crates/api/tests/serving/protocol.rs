@@ -7,6 +7,7 @@ const ROUTES: &[&str] = &[
     "/recommendations/acme/TopCTR",
     "/history/acme",
     "/stats",
+    "/health",
     "/health/live",
     "/health/ready",
     "/metrics",

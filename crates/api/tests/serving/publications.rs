@@ -10,7 +10,7 @@ use std::{
     },
     time::Duration,
 };
-use store::Store;
+use store::{Outcome, Store};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -175,6 +175,36 @@ async fn two_servers_in_one_process_count_their_own_requests() {
         assert!(metrics.lines().any(|found| found == line), "{line} is not in {metrics}");
     }
     assert!(!two.ask("GET /metrics").await.body.contains(route));
+}
+
+#[tokio::test]
+async fn how_the_nights_go_is_told() {
+    let site = Site::start().await;
+    assert!(site.until("/health", "\"status\":\"no_publication_yet\"").await.starts_with("200 "));
+    let health: Value = serde_json::from_str(&site.ask("GET /health").await.body).unwrap();
+    assert_eq!(health["next_run_at"], site.next_night_at().to_string());
+    site.until("/health/", "\"last\":null").await;
+    site.store.migrate().await.unwrap();
+    site.publish("2024-11-20", 1, told(1)).await;
+    let run = "\"run_id\":\"20241121T023000Z-00000001\",\"day\":\"2024-11-20\",\"status\"";
+    site.until("/health", &format!("\"under_way\":[{{{run}:\"running\",\"started_by\":\"hand\"")).await;
+    site.end_run("2024-11-20", 1, Outcome::Succeeded).await;
+    site.publish("2024-11-21", 1, told(2)).await;
+    site.end_run("2024-11-21", 1, Outcome::Held).await;
+    let health = site.until("/health", "\"status\":\"held\"").await;
+    let last = "\"under_way\":[],\"last\":{\"run_id\":\"20241122T023000Z-00000001\",\"day\":\"2024-11-21\",\"status\":\"held\"";
+    assert!(health.contains(last), "{health}");
+    assert!(health.contains(&format!("\"last_succeeded\":{{{run}:\"succeeded\"")), "{health}");
+    let metrics = site.until("/metrics", "topshelf_last_run_succeeded 0").await;
+    for line in [
+        format!("topshelf_next_run_at_seconds {}", site.next_night_at().as_second()),
+        "topshelf_runs_under_way 0".to_owned(),
+        "topshelf_last_run_ended_at_seconds 1732242660".to_owned(),
+        "topshelf_last_success_ended_at_seconds 1732156260".to_owned(),
+        "topshelf_last_success_day_seconds 1732060800".to_owned(),
+    ] {
+        assert!(metrics.lines().any(|found| found == line), "{line} is not in {metrics}");
+    }
 }
 
 #[tokio::test]

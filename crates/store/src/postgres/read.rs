@@ -25,7 +25,8 @@ macro_rules! select_runs {
             r#"SELECT run_id, to_char(day, 'YYYY-MM-DD') AS day, status, started_by, program_version, config_hash,
             to_char(started_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') AS started_at,
             to_char(ended_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') AS ended_at,
-            process, to_char(seen_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') AS seen_at,
+            process, host, to_char(due_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') AS due_at,
+            to_char(seen_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') AS seen_at,
             error, report::text AS report, models::text AS models, rankings_digest, rankings_run_id
             FROM runs "#,
             $rest
@@ -45,6 +46,30 @@ impl Postgres {
                 .bind(limit),
         };
         query.fetch_all(&self.pool).await
+    }
+
+    /// When the first run was due, or began, that a scheduler started.
+    pub(crate) async fn scheduled_since(&self) -> Result<Option<String>, sqlx::Error> {
+        sqlx::query_scalar(
+            r#"SELECT to_char(min(coalesce(due_at, started_at)) AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')
+               FROM runs WHERE started_by = 'schedule'"#,
+        )
+        .fetch_one(&self.pool)
+        .await
+    }
+
+    /// The run that ended last, and the last that readers got to see something of.
+    pub(crate) async fn last_runs(&self) -> Result<[Option<RunRow>; 2], sqlx::Error> {
+        let ended = select_runs!(
+            "WHERE ended_at IS NOT NULL ORDER BY runs.started_at DESC, runs.run_id DESC LIMIT 1"
+        );
+        let succeeded = select_runs!(
+            "WHERE status = 'succeeded' ORDER BY runs.started_at DESC, runs.run_id DESC LIMIT 1"
+        );
+        Ok([
+            sqlx::query_as(ended).fetch_optional(&self.pool).await?,
+            sqlx::query_as(succeeded).fetch_optional(&self.pool).await?,
+        ])
     }
 
     pub(crate) async fn under_way(&self) -> Result<(Vec<RunRow>, Vec<UnseenRow>), sqlx::Error> {

@@ -20,7 +20,7 @@ macro_rules! select_runs {
     ($rest:literal) => {
         concat!(
             "SELECT run_id, day, status, started_by, program_version, config_hash, started_at, ended_at,
-            process, seen_at, error, report, models, rankings_digest, rankings_run_id FROM runs ",
+            process, host, due_at, seen_at, error, report, models, rankings_digest, rankings_run_id FROM runs ",
             $rest
         )
     };
@@ -37,6 +37,24 @@ impl Sqlite {
             None => sqlx::query_as(select_runs!("ORDER BY started_at DESC, run_id DESC LIMIT ?")).bind(limit),
         };
         query.fetch_all(&self.pool).await
+    }
+
+    /// When the first run was due, or began, that a scheduler started.
+    pub(crate) async fn scheduled_since(&self) -> Result<Option<String>, sqlx::Error> {
+        sqlx::query_scalar("SELECT min(coalesce(due_at, started_at)) FROM runs WHERE started_by = 'schedule'")
+            .fetch_one(&self.pool)
+            .await
+    }
+
+    /// The run that ended last, and the last that readers got to see something of.
+    pub(crate) async fn last_runs(&self) -> Result<[Option<RunRow>; 2], sqlx::Error> {
+        let ended = select_runs!("WHERE ended_at IS NOT NULL ORDER BY started_at DESC, run_id DESC LIMIT 1");
+        let succeeded =
+            select_runs!("WHERE status = 'succeeded' ORDER BY started_at DESC, run_id DESC LIMIT 1");
+        Ok([
+            sqlx::query_as(ended).fetch_optional(&self.pool).await?,
+            sqlx::query_as(succeeded).fetch_optional(&self.pool).await?,
+        ])
     }
 
     pub(crate) async fn under_way(&self) -> Result<(Vec<RunRow>, Vec<UnseenRow>), sqlx::Error> {

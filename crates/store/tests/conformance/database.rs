@@ -99,6 +99,8 @@ pub(crate) fn new_run(day: Day) -> NewRun {
         config_hash: "c0ffee".into(),
         started_at,
         process: "here 1 2".into(),
+        host: "here".into(),
+        due_at: None,
     }
 }
 

@@ -43,7 +43,7 @@ fn of_all() -> Holds {
 /// Begins a run and publishes as it.
 async fn publish_held(store: &Store, rankings: &DayRankings, holds: &Holds) -> (RunId, Publication) {
     let run = new_run(rankings.day);
-    store.begin_run(&run).await.unwrap();
+    store.begin_runs(std::slice::from_ref(&run)).await.unwrap();
     let published = store.publish(&run.run_id, held(rankings, holds), at("2024-11-21T03:00:00Z")).await;
     (run.run_id, published.unwrap().0)
 }
@@ -223,7 +223,7 @@ async fn only_what_is_held_can_be_accepted(database: Database) {
     assert!(store.publication_version().await.unwrap() > version);
     let stranger = of("stranger");
     let new = new_run(rankings(NEW).day);
-    store.begin_run(&new).await.unwrap();
+    store.begin_runs(std::slice::from_ref(&new)).await.unwrap();
     let error =
         store.publish(&new.run_id, held(&rankings(NEW), &stranger), new.started_at).await.unwrap_err();
     assert!(error.to_string().contains("is held and not active"), "{error}");

@@ -32,7 +32,7 @@ async fn a_run_reads_back_as_it_began_and_ended(database: Database) {
         started_by: "airflow".into(),
         ..new_run("2024-11-20".parse().unwrap())
     };
-    store.begin_run(&run).await.unwrap();
+    store.begin_runs(std::slice::from_ref(&run)).await.unwrap();
     let begun = store.run(&run.run_id).await.unwrap().unwrap();
     assert_eq!(begun.status, RunStatus::Running);
     assert_eq!(begun.started_at.to_string(), "2024-11-21T02:30:00.123Z");
@@ -58,7 +58,7 @@ async fn a_run_that_ended_never_changes(database: Database) {
     let unknown = store.end_run(&run.run_id, &end(Outcome::Succeeded, None)).await.unwrap_err();
     assert!(matches!(unknown, StoreError::RunUnknown { .. }), "{unknown}");
 
-    store.begin_run(&run).await.unwrap();
+    store.begin_runs(std::slice::from_ref(&run)).await.unwrap();
     store.end_run(&run.run_id, &end(Outcome::Succeeded, None)).await.unwrap();
     let ended = store.run(&run.run_id).await.unwrap();
 
@@ -69,7 +69,7 @@ async fn a_run_that_ended_never_changes(database: Database) {
     let published =
         store.publish(&run.run_id, crate::notation::unheld(&content), run.started_at).await.unwrap_err();
     assert_eq!(published.to_string(), expected);
-    let begun = store.begin_run(&run).await.unwrap_err();
+    let begun = store.begin_runs(std::slice::from_ref(&run)).await.unwrap_err();
     assert!(matches!(begun, StoreError::RunExists { .. }), "{begun}");
 
     assert_eq!(store.run(&run.run_id).await.unwrap(), ended);
@@ -79,7 +79,7 @@ async fn a_run_that_ended_never_changes(database: Database) {
 async fn nobody_changes_a_run_that_ended(database: Database) {
     let store = database.migrated().await;
     let run = new_run("2024-11-20".parse().unwrap());
-    store.begin_run(&run).await.unwrap();
+    store.begin_runs(std::slice::from_ref(&run)).await.unwrap();
     database.sql("UPDATE runs SET started_by = 'somebody'").await;
     store.end_run(&run.run_id, &end(Outcome::Succeeded, None)).await.unwrap();
     let ended = store.run(&run.run_id).await.unwrap();
@@ -96,7 +96,7 @@ async fn runs_under_way_give_signs_of_life(database: Database) {
         ["2024-11-20", "2024-11-21", "2024-11-22"].map(|day| new_run(day.parse().unwrap()));
     let theirs = NewRun { process: "elsewhere 7 8".into(), ..theirs };
     for run in [&ours, &theirs, &ended] {
-        store.begin_run(run).await.unwrap();
+        store.begin_runs(std::slice::from_ref(run)).await.unwrap();
     }
     store.end_run(&ended.run_id, &end(Outcome::Died, Some("gone"))).await.unwrap();
     assert_eq!(store.run(&ended.run_id).await.unwrap().unwrap().status, RunStatus::Ended(Outcome::Died));
@@ -138,7 +138,7 @@ async fn begin(store: &Store, day: &str, started_at: &str, random: u32) {
     let started_at: Timestamp = started_at.parse().unwrap();
     let run_id = RunId::new(started_at, random);
     let run = NewRun { run_id, started_at, ..new_run(day.parse().unwrap()) };
-    store.begin_run(&run).await.unwrap();
+    store.begin_runs(std::slice::from_ref(&run)).await.unwrap();
 }
 
 async fn runs_come_newest_first(database: Database) {
@@ -162,7 +162,7 @@ async fn runs_come_newest_first(database: Database) {
 async fn a_status_of_a_newer_version_is_kept(database: Database) {
     let store = database.migrated().await;
     let run = new_run("2024-11-20".parse().unwrap());
-    store.begin_run(&run).await.unwrap();
+    store.begin_runs(std::slice::from_ref(&run)).await.unwrap();
     database.sql("UPDATE runs SET status = 'asleep'").await;
     let asleep = store.run(&run.run_id).await.unwrap().unwrap();
     assert_eq!(asleep.status, RunStatus::Other("asleep".into()));

@@ -5,6 +5,7 @@
 mod connecting;
 mod database;
 mod holds;
+mod lease;
 mod ledger;
 mod migrating;
 mod moves;

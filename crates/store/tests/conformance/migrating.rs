@@ -24,7 +24,7 @@ async fn before_migration_a_database_reads_as_empty(database: Database) {
     assert_eq!(store.run(&RunId::new(Timestamp::UNIX_EPOCH, 1)).await.unwrap(), None);
     // Writing needs tables, and says so.
     let run = new_run("2024-11-20".parse().unwrap());
-    let error = store.begin_run(&run).await.unwrap_err().to_string();
+    let error = store.begin_runs(std::slice::from_ref(&run)).await.unwrap_err().to_string();
     assert_eq!(error, format!("could not begin run {} in {}", run.run_id, store.description()));
 
     // The server that was there first sees what is published once another process has migrated.

@@ -69,7 +69,7 @@ async fn publish_held(store: &Store, text: &str, ids: &str) -> (RunId, Publicati
     }
     let rankings = rankings(text);
     let run = new_run(rankings.day);
-    store.begin_run(&run).await.unwrap();
+    store.begin_runs(std::slice::from_ref(&run)).await.unwrap();
     let (publication, holds) =
         store.publish(&run.run_id, held(&rankings, &holds), run.started_at).await.unwrap();
     (run.run_id, publication, holds)

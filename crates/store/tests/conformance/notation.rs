@@ -105,7 +105,7 @@ pub(crate) async fn publish_at(
     published_at: &str,
 ) -> (RunRecord, Publication) {
     let run = new_run(rankings.day);
-    store.begin_run(&run).await.unwrap();
+    store.begin_runs(std::slice::from_ref(&run)).await.unwrap();
     let published_at: Timestamp = published_at.parse().unwrap();
     let (publication, _) = store.publish(&run.run_id, unheld(rankings), published_at).await.unwrap();
     (store.run(&run.run_id).await.unwrap().unwrap(), publication)

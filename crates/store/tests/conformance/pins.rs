@@ -108,7 +108,7 @@ async fn what_is_held_for_long_is_seen_as_it_was_last(database: Database) {
         let holds = Holds { all: None, advertisers: holds.into() };
         let content = rankings(&text);
         let run = new_run(content.day);
-        store.begin_run(&run).await.unwrap();
+        store.begin_runs(std::slice::from_ref(&run)).await.unwrap();
         store.publish(&run.run_id, held(&content, &holds), run.started_at).await.unwrap();
     }
     let published = store.published(2).await.unwrap();
@@ -142,7 +142,7 @@ async fn a_pin_outlives_its_day_and_outweighs_a_check(database: Database) {
     let holding = Holds { all: None, advertisers: [(advertiser("a"), hold)].into() };
     let content = rankings(&of_day(22).replace("22=", "late="));
     let run = new_run(content.day);
-    store.begin_run(&run).await.unwrap();
+    store.begin_runs(std::slice::from_ref(&run)).await.unwrap();
     store.publish(&run.run_id, held(&content, &holding), run.started_at).await.unwrap();
     assert_eq!(holds(&store.published(30).await.unwrap()), ["2024-11-22 a pin"]);
 }

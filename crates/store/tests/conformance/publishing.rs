@@ -192,7 +192,7 @@ async fn what_cannot_be_kept_is_refused_and_changes_nothing(database: Database) 
     let store = database.migrated().await;
     publish(&store, &rankings("2024-11-20: a\n TopCTR a: x=0.5")).await;
     let run = new_run("2024-11-20".parse().unwrap());
-    store.begin_run(&run).await.unwrap();
+    store.begin_runs(std::slice::from_ref(&run)).await.unwrap();
     let refuse = async |content: DayRankings, expected: &str| {
         let error = store.publish(&run.run_id, unheld(&content), run.started_at).await.unwrap_err();
         assert_eq!(error.to_string(), expected);

@@ -87,7 +87,7 @@ async fn what_readers_see_last_outlives_its_day(database: Database) {
     for day in [22, 23] {
         let content = rankings(&of_day(day));
         let run = new_run(content.day);
-        store.begin_run(&run).await.unwrap();
+        store.begin_runs(std::slice::from_ref(&run)).await.unwrap();
         store.publish(&run.run_id, held(&content, &holds), run.started_at).await.unwrap();
     }
     store.pin(&pinned.run_id, &AdvertiserId::new("a").unwrap(), decision()).await.unwrap();

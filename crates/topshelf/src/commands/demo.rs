@@ -1,6 +1,6 @@
 //! `demo`: the whole product on sample logs, in one command.
 
-use super::{generate::explain, output::Output, serve};
+use super::{generate::explain, output::Output, serve, stop};
 use crate::{
     cli::{Demo, Global},
     config::{self, Flags},
@@ -23,16 +23,16 @@ pub(super) async fn demo(flags: Demo, global: &Global, output: Output) -> Result
     let last = night.schedule.ended_day(night.clock.now());
     let first = (1..flags.days).fold(last, |day, _| day.yesterday());
     let server = serve::bind(&night).await?;
+    stop::at_signal(night.halt.clone());
     eprintln!("1/3  sample logs of {first} to {last} in {}", night.config.input.url);
     make_logs(&night, first, flags.days)?;
     eprintln!("2/3  {} days: counted, ranked, published to {}", flags.days, night.config.store.url);
     run_days(&night, DayRange { first, last }).await?;
     let advertiser = an_advertiser(&night).await?;
-    let stopped = serve::stopped();
     eprintln!("3/3  serving; Ctrl-C stops it\n");
     let addresses = addresses(&format!("http://{}", server.address()), &advertiser);
     output.either(&addresses.to_json(), || addresses.to_text())?;
-    server.run(stopped).await.map_err(Failure::of)
+    server.run(serve::stopped(night.halt)).await.map_err(Failure::of)
 }
 
 /// The demo's own places, whatever the configuration says; only the address can be chosen.

@@ -1,15 +1,16 @@
-//! `serve` and `up`: the API, alone or with the nightly scheduler beside it.
+//! `serve`, `schedule` and `up`: the API, the nightly scheduler, or one beside the other.
 
-use crate::{failure::Failure, pipeline::Night, progress::Progress, scheduler};
+use super::stop;
+use crate::{failure::Failure, halt::Halt, pipeline::Night, progress::Progress, scheduler};
 use api::{Options, ServedStore, Server};
 use domain::ModelName;
 use std::time::Duration;
 use store::Store;
-use tokio::{
-    runtime::Builder,
-    signal::unix::{SignalKind, signal},
-};
+use tokio::{runtime::Builder, sync::oneshot, time::timeout};
 use tracing::{info, warn};
+
+/// How long a night under way may take to end when all does: less than what container services wait.
+const NIGHT_ENDS_WITHIN: Duration = Duration::from_secs(25);
 
 /// How the configuration says to serve.
 pub(super) fn options(night: &Night) -> Options {
@@ -25,28 +26,63 @@ pub(super) fn options(night: &Night) -> Options {
 /// Serves what is published until a stop signal.
 pub(super) async fn serve(night: Night) -> Result<(), Failure> {
     let server = bind(&night).await?;
-    let stopped = stopped();
+    stop::at_signal(night.halt.clone());
     info!(address = %server.address(), "serving");
-    server.run(stopped).await.map_err(Failure::of)
+    server.run(stopped(night.halt)).await.map_err(Failure::of)
+}
+
+/// Runs every night at the scheduled time, until a stop signal.
+pub(super) async fn schedule(night: Night) -> Result<(), Failure> {
+    stop::at_signal(night.halt.clone());
+    let halt = night.halt.clone();
+    let nights = nights(night)?;
+    halt.until_stopped().await;
+    ended(nights).await;
+    Ok(())
 }
 
 /// Serves, and runs every night at the scheduled time, until a stop signal.
 pub(super) async fn up(night: Night) -> Result<(), Failure> {
     let server = bind(&night).await?;
-    let stopped = stopped();
+    stop::at_signal(night.halt.clone());
     info!(address = %server.address(), "serving");
+    let halt = night.halt.clone();
+    let nights = nights(night)?;
+    let served = server.run(stopped(halt.clone())).await.map_err(Failure::of);
+    // A server that failed ends the nights too.
+    halt.stop("the server ends");
+    ended(nights).await;
+    served
+}
+
+/// Completes when the work is told to stop.
+pub(super) async fn stopped(halt: Halt) {
+    halt.until_stopped().await;
+}
+
+/// Begins the nights, each at its time; what is returned completes when they have ended.
+fn nights(night: Night) -> Result<oneshot::Receiver<()>, Failure> {
     // What the night will need is better missed in the evening.
     if let Err(failure) = night.input() {
         warn!(error = failure.chain(), "the logs cannot be read; the next night fails if this stays so");
     }
     // Nights count and encode for seconds on end: a runtime of their own keeps them out of the server's way.
     let nights = Builder::new_multi_thread().enable_all().worker_threads(2).build().map_err(Failure::of)?;
-    // The thread is never joined and the runtime never shut down, which would panic under a timer. A run
-    // under way ends with the process: what it has not published by then, readers never see.
+    let (ending, ended) = oneshot::channel();
+    // The thread is never joined and the runtime never shut down, which would panic under a timer.
     std::thread::spawn(move || {
-        nights.block_on(scheduler::run_nightly(Night { progress: Progress::none(), ..night }))
+        nights.block_on(scheduler::run_nightly(Night { progress: Progress::none(), ..night }));
+        let _ = ending.send(()); // nobody waits when the process ends for another reason
+        std::mem::forget(nights);
     });
-    server.run(stopped).await.map_err(Failure::of)
+    Ok(ended)
+}
+
+/// Waits until the night under way has ended, but not for ever: what it has not published, readers never see.
+async fn ended(nights: oneshot::Receiver<()>) {
+    if timeout(NIGHT_ENDS_WITHIN, nights).await.is_err() {
+        warn!("the night did not end in time; the next one writes down that it died");
+    }
 }
 
 /// A server of what is published, listening already.
@@ -75,19 +111,5 @@ async fn store(night: &Night) -> Result<ServedStore, Failure> {
             warn!(error = failure.chain(), "the database does not answer; trying again");
             Ok(ServedStore::Url(url.clone()))
         }
-    }
-}
-
-/// Completes at SIGTERM or at Ctrl-C, from the call on: a signal that comes before it is awaited counts.
-pub(super) fn stopped() -> impl Future<Output = ()> + Send + 'static {
-    let listen = |kind| signal(kind).expect("the runtime has signals");
-    let (mut terminated, mut interrupted) =
-        (listen(SignalKind::terminate()), listen(SignalKind::interrupt()));
-    async move {
-        tokio::select! {
-            _ = interrupted.recv() => {}
-            _ = terminated.recv() => {}
-        }
-        info!("stopping");
     }
 }

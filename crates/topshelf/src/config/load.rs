@@ -1,6 +1,6 @@
 //! Flag beats environment beats file beats default.
 
-use super::{Columns, Config, Input, Ranking};
+use super::{Columns, Config, Input, Ranking, Schedule};
 use crate::failure::{Exit, Failure};
 use figment::{
     Figment, Metadata, Profile, Provider,
@@ -214,6 +214,7 @@ fn check(config: &Config) -> Result<(), Failure> {
     if config.counting.spill_dir.is_empty() {
         return Err(refused("counting.spill_dir", "is empty"));
     }
+    check_schedule(&config.schedule)?;
     let listen = &config.serve.listen;
     let port =
         listen.rsplit_once(':').filter(|(host, _)| !host.is_empty()).map(|(_, port)| port.parse::<u16>());
@@ -254,6 +255,29 @@ fn check_input(input: &Input) -> Result<(), Failure> {
     }
     input.delimiter()?;
     input.date_format().map(drop)
+}
+
+fn check_schedule(schedule: &Schedule) -> Result<(), Failure> {
+    if schedule.catch_up_days > 366 {
+        return Err(refused("schedule.catch_up_days", "is more than 366"));
+    }
+    if schedule.refresh_days > 90 {
+        return Err(refused("schedule.refresh_days", "is more than 90"));
+    }
+    let marker = &schedule.input_marker;
+    if !marker.is_empty() {
+        let parsed = LogPattern::parse(marker);
+        parsed.map_err(|error| refused("schedule.input_marker", &format!("cannot be used: {error}")))?;
+        if !schedule.wait_for_input {
+            return Err(Failure::new(Exit::Usage, "schedule.input_marker is set, but nothing waits for it")
+                .help("set schedule.wait_for_input = true, or take the marker away"));
+        }
+    }
+    let webhook = &schedule.webhook;
+    if !webhook.is_empty() && !(webhook.starts_with("https://") || webhook.starts_with("http://")) {
+        return Err(refused("schedule.webhook", "is no http:// or https:// URL"));
+    }
+    Ok(())
 }
 
 fn check_models(config: &Ranking) -> Result<(), Failure> {

@@ -30,11 +30,20 @@ pub fn without_password(url: &str) -> String {
     format!("{scheme}://{authority}{path}")
 }
 
+/// A URL with its path replaced.
+#[must_use]
+pub(super) fn without_path(url: &str) -> String {
+    let Some((scheme, rest)) = url.split_once("://") else { return url.chars().map(|_| '*').collect() };
+    let host = &rest[..rest.find(['/', '?', '#']).unwrap_or(rest.len())];
+    let host = host.rsplit_once('@').map_or(host, |(_, host)| host);
+    format!("{scheme}://{host}/***")
+}
+
 /// The configuration as TOML; each value is followed by where it came from when not a default.
 #[must_use]
 pub fn as_toml(config: &Config, figment: &Figment) -> String {
     let mut text = String::new();
-    let value = serde_json::to_value(config).expect("the configuration is plain data");
+    let value = serde_json::to_value(config.without_secrets()).expect("the configuration is plain data");
     if let Value::Object(sections) = value {
         for (section, keys) in &sections {
             table(&mut text, section, keys, figment);

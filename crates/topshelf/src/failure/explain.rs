@@ -1,6 +1,7 @@
 //! Failures of the input, the lake and the store, with what to do next.
 
 use super::{Exit, Failure};
+use crate::halt::Stopped;
 use lake::LakeError;
 use source::{Cause, SourceError};
 use store::StoreError;
@@ -77,6 +78,12 @@ fn database_answer(error: &StoreError) -> Option<String> {
             Some(source.as_database_error()?.message().to_owned())
         }
         _ => None,
+    }
+}
+
+impl From<Stopped> for Failure {
+    fn from(stopped: Stopped) -> Self {
+        Self::of(stopped).help("readers see what was published until then; run the day again")
     }
 }
 

@@ -12,7 +12,10 @@ use super::{
     parquet::Rows,
     visible,
 };
-use crate::failure::{Exit, Failure};
+use crate::{
+    failure::{Exit, Failure},
+    halt::Halt,
+};
 use counting::{CountError, Counted, CountedDay, Limits, ObjectDay, Objects, RowBatches, Wanted};
 use domain::{AdvertiserId, Day, Log, RejectExample, Tally};
 use futures::{StreamExt, stream};
@@ -197,7 +200,8 @@ async fn count_found(
     let objects: Vec<_> = found.iter().map(|found| found.counted.clone()).collect();
     let bar = night.progress.bytes("counting", found.iter().map(Found::bytes_to_read).sum());
     let row_groups = RowGroups::new(reading);
-    let opened = Opened { reading: reading.clone(), row_groups, found, bar: bar.clone() };
+    let (reading, halt) = (reading.clone(), night.halt.clone());
+    let opened = Opened { reading, row_groups, found, bar: bar.clone(), halt };
     opened.expect(counting::ranges(&objects, limits));
     let (wanted, zone, limits) = (Arc::clone(wanted), night.schedule.zone().clone(), limits.clone());
     let counted = tokio::task::spawn_blocking(move || {
@@ -223,6 +227,8 @@ struct Opened {
     found: Vec<Found>,
     /// Moves as bytes are read.
     bar: ProgressBar,
+    /// Asked before each read.
+    halt: Halt,
 }
 
 impl Opened {
@@ -247,7 +253,8 @@ impl Objects for Opened {
         let stored = text.stored(info, &range);
         let to_skip = range.start - stored.start;
         let is_from_start = stored.start == 0;
-        let reader = Watched { reader: self.reading.open(info, stored)?, bar: self.bar.clone() };
+        let (reader, bar, halt) = (self.reading.open(info, stored)?, self.bar.clone(), self.halt.clone());
+        let reader = Watched { reader, bar, halt };
         let reader: Box<dyn Read + Send> = match &text.assumed {
             Some(assumed) if is_from_start => Box::new(assumed.check(info, reader)?),
             _ => Box::new(reader),
@@ -261,6 +268,7 @@ impl Objects for Opened {
     }
 
     fn rows(&self, object: usize, row_group: usize) -> io::Result<Box<dyn RowBatches + '_>> {
+        self.halt.check()?;
         let log = self.found[object].parquet();
         let reader = self.row_groups.open(&log.object, row_group)?;
         self.bar.inc(log.object.stored_bytes(row_group));
@@ -268,14 +276,16 @@ impl Objects for Opened {
     }
 }
 
-/// Moves a bar as bytes are read, whichever thread reads them.
+/// Moves a bar as bytes are read, whichever thread reads them, and reads no more when told to stop.
 struct Watched<R> {
     reader: R,
     bar: ProgressBar,
+    halt: Halt,
 }
 
 impl<R: Read> Read for Watched<R> {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        self.halt.check()?;
         self.reader.read(out).inspect(|read| self.bar.inc(*read as u64))
     }
 }
@@ -396,7 +406,15 @@ async fn write(
         logs,
     };
     let new = NewCounts { day: counted.counts.day(), active, input, added_to };
-    let parts = counted.counts.parts().map(|part| move || part.merge());
+    let halt = night.halt.clone();
+    let parts = counted.counts.parts().map(move |part| {
+        let halt = halt.clone();
+        move || {
+            // Whoever stopped it tells why: it is no matter how this is called.
+            halt.check().map_err(CountError::Spill)?;
+            part.merge()
+        }
+    });
     let written = lake.write_counts(new, parts, night.config.counting.threads()).await;
     written.map_err(|error| match error {
         WriteCountsError::Lake(error @ LakeError::Damaged { .. }) => NotWritten::Damaged(error.into()),

@@ -45,18 +45,23 @@ pub async fn rank(night: &Night, day: Day, models: &[&'static dyn Model]) -> Res
     let lake = night.lake()?;
     let with_k: Vec<_> =
         models.iter().map(|model| (*model, night.config.ranking.k_of(model.name()))).collect();
+    let halt = night.halt.clone();
     let rank_all = move |reader: CountsReader| {
         let logs = &reader.manifest().logs;
         let (computed, left_out): (Vec<_>, Vec<_>) =
             with_k.iter().copied().partition(|(model, _)| logs.contains_key(&model.needs()));
         let mut ranker = Ranker::new(day, Arc::clone(reader.active()), &computed);
         for block in reader {
+            if let Some(stopped) = halt.stopped() {
+                return Ok(Err(stopped));
+            }
             ranker.add(&block?);
         }
-        Ok((computed, ranker.finish(), left_out))
+        Ok(Ok((computed, ranker.finish(), left_out)))
     };
     let read = lake.read_counts(day, night.config.counting.threads(), rank_all).await?;
-    let ((computed, rankings, left_out), counted) = read.ok_or_else(|| not_counted(day))?;
+    let (ranked, counted) = read.ok_or_else(|| not_counted(day))?;
+    let (computed, rankings, left_out) = ranked?;
     let mut manifests = Vec::new();
     for ((_, k), rankings) in computed.into_iter().zip(rankings) {
         manifests.push(lake.write_rankings(&rankings, k, &counted.counts_digest).await?);

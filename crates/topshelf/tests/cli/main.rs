@@ -9,6 +9,7 @@ mod bad_input;
 mod configuration;
 mod help;
 mod json;
+mod lease;
 mod ledger;
 mod moves;
 #[path = "../night/s3.rs"]

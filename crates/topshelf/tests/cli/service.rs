@@ -68,10 +68,25 @@ impl Service {
         line.rsplit_once("address=").unwrap().1.to_owned()
     }
 
-    /// Asks it to stop, and gives the exit code.
-    pub(crate) fn stop(mut self, signal: &str) -> Option<i32> {
+    /// The process' id.
+    pub(crate) fn id(&self) -> u32 {
+        self.process.id()
+    }
+
+    /// Sends a signal.
+    pub(crate) fn signal(&self, signal: &str) {
         let kill = format!("kill -{signal} {}", self.process.id());
         assert!(Command::new("/bin/sh").args(["-c", &kill]).status().unwrap().success());
+    }
+
+    /// Asks it to stop, and gives the exit code.
+    pub(crate) fn stop(self, signal: &str) -> Option<i32> {
+        self.signal(signal);
+        self.end()
+    }
+
+    /// Waits until it ends by itself, and gives the exit code.
+    pub(crate) fn end(mut self) -> Option<i32> {
         let code = self.process.wait().unwrap().code();
         self.seen.extend(self.lines.iter());
         let panics = self.seen.iter().any(|(_, line)| line.contains("panicked"));

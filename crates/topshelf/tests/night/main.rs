@@ -24,4 +24,7 @@ mod naive;
 mod place;
 mod reading;
 mod s3;
+mod scheduled;
+mod simulated;
 mod site;
+mod together;

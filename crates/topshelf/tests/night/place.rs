@@ -133,11 +133,17 @@ impl Place {
         objects
     }
 
+    /// The environment in which a program finds the bucket.
+    pub(crate) fn environment(&self) -> &[(String, String)] {
+        &self.environment
+    }
+
     pub(crate) fn night(&self) -> Night {
         let config = self.config.clone();
         let schedule = Schedule::new(&config.schedule).unwrap();
         let aws = AwsSettings::from_pairs(self.environment.clone());
-        Night { config, schedule, clock: self.clock.clone(), progress: Progress::none(), aws, recount: false }
+        let clock = self.clock.clone();
+        Night { schedule, clock, aws, ..Night::new(config, Progress::none()).unwrap() }
     }
 
     /// Runs the days in one go.

@@ -1,0 +1,3 @@
+-- Where a run's process is, for people. The moment of the schedule that the run is for; none when somebody asked
+-- for it. Neither of runs of earlier versions.
+ALTER TABLE runs ADD COLUMN host TEXT, ADD COLUMN due_at TIMESTAMPTZ;
