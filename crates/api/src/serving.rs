@@ -97,7 +97,7 @@ impl Serving {
             self.promise.store(Arc::new(promise));
             self.tell_stale();
         }
-        self.telemetry.next_run_at(self.next_run_at());
+        self.telemetry.next_run_at(self.next_night_at());
     }
 
     /// Notes what the ledger of runs tells.
@@ -107,14 +107,14 @@ impl Serving {
     }
 
     /// When the next night begins. One that has begun may still publish, and is promised until it is late.
-    fn next_run_at(&self) -> Timestamp {
+    fn next_night_at(&self) -> Timestamp {
         self.promise.load().next_night_at
     }
 
     pub(crate) fn health(&self) -> Health {
         Health {
             readiness: self.readiness(),
-            next_run_at: self.next_run_at(),
+            next_run_at: self.next_night_at(),
             runs: self.runs.load().as_deref().cloned(),
         }
     }

@@ -274,7 +274,8 @@ fn check_schedule(schedule: &Schedule) -> Result<(), Failure> {
         }
     }
     let webhook = &schedule.webhook;
-    if !webhook.is_empty() && !(webhook.starts_with("https://") || webhook.starts_with("http://")) {
+    let is_url = ["https://", "http://"].iter().any(|scheme| webhook.starts_with(scheme));
+    if !(webhook.is_empty() || is_url) {
         return Err(refused("schedule.webhook", "is no http:// or https:// URL"));
     }
     Ok(())
