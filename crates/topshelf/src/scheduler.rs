@@ -165,7 +165,9 @@ impl Scheduler {
             }
         };
         info!(?days, "looking for what has come late");
-        match pipeline::run(&self.night, &days, StartedBy::Refresh).await {
+        // Who works on one of them reads what is there.
+        let night = Night { wait: Wait::No, ..self.night.clone() };
+        match pipeline::run(&night, &days, StartedBy::Refresh).await {
             Err(failure) => warn!(error = failure.chain(), "could not add what has come late"),
             Ok(outcomes) => {
                 for RunOutcome { day, ended, .. } in outcomes {

@@ -38,12 +38,14 @@ impl Postgres {
     pub(crate) async fn runs(&self, limit: i64, day: Option<Day>) -> Result<Vec<RunRow>, sqlx::Error> {
         let query = match day {
             Some(day) => sqlx::query_as(select_runs!(
-                "WHERE day = $2::date ORDER BY runs.started_at DESC, runs.run_id DESC LIMIT $1"
+                "WHERE day = $2::date ORDER BY runs.started_at DESC, runs.day DESC, runs.run_id DESC LIMIT $1"
             ))
             .bind(limit)
             .bind(day.to_string()),
-            None => sqlx::query_as(select_runs!("ORDER BY runs.started_at DESC, runs.run_id DESC LIMIT $1"))
-                .bind(limit),
+            None => sqlx::query_as(select_runs!(
+                "ORDER BY runs.started_at DESC, runs.day DESC, runs.run_id DESC LIMIT $1"
+            ))
+            .bind(limit),
         };
         query.fetch_all(&self.pool).await
     }
@@ -61,10 +63,10 @@ impl Postgres {
     /// The run that ended last, and the last that readers got to see something of.
     pub(crate) async fn last_runs(&self) -> Result<[Option<RunRow>; 2], sqlx::Error> {
         let ended = select_runs!(
-            "WHERE ended_at IS NOT NULL ORDER BY runs.started_at DESC, runs.run_id DESC LIMIT 1"
+            "WHERE ended_at IS NOT NULL ORDER BY runs.started_at DESC, runs.day DESC, runs.run_id DESC LIMIT 1"
         );
         let succeeded = select_runs!(
-            "WHERE status = 'succeeded' ORDER BY runs.started_at DESC, runs.run_id DESC LIMIT 1"
+            "WHERE status = 'succeeded' ORDER BY runs.started_at DESC, runs.day DESC, runs.run_id DESC LIMIT 1"
         );
         Ok([
             sqlx::query_as(ended).fetch_optional(&self.pool).await?,

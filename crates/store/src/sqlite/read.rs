@@ -29,12 +29,13 @@ macro_rules! select_runs {
 impl Sqlite {
     pub(crate) async fn runs(&self, limit: i64, day: Option<Day>) -> Result<Vec<RunRow>, sqlx::Error> {
         let query = match day {
-            Some(day) => {
-                sqlx::query_as(select_runs!("WHERE day = ? ORDER BY started_at DESC, run_id DESC LIMIT ?"))
-                    .bind(day.to_string())
-                    .bind(limit)
-            }
-            None => sqlx::query_as(select_runs!("ORDER BY started_at DESC, run_id DESC LIMIT ?")).bind(limit),
+            Some(day) => sqlx::query_as(select_runs!(
+                "WHERE day = ? ORDER BY started_at DESC, day DESC, run_id DESC LIMIT ?"
+            ))
+            .bind(day.to_string())
+            .bind(limit),
+            None => sqlx::query_as(select_runs!("ORDER BY started_at DESC, day DESC, run_id DESC LIMIT ?"))
+                .bind(limit),
         };
         query.fetch_all(&self.pool).await
     }
@@ -48,9 +49,12 @@ impl Sqlite {
 
     /// The run that ended last, and the last that readers got to see something of.
     pub(crate) async fn last_runs(&self) -> Result<[Option<RunRow>; 2], sqlx::Error> {
-        let ended = select_runs!("WHERE ended_at IS NOT NULL ORDER BY started_at DESC, run_id DESC LIMIT 1");
-        let succeeded =
-            select_runs!("WHERE status = 'succeeded' ORDER BY started_at DESC, run_id DESC LIMIT 1");
+        let ended = select_runs!(
+            "WHERE ended_at IS NOT NULL ORDER BY started_at DESC, day DESC, run_id DESC LIMIT 1"
+        );
+        let succeeded = select_runs!(
+            "WHERE status = 'succeeded' ORDER BY started_at DESC, day DESC, run_id DESC LIMIT 1"
+        );
         Ok([
             sqlx::query_as(ended).fetch_optional(&self.pool).await?,
             sqlx::query_as(succeeded).fetch_optional(&self.pool).await?,

@@ -87,6 +87,8 @@ fn to_json(run: &RunRecord, dead: &HashSet<RunId>) -> Value {
         "started_at": run.started_at,
         "ended_at": run.ended_at,
         "process": run.process,
+        "host": run.host,
+        "due_at": run.due_at,
         "seen_at": run.seen_at,
         "error": run.error,
         "models": run.models,

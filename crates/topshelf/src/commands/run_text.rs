@@ -4,7 +4,7 @@ use super::{
     ledger::{took, verdict},
     output::advertisers,
 };
-use crate::pipeline::visible;
+use crate::{liveness, pipeline::visible};
 use domain::RunId;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -17,11 +17,13 @@ pub(super) fn whole(run: &RunRecord, status: &str, moves: &[Move]) -> String {
         format!("day        {}", run.day),
         format!("status     {} {}", status, verdict(run)).trim_end().to_owned(),
         format!("started    {} by {}", run.started_at, run.started_by),
+        place_line(run),
         format!("took       {}", took(run)),
         format!("program    {} with configuration {}", run.program_version, run.config_hash),
     ];
     lines.extend(run.error.as_ref().map(|error| format!("error      {error}")));
     if let Some(report) = &run.report {
+        lines.extend(retry_lines(report));
         lines.extend(memory_line(report));
         lines.extend(stage_lines(report));
         lines.extend(log_lines(report));
@@ -31,6 +33,26 @@ pub(super) fn whole(run: &RunRecord, status: &str, moves: &[Move]) -> String {
     }
     lines.extend(move_lines(moves, run.rankings_run_id.as_ref().unwrap_or(&run.run_id)));
     lines.join("\n")
+}
+
+/// Where it ran, and for which night.
+fn place_line(run: &RunRecord) -> String {
+    let host = run.host.as_deref().unwrap_or("an unknown host");
+    let process = run.process.as_deref().and_then(liveness::process_id);
+    let process = process.map(|id| format!(", process {id}")).unwrap_or_default();
+    let seen = run.seen_at.filter(|_| run.ended_at.is_none());
+    let seen = seen.map(|seen| format!(", last sign of life at {seen}")).unwrap_or_default();
+    let due = run.due_at.map(|due_at| format!(", for the night due at {due_at}")).unwrap_or_default();
+    format!("where      {host}{process}{seen}{due}")
+}
+
+fn retry_lines(report: &Value) -> Vec<String> {
+    entries(report, "retries")
+        .map(|retry| {
+            let text = |key: &str| retry[key].as_str().unwrap_or_default().to_owned();
+            format!("retried    at {} after: {}", text("at"), text("error"))
+        })
+        .collect()
 }
 
 fn memory_line(report: &Value) -> Option<String> {

@@ -16,7 +16,7 @@ use tokio::{
     task::JoinHandle,
     time::{Instant, sleep},
 };
-use tracing::warn;
+use tracing::{info, warn};
 
 /// How often a day is asked for that others work on, and how often those who give way look; at first, sooner.
 const LOOK_FIRST: Duration = Duration::from_millis(50);
@@ -63,7 +63,11 @@ pub(super) async fn begin(
             return Err(taken_by(&holder));
         }
         if told_of.as_ref() != Some(&taken) {
-            warn!("{}; waiting for it to end", message(&holder));
+            // That of several schedulers one works is no matter for anybody.
+            match runs.iter().any(|run| run.due_at.is_some()) {
+                true => info!("{}; waiting for it to end", message(&holder)),
+                false => warn!("{}; waiting for it to end", message(&holder)),
+            }
             told_of = Some(taken);
         }
         night.halt.sleep(pause).await?;

@@ -2,6 +2,7 @@
 
 use crate::scene::{DAY, Scene};
 use serde_json::Value;
+use sqlx::{Connection, Executor, SqliteConnection};
 use std::{
     fmt::Write,
     process::{Child, Stdio},
@@ -32,18 +33,26 @@ fn runs(scene: &Scene) -> Vec<Value> {
 
 /// Begins a run, and returns once it is in the ledger.
 fn begin(scene: &Scene) -> Child {
-    begin_beside(scene, 0)
-}
-
-/// The same where there are so many runs already.
-fn begin_beside(scene: &Scene, others: usize) -> Child {
     let mut child = scene.command(&RUN).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     // The file is there before its tables are.
-    while !scene.path("topshelf-data/topshelf.db").exists() || runs(scene).len() == others {
+    while !scene.path("topshelf-data/topshelf.db").exists() || runs(scene).is_empty() {
         assert_eq!(child.try_wait().unwrap(), None, "it is in the ledger before it ends");
         thread::sleep(Duration::from_millis(5));
     }
     child
+}
+
+/// As if an earlier version, which takes no turns, had begun a run beside the one that is there, and died.
+fn leave_a_dead_run_beside(scene: &Scene) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let url = format!("sqlite:{}", scene.path("topshelf-data/topshelf.db").display());
+        let mut connection = SqliteConnection::connect(&url).await.unwrap();
+        let dead = "INSERT INTO runs (run_id, day, status, started_by, program_version, config_hash, started_at, process, seen_at)
+                    SELECT '20241121T000000Z-00000001', day, status, started_by, '0.0.1', config_hash,
+                           '2024-11-21T00:00:00.000Z', 'elsewhere', '2024-11-21T00:00:00.000Z' FROM runs";
+        connection.execute(dead).await.unwrap();
+    });
 }
 
 /// As if a run had been killed while it wrote to the lake: an object that no manifest names, and a file that is no
@@ -97,12 +106,10 @@ fn begin_and_be_refused(scene: &Scene, day: &str) {
 #[test]
 fn what_a_run_that_died_left_stays_while_another_writes_the_day() {
     let scene = slow_scene();
-    let mut dies = begin(&scene);
-    let mut lives = begin_beside(&scene, 1);
-    dies.kill().unwrap();
-    dies.wait().unwrap();
+    let mut lives = begin(&scene);
+    leave_a_dead_run_beside(&scene);
     LEFT.iter().for_each(|name| scene.write(name, "left"));
-    begin_and_be_refused(&scene, DAY);
+    begin_and_be_refused(&scene, "2024-11-21");
     assert!(LEFT.iter().all(|name| scene.path(name).exists()), "it may be the other's");
     assert_eq!(lives.try_wait().unwrap(), None, "the other goes on");
     assert!(lives.wait().unwrap().success());
