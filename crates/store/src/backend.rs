@@ -61,19 +61,33 @@ impl Backend {
         }
     }
 
-    pub(crate) async fn migrate(&self) -> Result<(), StoreError> {
+    /// Makes sure that the database answers, and lets go of connections that may lead to where it was.
+    pub(crate) async fn reconnect(&self) -> Result<(), Failure> {
+        match self {
+            Self::Postgres(postgres) => Ok(postgres.reconnect().await?),
+            // The file is there or it is not: there is no connection that could be lost.
+            Self::Sqlite(_) => Ok(()),
+        }
+    }
+
+    pub(crate) async fn migrate(&self) -> Result<(), Failure> {
         let migrated = either!(self.migrate());
-        migrated.map_err(|source| StoreError::Migrate { database: self.description().to_owned(), source })
+        let failed = |source| StoreError::Migrate { database: self.description().to_owned(), source };
+        migrated.map_err(|source| failed(source).into())
     }
 
     pub(crate) async fn begin_run(&self, run: &NewRun) -> Result<(), Failure> {
-        let begun = either!(self.begin_run(run));
-        begun.map_err(|error| match error {
-            sqlx::Error::Database(error) if error.is_unique_violation() => {
-                StoreError::RunExists { run_id: run.run_id.clone() }.into()
-            }
-            error => error.into(),
-        })
+        match either!(self.begin_run(run)) {
+            Ok(()) => Ok(()),
+            Err(sqlx::Error::Database(error)) if error.is_unique_violation() => self.expect_begun(run).await,
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Refuses a run that was there before, unless it is the same: whoever began it did not hear so.
+    async fn expect_begun(&self, run: &NewRun) -> Result<(), Failure> {
+        let is_ours = self.run(&run.run_id).await?.is_some_and(|there| there.is_begun_as(run));
+        if is_ours { Ok(()) } else { Err(StoreError::RunExists { run_id: run.run_id.clone() }.into()) }
     }
 
     pub(crate) async fn sign_of_life(&self, process: &str) -> Result<(), Failure> {
@@ -97,10 +111,16 @@ impl Backend {
         }
         let run_id = run_id.clone();
         Err(match self.run(&run_id).await? {
+            // Whoever ended it did not hear so.
+            Some(run) if run.is_ended_as(end) => return Ok(()),
             Some(run) => StoreError::RunEnded { run_id, status: run.status.name().to_owned() },
             None => StoreError::RunUnknown { run_id },
         }
         .into())
+    }
+
+    pub(crate) async fn has_published(&self, run_id: &RunId) -> Result<bool, Failure> {
+        Ok(either!(self.has_published(run_id))?)
     }
 
     pub(crate) async fn publish(
