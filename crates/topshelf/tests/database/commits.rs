@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use store::{Publication, StoreError};
 
 /// How much later a COMMIT arrives than its connection was cut.
-const LATE: Duration = Duration::from_millis(700);
+const LATE: Duration = Duration::from_millis(300);
 
 /// Every kind of publication in turn; what each says that it did.
 fn publish_each(publisher: &mut Publisher, fate: Option<Fate>) -> Vec<String> {
@@ -67,12 +67,15 @@ fn without_patience_the_outcome_is_unknown_and_the_same_call_finds_it_out() {
     for (fate, moves) in [(Fate::IsLost, 0), (Fate::IsNotAnswered, 1)] {
         let mut publisher = Publisher::new();
         publisher.through = publisher.through.with_patience(Duration::ZERO);
-        let error = publisher.publish(1, Held::Nobody, |proxy| proxy.once(fate, |message| message.is_commit()));
+        let error =
+            publisher.publish(1, Held::Nobody, |proxy| proxy.once(fate, |message| message.is_commit()));
         let error = error.unwrap_err();
         assert!(matches!(error, StoreError::OutcomeUnknown { .. }), "{error}");
         let database = publisher.direct.description();
         assert!(
-            error.to_string().starts_with(&format!("it is not known whether {}", database.split('@').next().unwrap())),
+            error
+                .to_string()
+                .starts_with(&format!("it is not known whether {}", database.split('@').next().unwrap())),
             "{error}"
         );
         let run = publisher.run_id();

@@ -1,6 +1,7 @@
 //! People's decisions whose COMMIT got no answer: they are not repeated, and say so.
 
 use crate::{
+    leftovers::until_nothing_is_locked,
     proxy::Fate,
     publisher::{DAY, Held, Publisher, advertiser},
 };
@@ -15,7 +16,9 @@ fn decision() -> Decision<'static> {
 
 const DECISIONS: [(&str, Decide); 5] = [
     ("accept", |of| of.wait(of.through.accept(&of.run_id(), decision())).map(drop)),
-    ("rollback", |of| of.wait(of.through.roll_back(Back::Before(DAY.parse().unwrap()), decision())).map(drop)),
+    ("rollback", |of| {
+        of.wait(of.through.roll_back(Back::Before(DAY.parse().unwrap()), decision())).map(drop)
+    }),
     ("undo", |of| of.wait(of.through.undo_rollback(None, "", decision().at)).map(drop)),
     ("pin", |of| of.wait(of.through.pin(&of.run_id(), &advertiser("a1"), decision())).map(drop)),
     ("unpin", |of| of.wait(of.through.unpin(&advertiser("a1"), decision())).map(drop)),
@@ -24,6 +27,7 @@ const DECISIONS: [(&str, Decide); 5] = [
 /// Each decision by itself and in turn, as each makes what the next is about.
 fn check(fate: Fate, is_done: bool) {
     let mut publisher = Publisher::new();
+    let mut prompt = publisher.database.prompt();
     publisher.publish(1, Held::Nobody, |_| {}).unwrap();
     publisher.publish(2, Held::All, |_| {}).unwrap();
     for (kind, decide) in DECISIONS {
@@ -33,6 +37,8 @@ fn check(fate: Fate, is_done: bool) {
         let error = decide(&publisher).unwrap_err();
         assert!(matches!(error, StoreError::OutcomeUnknown { .. }), "{kind}: {error}");
         assert!(!error.is_transient(), "{kind}");
+        // A COMMIT that has reached the server is carried out.
+        until_nothing_is_locked(&publisher.database, &mut prompt);
         assert_eq!(moves().len(), before + usize::from(is_done), "{kind}");
         if !is_done {
             decide(&publisher).unwrap_or_else(|error| panic!("{kind}: {error}"));

@@ -20,7 +20,7 @@ use std::{
 use topshelf::pipeline::Verdict;
 
 /// So many nights are cut by chance in each way; the environment may ask for more or fewer.
-const CUTS: u32 = 60;
+const CUTS: u32 = 25;
 const CUTS_VARIABLE: &str = "TOPSHELF_TEST_CUTS";
 
 /// Seconds that are longer than a cut connection takes to be made anew, and too short for anything else.
@@ -108,7 +108,8 @@ fn nights_cut_at_random_messages_publish_as_if_nothing_had_been() {
     let messages = faults.proxy.messages();
     for cut in 0..cuts() {
         let number = random.next_u64() as usize % messages;
-        let fate = [Fate::IsLost, Fate::IsNotAnswered, Fate::IsLate(Duration::from_millis(20))][cut as usize % 3];
+        let fate =
+            [Fate::IsLost, Fate::IsNotAnswered, Fate::IsLate(Duration::from_millis(20))][cut as usize % 3];
         faults.proxy.once(fate, move |message| message.number == number);
         faults.published_in_spite_of(&format!("message {number} of {messages} {fate:?}"));
     }
@@ -213,7 +214,10 @@ fn a_night_that_cannot_write_its_end_says_what_readers_see() {
     });
     let told = faults.failed();
     let expected = format!("readers see 2024-11-20 by run {}", newest_run(&faults));
-    assert!(told.starts_with(&format!("{expected}, but its end could not be written into the ledger")), "{told}");
+    assert!(
+        told.starts_with(&format!("{expected}, but its end could not be written into the ledger")),
+        "{told}"
+    );
     assert_eq!(faults.seen(), faults.place.version.views());
     // The next run buries it, whether it publishes anything or not.
     let again = faults.place.run(&faults.database.url, SHORT).unwrap();

@@ -1,9 +1,6 @@
 //! Whole nights in this process, whose runs have the same names wherever they are run.
 
-use crate::{
-    scene::DAY,
-    version::Version,
-};
+use crate::{scene::DAY, version::Version};
 use jiff::Timestamp;
 use source::AwsSettings;
 use std::{

@@ -5,7 +5,8 @@ use crate::{
     proxy::Proxy,
 };
 use domain::{
-    AdvertiserId, Counts, Day, DayRankings, ModelName, ModelRankings, ProductId, RankedProduct, Ranking, RunId,
+    AdvertiserId, Counts, Day, DayRankings, ModelName, ModelRankings, ProductId, RankedProduct, Ranking,
+    RunId,
 };
 use jiff::{Timestamp, ToSpan};
 use std::{collections::BTreeMap, path::Path, time::Duration};

@@ -5,7 +5,7 @@ use crate::{
     cluster::{Cluster, own},
     database::{Database, Kind, Prompt},
     readers::views_sql,
-    small_disk::SmallDisk,
+    small_disk::{SmallDisk, with_own_mounts},
     stage::Stage,
 };
 use std::{fs, path::Path};
@@ -47,7 +47,10 @@ fn a_statement_timeout_fails_the_run_at_once() {
     prompt.run(&format!("ALTER DATABASE {name} SET statement_timeout = '2s'"));
     stage.change_logs();
     let told = stage.start().ends_with(1);
-    tells(&told, &["could not publish 2024-11-20", "statement timeout", "ALTER ROLE … SET statement_timeout = 0"]);
+    tells(
+        &told,
+        &["could not publish 2024-11-20", "statement timeout", "ALTER ROLE … SET statement_timeout = 0"],
+    );
     assert!(!told.contains(TOLD), "{told}");
     let recorded = ledger(&mut prompt).pop().unwrap();
     assert!(recorded.starts_with("failed: could not publish 2024-11-20"), "{recorded}");
@@ -105,24 +108,29 @@ fn a_role_without_connections_or_rights_is_told_and_only_connections_are_waited_
 
 #[test]
 fn a_full_disk_is_waited_for_and_told() {
+    with_own_mounts("refusals::a_full_disk_is_waited_for_and_told", full_disk);
+}
+
+fn full_disk() {
     let disk = SmallDisk::new(32);
-    let cluster = Cluster::within(disk.within());
-    fs::create_dir(disk.path().join("tablespace")).unwrap();
-    own(&disk.path().join("tablespace"));
+    let cluster = Cluster::new();
+    let place = disk.path().join("tablespace");
+    own(disk.path());
+    fs::create_dir(&place).unwrap();
+    own(&place);
     let mut administrator = Database { kind: Kind::Postgres, url: cluster.url("postgres") }.prompt();
-    let place = disk.path_within().join("tablespace");
     administrator.run(&format!("CREATE TABLESPACE small LOCATION '{}'", place.display()));
     administrator.run("CREATE DATABASE shelf TABLESPACE small");
-    let url = cluster.url("shelf");
-    let mut stage = Stage::unserved(&url);
-    let mut prompt = Database { kind: Kind::Postgres, url }.prompt();
+    let database = Database { kind: Kind::Postgres, url: cluster.url("shelf") };
+    let mut stage = Stage::unserved(&database.url);
+    let mut prompt = database.prompt();
     let before = prompt.rows(&views_sql());
-    // The pages that there are have no room for another row.
-    prompt.run("VACUUM FULL");
-    let large = |table: &str| format!("ALTER TABLE {table} SET (fillfactor = 10)");
+    // The pages that there are have no room for another row of these.
     for table in ["rankings", "publications", "advertiser_totals"] {
-        prompt.run(&large(table));
+        prompt.run(&format!("ALTER TABLE {table} SET (fillfactor = 10)"));
     }
+    // Whoever connects first after that writes a file.
+    drop(database.prompt());
 
     stage.change_logs();
     disk.fill();

@@ -6,7 +6,10 @@ use crate::{
     readers::views_sql,
     stage::{Run, Stage},
 };
-use std::{thread, time::{Duration, Instant}};
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
 
 /// Longer than a run takes to come to where it waits.
 const PATIENCE: Duration = Duration::from_secs(60);

@@ -3,7 +3,7 @@
 use crate::{
     database::{Database, Kind},
     readers::views_sql,
-    small_disk::SmallDisk,
+    small_disk::{SmallDisk, with_own_mounts},
     stage::Stage,
 };
 use std::{
@@ -13,6 +13,9 @@ use std::{
 
 /// Longer than a run takes to come to the file.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Room for a run that begins and ends, and for no publication.
+const ROOM_KIBIBYTES: u64 = 224;
 
 /// A stage whose file lies on a disk of its own.
 fn staged(disk: &SmallDisk) -> (Stage, Database) {
@@ -27,25 +30,41 @@ fn ledger(database: &Database) -> Vec<String> {
 
 #[test]
 fn a_full_disk_fails_the_run_at_once_and_leaves_the_file_whole() {
+    with_own_mounts("sqlite::a_full_disk_fails_the_run_at_once_and_leaves_the_file_whole", full_disk);
+}
+
+fn full_disk() {
     let disk = SmallDisk::new(4);
     let (mut stage, database) = staged(&disk);
     let before = database.prompt().rows(&views_sql());
     stage.change_logs();
     disk.fill();
     let told = stage.start().ends_with(1);
-    assert!(told.contains("disk is full") && told.contains("make room on the disk"), "{told}");
+    assert!(told.contains("could not connect to sqlite:") && told.contains("space left"), "{told}");
+    assert!(!told.contains("trying again"), "{told}");
+    disk.free();
+
+    disk.fill_but(ROOM_KIBIBYTES);
+    let told = stage.start().ends_with(1);
+    assert!(told.contains("could not publish 2024-11-20") && told.contains("disk is full"), "{told}");
+    assert!(told.contains("help: make room on the disk"), "{told}");
     assert!(!told.contains("trying again"), "{told}");
     disk.free();
     assert_eq!(database.prompt().rows(&views_sql()), before);
+    let recorded = ledger(&database).pop().unwrap();
+    assert!(recorded.starts_with("failed: could not publish 2024-11-20"), "{recorded}");
+
     stage.start().ends_with(0);
     assert_eq!(database.prompt().rows(&views_sql()), stage.version.views());
     assert_eq!(database.prompt().rows("PRAGMA integrity_check"), ["ok"]);
-    let ledger = ledger(&database);
-    assert!(ledger.iter().all(|run| !run.starts_with("running")), "{ledger:?}");
 }
 
 #[test]
 fn a_file_that_may_not_be_written_fails_the_run_at_once() {
+    with_own_mounts("sqlite::a_file_that_may_not_be_written_fails_the_run_at_once", read_only);
+}
+
+fn read_only() {
     let disk = SmallDisk::new(8);
     let (mut stage, database) = staged(&disk);
     let before = database.prompt().rows(&views_sql());

@@ -30,8 +30,6 @@ pub(crate) enum Stop {
 /// A server, running or not. Dropped, it stops and its files are removed.
 pub(crate) struct Cluster {
     programs: PathBuf,
-    /// Leads into the mounts that the server shall see.
-    within: Vec<String>,
     password: String,
     port: u16,
     server: Option<Child>,
@@ -42,18 +40,13 @@ pub(crate) struct Cluster {
 impl Cluster {
     /// A new server, running.
     pub(crate) fn new() -> Self {
-        Self::within(Vec::new())
-    }
-
-    /// The same, started by a command that leads into other mounts.
-    pub(crate) fn within(within: Vec<String>) -> Self {
         let programs = programs();
         let folder = tempfile::Builder::new().prefix("topshelf-cluster-").tempdir().unwrap();
         let mut bytes = [0; 16];
         fs::File::open("/dev/urandom").unwrap().read_exact(&mut bytes).unwrap();
         let password: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let mut cluster = Self { programs, within, password, port, server: None, folder };
+        let mut cluster = Self { programs, password, port, server: None, folder };
         cluster.initialise();
         cluster.start();
         cluster
@@ -119,21 +112,19 @@ impl Cluster {
         assert!(initdb.status().unwrap().success());
     }
 
-    /// One of the server's programs, by an account that it lets run it.
+    /// One of the server's programs, by an account that it lets run it: PostgreSQL refuses root. It ends with us.
     fn command(&self, program: &str) -> Command {
-        let mut words = self.within.clone();
-        if has_setpriv() {
-            words.extend(["setpriv", "--pdeathsig", "QUIT"].map(str::to_owned));
-            if is_root() {
-                words.extend(
-                    ["--reuid", "postgres", "--regid", "postgres", "--init-groups"].map(str::to_owned),
-                );
-            }
-        }
-        words.push(self.programs.join(program).display().to_string());
-        let mut command = Command::new(&words[0]);
+        let words = match account() {
+            Account::Root => "setpriv --pdeathsig QUIT --reuid postgres --regid postgres --init-groups",
+            // There is no other user; we may call ourselves what we like.
+            Account::RootOfNamespace => "unshare -U --map-user=1000 --map-group=1000",
+            Account::User => "env",
+        };
+        let mut words = words.split(' ');
+        let mut command = Command::new(words.next().unwrap());
+        command.args(words).arg(self.programs.join(program));
         // The folder we are in may be closed to the account.
-        command.args(&words[1..]).stdin(Stdio::null()).current_dir(self.folder.path());
+        command.stdin(Stdio::null()).current_dir(self.folder.path());
         command
     }
 }
@@ -151,14 +142,34 @@ fn signal(pid: u32, name: &str) {
     assert!(killed.success(), "{pid} is gone");
 }
 
-/// Makes a file or folder the account's that runs the server: PostgreSQL refuses to be run by root.
+/// Who we are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Account {
+    Root,
+    /// A user who is called root in a namespace of its own.
+    RootOfNamespace,
+    User,
+}
+
+fn account() -> Account {
+    let users = fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
+    let has_all_users = users.split_whitespace().nth(2) == Some("4294967295");
+    match is_root() {
+        true if has_all_users => Account::Root,
+        true => Account::RootOfNamespace,
+        false => Account::User,
+    }
+}
+
+/// Makes a file or folder the account's that runs the server.
 pub(crate) fn own(path: &Path) {
-    if is_root() {
+    if account() == Account::Root {
         let id = |what| id(&[what, "postgres"]).parse().unwrap();
         chown(path, Some(id("-u")), Some(id("-g"))).unwrap();
     }
 }
 
+/// Whether we are called root.
 pub(crate) fn is_root() -> bool {
     id(&["-u"]) == "0"
 }
@@ -166,10 +177,6 @@ pub(crate) fn is_root() -> bool {
 fn id(arguments: &[&str]) -> String {
     let output = Command::new("id").args(arguments).output().unwrap();
     String::from_utf8(output.stdout).unwrap().trim().to_owned()
-}
-
-fn has_setpriv() -> bool {
-    Command::new("setpriv").arg("--version").stdout(Stdio::null()).status().is_ok()
 }
 
 /// The folder of the server's programs: of `pg_config`, of Debian's packages the newest, or in `PATH`.

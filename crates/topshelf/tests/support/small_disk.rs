@@ -1,71 +1,68 @@
 //! A disk so small that a test can fill it: a file system in memory, mounted where nobody else sees it.
 
-use crate::cluster::is_root;
 use std::{
-    fs,
-    io::{BufRead, BufReader, ErrorKind, Write},
-    path::PathBuf,
-    process::{Child, Command, Stdio},
+    env, fs,
+    io::{ErrorKind, Write},
+    path::{Path, PathBuf},
+    process::Command,
 };
 use tempfile::TempDir;
 
-/// A disk. Dropped, it is gone with all that is on it.
-pub(crate) struct SmallDisk {
-    /// Holds the mount for as long as its stdin is open, so also when the test is killed.
-    holder: Child,
-    mount_point: TempDir,
+/// Is there in the process whose mounts are its own.
+const VARIABLE: &str = "TOPSHELF_TEST_OWN_MOUNTS";
+
+/// Does what the test of this name shall do, in a process of its own whose mounts nobody else sees: as root, or as any
+/// user where users may have namespaces.
+pub(crate) fn with_own_mounts(test: &str, does: impl FnOnce()) {
+    if env::var_os(VARIABLE).is_some() {
+        return does();
+    }
+    let is_root = crate::cluster::is_root();
+    let mut again = Command::new("unshare");
+    again.arg(if is_root { "-m" } else { "-rm" }).arg(env::current_exe().unwrap());
+    let ended = again.args(["--exact", test, "--nocapture"]).env(VARIABLE, "yes").output().unwrap();
+    let [told, error] = [&ended.stdout, &ended.stderr].map(|told| String::from_utf8_lossy(told));
+    assert!(ended.status.success() && told.contains("1 passed"), "{told}\n{error}");
 }
 
+/// A disk. Dropped, it is gone with all that is on it.
+pub(crate) struct SmallDisk(TempDir);
+
 impl SmallDisk {
+    /// Mounts it, among mounts of our own.
     pub(crate) fn new(mebibytes: u32) -> Self {
-        let mount_point = tempfile::tempdir().unwrap();
-        let script = "mount -t tmpfs -o \"size=$1m,mode=777\" tmpfs \"$0\" && echo mounted && exec cat";
-        let mut holder = Command::new("unshare");
-        holder.arg(if is_root() { "-m" } else { "-rm" }).args(["sh", "-c", script]);
-        holder.arg(mount_point.path()).arg(mebibytes.to_string());
-        let mut holder = holder.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-        let mut told = String::new();
-        BufReader::new(holder.stdout.as_mut().unwrap()).read_line(&mut told).unwrap();
-        assert_eq!(told, "mounted\n", "this needs root, or namespaces of users");
-        Self { holder, mount_point }
+        assert!(env::var_os(VARIABLE).is_some(), "others would see it");
+        let disk = Self(tempfile::tempdir().unwrap());
+        disk.mount(&["-t", "tmpfs", "-o", &format!("size={mebibytes}m"), "tmpfs"]);
+        disk
     }
 
-    /// The disk's folder, by a path that leads there from outside of the mount's namespace.
-    pub(crate) fn path(&self) -> PathBuf {
-        let inside = self.mount_point.path().strip_prefix("/").unwrap();
-        PathBuf::from(format!("/proc/{}/root", self.holder.id())).join(inside)
+    pub(crate) fn path(&self) -> &Path {
+        self.0.path()
     }
 
-    /// The disk's folder as who is led within sees it.
-    pub(crate) fn path_within(&self) -> PathBuf {
-        self.mount_point.path().to_owned()
+    /// Lets it be written, `rw`, or not, `ro`: nobody may have a file open then.
+    pub(crate) fn remount(&self, how: &str) {
+        self.mount(&["-o", &format!("remount,{how}")]);
     }
 
-    /// A command that leads another to where the disk is mounted.
-    pub(crate) fn within(&self) -> Vec<String> {
-        let id = self.holder.id();
-        let words = if is_root() {
-            format!("nsenter -t {id} -m")
-        } else {
-            // There we are root, as whom PostgreSQL refuses to run.
-            format!("nsenter -t {id} -U -m --preserve-credentials unshare -U --map-user=1000")
-        };
-        words.split(' ').map(str::to_owned).collect()
+    fn mount(&self, arguments: &[&str]) {
+        assert!(Command::new("mount").args(arguments).arg(self.path()).status().unwrap().success());
+    }
+
+    /// Leaves so little room on it.
+    pub(crate) fn fill_but(&self, kibibytes: u64) {
+        self.fill();
+        let ballast = fs::File::options().write(true).open(self.ballast()).unwrap();
+        ballast.set_len(ballast.metadata().unwrap().len() - (kibibytes << 10)).unwrap();
     }
 
     /// Leaves no room on it.
     pub(crate) fn fill(&self) {
         let mut ballast = fs::File::options().create(true).append(true).open(self.ballast()).unwrap();
-        for block in [1 << 20, 1 << 12] {
-            let block = vec![b'x'; block];
-            loop {
-                match ballast.write(&block) {
-                    Ok(written) if written > 0 => {}
-                    Ok(_) => break,
-                    Err(error) if error.kind() == ErrorKind::StorageFull => break,
-                    Err(error) => panic!("{error}"),
-                }
-            }
+        // What is left when no large block fits is filled with small ones.
+        for bytes in [1 << 20, 1 << 12] {
+            while is_written(&mut ballast, &vec![b'x'; bytes]) {}
         }
     }
 
@@ -74,26 +71,22 @@ impl SmallDisk {
         fs::remove_file(self.ballast()).unwrap();
     }
 
-    /// Lets it be written, `rw`, or not, `ro`: nobody may have a file open then.
-    pub(crate) fn remount(&self, how: &str) {
-        let id = self.holder.id();
-        let mut remount = Command::new("nsenter");
-        remount.args(["-t", &id.to_string(), "-m"]);
-        if !is_root() {
-            remount.args(["-U", "--preserve-credentials"]);
-        }
-        remount.args(["mount", "-o", &format!("remount,{how}")]).arg(self.path_within());
-        assert!(remount.status().unwrap().success());
-    }
-
     fn ballast(&self) -> PathBuf {
         self.path().join("ballast")
     }
 }
 
+fn is_written(file: &mut fs::File, block: &[u8]) -> bool {
+    match file.write(block) {
+        Ok(written) => written > 0,
+        Err(error) if error.kind() == ErrorKind::StorageFull => false,
+        Err(error) => panic!("{error}"),
+    }
+}
+
 impl Drop for SmallDisk {
     fn drop(&mut self) {
-        let _ = self.holder.kill();
-        let _ = self.holder.wait();
+        // Whoever has a file open there keeps it until it ends.
+        let _ = Command::new("umount").arg("--lazy").arg(self.path()).status();
     }
 }
