@@ -3,7 +3,7 @@
 use crate::{
     dump,
     proxy::Fate,
-    publisher::{Held, Publisher},
+    publisher::{DAY, Held, Publisher},
 };
 use std::time::{Duration, Instant};
 use store::{Publication, StoreError};
@@ -85,4 +85,39 @@ fn without_patience_the_outcome_is_unknown_and_the_same_call_finds_it_out() {
         let (publication, _) = publisher.publish(2, Held::Nobody, |_| {}).unwrap();
         assert_eq!(publication, Publication::Moved);
     }
+}
+
+/// Deletes a day that readers see, of which something is held; what is left, and how many rows it says were deleted.
+fn trim(fate: Fate) -> Publisher {
+    let mut publisher = Publisher::new();
+    publisher.publish(1, Held::Nobody, |_| {}).unwrap();
+    publisher.publish(2, Held::One, |_| {}).unwrap();
+    publisher.proxy.once(fate, |message| message.is_commit());
+    let (day, at) = (DAY.parse().unwrap(), "2025-03-01T02:30:00Z".parse().unwrap());
+    publisher.wait(publisher.through.trim_day(day, at)).unwrap();
+    publisher
+}
+
+#[test]
+fn a_day_is_deleted_once() {
+    let undisturbed = trim(Fate::Passes);
+    for fate in [Fate::IsLost, Fate::IsNotAnswered, Fate::IsLate(LATE)] {
+        dump::are_alike(&trim(fate).database, &undisturbed.database);
+    }
+}
+
+#[test]
+fn a_publication_bounds_how_long_it_waits_and_is_waited_for() {
+    let mut publisher = Publisher::new();
+    let settings = ["lock_timeout", "tcp_keepalives_idle", "tcp_keepalives_interval", "tcp_keepalives_count"];
+    let told = settings.map(|setting| format!("current_setting('{setting}')")).join(" || ' ' || ");
+    let mut prompt = publisher.database.prompt();
+    prompt.run(&format!(
+        "CREATE TABLE told (settings TEXT);
+         CREATE FUNCTION tell() RETURNS trigger LANGUAGE plpgsql AS
+         $$ BEGIN INSERT INTO told SELECT {told}; RETURN NULL; END $$;
+         CREATE TRIGGER tell AFTER INSERT ON publication_events EXECUTE FUNCTION tell()"
+    ));
+    publisher.publish(1, Held::Nobody, |_| {}).unwrap();
+    assert_eq!(prompt.rows("SELECT settings FROM told"), ["1min 10 5 3"]);
 }

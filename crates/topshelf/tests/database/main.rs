@@ -15,6 +15,7 @@ mod decisions;
 mod dump;
 #[path = "../kills/leftovers.rs"]
 mod leftovers;
+mod migrating;
 #[path = "../kills/night.rs"]
 #[expect(dead_code, reason = "shared with tests that kill the program")]
 mod night;

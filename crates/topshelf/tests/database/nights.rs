@@ -178,6 +178,27 @@ fn a_night_whose_commits_never_arrive_looks_and_is_recorded() {
 }
 
 #[test]
+fn a_night_that_cannot_look_in_time_is_recorded_by_what_it_finds_later() {
+    let mut faults = Faults::new();
+    faults.undisturbed();
+    let mut has_committed = false;
+    faults.proxy.rule(move |message| {
+        let is_first = message.is_commit_of_publication() && !has_committed;
+        has_committed |= is_first;
+        match is_first {
+            true => Fate::IsNotAnswered,
+            // What would look takes the day's lock first.
+            false if has_committed && message.says("pg_advisory_xact_lock") => Fate::IsLost,
+            false => Fate::Passes,
+        }
+    });
+    let told = faults.failed();
+    assert!(told.starts_with("it is not known whether "), "{told}");
+    assert_eq!(faults.ledger(), ["succeeded".to_owned(), format!("died: {told}; it had published")]);
+    assert_eq!((faults.seen(), faults.moves()), (faults.place.version.views(), 2));
+}
+
+#[test]
 fn a_night_that_is_cut_off_once_it_committed_is_buried_by_the_next() {
     let mut faults = Faults::new();
     faults.undisturbed();

@@ -20,6 +20,35 @@ const TOLD: &str = "trying again";
 /// The key of the lock at which runs wait.
 const LOCK: &str = "20241120";
 
+/// Where a run waits, by a trigger of the test's own.
+struct Step {
+    name: &'static str,
+    trigger: &'static str,
+    table: &'static str,
+    condition: &'static str,
+}
+
+const STEPS: [Step; 3] = [
+    Step {
+        name: "it has written half a ranking",
+        trigger: "CREATE TRIGGER wait_for_the_test BEFORE INSERT",
+        table: "rankings",
+        condition: "FOR EACH ROW WHEN (NEW.rank = 3)",
+    },
+    Step {
+        name: "it has only to commit",
+        trigger: "CREATE TRIGGER wait_for_the_test AFTER UPDATE",
+        table: "runs",
+        condition: "FOR EACH ROW WHEN (NEW.rankings_digest IS NOT NULL AND OLD.rankings_digest IS NULL)",
+    },
+    Step {
+        name: "it commits",
+        trigger: "CREATE CONSTRAINT TRIGGER wait_for_the_test AFTER INSERT",
+        table: "publication_events",
+        condition: "DEFERRABLE INITIALLY DEFERRED FOR EACH ROW",
+    },
+];
+
 /// A server of its own, and a stage before it.
 struct Theatre {
     stage: Stage,
@@ -39,12 +68,12 @@ impl Theatre {
         Self { stage, database, cluster }
     }
 
-    /// Makes runs wait with half of a ranking written, for as long as the prompt is there.
-    fn hold(&self) -> Prompt {
+    /// Makes runs wait at the step, for as long as the prompt is there.
+    fn hold(&self, step: &Step) -> Prompt {
         let mut holder = self.database.prompt();
+        let Step { trigger, table, condition, .. } = step;
         holder.run(&format!(
-            "CREATE OR REPLACE TRIGGER wait_for_the_test BEFORE INSERT ON rankings FOR EACH ROW
-             WHEN (NEW.rank = 3) EXECUTE FUNCTION wait_for_the_test();
+            "{trigger} ON {table} {condition} EXECUTE FUNCTION wait_for_the_test();
              SELECT pg_advisory_lock({LOCK})"
         ));
         holder
@@ -77,10 +106,12 @@ impl Theatre {
     }
 
     /// A run in whose middle this happens to the server publishes all the same.
-    fn survives(&mut self, what: &str, happens: impl FnOnce(&mut Cluster, u32)) {
+    fn survives(&mut self, what: &str, step: &Step, happens: impl FnOnce(&mut Cluster, u32)) {
+        let what = format!("{what} when {}", step.name);
+        println!("{what}");
         let runs = self.ledger().len();
         self.stage.change_logs();
-        let holder = self.hold();
+        let holder = self.hold(step);
         let mut run = self.stage.start();
         let pid = self.until_held(&mut run);
         assert!(!self.is_published());
@@ -94,19 +125,22 @@ impl Theatre {
         assert_eq!((ledger.len(), ledger.last().unwrap().as_str()), (runs + 1, "succeeded"), "{what}");
         let events = self.database.prompt().rows("SELECT seq::text FROM publication_events ORDER BY seq");
         assert_eq!(events.len(), runs + 1, "{what}");
+        self.database.prompt().run(&format!("DROP TRIGGER wait_for_the_test ON {}", step.table));
     }
 }
 
 #[test]
 fn a_run_outlives_restarts_and_crashes_of_postgresql() {
     let mut theatre = Theatre::new();
-    for how in [Stop::Fast, Stop::Immediate] {
-        theatre.survives(&format!("{how:?}"), |cluster, _| {
-            cluster.stop(how);
-            cluster.start();
-        });
+    for step in &STEPS {
+        for how in [Stop::Fast, Stop::Immediate] {
+            theatre.survives(&format!("stopped ({how:?})"), step, |cluster, _| {
+                cluster.stop(how);
+                cluster.start();
+            });
+        }
+        theatre.survives("killed", step, |cluster, pid| cluster.kill(pid));
     }
-    theatre.survives("kill -9", |cluster, pid| cluster.kill(pid));
 }
 
 #[test]
@@ -127,7 +161,7 @@ fn a_run_whose_postgresql_stays_away_fails_and_the_next_buries_it() {
     let mut theatre = Theatre::new();
     theatre.stage.scene.environment("TOPSHELF_STORE__PATIENCE_SECONDS", "1");
     theatre.stage.change_logs();
-    let holder = theatre.hold();
+    let holder = theatre.hold(&STEPS[0]);
     let mut run = theatre.stage.start();
     theatre.until_held(&mut run);
     theatre.cluster.stop(Stop::Immediate);

@@ -37,6 +37,11 @@ impl Message<'_> {
         self.has_copied && self.is_commit()
     }
 
+    /// Whether these words are in it.
+    pub(crate) fn says(&self, words: &str) -> bool {
+        self.text.windows(words.len()).any(|text| text == words.as_bytes())
+    }
+
     /// Whether it commits.
     pub(crate) fn is_commit(&self) -> bool {
         self.kind == Some(b'Q') && self.text.starts_with(b"COMMIT")
@@ -68,6 +73,7 @@ pub(crate) struct Proxy {
 struct Shared {
     rule: Rule,
     messages: usize,
+    has_cut: bool,
     connected: usize,
     connections: BTreeMap<usize, [TcpStream; 2]>,
 }
@@ -79,7 +85,7 @@ impl Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let rule: Rule = Box::new(|_| Fate::Passes);
-        let shared = Shared { rule, messages: 0, connected: 0, connections: BTreeMap::new() };
+        let shared = Shared { rule, messages: 0, has_cut: false, connected: 0, connections: BTreeMap::new() };
         let proxy = Self { address, shared: Arc::new(Mutex::new(shared)) };
         let accepting = proxy.clone();
         thread::spawn(move || {
@@ -118,6 +124,11 @@ impl Proxy {
     /// How many messages have come since the rule was made.
     pub(crate) fn messages(&self) -> usize {
         self.shared.lock().unwrap().messages
+    }
+
+    /// Whether a rule has cut anything so far.
+    pub(crate) fn has_cut(&self) -> bool {
+        self.shared.lock().unwrap().has_cut
     }
 
     /// Cuts every connection that there is.
@@ -174,7 +185,9 @@ impl Proxy {
         let mut shared = self.shared.lock().unwrap();
         let (number, text) = (shared.messages, bytes.get(5..).unwrap_or_default());
         shared.messages += 1;
-        (shared.rule)(&Message { number, kind, text, has_copied })
+        let fate = (shared.rule)(&Message { number, kind, text, has_copied });
+        shared.has_cut |= fate != Fate::Passes;
+        fate
     }
 }
 
