@@ -61,13 +61,41 @@ impl Backend {
         }
     }
 
-    pub(crate) async fn migrate(&self) -> Result<(), StoreError> {
+    /// Makes sure that the database answers, and lets go of connections that may lead to where it was.
+    pub(crate) async fn reconnect(&self) -> Result<(), Failure> {
+        match self {
+            Self::Postgres(postgres) => Ok(postgres.reconnect().await?),
+            // The file is there or it is not: there is no connection that could be lost.
+            Self::Sqlite(_) => Ok(()),
+        }
+    }
+
+    pub(crate) async fn migrate(&self) -> Result<(), Failure> {
         let migrated = either!(self.migrate());
-        migrated.map_err(|source| StoreError::Migrate { database: self.description().to_owned(), source })
+        let failed = |source| StoreError::Migrate { database: self.description().to_owned(), source };
+        migrated.map_err(|source| failed(source).into())
     }
 
     pub(crate) async fn begin_runs(&self, runs: &[NewRun]) -> Result<(), Failure> {
-        either!(self.begin_runs(runs))
+        match either!(self.begin_runs(runs)) {
+            Err(Failure::Refused(error @ StoreError::RunExists { .. })) => {
+                match self.are_begun(runs).await? {
+                    true => Ok(()),
+                    false => Err(error.into()),
+                }
+            }
+            begun => begun,
+        }
+    }
+
+    /// Whether the runs that were there before are the same: whoever began them did not hear so.
+    async fn are_begun(&self, runs: &[NewRun]) -> Result<bool, Failure> {
+        for run in runs {
+            if !self.run(&run.run_id).await?.is_some_and(|there| there.is_begun_as(run)) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     pub(crate) async fn sign_of_life(&self, process: &str) -> Result<u64, Failure> {
@@ -103,10 +131,16 @@ impl Backend {
         }
         let run_id = run_id.clone();
         Err(match self.run(&run_id).await? {
+            // Whoever ended it did not hear so.
+            Some(run) if run.is_ended_as(end) => return Ok(()),
             Some(run) => StoreError::RunEnded { run_id, status: run.status.name().to_owned() },
             None => StoreError::RunUnknown { run_id },
         }
         .into())
+    }
+
+    pub(crate) async fn has_published(&self, run_id: &RunId) -> Result<bool, Failure> {
+        Ok(either!(self.has_published(run_id))?)
     }
 
     pub(crate) async fn publish(

@@ -33,9 +33,12 @@ pub(crate) struct RunState {
     pub(crate) day: String,
     pub(crate) status: String,
     pub(crate) rankings_digest: Option<String>,
+    pub(crate) rankings_run_id: Option<String>,
+    /// How often publishing it has moved what readers see.
+    pub(crate) moves: i64,
 }
 
-from_columns!(RunState { day, status, rankings_digest });
+from_columns!(RunState { day, status, rankings_digest, rankings_run_id, moves });
 
 /// The day's last move, and how many of the day's rows still say the same.
 #[derive(Debug)]
@@ -57,7 +60,8 @@ pub(crate) struct StandingHolds {
     pub(crate) waiting_run: Option<String>,
 }
 
-/// Decides what publishing `content` as `run_id` shall do.
+/// Decides what publishing `content` as `run_id` shall do, or has done when the run has published it before: its
+/// publisher did not hear so.
 pub(crate) fn decide(
     run_id: &RunId,
     run: Option<RunState>,
@@ -67,6 +71,9 @@ pub(crate) fn decide(
 ) -> Result<Publication, Failure> {
     let run = run.ok_or_else(|| StoreError::RunUnknown { run_id: run_id.clone() })?;
     let (run_day, day) = (ledger::day(&run.day)?, content.rankings().day);
+    if run.has_published(content) {
+        return run.done(run_id, standing.is_some_and(|standing| standing.shows(content)), content);
+    }
     if run.status != "running" {
         return Err(StoreError::RunEnded { run_id: run_id.clone(), status: run.status }.into());
     }
@@ -89,6 +96,26 @@ pub(crate) fn decide(
     }
     let waiting = holds.waiting_run.as_deref().filter(|_| is_held_alike).map(ledger::run_id).transpose()?;
     Ok(Publication::Held { waiting_run: waiting.unwrap_or_else(|| run_id.clone()) })
+}
+
+impl RunState {
+    /// Whether the run has published exactly the content.
+    pub(crate) fn has_published(&self, content: &Content<'_>) -> bool {
+        self.rankings_digest.as_ref() == Some(&content.digest())
+    }
+
+    /// What publishing the content has done; `is_whole` says whether readers see all of it now.
+    fn done(&self, run_id: &RunId, is_whole: bool, content: &Content<'_>) -> Result<Publication, Failure> {
+        let of_whom = self.rankings_run_id.as_deref().map(ledger::run_id).transpose()?;
+        let of_whom = of_whom.unwrap_or_else(|| run_id.clone());
+        if of_whom == *run_id && self.moves > 0 {
+            return Ok(Publication::Moved);
+        }
+        if of_whom == *run_id || (content.holds().all.is_some() && !is_whole) {
+            return Ok(Publication::Held { waiting_run: of_whom });
+        }
+        Ok(Publication::Unchanged { published_run: of_whom, is_held: !is_whole })
+    }
 }
 
 impl Standing {

@@ -1,5 +1,6 @@
 //! What can go wrong, in terms of the operation and its object. No message holds a password.
 
+use crate::transient;
 use domain::{AdvertiserId, Day, RunId};
 use std::{io, path::PathBuf};
 
@@ -55,6 +56,16 @@ pub enum StoreError {
         /// The database, without password.
         database: String,
         /// The cause.
+        source: sqlx::Error,
+    },
+    /// COMMIT was sent and its answer did not come: what was asked is done, or it is not.
+    #[error("it is not known whether {database} did {operation}: the connection was lost while it committed")]
+    OutcomeUnknown {
+        /// What was asked, with its object.
+        operation: String,
+        /// The database, without password.
+        database: String,
+        /// What was heard last.
         source: sqlx::Error,
     },
     /// An earlier version has made the tables, and nothing has brought them up to date.
@@ -204,6 +215,26 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// Whether the same call may succeed later without anybody doing anything: connections that broke or were
+    /// refused, servers that start or end, locks and room that others have for the moment.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Connect { source, .. } => transient::is_transient_when_connecting(source),
+            Self::Sql { source, .. } => transient::is_transient(source),
+            Self::Migrate { source, .. } => transient::is_transient_migration(source),
+            _ => false,
+        }
+    }
+
+    /// The same failure of a call that may have been done all the same.
+    pub(crate) fn in_doubt(self) -> Self {
+        match self {
+            Self::Sql { operation, database, source } => Self::OutcomeUnknown { operation, database, source },
+            error => error,
+        }
+    }
+
     /// Whether waiting cannot help: the URL is no database's, or its SQLite file is none or cannot be
     /// opened. A server elsewhere may come back, and so may its answer change.
     #[must_use]
@@ -231,6 +262,10 @@ fn of_advertiser(advertiser: Option<&AdvertiserId>) -> String {
 pub(crate) enum Failure {
     /// The database's own error.
     Sql(sqlx::Error),
+    /// COMMIT was sent without an answer: the same call again finds out what became of it.
+    InDoubt(sqlx::Error),
+    /// The same of a call that does not find out, and must not be made again.
+    Unknown(sqlx::Error),
     /// A stored value that cannot be read.
     Corrupt(String),
     /// A refusal that needs nothing added.
@@ -241,6 +276,16 @@ impl Failure {
     /// A stored `value` that is not the `kind` it should be.
     pub(crate) fn corrupt(kind: &str, value: &str) -> Self {
         Self::Corrupt(format!("{value:?} where {kind} should be"))
+    }
+
+    /// The failure of the COMMIT of a call that finds out what it did before.
+    pub(crate) fn of_commit(error: sqlx::Error) -> Self {
+        if transient::is_unanswered(&error) { Self::InDoubt(error) } else { Self::Sql(error) }
+    }
+
+    /// The failure of the COMMIT of a call that does not.
+    pub(crate) fn of_decision(error: sqlx::Error) -> Self {
+        if transient::is_unanswered(&error) { Self::Unknown(error) } else { Self::Sql(error) }
     }
 
     /// Whether the database has not been migrated yet.

@@ -167,6 +167,23 @@ pub struct RunRecord {
     pub rankings_run_id: Option<RunId>,
 }
 
+impl RunRecord {
+    /// Whether this is the run, as it was when it began.
+    pub(crate) fn is_begun_as(&self, run: &NewRun) -> bool {
+        self.status == RunStatus::Running
+            && self.day == run.day
+            && self.started_at == time::to_millisecond(run.started_at)
+            && self.process.as_ref() == Some(&run.process)
+    }
+
+    /// Whether it ended exactly so.
+    pub(crate) fn is_ended_as(&self, end: &RunEnd) -> bool {
+        self.status == RunStatus::Ended(end.outcome)
+            && self.ended_at == Some(time::to_millisecond(end.ended_at))
+            && self.error == storable_error(end)
+    }
+}
+
 /// A run that has not ended, as far as the ledger knows: its process may be gone.
 #[derive(Debug, Clone, PartialEq)]
 pub struct UnderWay {

@@ -15,11 +15,14 @@ mod holds;
 mod ledger;
 mod migrations;
 mod moves;
+mod patience;
 mod postgres;
 mod published;
 mod sqlite;
 mod time;
 mod timeline;
+mod transient;
+mod trouble;
 mod watch;
 
 use backend::{Backend, read};
@@ -27,6 +30,7 @@ use content::Content;
 use domain::{AdvertiserId, Counts, Day, DayRankings, ModelName, RunId};
 use error::Failure;
 use jiff::Timestamp;
+use patience::Patience;
 use std::{fmt, time::Duration};
 
 pub use content::NewPublication;
@@ -37,12 +41,19 @@ pub use holds::{Hold, Holds};
 pub use ledger::{LastRuns, NewRun, Outcome, RunEnd, RunRecord, RunStatus, UnderWay};
 pub use moves::{Back, Decision, Move, MovedBack, TAKEN_BACK};
 pub use published::{Pin, Published, PublishedAdvertiser, PublishedDay, PublishedHold};
+pub use trouble::Trouble;
 pub use watch::Watch;
 
 /// A database of publications and runs. Clones share its connections.
+///
+/// Its patience says for how long it tries again what fails and may pass by itself ([`StoreError::is_transient`]), from
+/// the first failure of each call on; it has none unless it is given some. What a run does may be tried again: each
+/// call finds out first what it did when the answer was lost. A decision ([`Store::accept`], [`Store::roll_back`], …)
+/// whose COMMIT got no answer is not, and fails with [`StoreError::OutcomeUnknown`].
 #[derive(Clone)]
 pub struct Store {
     backend: Backend,
+    patience: Duration,
 }
 
 impl Store {
@@ -52,7 +63,22 @@ impl Store {
     /// # Errors
     /// [`StoreError::Url`], [`StoreError::Folder`], or [`StoreError::Connect`] after at most ten seconds.
     pub async fn open(url: &str) -> Result<Self, StoreError> {
-        Ok(Self { backend: Backend::open(url).await? })
+        Self::open_patiently(url, Duration::ZERO).await
+    }
+
+    /// Opens a database as [`Store::open`] does, with patience: for a server that is not there yet, and from then on.
+    ///
+    /// # Errors
+    /// As [`Store::open`], once patience is over.
+    pub async fn open_patiently(url: &str, limit: Duration) -> Result<Self, StoreError> {
+        let mut patience = Patience::of(limit);
+        loop {
+            match Backend::open(url).await {
+                Ok(backend) => return Ok(Self { backend, patience: limit }),
+                Err(error) if patience.bears(&error).await => {}
+                Err(error) => return Err(error),
+            }
+        }
     }
 
     /// Opens a database that is there, as [`Store::open`] does: a mistyped path makes no empty file.
@@ -60,7 +86,14 @@ impl Store {
     /// # Errors
     /// [`StoreError::Missing`] when no SQLite file is there; else as [`Store::open`].
     pub async fn open_existing(url: &str) -> Result<Self, StoreError> {
-        Ok(Self { backend: Backend::open_existing(url).await? })
+        let backend = Backend::open_existing(url).await?;
+        Ok(Self { backend, patience: Duration::ZERO })
+    }
+
+    /// The same database with patience of so long.
+    #[must_use]
+    pub fn with_patience(self, patience: Duration) -> Self {
+        Self { patience, ..self }
     }
 
     /// The database in messages: its URL without password or parameters.
@@ -75,7 +108,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Migrate`], for example when the role may not create tables and some are missing.
     pub async fn migrate(&self) -> Result<(), StoreError> {
-        self.backend.migrate().await
+        self.patiently(|| self.backend.migrate(), || "migrate".into()).await
     }
 
     /// Enters runs in the ledger, which come in the order of their days, all or none of them. From then on until
@@ -86,9 +119,8 @@ impl Store {
     /// a run for the same moment of the schedule succeeded, was held or failed; [`StoreError::RunExists`];
     /// [`StoreError::Sql`] when the database fails.
     pub async fn begin_runs(&self, runs: &[NewRun]) -> Result<(), StoreError> {
-        let begun = self.backend.begin_runs(runs).await;
         let names = || runs.iter().map(|run| run.run_id.as_str()).collect::<Vec<_>>().join(", ");
-        begun.map_err(|failure| self.error(failure, || format!("begin run {}", names())))
+        self.patiently(|| self.backend.begin_runs(runs), || format!("begin run {}", names())).await
     }
 
     /// Says that the runs of the process are still under way; of how many it was said.
@@ -105,8 +137,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Sql`] or [`StoreError::Corrupt`].
     pub async fn under_way(&self) -> Result<Vec<UnderWay>, StoreError> {
-        let runs = read(self.backend.under_way().await);
-        runs.map_err(|failure| self.error(failure, || "read the runs under way".into()))
+        self.read_patiently(|| self.backend.under_way(), || "read the runs under way".into()).await
     }
 
     /// When the first run was due, or began, that a scheduler started; none when there is none.
@@ -133,8 +164,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Sql`] when the database fails.
     pub async fn end_dead_run(&self, run: &UnderWay, end: &RunEnd) -> Result<bool, StoreError> {
-        let ended = self.backend.end_dead_run(run, end).await;
-        ended.map_err(|failure| self.error(failure, || format!("end run {}", run.run.run_id)))
+        self.patiently(|| self.backend.end_dead_run(run, end), || format!("end run {}", run.run.run_id)).await
     }
 
     /// Ends a run; from then on nothing about it changes.
@@ -142,20 +172,31 @@ impl Store {
     /// # Errors
     /// [`StoreError::RunUnknown`], [`StoreError::RunEnded`]; [`StoreError::Sql`] when the database fails.
     pub async fn end_run(&self, run_id: &RunId, end: &RunEnd) -> Result<(), StoreError> {
-        let ended = self.backend.end_run(run_id, end).await;
-        ended.map_err(|failure| self.error(failure, || format!("end run {run_id}")))
+        self.patiently(|| self.backend.end_run(run_id, end), || format!("end run {run_id}")).await
+    }
+
+    /// Whether the run has published, or holds back what it made. Waits for a publication of it that is under way.
+    ///
+    /// # Errors
+    /// [`StoreError::Sql`] when the database fails.
+    pub async fn has_published(&self, run_id: &RunId) -> Result<bool, StoreError> {
+        self.patiently(
+            || self.backend.has_published(run_id),
+            || format!("look whether run {run_id} has published"),
+        )
+        .await
     }
 
     /// Makes readers see what is `new` from now on, in one transaction, as far as it is not held back, unless
     /// they see exactly that already: then nothing moves, and only the ledger learns that the run came to the
     /// same. What is held back is kept, to be accepted or not: see [`Store::accept`]. What someone has taken back
     /// is held back when it comes again, and what someone has accepted is not; so returns also what is held in
-    /// the end. Publications of one day take turns.
+    /// the end. Publications of one day take turns. A run that publishes the same again is told what that has done.
     ///
     /// # Errors
-    /// When the run is unknown, has ended, is of another day or has published; when the rankings could
-    /// not be given back as they are; [`StoreError::Sql`] when the database fails. Readers then see what
-    /// they saw before.
+    /// When the run is unknown, has ended, is of another day or has published something else; when the rankings could
+    /// not be given back as they are; [`StoreError::Sql`] when the database fails. Readers then see what they saw
+    /// before. [`StoreError::OutcomeUnknown`] when that is not known.
     pub async fn publish(
         &self,
         run_id: &RunId,
@@ -163,8 +204,11 @@ impl Store {
         published_at: Timestamp,
     ) -> Result<(Publication, Holds), StoreError> {
         let (content, day) = (Content::new(new)?, new.rankings.day);
-        let published = self.backend.publish(run_id, content, published_at).await;
-        published.map_err(|failure| self.error(failure, || format!("publish {day} of run {run_id}")))
+        self.patiently(
+            || self.backend.publish(run_id, content.clone(), published_at),
+            || format!("publish {day} of run {run_id}"),
+        )
+        .await
     }
 
     /// Makes readers see what was held back of a run, of one advertiser or of all, in one transaction. What was
@@ -175,8 +219,7 @@ impl Store {
     /// [`StoreError::RunUnknown`]; [`StoreError::NothingHeld`] when none of it is held back, or a later run
     /// of the day has taken its place; [`StoreError::Sql`] when the database fails.
     pub async fn accept(&self, run_id: &RunId, decision: Decision<'_>) -> Result<u64, StoreError> {
-        let accepted = self.backend.accept(run_id, decision).await;
-        accepted.map_err(|failure| self.error(failure, || format!("accept run {run_id}")))
+        self.patiently(|| self.backend.accept(run_id, decision), || format!("accept run {run_id}")).await
     }
 
     /// Takes readers back to what they saw before, of a day or of one advertiser on it, in one transaction. What
@@ -186,8 +229,7 @@ impl Store {
     /// [`StoreError::RunUnknown`], [`StoreError::NothingSeen`], [`StoreError::NeverSeen`],
     /// [`StoreError::SeenAlready`], [`StoreError::NotKept`]; [`StoreError::Sql`] when the database fails.
     pub async fn roll_back(&self, back: Back<'_>, decision: Decision<'_>) -> Result<MovedBack, StoreError> {
-        let moved = self.backend.roll_back(back, decision).await;
-        moved.map_err(|failure| self.error(failure, || "take readers back".into()))
+        self.patiently(|| self.backend.roll_back(back, decision), || "take readers back".into()).await
     }
 
     /// Undoes the last rollback, of `day` or of any, in one transaction: what was seen and held back before is
@@ -201,8 +243,7 @@ impl Store {
         reason: &str,
         at: Timestamp,
     ) -> Result<MovedBack, StoreError> {
-        let moved = self.backend.undo_rollback(day, reason, at).await;
-        moved.map_err(|failure| self.error(failure, || "undo a rollback".into()))
+        self.patiently(|| self.backend.undo_rollback(day, reason, at), || "undo a rollback".into()).await
     }
 
     /// Keeps readers of the advertiser at a run that they have seen of it, whatever is published later. Returns the
@@ -216,8 +257,8 @@ impl Store {
         advertiser: &AdvertiserId,
         decision: Decision<'_>,
     ) -> Result<RunId, StoreError> {
-        let pinned = self.backend.pin(run_id, advertiser, decision).await;
-        pinned.map_err(|failure| self.error(failure, || format!("pin {advertiser:?}")))
+        self.patiently(|| self.backend.pin(run_id, advertiser, decision), || format!("pin {advertiser:?}"))
+            .await
     }
 
     /// Lets readers of the advertiser see what is published again. Returns the run that it was pinned to.
@@ -229,8 +270,7 @@ impl Store {
         advertiser: &AdvertiserId,
         decision: Decision<'_>,
     ) -> Result<RunId, StoreError> {
-        let unpinned = self.backend.unpin(advertiser, decision).await;
-        unpinned.map_err(|failure| self.error(failure, || format!("unpin {advertiser:?}")))
+        self.patiently(|| self.backend.unpin(advertiser, decision), || format!("unpin {advertiser:?}")).await
     }
 
     /// The days before `before` of which there is anything but the ledger, oldest first.
@@ -238,8 +278,11 @@ impl Store {
     /// # Errors
     /// [`StoreError::Sql`] or [`StoreError::Corrupt`].
     pub async fn days_to_trim(&self, before: Day) -> Result<Vec<Day>, StoreError> {
-        let days = read(self.backend.days_to_trim(before).await);
-        days.map_err(|failure| self.error(failure, || format!("read which days before {before} there are")))
+        self.read_patiently(
+            || self.backend.days_to_trim(before),
+            || format!("read which days before {before} there are"),
+        )
+        .await
     }
 
     /// Deletes what there is of a day but the ledger, and but for what readers see last: the rankings of
@@ -250,8 +293,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Sql`] when the database fails.
     pub async fn trim_day(&self, day: Day, at: Timestamp) -> Result<u64, StoreError> {
-        let rows = self.backend.trim_day(day, at).await;
-        rows.map_err(|failure| self.error(failure, || format!("delete what is kept of {day}")))
+        self.patiently(|| self.backend.trim_day(day, at), || format!("delete what is kept of {day}")).await
     }
 
     /// Who is pinned, in byte order.
@@ -259,8 +301,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Sql`] or [`StoreError::Corrupt`].
     pub async fn pins(&self) -> Result<Vec<Pin>, StoreError> {
-        let pins = read(self.backend.pins().await);
-        pins.map_err(|failure| self.error(failure, || "read who is pinned".into()))
+        self.read_patiently(|| self.backend.pins(), || "read who is pinned".into()).await
     }
 
     /// What changed what readers see, newest first, of one day or of all.
@@ -268,8 +309,8 @@ impl Store {
     /// # Errors
     /// [`StoreError::Sql`] or [`StoreError::Corrupt`].
     pub async fn moves(&self, limit: usize, day: Option<Day>) -> Result<Vec<Move>, StoreError> {
-        let moves = read(self.backend.moves(limit, day).await);
-        moves.map_err(|failure| self.error(failure, || "read what changed what readers see".into()))
+        self.read_patiently(|| self.backend.moves(limit, day), || "read what changed what readers see".into())
+            .await
     }
 
     /// What readers see of a day; none when they see nothing of it.
@@ -277,8 +318,8 @@ impl Store {
     /// # Errors
     /// [`StoreError::Sql`] or [`StoreError::Corrupt`].
     pub async fn rankings_of_day(&self, day: Day) -> Result<Option<DayRankings>, StoreError> {
-        let rankings = read(self.backend.rankings_of_day(day).await);
-        rankings.map_err(|failure| self.error(failure, || format!("read the rankings of {day}")))
+        self.read_patiently(|| self.backend.rankings_of_day(day), || format!("read the rankings of {day}"))
+            .await
     }
 
     /// What a run made, also what is held back of it; none when it made nothing or is unknown.
@@ -286,8 +327,11 @@ impl Store {
     /// # Errors
     /// [`StoreError::Sql`] or [`StoreError::Corrupt`].
     pub async fn rankings_of_run(&self, run_id: &RunId) -> Result<Option<DayRankings>, StoreError> {
-        let rankings = read(self.backend.rankings_of_run(run_id).await);
-        rankings.map_err(|failure| self.error(failure, || format!("read the rankings of run {run_id}")))
+        self.read_patiently(
+            || self.backend.rankings_of_run(run_id),
+            || format!("read the rankings of run {run_id}"),
+        )
+        .await
     }
 
     /// The days before `day` of which readers see something, newest first, at most `limit`.
@@ -295,8 +339,11 @@ impl Store {
     /// # Errors
     /// [`StoreError::Sql`] or [`StoreError::Corrupt`].
     pub async fn days_before(&self, day: Day, limit: usize) -> Result<Vec<Day>, StoreError> {
-        let days = self.backend.days_before(day, limit).await;
-        days.map_err(|failure| self.error(failure, || format!("read which days before {day} are published")))
+        self.patiently(
+            || self.backend.days_before(day, limit),
+            || format!("read which days before {day} are published"),
+        )
+        .await
     }
 
     /// What the runs counted whose rankings of the day readers see.
@@ -304,8 +351,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Sql`] or [`StoreError::Corrupt`].
     pub async fn totals(&self, day: Day) -> Result<TotalsOfDay, StoreError> {
-        let totals = self.backend.totals(day).await;
-        totals.map_err(|failure| self.error(failure, || format!("read what was counted of {day}")))
+        self.patiently(|| self.backend.totals(day), || format!("read what was counted of {day}")).await
     }
 
     /// What the runs counted of the advertiser whose rankings of it readers see: of the last published days
@@ -319,8 +365,11 @@ impl Store {
         before: Day,
         limit: usize,
     ) -> Result<Vec<Counts>, StoreError> {
-        let totals = self.backend.totals_of(advertiser, before, limit).await;
-        totals.map_err(|failure| self.error(failure, || format!("read what was counted of {advertiser:?}")))
+        self.patiently(
+            || self.backend.totals_of(advertiser, before, limit),
+            || format!("read what was counted of {advertiser:?}"),
+        )
+        .await
     }
 
     /// The products by the model that readers see last of each advertiser, of `day` or one of the 60 days before.
@@ -328,8 +377,11 @@ impl Store {
     /// # Errors
     /// [`StoreError::Sql`] or [`StoreError::Corrupt`].
     pub async fn last_rankings(&self, day: Day, model: &ModelName) -> Result<LastRankings, StoreError> {
-        let rankings = self.backend.last_rankings(day, model).await;
-        rankings.map_err(|failure| self.error(failure, || format!("read the last rankings by {model}")))
+        self.patiently(
+            || self.backend.last_rankings(day, model),
+            || format!("read the last rankings by {model}"),
+        )
+        .await
     }
 
     /// The newest runs, newest first, of one day or of all. None before the first migration.
@@ -337,8 +389,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Sql`] or [`StoreError::Corrupt`].
     pub async fn runs(&self, limit: usize, day: Option<Day>) -> Result<Vec<RunRecord>, StoreError> {
-        let runs = read(self.backend.runs(limit, day).await);
-        runs.map_err(|failure| self.error(failure, || "read the runs".into()))
+        self.read_patiently(|| self.backend.runs(limit, day), || "read the runs".into()).await
     }
 
     /// A run of the ledger.
@@ -346,8 +397,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Sql`] or [`StoreError::Corrupt`].
     pub async fn run(&self, run_id: &RunId) -> Result<Option<RunRecord>, StoreError> {
-        let run = read(self.backend.run(run_id).await);
-        run.map_err(|failure| self.error(failure, || format!("read run {run_id}")))
+        self.read_patiently(|| self.backend.run(run_id), || format!("read run {run_id}")).await
     }
 
     /// What is published of the `days_max` newest published days, as of one moment. Nothing before the
@@ -356,8 +406,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Sql`] or [`StoreError::Corrupt`].
     pub async fn published(&self, days_max: usize) -> Result<Published, StoreError> {
-        let published = read(self.backend.published(days_max).await);
-        published.map_err(|failure| self.error(failure, || "read what is published".into()))
+        self.read_patiently(|| self.backend.published(days_max), || "read what is published".into()).await
     }
 
     /// Grows with every publication that moved; 0 before any.
@@ -375,13 +424,60 @@ impl Store {
         Watch::new(self.clone(), poll)
     }
 
+    /// Calls until it is done, fails for good, or patience is over. `call` may be made again after any failure that is
+    /// transient: it finds out what it did before.
+    async fn patiently<T, F>(
+        &self,
+        call: impl Fn() -> F,
+        operation: impl Fn() -> String,
+    ) -> Result<T, StoreError>
+    where
+        F: Future<Output = Result<T, Failure>>,
+    {
+        let mut patience = Patience::of(self.patience);
+        let mut is_in_doubt = false;
+        let mut done = call().await;
+        loop {
+            let failure = match done {
+                Ok(done) => return Ok(done),
+                Err(failure) => failure,
+            };
+            is_in_doubt |= matches!(failure, Failure::InDoubt(_));
+            let error = self.error(failure, &operation);
+            if !patience.bears(&error).await {
+                return Err(if is_in_doubt { error.in_doubt() } else { error });
+            }
+            done = match self.backend.reconnect().await {
+                Ok(()) => call().await,
+                Err(failure) => Err(failure),
+            };
+        }
+    }
+
+    /// The same of what only reads: a database that was never migrated reads as an empty one.
+    async fn read_patiently<T: Default, F>(
+        &self,
+        call: impl Fn() -> F,
+        operation: impl Fn() -> String,
+    ) -> Result<T, StoreError>
+    where
+        F: Future<Output = Result<T, Failure>>,
+    {
+        self.patiently(async || read(call().await), operation).await
+    }
+
     fn error(&self, failure: Failure, operation: impl FnOnce() -> String) -> StoreError {
         let database = self.description().to_owned();
         if failure.is_missing_column() {
             return StoreError::Older { database };
         }
         match failure {
-            Failure::Sql(source) => StoreError::Sql { operation: operation(), database, source },
+            Failure::Sql(source) | Failure::InDoubt(source) => {
+                StoreError::Sql { operation: operation(), database, source }
+            }
+            Failure::Unknown(source) => {
+                StoreError::OutcomeUnknown { operation: operation(), database, source }
+            }
             Failure::Corrupt(what) => StoreError::Corrupt { database, what },
             Failure::Refused(error) => error,
         }

@@ -24,7 +24,7 @@ use sqlx::{
     migrate::{Migrate, MigrateError, Migrator},
     postgres::{PgConnectOptions, PgListener, PgPoolOptions},
 };
-use std::{str::FromStr, sync::Arc};
+use std::{io, str::FromStr, sync::Arc};
 
 /// Where publications are told of.
 const CHANNEL: &str = "topshelf_publications";
@@ -33,6 +33,10 @@ const CHANNEL: &str = "topshelf_publications";
 const CONNECTIONS_MAX: u32 = 5;
 
 const NO_ANSWER: &str = "no answer within ten seconds";
+
+/// How long a transaction waits for a lock: longer than a server takes to notice that whoever has it is gone, by its
+/// probes of a silent connection (25 s).
+const LOCK_TIMEOUT: &str = "60s";
 
 /// The first keys of the advisory locks that publications of one day, and beginnings of runs of it, take turns
 /// by; the second is the day. The single key of the events' lock lies in another space.
@@ -53,12 +57,8 @@ impl Postgres {
         let description: Arc<str> = describe(&options).into();
         // The pool tries again until its time is up and then forgets why: the first connection is made
         // without it, so that its error is the one the user sees.
-        let connected = match tokio::time::timeout(CONNECT_TIMEOUT, options.connect()).await {
-            Ok(connected) => connected,
-            Err(_) => Err(sqlx::Error::Io(std::io::Error::new(std::io::ErrorKind::TimedOut, NO_ANSWER))),
-        };
         let failed = |source| StoreError::Connect { database: description.to_string(), source };
-        connected.map_err(failed)?.close().await.map_err(failed)?;
+        connect(&options).await.map_err(failed)?.close().await.map_err(failed)?;
         let pool = PgPoolOptions::new()
             .max_connections(CONNECTIONS_MAX)
             .acquire_timeout(CONNECT_TIMEOUT)
@@ -70,10 +70,21 @@ impl Postgres {
         &self.description
     }
 
+    /// Connects without the pool, so that the server's own answer is told; what the pool has may lead to a server
+    /// that is gone, or to one that has become a standby, and is let go of.
+    pub(crate) async fn reconnect(&self) -> Result<(), sqlx::Error> {
+        while let Some(connection) = self.pool.try_acquire() {
+            drop(connection.detach());
+        }
+        connect(&self.options).await?.close().await
+    }
+
     pub(crate) async fn migrate(&self) -> Result<(), MigrateError> {
         let migrator = migrations::of_postgres();
         // A connection of its own: closing it frees the migrator's lock also after a failure.
-        let mut connection = self.options.connect().await?;
+        let mut connection = connect(&self.options).await?;
+        // Migrations take turns by a lock, which one whose client is gone may hold.
+        bound_waits(&mut connection, false).await?;
         let migrated = match is_current(&migrator, &mut connection).await {
             true => Ok(()),
             false => migrator.run_direct(None, &mut connection, false).await,
@@ -146,6 +157,18 @@ impl Postgres {
         Ok(ended.rows_affected() == 1)
     }
 
+    /// Whether the run has published. Waits for a publication of it that is under way, whose COMMIT may come yet.
+    pub(crate) async fn has_published(&self, run_id: &RunId) -> Result<bool, sqlx::Error> {
+        let mut transaction = self.pool.begin().await?;
+        bound_waits(&mut transaction, true).await?;
+        let published =
+            sqlx::query_scalar("SELECT rankings_digest IS NOT NULL FROM runs WHERE run_id = $1 FOR UPDATE")
+                .bind(run_id.as_str())
+                .fetch_optional(&mut *transaction)
+                .await?;
+        Ok(published.unwrap_or(false))
+    }
+
     pub(crate) async fn listen(&self) -> Result<PgListener, sqlx::Error> {
         let mut listener = PgListener::connect_with(&self.pool).await?;
         listener.listen(CHANNEL).await?;
@@ -176,6 +199,20 @@ fn describe(options: &PgConnectOptions) -> String {
     match options.get_socket() {
         Some(socket) => format!("postgres://{user}@/{database}?host={}&port={port}", socket.display()),
         None => format!("postgres://{user}@{}:{port}/{database}", options.get_host()),
+    }
+}
+
+/// Connects, or fails after ten seconds.
+async fn connect(options: &PgConnectOptions) -> Result<PgConnection, sqlx::Error> {
+    match tokio::time::timeout(CONNECT_TIMEOUT, options.connect()).await {
+        // A server that has ended has taken its socket away: nobody listens there, as at a port.
+        Ok(Err(sqlx::Error::Io(error)))
+            if options.get_socket().is_some() && error.kind() == io::ErrorKind::NotFound =>
+        {
+            Err(sqlx::Error::Io(io::Error::new(io::ErrorKind::ConnectionRefused, error)))
+        }
+        Ok(connected) => connected,
+        Err(_) => Err(sqlx::Error::Io(io::Error::new(io::ErrorKind::TimedOut, NO_ANSWER))),
     }
 }
 
@@ -232,7 +269,22 @@ async fn lock_lease(connection: &mut PgConnection, day: Day) -> Result<(), sqlx:
     Ok(())
 }
 
+/// Bounds how long others wait for what this connection locks, and how long it waits for what others do: a server
+/// ends the transaction of a client that does not answer its probes for 25 s, so before those who wait for its locks give
+/// up. Of the transaction alone, or of all that come.
+async fn bound_waits(connection: &mut PgConnection, is_local: bool) -> Result<(), sqlx::Error> {
+    let bound = sqlx::query(
+        "SELECT set_config('lock_timeout', $1, $2), set_config('tcp_keepalives_idle', '10', $2),
+                set_config('tcp_keepalives_interval', '5', $2), set_config('tcp_keepalives_count', '3', $2)",
+    );
+    bound.bind(LOCK_TIMEOUT).bind(is_local).execute(connection).await?;
+    Ok(())
+}
+
+/// Takes the day, until the transaction ends. Whoever has it ends a publication of the day: what this one finds then
+/// is what became of that.
 async fn lock_day(connection: &mut PgConnection, day: Day) -> Result<(), sqlx::Error> {
+    bound_waits(connection, true).await?;
     let lock = sqlx::query("SELECT pg_advisory_xact_lock($1, $2)").bind(DAY_LOCK).bind(day.epoch_days());
     lock.execute(connection).await?;
     Ok(())

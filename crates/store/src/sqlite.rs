@@ -118,6 +118,15 @@ impl Sqlite {
         Ok(ended.rows_affected() == 1)
     }
 
+    /// Whether the run has published.
+    pub(crate) async fn has_published(&self, run_id: &RunId) -> Result<bool, sqlx::Error> {
+        let published = sqlx::query_scalar("SELECT rankings_digest IS NOT NULL FROM runs WHERE run_id = ?")
+            .bind(run_id.as_str())
+            .fetch_optional(&self.pool)
+            .await?;
+        Ok(published.unwrap_or(false))
+    }
+
     /// Whether a running run of that name was there to end.
     pub(crate) async fn end_run(&self, run_id: &RunId, end: &RunEnd) -> Result<bool, sqlx::Error> {
         let ended = sqlx::query(

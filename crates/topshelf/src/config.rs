@@ -117,6 +117,8 @@ pub struct Lake {
 pub struct Store {
     /// `sqlite:path`, or `postgres://user@host/database?sslmode=verify-full`.
     pub url: String,
+    /// Seconds for which a run tries again what the database cannot do at the moment; 0 gives up at once.
+    pub patience_seconds: u64,
 }
 
 /// How long what runs made is kept.
@@ -222,7 +224,7 @@ impl Default for Lake {
 
 impl Default for Store {
     fn default() -> Self {
-        Self { url: "sqlite:topshelf-data/topshelf.db".into() }
+        Self { url: "sqlite:topshelf-data/topshelf.db".into(), patience_seconds: 60 }
     }
 }
 

@@ -4,14 +4,45 @@
 //! process began: an id is given again, but not for the same moment.
 
 use std::{
+    collections::BTreeSet,
     env, fs, process,
-    sync::atomic::{AtomicU64, Ordering},
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
-/// Says which process this is, and which of its works: each has a number of its own, which comes first.
-pub(crate) fn new_work() -> String {
-    static WORKS: AtomicU64 = AtomicU64::new(1);
-    format!("{} {}", WORKS.fetch_add(1, Ordering::Relaxed), this_process())
+/// What this process works on, until dropped.
+#[derive(Debug)]
+pub(crate) struct Work {
+    told: String,
+}
+
+/// All works of this process.
+static WORKS: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
+
+impl Work {
+    pub(crate) fn begin() -> Self {
+        static NUMBERS: AtomicU64 = AtomicU64::new(1);
+        let told = format!("{} {}", NUMBERS.fetch_add(1, Ordering::Relaxed), this_process());
+        Self::all().insert(told.clone());
+        Self { told }
+    }
+
+    /// Which process this is, and which of its works: each has a number of its own, which comes first.
+    pub(crate) fn told(&self) -> &str {
+        &self.told
+    }
+
+    fn all() -> MutexGuard<'static, BTreeSet<String>> {
+        WORKS.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Work {
+    fn drop(&mut self) {
+        Self::all().remove(&self.told);
+    }
 }
 
 fn this_process() -> String {
@@ -35,9 +66,13 @@ pub(crate) fn host() -> String {
     named.filter(|name| !name.is_empty()).unwrap_or_else(|| "unknown".to_owned())
 }
 
-/// Whether the process that said `told` of itself is gone for certain: it was one of this machine and this
-/// space of ids, and is not there. None when that cannot be seen from here.
+/// Whether the work that said `told` of itself is gone for certain: its process was one of this machine and this
+/// space of ids, and is not there; or it was this process, and works on it no more. None when that cannot be seen
+/// from here.
 pub(crate) fn is_gone(told: &str) -> Option<bool> {
+    if told.split_once(' ').is_some_and(|(_, process)| process == this_process()) {
+        return Some(!Work::all().contains(told));
+    }
     let (rest, started_then) = told.rsplit_once(' ')?;
     let (space_then, id) = rest.rsplit_once(' ')?;
     let id = id.parse().ok()?;
@@ -77,9 +112,13 @@ mod tests {
     #[test]
     fn a_process_is_there_until_it_ends() {
         assert_eq!(is_gone(&this_process()), Some(false));
-        assert_eq!(is_gone(&new_work()), Some(false));
-        assert_ne!(new_work(), new_work());
-        assert_eq!(process_id(&new_work()), Some(process::id()));
+        let (work, other) = (Work::begin(), Work::begin());
+        assert_ne!(work.told(), other.told());
+        assert_eq!(process_id(work.told()), Some(process::id()));
+        let told = work.told().to_owned();
+        assert_eq!(is_gone(&told), Some(false));
+        drop(work);
+        assert_eq!((is_gone(&told), is_gone(other.told())), (Some(true), Some(false)));
         let mut child = Command::new("sleep").arg("60").stdin(Stdio::null()).spawn().unwrap();
         let told = format!("{} {} {}", space().unwrap(), child.id(), started(child.id()).unwrap());
         assert_eq!(is_gone(&told), Some(false));

@@ -37,7 +37,7 @@ use jiff::Timestamp;
 use lake::{CountsManifest, Lake};
 use ledger::Ledger;
 use source::{AwsSettings, Location};
-use std::{collections::BTreeSet, path::Path};
+use std::{collections::BTreeSet, path::Path, time::Duration};
 use store::Store;
 use tracing::warn;
 
@@ -144,7 +144,12 @@ impl Night {
         })
     }
 
-    /// The store that is there, migrated: a mistyped path makes no empty one.
+    /// For how long the night tries again what the store cannot do at the moment.
+    fn patience(&self) -> Duration {
+        Duration::from_secs(self.config.store.patience_seconds)
+    }
+
+    /// The store that is there, migrated: a mistyped path makes no empty one. It has no patience: a person waits.
     ///
     /// # Errors
     /// When it is not there, or cannot be reached or migrated.
@@ -154,12 +159,12 @@ impl Night {
         Ok(store)
     }
 
-    /// The store, migrated.
+    /// The store, migrated, with the patience of a night: also for a server that is not there yet.
     ///
     /// # Errors
-    /// When it cannot be reached or migrated.
+    /// When it cannot be reached or migrated, for as long as patience lasts.
     pub async fn store(&self) -> Result<Store, Failure> {
-        let store = Store::open(&self.config.store.url).await?;
+        let store = Store::open_patiently(&self.config.store.url, self.patience()).await?;
         store.migrate().await?;
         Ok(store)
     }

@@ -59,7 +59,7 @@ impl Postgres {
             None => accept_held(&mut transaction, day, run_id, decision).await?,
         };
         tell(&mut transaction, &day.to_string()).await?;
-        transaction.commit().await?;
+        transaction.commit().await.map_err(Failure::of_decision)?;
         Ok(moved)
     }
 }

@@ -52,7 +52,7 @@ impl Postgres {
         let decision = Decision { advertiser: Some(advertiser), ..decision };
         append_pin_event(&mut transaction, seq, PIN, &day.to_string(), &run, decision).await?;
         tell(&mut transaction, &day.to_string()).await?;
-        transaction.commit().await?;
+        transaction.commit().await.map_err(Failure::of_decision)?;
         ledger::run_id(&run)
     }
 
@@ -74,7 +74,7 @@ impl Postgres {
         let decision = Decision { advertiser: Some(advertiser), ..decision };
         append_pin_event(&mut transaction, seq, "unpin", &day, &run, decision).await?;
         tell(&mut transaction, &day).await?;
-        transaction.commit().await?;
+        transaction.commit().await.map_err(Failure::of_decision)?;
         ledger::run_id(&run)
     }
 }

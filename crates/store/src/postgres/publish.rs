@@ -25,6 +25,7 @@ impl Postgres {
         lock_day(&mut transaction, day).await?;
         stamp(&mut transaction, day).await?;
         let run = run_state(&mut transaction, run_id).await?;
+        let is_done = run.as_ref().is_some_and(|run| run.has_published(&content));
         let standing = standing(&mut transaction, day).await?;
         let holds = standing_holds(&mut transaction, &content).await?;
         let seen = seen_alike(&mut transaction, &content).await?;
@@ -32,6 +33,9 @@ impl Postgres {
         let taken_back = taken_back(&mut transaction, &content).await?;
         let content = content.with_taken_back(taken_back);
         let decision = decide(run_id, run, standing, &holds, &content)?;
+        if is_done {
+            return Ok((decision, content.into_holds()));
+        }
         let rankings_run = match &decision {
             Publication::Unchanged { published_run, .. } => published_run,
             Publication::Held { waiting_run } if waiting_run != run_id => waiting_run,
@@ -62,14 +66,16 @@ impl Postgres {
             append_event(&mut transaction, run_id, day, published_at, seq).await?;
         }
         note_published(&mut transaction, run_id, &content, rankings_run).await?;
-        transaction.commit().await?;
+        transaction.commit().await.map_err(Failure::of_commit)?;
         Ok((decision, content.into_holds()))
     }
 }
 
 async fn run_state(connection: &mut PgConnection, run_id: &RunId) -> Result<Option<RunState>, sqlx::Error> {
     sqlx::query_as(
-        "SELECT to_char(day, 'YYYY-MM-DD') AS day, status, rankings_digest
+        "SELECT to_char(day, 'YYYY-MM-DD') AS day, status, rankings_digest, rankings_run_id,
+                (SELECT count(*) FROM publication_events e
+                 WHERE e.day = runs.day AND e.run_id = $1 AND e.kind = 'publish') AS moves
          FROM runs WHERE run_id = $1 FOR UPDATE",
     )
     .bind(run_id.as_str())

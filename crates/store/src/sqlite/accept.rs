@@ -55,7 +55,7 @@ impl Sqlite {
             }
             None => accept_held(&mut transaction, day, run_id, decision).await?,
         };
-        transaction.commit().await?;
+        transaction.commit().await.map_err(Failure::of_decision)?;
         Ok(moved)
     }
 }

@@ -40,7 +40,7 @@ impl Sqlite {
         let known = known(&mut transaction, day, decision.advertiser.map(AdvertiserId::as_str)).await?;
         let decided = known.roll_back(back, &run, decision)?;
         let done = go_back(&mut transaction, &decided, decision.reason, decision.at).await?;
-        transaction.commit().await?;
+        transaction.commit().await.map_err(Failure::of_decision)?;
         Ok(done)
     }
 
@@ -62,7 +62,7 @@ impl Sqlite {
         }
         let decided = known.undo().ok_or(StoreError::NothingToUndo { day: Some(day) })?;
         let done = go_back(&mut transaction, &decided, reason, at).await?;
-        transaction.commit().await?;
+        transaction.commit().await.map_err(Failure::of_decision)?;
         Ok(done)
     }
 

@@ -46,7 +46,7 @@ impl Sqlite {
         .await?;
         let decision = Decision { advertiser: Some(advertiser), ..decision };
         append_pin_event(&mut transaction, seq, PIN, &day.to_string(), &run, decision).await?;
-        transaction.commit().await?;
+        transaction.commit().await.map_err(Failure::of_decision)?;
         ledger::run_id(&run)
     }
 
@@ -65,7 +65,7 @@ impl Sqlite {
         let (day, run) = pin.ok_or_else(|| StoreError::NotPinned { advertiser: advertiser.clone() })?;
         let decision = Decision { advertiser: Some(advertiser), ..decision };
         append_pin_event(&mut transaction, seq, "unpin", &day, &run, decision).await?;
-        transaction.commit().await?;
+        transaction.commit().await.map_err(Failure::of_decision)?;
         ledger::run_id(&run)
     }
 }

@@ -24,6 +24,7 @@ impl Sqlite {
         let mut transaction = self.pool.begin_with("BEGIN IMMEDIATE").await?;
         stamp(&mut transaction, day).await?;
         let run = run_state(&mut transaction, run_id).await?;
+        let is_done = run.as_ref().is_some_and(|run| run.has_published(&content));
         let standing = standing(&mut transaction, day).await?;
         let holds = standing_holds(&mut transaction, &content).await?;
         let seen = seen_alike(&mut transaction, &content).await?;
@@ -31,6 +32,9 @@ impl Sqlite {
         let taken_back = taken_back(&mut transaction, &content).await?;
         let content = content.with_taken_back(taken_back);
         let decision = decide(run_id, run, standing, &holds, &content)?;
+        if is_done {
+            return Ok((decision, content.into_holds()));
+        }
         let rankings_run = match &decision {
             Publication::Unchanged { published_run, .. } => published_run,
             Publication::Held { waiting_run } if waiting_run != run_id => waiting_run,
@@ -59,7 +63,7 @@ impl Sqlite {
             append_event(&mut transaction, run_id, day, published_at, seq).await?;
         }
         note_published(&mut transaction, run_id, &content, rankings_run).await?;
-        transaction.commit().await?;
+        transaction.commit().await.map_err(Failure::of_commit)?;
         Ok((decision, content.into_holds()))
     }
 }
@@ -68,8 +72,15 @@ async fn run_state(
     connection: &mut SqliteConnection,
     run_id: &RunId,
 ) -> Result<Option<RunState>, sqlx::Error> {
-    let query = sqlx::query_as("SELECT day, status, rankings_digest FROM runs WHERE run_id = ?");
-    query.bind(run_id.as_str()).fetch_optional(connection).await
+    sqlx::query_as(
+        "SELECT day, status, rankings_digest, rankings_run_id,
+                (SELECT count(*) FROM publication_events e
+                 WHERE e.day = runs.day AND e.run_id = ?1 AND e.kind = 'publish') AS moves
+         FROM runs WHERE run_id = ?1",
+    )
+    .bind(run_id.as_str())
+    .fetch_optional(connection)
+    .await
 }
 
 async fn standing(connection: &mut SqliteConnection, day: Day) -> Result<Option<Standing>, sqlx::Error> {

@@ -184,6 +184,9 @@ fn place(metadata: &Metadata) -> String {
     }
 }
 
+/// A night that waits for longer is late in any case, and nobody has heard of it.
+const PATIENCE_SECONDS_MAX: u64 = 3600;
+
 /// What types cannot say about values.
 fn check(config: &Config) -> Result<(), Failure> {
     check_input(&config.input)?;
@@ -204,6 +207,9 @@ fn check(config: &Config) -> Result<(), Failure> {
             "retention.keep_days",
             "is less than the 7 days that a night is compared with; 0 keeps all",
         ));
+    }
+    if config.store.patience_seconds > PATIENCE_SECONDS_MAX {
+        return Err(refused("store.patience_seconds", "is more than an hour"));
     }
     if config.counting.slice_mib > 1024 {
         return Err(refused("counting.slice_mib", "is more than 1024"));

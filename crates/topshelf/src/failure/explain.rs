@@ -4,7 +4,7 @@ use super::{Exit, Failure};
 use crate::halt::Stopped;
 use lake::LakeError;
 use source::{Cause, SourceError};
-use store::StoreError;
+use store::{StoreError, Trouble};
 
 impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
@@ -60,9 +60,14 @@ impl From<StoreError> for Failure {
             StoreError::Sql { .. } => {
                 (Exit::Failed, "check that the database is up, has space left, and lets this user write")
             }
+            StoreError::OutcomeUnknown { .. } => (
+                Exit::Failed,
+                "look before you repeat it: `topshelf moves` tells what readers see once the database answers, and the next run writes down how one ended that could not",
+            ),
             _ => return Self::of(error),
         };
-        let answer = database_answer(&error);
+        let help = error.trouble().map_or(help, remedy);
+        let answer = error.answer().map(str::to_owned);
         let failure = Self::explained(exit, error).help(help);
         match answer {
             Some(answer) => failure.because(answer),
@@ -71,13 +76,31 @@ impl From<StoreError> for Failure {
     }
 }
 
-/// What the database itself said: the driver adds a line number of the server's source to it.
-fn database_answer(error: &StoreError) -> Option<String> {
-    match error {
-        StoreError::Connect { source, .. } | StoreError::Sql { source, .. } => {
-            Some(source.as_database_error()?.message().to_owned())
+/// What to do about a trouble that the database told of.
+fn remedy(trouble: Trouble) -> &'static str {
+    match trouble {
+        Trouble::StatementTimeout => {
+            "a night's statements take longer than statement_timeout lets them, or somebody cancelled one: lift it for the role that store.url names, ALTER ROLE … SET statement_timeout = 0, and run the day again"
         }
-        _ => None,
+        Trouble::Locked => {
+            "something else holds a lock in the database: end it (PostgreSQL: `SELECT * FROM pg_stat_activity`; SQLite: another process that writes the file), and run the day again"
+        }
+        Trouble::DiskFull => {
+            "make room on the disk of the database, of PostgreSQL's server or of the SQLite file, and run the day again; `topshelf trim` deletes days that are older than retention.keep_days"
+        }
+        Trouble::ReadOnly => {
+            "store.url must lead to the primary, not to a standby; if it does, default_transaction_read_only is on: ALTER ROLE … SET default_transaction_read_only = off, and run the day again"
+        }
+        Trouble::ReadOnlyFile => {
+            "this user must be allowed to write the SQLite file and its folder, and the disk must not be mounted read-only"
+        }
+        Trouble::ConnectionLost => {
+            "check that the database server is up and can be reached, and run the day again; a longer store.patience_seconds waits for one that restarts or fails over"
+        }
+        Trouble::TooManyConnections => {
+            "raise max_connections of the server, or end what holds its connections; topshelf takes five a process, and one more to listen"
+        }
+        _ => "check that the database is up, has space left, and lets this user write",
     }
 }
 

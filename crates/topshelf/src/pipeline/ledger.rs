@@ -4,13 +4,17 @@
 //! more is not left as if it were, and what it left behind in the lake goes.
 
 use super::{
-    Night, RunOutcome, RunReport, StartedBy,
+    Night, RunOutcome, RunReport, StartedBy, Verdict,
     lease::{self, GivingWay},
 };
-use crate::{failure::Failure, halt::Halt, liveness, memory};
+use crate::{
+    failure::Failure,
+    halt::Halt,
+    liveness::{self, Work},
+    memory,
+};
 use domain::{Day, RunId};
 use jiff::Timestamp;
-use serde::Serialize;
 use serde_json::json;
 use std::time::{Duration, SystemTime};
 use store::{NewRun, Outcome, RunEnd, RunRecord, Store, UnderWay};
@@ -27,23 +31,17 @@ const DEAD_AFTER: Duration = Duration::from_secs(90);
 /// The same of a run of an earlier version, which gives none.
 const DEAD_AFTER_OF_EARLIER: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// Why and when a day was tried once more.
-#[derive(Debug, Serialize)]
-struct Retry {
-    at: Timestamp,
-    error: String,
-}
-
 /// The runs of the days that are being worked on, and what became of those that ended.
 pub(super) struct Ledger<'a> {
     night: &'a Night,
     store: &'a Store,
     open: Vec<(Day, RunId)>,
-    /// Days that were tried again, and why.
-    retries: Vec<(Day, Retry)>,
+    /// When a run was tried again, and after which failure.
+    retries: Vec<(Timestamp, RunId, String)>,
     pub(super) outcomes: Vec<RunOutcome>,
     _signs: SignsOfLife,
     _giving_way: Option<GivingWay>,
+    _work: Work,
 }
 
 /// Whether a run under way has lost its process: that is seen where it was, and concluded from its silence.
@@ -61,7 +59,8 @@ impl<'a> Ledger<'a> {
         days: &[Day],
         started_by: StartedBy,
     ) -> Result<Option<Self>, Failure> {
-        let (process, host) = (liveness::new_work(), liveness::host());
+        let (work, host) = (Work::begin(), liveness::host());
+        let process = work.told().to_owned();
         let new = |day: &Day| {
             let (run_id, started_at) = night.clock.new_run();
             NewRun {
@@ -81,21 +80,28 @@ impl<'a> Ledger<'a> {
         };
         runs.iter().for_each(|run| info!(run_id = %run.run_id, day = %run.day, "run begins"));
         let open = runs.into_iter().map(|run| (run.day, run.run_id)).collect();
-        let (store_copy, halt) = (store.clone(), night.halt.clone());
         let newest = days.last().filter(|_| days.len() > 1 || started_by == StartedBy::Refresh);
         let giving_way = match newest {
-            Some(day) => Some(GivingWay::begin(store_copy.clone(), halt.clone(), *day).await),
+            Some(day) => Some(GivingWay::begin(store.clone(), night.halt.clone(), *day).await),
             None => None,
         };
-        let signs = SignsOfLife::begin(store_copy, halt, process);
-        let (retries, outcomes) = (Vec::new(), Vec::new());
-        Ok(Some(Self { night, store, open, retries, outcomes, _signs: signs, _giving_way: giving_way }))
+        let signs = SignsOfLife::begin(store.clone(), night.halt.clone(), process);
+        Ok(Some(Self {
+            night,
+            store,
+            open,
+            retries: Vec::new(),
+            outcomes: Vec::new(),
+            _signs: signs,
+            _giving_way: giving_way,
+            _work: work,
+        }))
     }
 
     /// Notes that the day is tried once more.
     pub(super) fn retry(&mut self, day: Day, failure: &Failure) {
-        let (at, error) = (self.night.clock.now(), failure.chain());
-        self.retries.push((day, Retry { at, error }));
+        let run_id = self.run_of(day).clone();
+        self.retries.push((self.night.clock.now(), run_id, failure.chain()));
     }
 
     pub(super) fn run_of(&self, day: Day) -> &RunId {
@@ -107,25 +113,8 @@ impl<'a> Ledger<'a> {
         let ended = ended.map_err(|failure| self.night.why(failure));
         let run_id = self.run_of(day).clone();
         let ended = ended.map(|report| report.with_peak_memory(memory::peak_bytes()));
-        let is_stopped = self.night.halt.stopped().is_some();
-        let (outcome, error, mut report) = match &ended {
-            Ok(report) if report.is_held() => (Outcome::Held, None, report.to_json()),
-            Ok(report) => (Outcome::Succeeded, None, report.to_json()),
-            Err(failure) => {
-                let learned = failure.reported().cloned().unwrap_or_default();
-                let outcome = if is_stopped { Outcome::Stopped } else { Outcome::Failed };
-                (outcome, Some(failure.chain()), learned)
-            }
-        };
-        let retries: Vec<_> =
-            self.retries.iter().filter(|(tried, _)| *tried == day).map(|(_, retry)| retry).collect();
-        if !retries.is_empty() {
-            // Of a run that failed before it had learned anything this is all there is.
-            report = if report.is_object() { report } else { json!({}) };
-            report["retries"] = json!(retries);
-        }
-        let end = RunEnd { ended_at: self.night.clock.now(), outcome, error, report };
-        let written = self.store.end_run(&run_id, &end).await.map_err(Failure::from);
+        let written = self.write_end(&run_id, &ended).await;
+        let written = written.map_err(|failure| not_written(&run_id, day, &ended, &failure));
         match &ended {
             Ok(report) => info!(%run_id, %day, verdict = ?report.verdict(), "run ended"),
             // Whoever asked for the run tells of its failure.
@@ -136,25 +125,74 @@ impl<'a> Ledger<'a> {
         written
     }
 
+    async fn write_end(&self, run_id: &RunId, ended: &Result<RunReport, Failure>) -> Result<(), Failure> {
+        let (outcome, error, mut report) = match ended {
+            Ok(report) if report.is_held() => (Outcome::Held, None, report.to_json()),
+            Ok(report) => (Outcome::Succeeded, None, report.to_json()),
+            Err(failure) => {
+                let learned = failure.reported().cloned().unwrap_or_default();
+                let is_stopped = self.night.halt.stopped().is_some();
+                let (outcome, error) = match self.store.has_published(run_id).await? {
+                    // Its connection was lost while it committed, and it could not look in time.
+                    true => (Outcome::Died, format!("{}; it had published", failure.chain())),
+                    false => (Outcome::Failed, failure.chain()),
+                };
+                (if is_stopped { Outcome::Stopped } else { outcome }, Some(error), learned)
+            }
+        };
+        let retries = self.retries.iter().filter(|(_, tried, _)| tried == run_id);
+        let retries: Vec<_> = retries.map(|(at, _, error)| json!({ "at": at, "error": error })).collect();
+        if !retries.is_empty() {
+            // Of a run that failed before it had learned anything this is all there is.
+            report = if report.is_object() { report } else { json!({}) };
+            report["retries"] = retries.into();
+        }
+        let end = RunEnd { ended_at: self.night.clock.now(), outcome, error, report };
+        Ok(self.store.end_run(run_id, &end).await?)
+    }
+
     /// All open runs end by the same failure, which is the answer too.
-    pub(super) async fn end_all(mut self, failure: Failure) -> Result<Vec<RunOutcome>, Failure> {
+    pub(super) async fn end_all(self, failure: Failure) -> Result<Vec<RunOutcome>, Failure> {
         let failure = self.night.why(failure);
         if self.night.halt.stopped().is_some() {
             for (day, _) in &self.open {
                 sweep(self.night, *day, SystemTime::now()).await;
             }
         }
-        for (day, _) in self.open.clone() {
+        for (day, run_id) in &self.open {
+            info!(%run_id, %day, error = failure.chain(), "run failed");
             // What failed first is what a person needs to see, even if the ledger fails too.
-            if let Err(ledger) = self.end(day, Err(failure.again())).await {
-                error!(%day, error = ledger.chain(), "could not write the failure into the ledger");
-                // Each would be waited for.
+            if let Err(ledger) = self.write_end(run_id, &Err(failure.again())).await {
+                error!(%run_id, error = ledger.chain(), "could not write the failure into the ledger");
+                // For each it would be waited.
                 if ledger.is_transient() {
                     break;
                 }
             }
         }
         Err(failure)
+    }
+}
+
+/// What a person needs to know when a run has ended and the ledger could not be told: most of all what readers see.
+fn not_written(run: &RunId, day: Day, ended: &Result<RunReport, Failure>, ledger: &Failure) -> Failure {
+    let untold = "its end could not be written into the ledger";
+    let help = "the next run writes down that it died; `topshelf moves` tells what readers see";
+    match ended {
+        Ok(report) => {
+            let what = match report.verdict() {
+                Verdict::Published => format!("readers see {day} by run {run}"),
+                Verdict::Unchanged => format!("readers see {day} as before, which run {run} came to as well"),
+                Verdict::Held | Verdict::PartlyHeld | Verdict::Pending => {
+                    format!("run {run} is done, and checks hold back some of {day} or all")
+                }
+            };
+            ledger.again().within(format!("{what}, but {untold}")).help(help)
+        }
+        Err(failure) => {
+            error!(run_id = %run, error = ledger.chain(), "could not write the failure into the ledger");
+            failure.again().within(format!("run {run} failed, and {untold}")).or_help(help)
+        }
     }
 }
 

@@ -38,7 +38,7 @@ pub struct Trimmed {
 /// # Errors
 /// When the store or the lake fails; what is left is deleted the next time.
 pub async fn trim(night: &Night) -> Result<Trimmed, Failure> {
-    let store = night.existing_store().await?;
+    let store = night.existing_store().await?.with_patience(night.patience());
     trim_but(night, &store, &[], SystemTime::now()).await
 }
 

@@ -53,17 +53,23 @@ struct Seen {
 impl Readers {
     /// Readers at a server and at a database where `version` is published.
     pub(crate) fn start(address: &str, database: &Database, version: Version) -> Self {
-        let latest = Arc::new(AtomicU32::new(version.0));
-        let mut readers = Self { latest, is_over: Arc::default(), readers: Vec::new() };
-        let (address, database) = (address.to_owned(), database.clone());
-        readers.begin(version, move |sight| {
-            read_api(&address, sight);
-        });
+        let mut readers = Self::of_server(address, version);
         let mut prompt = database.prompt();
         let sql = views_sql();
         readers.begin(version, move |sight| {
             let rows = prompt.rows(&sql);
             sight.is_of("the views", &rows, Version::views);
+        });
+        readers
+    }
+
+    /// Readers at a server alone, which goes on answering while its database is away.
+    pub(crate) fn of_server(address: &str, version: Version) -> Self {
+        let latest = Arc::new(AtomicU32::new(version.0));
+        let mut readers = Self { latest, is_over: Arc::default(), readers: Vec::new() };
+        let address = address.to_owned();
+        readers.begin(version, move |sight| {
+            read_api(&address, sight);
         });
         readers
     }

@@ -75,6 +75,7 @@ pub(crate) const STORE: Section = Section {
             exit: 1,
             prepare: |scene| {
                 let port = refused_port(scene);
+                scene.environment("TOPSHELF_STORE__PATIENCE_SECONDS", "0");
                 scene.add_args(&[
                     "--store",
                     &format!("postgres://topshelf:hunter2@127.0.0.1:{port}/topshelf"),

@@ -1,0 +1,49 @@
+//! Migrations whose connection is cut.
+
+use crate::{
+    database::{Database, Kind},
+    proxy::{Fate, Proxy},
+    publisher::PATIENCE,
+};
+use std::path::Path;
+use store::Store;
+use tokio::runtime::Builder;
+
+/// Every column that there is, and every migration that was applied.
+const SCHEMA: &str = "SELECT table_name || '.' || column_name || ' ' || data_type FROM information_schema.columns
+    WHERE table_schema = 'public' UNION ALL SELECT version || ' ' || success FROM topshelf_migrations ORDER BY 1";
+
+/// What a database is after it was migrated, with the first statement of those cut that come `number`th; none when
+/// there were not so many.
+fn migrated(fate: Fate, number: usize) -> (Vec<String>, bool) {
+    let database = Database::new(Kind::Postgres, Path::new("unused"));
+    let proxy = Proxy::before(&database.url);
+    let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let store = Store::open_patiently(&proxy.url(&database.url), PATIENCE).await.unwrap();
+        let mut statements = 0;
+        proxy.once(fate, move |message| {
+            let is_statement = matches!(message.kind, Some(b'Q' | b'S'));
+            statements += usize::from(is_statement);
+            is_statement && statements == number + 1
+        });
+        store.migrate().await.unwrap_or_else(|error| panic!("cut at {number}: {error}"));
+    });
+    (database.prompt().rows(SCHEMA), proxy.has_cut())
+}
+
+#[test]
+fn migrations_cut_at_any_statement_are_made_once() {
+    let (undisturbed, _) = migrated(Fate::Passes, 0);
+    for fate in [Fate::IsLost, Fate::IsNotAnswered] {
+        for number in 0.. {
+            let (schema, has_cut) = migrated(fate, number);
+            assert_eq!(schema, undisturbed, "cut at {number}");
+            if !has_cut {
+                println!("{number} statements");
+                assert!(number > 10, "{number} statements");
+                break;
+            }
+        }
+    }
+}
