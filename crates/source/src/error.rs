@@ -129,6 +129,23 @@ enum Trouble {
     Other,
 }
 
+impl Trouble {
+    fn likely_cause(self, is_bucket: bool) -> Option<&'static str> {
+        Some(match self {
+            Self::NoCredentials => "no keys are set, and no role of this machine, container or service account answered",
+            Self::NoBucket => "the bucket's name is misspelt, or it is at another endpoint",
+            Self::Denied if is_bucket => "the credentials are good, but their policy, or the bucket's, does not allow this",
+            Self::Denied => "the file or folder belongs to another user, and its mode keeps this one out",
+            Self::BadCredentials => "the keys are mistyped, were deleted or have expired, or are of another endpoint",
+            Self::Unreachable => "nothing, or something else than S3, answers at the endpoint",
+            Self::Busy => "the server is overloaded or broken",
+            Self::WrongRegion => "the bucket lies in another region than the one that is set",
+            Self::Missing => "it was never made, or is called otherwise",
+            Self::Other => return None,
+        })
+    }
+}
+
 impl Cause {
     /// A request that brought nothing for this long.
     pub(crate) fn stalled(stall: Duration) -> Self {
@@ -290,6 +307,18 @@ impl SourceError {
             _ => error.to_string(),
         };
         Self::Damaged { url, format, reason }
+    }
+
+    /// The most likely cause, where the error tells.
+    #[must_use]
+    pub fn likely_cause(&self) -> Option<&'static str> {
+        match self {
+            Self::Failed { cause, url, .. } => cause.trouble.likely_cause(url.starts_with("s3://")),
+            Self::NoObject(_) => Some("nobody has written the log of that day yet, or its objects are called otherwise"),
+            Self::NotALocation { .. } | Self::Settings { .. } => Some("a setting is not what it should be"),
+            Self::Damaged { .. } => Some("whoever wrote the object did not end"),
+            Self::Unsupported { .. } | Self::Changed { .. } => None,
+        }
     }
 
     /// What to do about it, as one sentence, where that is known.

@@ -16,6 +16,7 @@ mod ledger;
 mod migrations;
 mod moves;
 mod postgres;
+pub mod probe;
 mod published;
 mod sqlite;
 mod time;
