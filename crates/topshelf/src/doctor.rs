@@ -96,9 +96,9 @@ async fn examine_places(night: &Night, day: Day, tell: step::Tell<'_>, sections:
     has_input_hung || has_database_hung || has_lake_hung || has_machine_hung
 }
 
-/// Undoes what is half done, for whoever is interrupted.
-pub async fn undo() {
-    lake::undo().await;
+/// Undoes what is half done, for whoever is interrupted; gives the name of what may be left in the lake.
+pub async fn undo() -> Option<String> {
+    lake::undo().await
 }
 
 impl Count {

@@ -33,9 +33,11 @@ pub(super) async fn doctor(flags: &OneDay, global: &Global, output: Output) -> R
     let (examination, loaded) = tokio::select! {
         examined = doctor::examine(&flags_of_keys, flags.day, &tell) => examined,
         () = stopped => {
-            doctor::undo().await;
-            return Err(Failure::new(Exit::Failed, "the doctor was interrupted")
-                .help("nothing is left behind"));
+            let failure = Failure::new(Exit::Failed, "the doctor was interrupted");
+            return Err(match doctor::undo().await {
+                Some(left) => failure.help(format!("{left} may be left in the lake: the next doctor deletes it")),
+                None => failure.help("nothing is left behind"),
+            });
         }
     };
     output.either(&examination, || summary(&examination))?;

@@ -63,8 +63,8 @@ fn layers(figment: &Figment) -> String {
         })
         .collect();
     let file = match files.into_iter().next() {
-        Some(file) => format!("{file} is the file"),
-        None => "there is no file".to_owned(),
+        Some(file) => format!("of {file}"),
+        None => "without a file".to_owned(),
     };
-    format!("{file}, every key is known")
+    format!("read {file}; every key is known")
 }

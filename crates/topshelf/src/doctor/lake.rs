@@ -2,7 +2,7 @@
 
 use super::{
     bucket, machine,
-    step::{Answer, Examined, Section, Tell, Tried},
+    step::{Answer, Examined, STEP_TIME_MAX, Section, Tell, Tried},
 };
 use crate::{clock::Clock, config::without_password, failure::Failure, pipeline::Night};
 use lake::{
@@ -17,7 +17,10 @@ use std::{
     path::Path,
     sync::{Mutex, PoisonError},
 };
+use tokio::time::timeout;
 
+/// Held by whoever writes the trial.
+static WRITING: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 /// The trial that is under way, so that it can be undone when the doctor is interrupted.
 static UNDER_WAY: Mutex<Option<Trial>> = Mutex::new(None);
 
@@ -46,12 +49,14 @@ pub(super) async fn examine(night: &Night, answered: Option<Endpoint>, tell: Tel
     examined.end()
 }
 
-/// Deletes what a trial has written that was broken off.
-pub(super) async fn undo() {
-    let trial = UNDER_WAY.lock().unwrap_or_else(PoisonError::into_inner).take();
-    if let Some(trial) = trial {
-        let _ = tokio::time::timeout(super::step::STEP_TIME_MAX, trial.delete()).await;
-    }
+/// Waits for a trial that is under way, and deletes what it has written when it did not do so itself; gives the
+/// name of what may be left.
+pub(super) async fn undo() -> Option<String> {
+    let ended = timeout(STEP_TIME_MAX, WRITING.lock()).await;
+    let trial = UNDER_WAY.lock().unwrap_or_else(PoisonError::into_inner).take()?;
+    let deleted = timeout(STEP_TIME_MAX, trial.delete()).await;
+    let is_gone = ended.is_ok() && matches!(deleted, Ok(Ok(())));
+    (!is_gone).then(|| trial.name().to_owned())
 }
 
 async fn directory(night: Night) -> Tried<Option<Location>> {
@@ -76,8 +81,9 @@ fn trial(location: &Location, clock: &Clock) -> Trial {
 
 async fn write(trial: Option<Trial>) -> Tried<()> {
     let Some(trial) = trial else {
-        return Answer::ok("not tried where there is no directory yet").alone();
+        return Answer::skipped("the directory is not there yet").alone();
     };
+    let _writing = WRITING.lock().await;
     trial.sweep().await;
     *UNDER_WAY.lock().unwrap_or_else(PoisonError::into_inner) = Some(trial.clone());
     let put = trial.put_twice().await;

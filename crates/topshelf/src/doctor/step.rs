@@ -22,7 +22,7 @@ pub enum Outcome {
     Warning,
     /// A night needs it, and it does not work.
     Failed,
-    /// Not tried, because an earlier step failed.
+    /// Not tried: an earlier step failed, or there is nothing yet to try it on.
     Skipped,
 }
 
@@ -94,6 +94,10 @@ impl Answer {
         Self { outcome: Outcome::Failed, ..Self::warning(text, cause, remedy) }
     }
 
+    pub(super) fn skipped(why: &str) -> Self {
+        Self { outcome: Outcome::Skipped, ..Self::ok(format!("not tried: {why}")) }
+    }
+
     /// A failure as the night would tell it; `cause` unless it knows a likelier one.
     pub(super) fn of(failure: &Failure, cause: &str) -> Self {
         let remedy = failure.help().map_or_else(|| "see what came back".to_owned(), |help| help.to_string());
@@ -150,20 +154,22 @@ impl<'t> Examined<'t> {
                 (no_answer(), None)
             }
         };
-        let elapsed_ms = Some((began.elapsed().as_secs_f64() * 1e5).round() / 100.);
-        self.add(Step {
-            step: step.into(),
-            tried: tried.into(),
-            outcome: answer.outcome,
-            answer: answer.text,
-            elapsed_ms,
-            cause: answer.cause,
-            remedy: answer.remedy,
-        });
+        self.add(step, tried.into(), answer, began.elapsed());
         value
     }
 
-    fn add(&mut self, step: Step) {
+    fn add(&mut self, step: &'static str, tried: String, answer: Answer, elapsed: Duration) {
+        let Answer { outcome, text, cause, remedy } = answer;
+        let is_tried = outcome != Outcome::Skipped;
+        let step = Step {
+            step: step.into(),
+            tried: if is_tried { tried } else { String::new() },
+            outcome,
+            answer: text,
+            elapsed_ms: is_tried.then(|| (elapsed.as_secs_f64() * 1e5).round() / 100.),
+            cause,
+            remedy,
+        };
         self.planned.retain(|planned| *planned != step.step);
         (self.tell)(Told::Step(&step));
         self.section.steps.push(step);
@@ -174,15 +180,7 @@ impl<'t> Examined<'t> {
         let failed = self.section.steps.iter().rfind(|step| step.outcome == Outcome::Failed);
         let why = failed.map_or_else(String::new, |failed| format!("{} failed", failed.step));
         for step in std::mem::take(&mut self.planned) {
-            self.add(Step {
-                step: step.into(),
-                tried: String::new(),
-                outcome: Outcome::Skipped,
-                answer: format!("not tried: {why}"),
-                elapsed_ms: None,
-                cause: None,
-                remedy: None,
-            });
+            self.add(step, String::new(), Answer::skipped(&why), Duration::ZERO);
         }
         (self.section, self.has_hung)
     }

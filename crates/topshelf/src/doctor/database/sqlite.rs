@@ -32,7 +32,7 @@ async fn look(examined: &mut Examined<'_>, target: SqliteTarget) -> Option<()> {
         };
         Some(examined.step("database", "open it to read", read).await?)
     } else {
-        let work = async { Answer::ok("nothing to open yet").alone() };
+        let work = async { Answer::skipped("the file is not there yet").alone() };
         examined.step("database", "open it to read", work).await?;
         None
     };
