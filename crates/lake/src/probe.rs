@@ -84,9 +84,8 @@ impl Trial {
     /// Deletes what trials left behind that were killed.
     pub async fn sweep(&self) {
         let now = SystemTime::now();
-        let is_old = |modified: SystemTime| {
-            now.duration_since(modified).is_ok_and(|age| age > LEFT_BEHIND_AGE)
-        };
+        let is_old =
+            |modified: SystemTime| now.duration_since(modified).is_ok_and(|age| age > LEFT_BEHIND_AGE);
         if let Some(directory) = &self.lake.directory {
             for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
                 let modified = entry.metadata().and_then(|metadata| metadata.modified());

@@ -180,7 +180,8 @@ impl Location {
         let Place::Bucket(bucket) = self.place() else { return Ok(None) };
         let prefix = bucket.prefix.as_ref();
         let options = PaginatedListOptions { max_keys: Some(1), ..Default::default() };
-        let listed = bucket.client.list_paginated(Some(prefix).filter(|text| !text.is_empty()), options).await;
+        let listed =
+            bucket.client.list_paginated(Some(prefix).filter(|text| !text.is_empty()), options).await;
         let listed = listed.map_err(|error| SourceError::failed("list", self.url(), error))?;
         Ok(Some(!listed.result.objects.is_empty()))
     }

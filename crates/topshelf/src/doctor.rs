@@ -90,8 +90,7 @@ async fn examine_places(night: &Night, day: Day, tell: step::Tell<'_>, sections:
     let is_input_remote = input.endpoint.is_some();
     let (section, has_lake_hung) = lake::examine(night, input.endpoint, tell).await;
     sections.push(section);
-    let (section, has_machine_hung) =
-        machine::examine(night, file, input.bytes, is_input_remote, tell).await;
+    let (section, has_machine_hung) = machine::examine(night, file, input.bytes, is_input_remote, tell).await;
     sections.push(section);
     has_input_hung || has_database_hung || has_lake_hung || has_machine_hung
 }

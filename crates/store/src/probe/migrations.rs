@@ -50,7 +50,8 @@ mod tests {
         let checksum = |version: i64| {
             ours.iter().find(|migration| migration.version == version).unwrap().checksum.to_vec()
         };
-        let theirs = [(1, checksum(1), true), (2, checksum(1), true), (3, checksum(3), false), (99, vec![], true)];
+        let theirs =
+            [(1, checksum(1), true), (2, checksum(1), true), (3, checksum(3), false), (99, vec![], true)];
         let compared = Migrations::compare(&ours, &theirs);
         assert_eq!((compared.applied, compared.altered, compared.unfinished), (vec![1], vec![2], vec![3]));
         assert_eq!((compared.pending.first(), compared.newer), (Some(&4), vec![99]));

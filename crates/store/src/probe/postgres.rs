@@ -190,7 +190,10 @@ fn password_source(url: &Url, variable: &impl Fn(&str) -> Option<String>) -> Opt
     if variable("PGPASSWORD").is_some() {
         return Some(PasswordSource::Variable);
     }
-    let files = [variable("PGPASSFILE").map(PathBuf::from), variable("HOME").map(|home| PathBuf::from(home).join(".pgpass"))];
+    let files = [
+        variable("PGPASSFILE").map(PathBuf::from),
+        variable("HOME").map(|home| PathBuf::from(home).join(".pgpass")),
+    ];
     files.into_iter().flatten().find(|file| file.is_file()).map(PasswordSource::File)
 }
 
@@ -334,7 +337,8 @@ mod tests {
 
     #[test]
     fn a_token_is_told_from_a_password_and_neither_is_shown() {
-        let token = "h%3A5432%2F%3FAction%3Dconnect%26X-Amz-Date%3D20241120T023000Z%26X-Amz-Signature%3Dhunter2";
+        let token =
+            "h%3A5432%2F%3FAction%3Dconnect%26X-Amz-Date%3D20241120T023000Z%26X-Amz-Signature%3Dhunter2";
         let of = target(&format!("postgres://u:{token}@h/d"), &[]);
         assert_eq!(of.token_made_at.as_deref(), Some("20241120T023000Z"));
         assert!(!format!("{of:?}").contains("hunter2"));

@@ -79,7 +79,12 @@ fn proxy_peer(variable: &str, url: &str) -> Option<Peer> {
     let address = url.split_once("://").map_or(url, |(_, rest)| rest).trim_end_matches('/');
     let address = address.rsplit_once('@').map_or(address, |(_, address)| address);
     let (host, port) = address.rsplit_once(':')?;
-    Some(Peer { host: host.to_owned(), port: port.parse().ok()?, named_by: variable.to_owned(), what: "the proxy" })
+    Some(Peer {
+        host: host.to_owned(),
+        port: port.parse().ok()?,
+        named_by: variable.to_owned(),
+        what: "the proxy",
+    })
 }
 
 /// A clock that is wrong is told, and nothing more: the next steps meet what comes of it.
@@ -109,7 +114,11 @@ async fn credentials(url: String, settings: AwsSettings, source: CredentialSourc
 
 async fn ask(location: Location) -> Tried<Location> {
     let has_any = location.has_any_object().await.map_err(refused)?;
-    let told = if has_any == Some(true) { "it is there, and may be listed" } else { "it is there, and nothing is in it below the prefix" };
+    let told = if has_any == Some(true) {
+        "it is there, and may be listed"
+    } else {
+        "it is there, and nothing is in it below the prefix"
+    };
     Ok((Answer::ok(told), location))
 }
 

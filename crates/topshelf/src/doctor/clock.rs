@@ -40,7 +40,11 @@ pub(super) fn judge(whom: &str, reading: Reading) -> Answer {
     let text = format!("{whom}'s clock is {told}");
     let cause = "one of the two machines does not synchronise its clock";
     let remedy = "let both follow a time server (`timedatectl` tells whether this one does; on AWS: chrony with 169.254.169.123)";
-    if size < FAIL_SECONDS { Answer::warning(text, cause, remedy) } else { Answer::failed(text, cause, remedy) }
+    if size < FAIL_SECONDS {
+        Answer::warning(text, cause, remedy)
+    } else {
+        Answer::failed(text, cause, remedy)
+    }
 }
 
 fn in_words(ahead: f64) -> String {
@@ -60,8 +64,7 @@ mod tests {
     fn judged(theirs_minus_ours: f64, took: f64, coarseness: f64) -> (Outcome, String) {
         let asked = UNIX_EPOCH + Duration::from_secs(1_700_000_000);
         let theirs = 1_700_000_000. + theirs_minus_ours;
-        let answer =
-            judge("S3", Reading { theirs, coarseness, asked, took: Duration::from_secs_f64(took) });
+        let answer = judge("S3", Reading { theirs, coarseness, asked, took: Duration::from_secs_f64(took) });
         (answer.outcome, answer.text)
     }
 
@@ -69,10 +72,16 @@ mod tests {
     fn seconds_are_told_and_minutes_fail() {
         assert_eq!(judged(0.2, 0.5, 0.).0, Outcome::Ok);
         assert_eq!(judged(4.9, 0., 0.), (Outcome::Ok, "5 s ahead of this machine's".into()));
-        assert_eq!(judged(-6., 0.1, 0.), (Outcome::Warning, "S3's clock is 6 s behind this machine's".into()));
+        assert_eq!(
+            judged(-6., 0.1, 0.),
+            (Outcome::Warning, "S3's clock is 6 s behind this machine's".into())
+        );
         assert_eq!(judged(299., 0., 0.).0, Outcome::Warning);
         assert_eq!(judged(301., 0., 0.).0, Outcome::Failed);
-        assert_eq!(judged(-7200., 0., 0.), (Outcome::Failed, "S3's clock is 2.0 h behind this machine's".into()));
+        assert_eq!(
+            judged(-7200., 0., 0.),
+            (Outcome::Failed, "S3's clock is 2.0 h behind this machine's".into())
+        );
     }
 
     #[test]

@@ -27,13 +27,17 @@ async fn load(examined: &mut Examined<'_>, flags: &Flags, day: Option<Day>) -> R
     let loaded = config::load(flags);
     let answer = match &loaded {
         Ok((_, figment)) => Answer::ok(layers(figment)),
-        Err(failure) => Answer::of(failure, "a key is misspelt, a value is not what it should be, or the file is not there"),
+        Err(failure) => Answer::of(
+            failure,
+            "a key is misspelt, a value is not what it should be, or the file is not there",
+        ),
     };
     let tried = "read the file, the environment and the flags";
     examined.step("load", tried, async { answer.alone() }).await;
     let (config, _) = loaded?;
     let night = night(config);
-    let day = night.as_ref().ok().map(|night| day.unwrap_or_else(|| night.schedule.ended_day(night.clock.now())));
+    let day =
+        night.as_ref().ok().map(|night| day.unwrap_or_else(|| night.schedule.ended_day(night.clock.now())));
     let answer = match (&night, day) {
         (Ok(night), Some(day)) => Answer::ok(when(night, day)),
         (Err(failure), _) => Answer::of(failure, "schedule.cron or schedule.timezone is mistyped"),
@@ -50,7 +54,10 @@ fn night(config: Config) -> Result<Night, Failure> {
 fn when(night: &Night, day: Day) -> String {
     let next = night.schedule.next_run_at(night.clock.now());
     let zone = night.schedule.zone().clone();
-    format!("the next night begins at {}; the day looked at is {day}", next.to_zoned(zone).strftime("%Y-%m-%d %H:%M %Z"))
+    format!(
+        "the next night begins at {}; the day looked at is {day}",
+        next.to_zoned(zone).strftime("%Y-%m-%d %H:%M %Z")
+    )
 }
 
 /// Where values came from that are no defaults.

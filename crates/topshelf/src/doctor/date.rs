@@ -10,7 +10,8 @@ const HEAD_BYTES_MAX: usize = 16 << 10;
 /// Asks for nothing in particular: every answer, also a refusal, has a date. None when this one has none.
 pub(super) async fn ask(mut stream: impl AsyncRead + AsyncWrite + Unpin, host: &str) -> Option<Reading> {
     let (asked, began) = (SystemTime::now(), Instant::now());
-    let request = format!("HEAD / HTTP/1.1\r\nHost: {host}\r\nUser-Agent: topshelf\r\nConnection: close\r\n\r\n");
+    let request =
+        format!("HEAD / HTTP/1.1\r\nHost: {host}\r\nUser-Agent: topshelf\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await.ok()?;
     stream.flush().await.ok()?;
     let mut head = Vec::new();

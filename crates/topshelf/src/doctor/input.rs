@@ -58,7 +58,10 @@ async fn directory(night: Night) -> Tried<Location> {
         Err(error) => Err(Answer::failed(
             error.to_string(),
             "the directory belongs to another user, and its mode keeps this one out",
-            format!("let this user read and search {0} (`chmod o+rx {0}`), or run as one who may", path.display()),
+            format!(
+                "let this user read and search {0} (`chmod o+rx {0}`), or run as one who may",
+                path.display()
+            ),
         )),
     }
 }
@@ -112,7 +115,8 @@ async fn read(found: Vec<Arc<LookedLog>>) -> Tried<()> {
 }
 
 async fn columns(found: Vec<Arc<LookedLog>>) -> Tried<()> {
-    let cause = "whoever writes the log has changed its form, or the pattern takes objects that are something else";
+    let cause =
+        "whoever writes the log has changed its form, or the pattern takes objects that are something else";
     let mut told = Vec::new();
     for log in &found {
         let read = log.read_beginnings(BEGINNINGS_MAX).await;

@@ -33,7 +33,9 @@ pub(super) async fn examine(night: &Night, answered: Option<Endpoint>, tell: Tel
     planned.push("write");
     let mut examined = Examined::begin("lake", without_password(url), planned, tell);
     let location = match &target {
-        Some(target) => bucket::reach(&mut examined, url, target, answered.as_ref(), &night.aws).await.map(Some),
+        Some(target) => {
+            bucket::reach(&mut examined, url, target, answered.as_ref(), &night.aws).await.map(Some)
+        }
         None => examined.step("directory", format!("look at {url}"), directory(night.clone())).await,
     };
     if let Some(location) = location {
@@ -69,7 +71,11 @@ async fn directory(night: Night) -> Tried<Option<Location>> {
         }));
     };
     let (answer, is_there) = machine::directory(&path)?;
-    let location = if is_there { Some(Location::open_with(url, false, &night.aws).map_err(bucket::refused)?) } else { None };
+    let location = if is_there {
+        Some(Location::open_with(url, false, &night.aws).map_err(bucket::refused)?)
+    } else {
+        None
+    };
     Ok((answer, location))
 }
 

@@ -68,7 +68,7 @@ fn disks(night: &Night, database: Option<PathBuf>, input_bytes: u64) -> Vec<Disk
 }
 
 fn room(disk: &Disk) -> Answer {
-    let (folder, _) = nearest_folder(&disk.path);
+    let (folder, _) = nearest(&disk.path);
     let measured = match statvfs(&folder) {
         Ok(measured) => measured,
         Err(error) => {
@@ -83,10 +83,18 @@ fn room(disk: &Disk) -> Answer {
     let told = format!("{} free of {}", in_units(free), in_units(whole));
     let remedy = format!("free some room there, or name a place on another disk with {}", disk.key);
     if measured.f_files > 0 && measured.f_favail == 0 {
-        return Answer::failed(format!("{told}, but no file can be made"), "the disk has as many files as it can have", remedy);
+        return Answer::failed(
+            format!("{told}, but no file can be made"),
+            "the disk has as many files as it can have",
+            remedy,
+        );
     }
     if free < ROOM_MIN_BYTES {
-        return Answer::failed(format!("{told}: it is full"), "something else fills the disk, or it is too small", remedy);
+        return Answer::failed(
+            format!("{told}: it is full"),
+            "something else fills the disk, or it is too small",
+            remedy,
+        );
     }
     if free < disk.wanted {
         let cause = format!("a night of this size may need up to {}", in_units(disk.wanted));
@@ -97,7 +105,8 @@ fn room(disk: &Disk) -> Answer {
 
 fn memory(limit: MemoryLimit, threads: usize, is_input_remote: bool) -> Answer {
     let (has, takes) = (machine_or_container_bytes(), limit.bytes());
-    let told = format!("a night takes at most {}, this machine or container has {}", in_units(takes), in_units(has));
+    let told =
+        format!("a night takes at most {}, this machine or container has {}", in_units(takes), in_units(has));
     if takes > has {
         return Answer::warning(
             told,
@@ -116,11 +125,15 @@ fn memory(limit: MemoryLimit, threads: usize, is_input_remote: bool) -> Answer {
     }
 }
 
-/// The folder itself, or the nearest one above it that is there; whether it is itself.
-pub(super) fn nearest_folder(path: &Path) -> (PathBuf, bool) {
+/// The path itself, or the nearest one above it that is there; whether it is itself.
+pub(super) fn nearest(path: &Path) -> (PathBuf, bool) {
     let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
     let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-    let nearest = absolute.ancestors().find(|folder| folder.is_dir()).unwrap_or(Path::new("/"));
+    // What this user may not look at is there: the next question is refused, and says why.
+    let is_there = |path: &&Path| {
+        path.try_exists().unwrap_or_else(|error| error.kind() != std::io::ErrorKind::NotADirectory)
+    };
+    let nearest = absolute.ancestors().find(is_there).unwrap_or(Path::new("/"));
     (nearest.to_owned(), nearest == absolute)
 }
 
@@ -132,10 +145,20 @@ pub(super) enum Writable {
     No(String),
 }
 
-/// Asks the system, without writing.
-pub(super) fn writable(path: &Path) -> Writable {
-    let wanted = if path.is_dir() { Access::WRITE_OK | Access::EXEC_OK } else { Access::WRITE_OK };
-    match access(path, wanted) {
+/// Asks the system whether a file may be written, without writing.
+pub(super) fn writable_file(path: &Path) -> Writable {
+    match access(path, Access::WRITE_OK) {
+        Ok(()) => Writable::Yes,
+        Err(error) => Writable::No(error.to_string()),
+    }
+}
+
+/// Asks the system whether something may be made in a folder, without making it.
+pub(super) fn writable_folder(path: &Path) -> Writable {
+    if path.is_file() {
+        return Writable::No("it is a file".to_owned());
+    }
+    match access(path, Access::WRITE_OK | Access::EXEC_OK) {
         Ok(()) => Writable::Yes,
         Err(error) => Writable::No(error.to_string()),
     }
@@ -143,23 +166,19 @@ pub(super) fn writable(path: &Path) -> Writable {
 
 /// What a lake in a directory says before anything is written: the folder, if it is there.
 pub(super) fn directory(path: &Path) -> Tried<bool> {
-    let (folder, is_it) = nearest_folder(path);
-    if !is_it && path.exists() {
-        return Err(Answer::failed(
-            "it is a file",
-            "lake.url names something else than the lake",
-            "name a directory in lake.url (--lake)",
-        ));
-    }
-    match (writable(&folder), is_it) {
+    let (folder, is_it) = nearest(path);
+    match (writable_folder(&folder), is_it) {
         (Writable::Yes, true) => Ok((Answer::ok("it is there"), true)),
         (Writable::Yes, false) => {
-            let told = format!("it is not there yet; {}, where the first run makes it, can be written", folder.display());
+            let told = format!(
+                "it is not there yet; {}, where the first run makes it, can be written",
+                folder.display()
+            );
             Ok((Answer::ok(told), false))
         }
         (Writable::No(why), _) => Err(Answer::failed(
             format!("{}: {why}", folder.display()),
-            "the folder belongs to another user, or its disk is mounted to be read only",
+            "the folder belongs to another user, is none, or its disk is mounted to be read only",
             "give this user the folder (`chown`), or keep the lake elsewhere with lake.url (--lake)",
         )),
     }
@@ -170,11 +189,11 @@ mod tests {
     use super::{super::step::Outcome, *};
 
     #[test]
-    fn the_nearest_folder_is_found_without_making_any() {
+    fn the_nearest_is_found_without_making_any() {
         let folder = tempfile::tempdir().unwrap();
         let inside = folder.path().join("a/b");
-        assert_eq!(nearest_folder(&inside), (folder.path().to_owned(), false));
-        assert_eq!(nearest_folder(folder.path()), (folder.path().to_owned(), true));
+        assert_eq!(nearest(&inside), (folder.path().to_owned(), false));
+        assert_eq!(nearest(folder.path()), (folder.path().to_owned(), true));
         assert!(!folder.path().join("a").exists());
     }
 

@@ -72,9 +72,11 @@ pub(super) async fn connect(peer: Peer, addresses: Vec<SocketAddr>) -> Tried<Tcp
         (address, connected, began.elapsed())
     });
     let ended = future::join_all(attempts).await;
-    let told: Vec<_> = ended.iter().map(|(address, result, took)| attempt_in_words(*address, result, *took)).collect();
+    let told: Vec<_> =
+        ended.iter().map(|(address, result, took)| attempt_in_words(*address, result, *took)).collect();
     let told = told.join("; ");
-    let failed = ended.iter().find_map(|(address, result, _)| Some((*address, result.as_ref().err()?.kind())));
+    let failed =
+        ended.iter().find_map(|(address, result, _)| Some((*address, result.as_ref().err()?.kind())));
     if let Some(socket) = ended.iter().position(|(_, result, _)| result.is_ok()) {
         let (_, socket, _) = ended.into_iter().nth(socket).expect("it was found there");
         return Ok((Answer::ok(told), socket.expect("it is connected")));
@@ -116,13 +118,20 @@ fn unconnected(peer: &Peer, address: SocketAddr, kind: io::ErrorKind) -> (String
                 ""
             };
             (
-                format!("the machine is there, but nothing listens at its port {port}: {what} is down, listens elsewhere, or the port is wrong"),
-                format!("check the port in {named_by}, and that {what} runs and listens at that address{own}"),
+                format!(
+                    "the machine is there, but nothing listens at its port {port}: {what} is down, listens elsewhere, or the port is wrong"
+                ),
+                format!(
+                    "check the port in {named_by}, and that {what} runs and listens at that address{own}"
+                ),
             )
         }
         io::ErrorKind::NetworkUnreachable | io::ErrorKind::HostUnreachable => (
             "there is no way to that network from here".to_owned(),
-            format!("check this machine's routes (`ip route get {}`): a VPN, a peering or a NAT gateway is missing", address.ip()),
+            format!(
+                "check this machine's routes (`ip route get {}`): a VPN, a peering or a NAT gateway is missing",
+                address.ip()
+            ),
         ),
         _ => (
             "the system refused to connect".to_owned(),
@@ -144,9 +153,9 @@ fn own_address(to: SocketAddr) -> String {
 /// The proxy that requests to the host take, as the environment says: the variable, and the proxy's URL.
 pub(super) fn proxy(is_tls: bool, host: &str) -> Option<(String, String)> {
     let variable = |name: &str| {
-        [name.to_owned(), name.to_lowercase()]
-            .into_iter()
-            .find_map(|name| env::var(&name).ok().filter(|value| !value.is_empty()).map(|value| (name, value)))
+        [name.to_owned(), name.to_lowercase()].into_iter().find_map(|name| {
+            env::var(&name).ok().filter(|value| !value.is_empty()).map(|value| (name, value))
+        })
     };
     let (_, exceptions) = variable("NO_PROXY").unwrap_or_default();
     if is_exception(&exceptions, host) {

@@ -85,12 +85,20 @@ impl Answer {
         Self { outcome: Outcome::Ok, text: text.into(), cause: None, remedy: None }
     }
 
-    pub(super) fn warning(text: impl Into<String>, cause: impl Into<String>, remedy: impl Into<String>) -> Self {
+    pub(super) fn warning(
+        text: impl Into<String>,
+        cause: impl Into<String>,
+        remedy: impl Into<String>,
+    ) -> Self {
         let (cause, remedy) = (Some(cause.into()), Some(remedy.into()));
         Self { outcome: Outcome::Warning, text: text.into(), cause, remedy }
     }
 
-    pub(super) fn failed(text: impl Into<String>, cause: impl Into<String>, remedy: impl Into<String>) -> Self {
+    pub(super) fn failed(
+        text: impl Into<String>,
+        cause: impl Into<String>,
+        remedy: impl Into<String>,
+    ) -> Self {
         Self { outcome: Outcome::Failed, ..Self::warning(text, cause, remedy) }
     }
 

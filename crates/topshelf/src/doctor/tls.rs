@@ -94,7 +94,8 @@ pub(super) async fn shake_hands(socket: TcpStream, host: &str, trust: &Trust) ->
     };
     let name = ServerName::try_from(host.to_owned())
         .map_err(|error| Unshaken::Broken(io::Error::new(io::ErrorKind::InvalidInput, error)))?;
-    let stream = TlsConnector::from(Arc::new(config)).connect(name, socket).await.map_err(Unshaken::Broken)?;
+    let stream =
+        TlsConnector::from(Arc::new(config)).connect(name, socket).await.map_err(Unshaken::Broken)?;
     let (_, connection) = stream.get_ref();
     let protocol = connection.protocol_version().and_then(|version| version.as_str()).unwrap_or("TLS");
     let protocol = protocol.replace('_', ".").replace("TLSv", "TLS ");
@@ -104,7 +105,10 @@ pub(super) async fn shake_hands(socket: TcpStream, host: &str, trust: &Trust) ->
 }
 
 /// Who judges certificates as the night's clients do: by the authorities of this machine and those given.
-fn judge(trust: &Trust, provider: &Arc<CryptoProvider>) -> Result<Option<Arc<WebPkiServerVerifier>>, Unshaken> {
+fn judge(
+    trust: &Trust,
+    provider: &Arc<CryptoProvider>,
+) -> Result<Option<Arc<WebPkiServerVerifier>>, Unshaken> {
     let mut roots = RootCertStore::empty();
     // What cannot be read of the machine's is left out by the night's clients too.
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
@@ -186,11 +190,19 @@ fn flaw(error: &TlsError) -> Flaw {
         CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => Flaw::NotYetValid,
         CertificateError::UnknownIssuer => Flaw::UnknownIssuer,
         CertificateError::NotValidForName => Flaw::OtherName(Vec::new()),
-        CertificateError::NotValidForNameContext { presented, .. } => Flaw::OtherName(presented.clone()),
+        CertificateError::NotValidForNameContext { presented, .. } => {
+            Flaw::OtherName(presented.iter().map(|name| plain_name(name)).collect())
+        }
         // What signs itself as an authority and is shown as the server's own: nobody else vouches for it.
         CertificateError::Other(OtherError(other)) if is_authority_as_server(&**other) => Flaw::UnknownIssuer,
         other => Flaw::Other(other.to_string()),
     }
+}
+
+/// `db.example` of `DnsName("db.example")`, as rustls tells names.
+fn plain_name(name: &str) -> String {
+    let inside = name.split_once('(').map_or(name, |(_, inside)| inside);
+    inside.trim_end_matches(')').trim_matches('"').to_owned()
 }
 
 fn is_authority_as_server(error: &(dyn Error + 'static)) -> bool {
@@ -216,7 +228,10 @@ pub(super) fn flaw_in_words(flaw: &Flaw, handshake: &Handshake, host: &str) -> (
             let ended = ended.map_or_else(String::new, |ended| format!(" on {} UTC", ended));
             (
                 format!("a certificate expired{ended}"),
-                format!("nobody renewed it in time, or this machine's clock is wrong: it says {}", seconds(Timestamp::now())),
+                format!(
+                    "nobody renewed it in time, or this machine's clock is wrong: it says {}",
+                    seconds(Timestamp::now())
+                ),
             )
         }
         Flaw::NotYetValid => (
@@ -283,7 +298,11 @@ pub(super) async fn with_https(socket: TcpStream, host: String, is_aws: bool) ->
 }
 
 fn bad_machine_roots(error: &str) -> Answer {
-    Answer::failed(error, "this machine's certificates of authorities cannot be read", "install the package ca-certificates anew, or name a file of authorities in SSL_CERT_FILE")
+    Answer::failed(
+        error,
+        "this machine's certificates of authorities cannot be read",
+        "install the package ca-certificates anew, or name a file of authorities in SSL_CERT_FILE",
+    )
 }
 
 fn seconds(now: Timestamp) -> String {

@@ -48,7 +48,10 @@ fn wrong_credentials_are_told_with_their_source() {
     scene.environment("AWS_SECRET_ACCESS_KEY", "hunter2");
     let said = doctor(&scene, &["--input", "s3://logs/night"]);
     said.fails_only("input bucket", &["SignatureDoesNotMatch", "mistyped", "AWS_SECRET_ACCESS_KEY"]);
-    said.holds("input credentials", &["AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY of the environment", "ends with HELF"]);
+    said.holds(
+        "input credentials",
+        &["AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY of the environment", "ends with HELF"],
+    );
 }
 
 #[test]
@@ -60,7 +63,10 @@ fn no_credentials_are_told_with_where_they_were_looked_for() {
     scene.environment("AWS_METADATA_ENDPOINT", &format!("http://127.0.0.1:{port}"));
     let said = doctor(&scene, &["--input", "s3://logs/night"]);
     assert_eq!(said.ended("failed"), ["input clock", "input credentials"]);
-    said.holds("input credentials", &["the EC2 instance's role", "no AWS credentials were found", "export-credentials"]);
+    said.holds(
+        "input credentials",
+        &["the EC2 instance's role", "no AWS credentials were found", "export-credentials"],
+    );
 }
 
 #[test]
@@ -109,7 +115,8 @@ fn what_an_interrupted_doctor_wrote_is_deleted() {
     let runtime = runtime();
     let environment = runtime.block_on(s3::start_behind(&scene.path("buckets"), gate));
     environment.iter().for_each(|(name, value)| scene.environment(name, value));
-    let mut command = scene.command(&["doctor", "--day", DAY, "--json", "--input", "logs", "--lake", "s3://lake/top"]);
+    let mut command =
+        scene.command(&["doctor", "--day", DAY, "--json", "--input", "logs", "--lake", "s3://lake/top"]);
     let mut process = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     written.recv_timeout(Duration::from_secs(60)).expect("the doctor puts an object");
     assert_eq!(trials(&scene), 1, "it was put, and is not answered yet");
@@ -140,8 +147,10 @@ fn what_a_killed_doctor_left_is_deleted_by_the_next() {
         file.set_modified(std::time::SystemTime::now() - Duration::from_secs(age)).unwrap();
     }
     doctor(&scene, &["--lake", "lake"]).is_well();
-    let names: std::collections::BTreeSet<_> =
-        fs::read_dir(scene.path("lake")).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    let names: std::collections::BTreeSet<_> = fs::read_dir(scene.path("lake"))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
     assert_eq!(names.into_iter().collect::<Vec<_>>(), ["theirs", "topshelf-doctor-young"]);
 }
 

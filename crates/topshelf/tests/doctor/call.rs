@@ -76,7 +76,11 @@ impl Said {
     /// Everything is as it should be.
     #[track_caller]
     pub(crate) fn is_well(&self) -> &Self {
-        assert_eq!((self.exit, self.ended("failed"), self.ended("warning")), (0, vec![], vec![]), "{self:#?}");
+        assert_eq!(
+            (self.exit, self.ended("failed"), self.ended("warning")),
+            (0, vec![], vec![]),
+            "{self:#?}"
+        );
         assert_eq!(self.json["ok"], true);
         self
     }

@@ -45,7 +45,10 @@ fn a_certificate_of_another_host_is_told_with_its_names() {
     let authority = Authority::new();
     let signed = authority.sign("db.example", 2040);
     let said = shown(&signed, &authority, "localhost", FULL);
-    said.fails_only("database tls", &["of db.example, not of localhost", "use a host in store.url that the certificate has"]);
+    said.fails_only(
+        "database tls",
+        &["of db.example, not of localhost", "use a host in store.url that the certificate has"],
+    );
     // This mode does not compare names: what fails is the login, as the server knows none.
     let said = shown(&signed, &authority, "localhost", "sslmode=verify-ca&sslrootcert=ca.pem");
     said.fails_only("database login", &[]);

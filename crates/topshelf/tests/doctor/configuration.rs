@@ -8,7 +8,10 @@ fn a_broken_configuration_is_a_step_that_failed() {
     scene.write("topshelf.toml", "[input]\nadds_views = \"x\"\n");
     let said = doctor(&scene, &[]);
     assert_eq!((said.exit, said.ended("failed")), (2, vec!["configuration load".to_owned()]));
-    said.holds("configuration load", &["unknown configuration key `input.adds_views`", "did you mean `input.ads_views`"]);
+    said.holds(
+        "configuration load",
+        &["unknown configuration key `input.adds_views`", "did you mean `input.ads_views`"],
+    );
     said.holds("configuration schedule", &["not tried: load failed"]);
     assert_eq!(said.json["sections"].as_array().unwrap().len(), 1);
     assert!(said.json["day"].is_null());

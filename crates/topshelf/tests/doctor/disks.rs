@@ -14,8 +14,21 @@ const IN_FULL_LAKE: &str = "mkdir -p lake && mount -t tmpfs -o size=64k none lak
 fn call_in_full_lake(scene: &Scene) -> Ended {
     let args = ["doctor", "--day", DAY, "--json", "--input", "logs", "--lake", "lake"];
     let mut command = Command::new("unshare");
-    command.args(["--map-root-user", "--mount", "/bin/sh", "-c", IN_FULL_LAKE, env!("CARGO_BIN_EXE_topshelf")]);
-    let output = command.args(args).current_dir(scene.folder()).env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").output().unwrap();
+    command.args([
+        "--map-root-user",
+        "--mount",
+        "/bin/sh",
+        "-c",
+        IN_FULL_LAKE,
+        env!("CARGO_BIN_EXE_topshelf"),
+    ]);
+    let output = command
+        .args(args)
+        .current_dir(scene.folder())
+        .env_clear()
+        .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
+        .output()
+        .unwrap();
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
     let exit = output.status.code().expect("no signal ends it");
     Ended { exit, stdout: text(output.stdout), stderr: text(output.stderr) }
@@ -38,7 +51,10 @@ fn a_disk_with_little_room_is_told() {
     let mut command = Command::new("unshare");
     command.args(["--map-root-user", "--mount", "/bin/sh", "-c", script, env!("CARGO_BIN_EXE_topshelf")]);
     command.args(["doctor", "--day", DAY, "--json", "--input", "logs"]).current_dir(scene.folder());
-    command.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").env("TOPSHELF_COUNTING__SPILL_DIR", "spill");
+    command
+        .env_clear()
+        .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
+        .env("TOPSHELF_COUNTING__SPILL_DIR", "spill");
     let output = command.output().unwrap();
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
     let exit = output.status.code().unwrap();

@@ -11,7 +11,13 @@ fn a_log_that_is_not_there_is_told_with_what_is() {
     let scene = Scene::new();
     fs::rename(scene.path("logs/ads_views.csv"), scene.path("logs/ads-2024.csv")).unwrap();
     let said = doctor(&scene, &[]);
-    let words = ["no object of ads_views matches", DAY, "ads-2024.csv", "set input.ads_views", "nobody has written the log"];
+    let words = [
+        "no object of ads_views matches",
+        DAY,
+        "ads-2024.csv",
+        "set input.ads_views",
+        "nobody has written the log",
+    ];
     said.fails_only("input ads_views", &words);
     assert_eq!(said.step("input product_views")["outcome"], "ok", "other logs are looked for");
     assert_eq!(said.step("input columns")["outcome"], "ok", "what is there is read");
@@ -35,7 +41,10 @@ fn a_wrong_header_is_told_as_a_night_tells_it() {
     let scene = Scene::new();
     scene.write("logs/ads_views.csv", "advertiser_id,sku,type,date\nacme,shoe,click,2024-11-20\n");
     let said = doctor(&scene, &[]);
-    said.fails_only("input columns", &["ads_views.csv cannot be read as ads_views", "product_id", "[input.columns]"]);
+    said.fails_only(
+        "input columns",
+        &["ads_views.csv cannot be read as ads_views", "product_id", "[input.columns]"],
+    );
     let night = scene.end();
     assert_eq!(night.exit, 3);
     let told = said.step("input columns")["answer"].as_str().unwrap();
@@ -77,7 +86,8 @@ fn call_as_nobody(scene: &Scene) -> crate::call::Said {
     fs::set_permissions(scene.folder(), everyone(0o777)).unwrap();
     let mut command = Command::new("setpriv");
     command.args(["--reuid", "65534", "--regid", "65534", "--clear-groups"]).arg(program).args(args);
-    let output = command.current_dir(scene.folder()).env_clear().env("PATH", "/usr/bin:/bin").output().unwrap();
+    let output =
+        command.current_dir(scene.folder()).env_clear().env("PATH", "/usr/bin:/bin").output().unwrap();
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
     crate::call::said(crate::scene::Ended {
         exit: output.status.code().unwrap(),

@@ -13,7 +13,10 @@ fn a_wrong_port_is_refused() {
     let mut scene = Scene::new();
     let port = refused_port(&mut scene);
     let said = doctor(&scene, &["--store", &format!("{URL}:{port}/top")]);
-    said.fails_only("database connect", &["refused", "nothing listens at its port", "check the port in store.url"]);
+    said.fails_only(
+        "database connect",
+        &["refused", "nothing listens at its port", "check the port in store.url"],
+    );
     let later = ["tls", "login", "database", "version", "writes", "migrations", "privileges", "clock"];
     let later = later.map(|step| format!("database {step}"));
     assert_eq!(said.ended("skipped").iter().filter(|step| step.starts_with("database")).count(), later.len());
@@ -62,4 +65,17 @@ fn an_endpoint_at_which_nobody_listens_is_told_once_for_input_and_lake() {
     let said = doctor(&scene, &["--input", "s3://logs/night"]);
     said.fails_only("input connect", &["refused", "S3 is down", "AWS_ENDPOINT_URL"]);
     said.holds("input ads_views", &["not tried: connect failed"]);
+}
+
+#[test]
+fn requests_through_a_proxy_are_tried_through_it() {
+    let mut scene = Scene::new();
+    let (port, server) = (refused_port(&mut scene), mute(&mut scene));
+    scene.environment("AWS_ENDPOINT_URL", &format!("http://s3.example:{server}"));
+    scene.environment("AWS_ACCESS_KEY_ID", "AKID");
+    scene.environment("AWS_SECRET_ACCESS_KEY", "hunter2");
+    scene.environment("HTTP_PROXY", &format!("http://127.0.0.1:{port}"));
+    let said = doctor(&scene, &["--input", "s3://logs/night"]);
+    said.fails_only("input connect", &["the proxy is down", "HTTP_PROXY"]);
+    said.holds("input resolve", &["the proxy of HTTP_PROXY"]);
 }

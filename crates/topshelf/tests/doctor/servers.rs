@@ -99,8 +99,9 @@ pub(crate) fn refusing_at(scene: &mut Scene, date: &'static str) -> u16 {
     serve(scene, move |mut socket| async move {
         let mut request = [0; 4096];
         let _ = socket.read(&mut request).await?;
-        let answer =
-            format!("HTTP/1.1 403 Forbidden\r\nDate: {date}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+        let answer = format!(
+            "HTTP/1.1 403 Forbidden\r\nDate: {date}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+        );
         socket.write_all(answer.as_bytes()).await
     })
 }

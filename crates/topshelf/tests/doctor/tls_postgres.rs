@@ -25,7 +25,8 @@ fn programs() -> PathBuf {
     let versions = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
     let of_debian = versions.map(|version| version.path().join("bin")).max();
     let in_path = std::env::var_os("PATH");
-    let in_path = in_path.iter().flat_map(std::env::split_paths).find(|folder| folder.join("initdb").is_file());
+    let in_path =
+        in_path.iter().flat_map(std::env::split_paths).find(|folder| folder.join("initdb").is_file());
     of_debian.or(in_path).expect("PostgreSQL is installed, as for all tests")
 }
 
@@ -63,7 +64,16 @@ impl Server {
         }
         let cluster = folder.join("cluster");
         let mut initdb = as_server(&programs.join("initdb"), &folder);
-        initdb.arg("-D").arg(&cluster).args(["-U", "night", "-A", "scram-sha-256", "--locale=C", "-E", "UTF8", "--no-sync"]);
+        initdb.arg("-D").arg(&cluster).args([
+            "-U",
+            "night",
+            "-A",
+            "scram-sha-256",
+            "--locale=C",
+            "-E",
+            "UTF8",
+            "--no-sync",
+        ]);
         succeed(initdb.args(["--pwfile", "password"]));
         let access = "local all all trust\nhostssl all all 127.0.0.1/32 scram-sha-256\n";
         fs::write(cluster.join("pg_hba.conf"), access).unwrap();
@@ -104,7 +114,10 @@ fn a_server_with_tls_is_believed_by_its_authority_alone() {
     say("127.0.0.1", full).fails_only("database tls", &["of localhost, not of 127.0.0.1"]);
     say("localhost", "sslmode=require").warns("database migrations", &[]);
     let said = say("localhost", "sslmode=disable");
-    said.fails_only("database login", &["no pg_hba.conf entry", "nobody in without TLS", "sslmode=verify-full"]);
+    said.fails_only(
+        "database login",
+        &["no pg_hba.conf entry", "nobody in without TLS", "sslmode=verify-full"],
+    );
     scene.end_well(&["migrate", "--store", &server.url("localhost", full)]);
     say("localhost", full).is_well();
 }

@@ -54,16 +54,27 @@ fn wrong_password(target: &PostgresTarget) -> (String, String) {
     }
     let how = "postgres://USER:PASSWORD@… in store.url, or the variable PGPASSWORD";
     match &target.password {
-        None => (format!("the server wants a password of {user}, and none is given"), format!("give one: {how}")),
+        None => {
+            (format!("the server wants a password of {user}, and none is given"), format!("give one: {how}"))
+        }
         Some(source) => {
             let place = match source {
-                PasswordSource::Url => "store.url (in a URL, / ? # @ % are written %2F %3F %23 %40 %25)".to_owned(),
+                PasswordSource::Url => {
+                    "store.url (in a URL, / ? # @ % are written %2F %3F %23 %40 %25)".to_owned()
+                }
                 PasswordSource::Variable => "PGPASSWORD".to_owned(),
-                PasswordSource::File(file) => format!("{}, which must have mode 0600, or another: {how}", file.display()),
+                PasswordSource::File(file) => {
+                    format!("{}, which must have mode 0600, or another: {how}", file.display())
+                }
             };
             (
-                format!("the password is not that of {user}, or there is no such role: the server does not say which"),
-                format!("correct it in {place}; a new one is set by: ALTER ROLE {} PASSWORD '…'", quoted(user)),
+                format!(
+                    "the password is not that of {user}, or there is no such role: the server does not say which"
+                ),
+                format!(
+                    "correct it in {place}; a new one is set by: ALTER ROLE {} PASSWORD '…'",
+                    quoted(user)
+                ),
             )
         }
     }
@@ -75,15 +86,21 @@ fn token(user: &str, age: i64) -> (String, String) {
         (format!("the IAM token is {age} minutes old, and good for {TOKEN_MINUTES}"), again.to_owned())
     } else {
         (
-            format!("the IAM token was made for another host, port or role, or {user} may not log in by token"),
-            format!("GRANT rds_iam TO {}; allow rds-db:connect to the AWS identity; then {again}", quoted(user)),
+            format!(
+                "the IAM token was made for another host, port or role, or {user} may not log in by token"
+            ),
+            format!(
+                "GRANT rds_iam TO {}; allow rds-db:connect to the AWS identity; then {again}",
+                quoted(user)
+            ),
         )
     }
 }
 
 /// How old a token is that was made at `20241120T023000Z`.
 fn age_minutes(made_at: &str) -> Option<i64> {
-    let made_at = DateTime::strptime("%Y%m%dT%H%M%SZ", made_at).ok()?.to_zoned(TimeZone::UTC).ok()?.timestamp();
+    let made_at =
+        DateTime::strptime("%Y%m%dT%H%M%SZ", made_at).ok()?.to_zoned(TimeZone::UTC).ok()?.timestamp();
     Some(Timestamp::now().duration_since(made_at).as_mins())
 }
 
@@ -119,7 +136,10 @@ fn not_authorised(target: &PostgresTarget, message: &str) -> (String, String) {
     if let Some(age) = target.token_made_at.as_deref().and_then(age_minutes) {
         return token(&target.user, age);
     }
-    ("the server does not let this role log in in this way".to_owned(), "look at the server's log, which says why".to_owned())
+    (
+        "the server does not let this role log in in this way".to_owned(),
+        "look at the server's log, which says why".to_owned(),
+    )
 }
 
 /// We are believed, but the database is not there or not ours to open.
@@ -140,7 +160,11 @@ pub(super) fn no_database(target: &PostgresTarget, refusal: &Refusal) -> Answer 
 pub(super) fn quoted(name: &str) -> String {
     let is_plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
     let begins_well = name.bytes().next().is_some_and(|byte| !byte.is_ascii_digit());
-    if begins_well && name.bytes().all(is_plain) { name.to_owned() } else { format!("\"{}\"", name.replace('"', "\"\"")) }
+    if begins_well && name.bytes().all(is_plain) {
+        name.to_owned()
+    } else {
+        format!("\"{}\"", name.replace('"', "\"\""))
+    }
 }
 
 #[cfg(test)]
@@ -160,12 +184,16 @@ mod tests {
         let told = cause_and_remedy(url, "28P01", "password authentication failed for user \"night\"");
         assert!(told.contains("not that of night") && told.contains("correct it in store.url"), "{told}");
         assert!(!told.contains("hunter2"), "{told}");
-        let hba = "no pg_hba.conf entry for host \"10.0.0.7\", user \"night\", database \"top\", no encryption";
+        let hba =
+            "no pg_hba.conf entry for host \"10.0.0.7\", user \"night\", database \"top\", no encryption";
         assert!(cause_and_remedy(url, "28000", hba).contains("set sslmode=verify-full"));
         let other = url.replace("disable", "require");
         assert!(cause_and_remedy(&other, "28000", hba).contains("hostssl DATABASE ROLE"));
         let told = cause_and_remedy(url, "28000", "role \"night\" does not exist");
-        assert!(told.ends_with("CREATE ROLE night LOGIN PASSWORD '…'; or name another in store.url"), "{told}");
+        assert!(
+            told.ends_with("CREATE ROLE night LOGIN PASSWORD '…'; or name another in store.url"),
+            "{told}"
+        );
     }
 
     #[test]
@@ -174,7 +202,10 @@ mod tests {
             format!("postgres://night:h%3A5432%2F%3FX-Amz-Date%3D{time}%26X-Amz-Signature%3Dx@db/top")
         };
         let old = cause_and_remedy(&url("20241120T023000Z"), "28P01", "");
-        assert!(old.contains("minutes old, and good for 15") && old.contains("generate-db-auth-token"), "{old}");
+        assert!(
+            old.contains("minutes old, and good for 15") && old.contains("generate-db-auth-token"),
+            "{old}"
+        );
         let now = Timestamp::now().strftime("%Y%m%dT%H%M%SZ").to_string();
         let wrong = cause_and_remedy(&url(&now), "28000", "PAM authentication failed for user \"night\"");
         assert!(wrong.contains("GRANT rds_iam TO night"), "{wrong}");

@@ -29,7 +29,16 @@ const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 4, 210, 22, 47];
 const RDS_BUNDLE: &str = "https://truststore.pki.rds.amazonaws.com/global/global-bundle.pem";
 
 const STEPS: [&str; 10] = [
-    "resolve", "connect", "tls", "login", "database", "version", "writes", "migrations", "privileges", "clock",
+    "resolve",
+    "connect",
+    "tls",
+    "login",
+    "database",
+    "version",
+    "writes",
+    "migrations",
+    "privileges",
+    "clock",
 ];
 
 /// A session that steps hand on to each other.
@@ -51,7 +60,8 @@ async fn look(examined: &mut Examined<'_>, target: Arc<PostgresTarget>) -> Optio
     examined.step("writes", "ask whether it takes writes", writes(server)).await;
     let who = rights::Who { user: target.user.clone(), database: target.database.clone() };
     let work = rights::migrations(Arc::clone(&session), who.clone());
-    let is_current = examined.step("migrations", "compare those applied with those of this program", work).await;
+    let is_current =
+        examined.step("migrations", "compare those applied with those of this program", work).await;
     if let Some(true) = is_current {
         let work = rights::privileges(Arc::clone(&session), who);
         examined.step("privileges", "ask what this role may do to each table", work).await;
@@ -73,7 +83,8 @@ async fn reach(examined: &mut Examined<'_>, target: &Arc<PostgresTarget>) -> Opt
         }
     };
     let peer = Peer { host: host.clone(), port, named_by: "store.url".to_owned(), what: "PostgreSQL" };
-    let addresses = examined.step("resolve", format!("look up {host}"), network::resolve(peer.clone())).await?;
+    let addresses =
+        examined.step("resolve", format!("look up {host}"), network::resolve(peer.clone())).await?;
     let work = network::connect(peer, addresses);
     let socket = examined.step("connect", format!("connect to port {port}"), work).await?;
     let tried = format!("ask for TLS, as sslmode={} wants it", target.tls.name());
@@ -105,7 +116,10 @@ async fn encryption(mut socket: TcpStream, host: String, target: Arc<PostgresTar
         return Err(Answer::failed(
             "the server speaks no TLS",
             "its setting `ssl` is off, or something between here and it takes TLS away",
-            format!("turn `ssl` on at the server; on a network that nobody else is in: sslmode=disable instead of sslmode={}", mode.name()),
+            format!(
+                "turn `ssl` on at the server; on a network that nobody else is in: sslmode=disable instead of sslmode={}",
+                mode.name()
+            ),
         ));
     }
     let trust = trust(&target).await?;
@@ -154,7 +168,9 @@ async fn trust(target: &PostgresTarget) -> Result<Trust, Answer> {
         _ => Vec::new(),
     };
     let own = match &target.client_certificate {
-        Some((certificate, key)) => Some((content(certificate, "sslcert").await?, content(key, "sslkey").await?)),
+        Some((certificate, key)) => {
+            Some((content(certificate, "sslcert").await?, content(key, "sslkey").await?))
+        }
         None => None,
     };
     Ok(Trust { authorities, own })
@@ -275,7 +291,11 @@ async fn version(session: Session) -> Tried<Server> {
     // An old one is asked the rest all the same: whoever updates it wants to know.
     let answer = match server.version_number {
         VERSION_MIN.. => Answer::ok(told),
-        _ => Answer::failed(told, "this program needs version 13 or newer", "update the server, or use another"),
+        _ => Answer::failed(
+            told,
+            "this program needs version 13 or newer",
+            "update the server, or use another",
+        ),
     };
     Ok((answer, server))
 }

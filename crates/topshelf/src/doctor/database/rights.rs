@@ -68,7 +68,10 @@ fn pending(migrations: &Migrations, schema: &Schema, who: &Who) -> Result<Answer
         return Err(Answer::failed(
             format!("{told}; this role does not own {}", schema.of_others.join(", ")),
             "another role made the tables, and only their owner may alter them",
-            format!("run `topshelf migrate` as their owner, or: ALTER TABLE {} OWNER TO {user}, and of the others too", schema.of_others[0]),
+            format!(
+                "run `topshelf migrate` as their owner, or: ALTER TABLE {} OWNER TO {user}, and of the others too",
+                schema.of_others[0]
+            ),
         ));
     }
     Ok(Answer::warning(
@@ -81,12 +84,16 @@ fn pending(migrations: &Migrations, schema: &Schema, who: &Who) -> Result<Answer
 /// Whether the role may do all that a night does to the tables.
 pub(super) async fn privileges(session: Arc<Mutex<PostgresSession>>, who: Who) -> Tried<()> {
     let lacking = session.lock().await.lacking().await.map_err(|refusal| unanswered(&refusal))?;
-    let gone: Vec<_> = lacking.iter().filter(|lacks| !lacks.is_there).map(|lacks| lacks.table.as_str()).collect();
+    let gone: Vec<_> =
+        lacking.iter().filter(|lacks| !lacks.is_there).map(|lacks| lacks.table.as_str()).collect();
     if !gone.is_empty() {
         return Err(Answer::failed(
             format!("{} cannot be found", gone.join(", ")),
             "somebody deleted them, or the role's search_path leads past them",
-            format!("GRANT USAGE ON SCHEMA public TO {}; ALTER ROLE {0} RESET search_path; else restore the database", quoted(&who.user)),
+            format!(
+                "GRANT USAGE ON SCHEMA public TO {}; ALTER ROLE {0} RESET search_path; else restore the database",
+                quoted(&who.user)
+            ),
         ));
     }
     if lacking.is_empty() {
@@ -126,7 +133,8 @@ mod tests {
             privileges: privileges.iter().map(|privilege| (*privilege).to_owned()).collect(),
             is_there: true,
         };
-        let lacking = [lacks("runs", &["INSERT", "UPDATE"]), lacks("holds", &["INSERT"]), lacks("pins", &["INSERT"])];
+        let lacking =
+            [lacks("runs", &["INSERT", "UPDATE"]), lacks("holds", &["INSERT"]), lacks("pins", &["INSERT"])];
         let who = Who { user: "night".into(), database: "top".into() };
         assert_eq!(
             grants(&lacking, &who),

@@ -2,7 +2,7 @@
 
 use super::{current, damaged, how_far};
 use crate::doctor::{
-    machine::{Writable, nearest_folder, writable},
+    machine::{Writable, nearest, writable_file, writable_folder},
     step::{Answer, Examined, Section, Tell, Tried},
 };
 use std::{fs, path::Path};
@@ -55,16 +55,17 @@ async fn look(examined: &mut Examined<'_>, target: SqliteTarget) -> Option<()> {
 }
 
 async fn folder(path: std::path::PathBuf) -> Tried<()> {
-    let (folder, is_it) = nearest_folder(path.parent().unwrap_or(Path::new(".")));
-    match writable(&folder) {
+    let (folder, is_it) = nearest(path.parent().unwrap_or(Path::new(".")));
+    match writable_folder(&folder) {
         Writable::Yes if is_it => Answer::ok(format!("{} can be written", folder.display())).alone(),
-        Writable::Yes => {
-            Answer::ok(format!("it is not there yet; {}, where it is to be made, can be written", folder.display()))
-                .alone()
-        }
+        Writable::Yes => Answer::ok(format!(
+            "it is not there yet; {}, where it is to be made, can be written",
+            folder.display()
+        ))
+        .alone(),
         Writable::No(why) => Err(Answer::failed(
             format!("{}: {why}", folder.display()),
-            "SQLite makes files beside the database while it writes, and this user may not make any there",
+            "SQLite makes files beside the database while it writes, which this user may not do there",
             "give this user the folder (`chown`), or keep the database elsewhere with store.url (--store)",
         )),
     }
@@ -79,7 +80,11 @@ async fn file(path: std::path::PathBuf) -> Tried<bool> {
         metadata => metadata,
     };
     let metadata = metadata.map_err(|error| {
-        Answer::failed(error.to_string(), "this user may not look into the folder", "give this user the folder")
+        Answer::failed(
+            error.to_string(),
+            "this user may not look into the folder",
+            "give this user the folder",
+        )
     })?;
     if !metadata.is_file() {
         return Err(Answer::failed(
@@ -88,7 +93,7 @@ async fn file(path: std::path::PathBuf) -> Tried<bool> {
             "name a file in store.url (--store): sqlite:PATH",
         ));
     }
-    if let Writable::No(why) = writable(&path) {
+    if let Writable::No(why) = writable_file(&path) {
         return Err(Answer::failed(
             why,
             "the file belongs to another user, or its disk is mounted to be read only",
