@@ -23,6 +23,7 @@ mod error;
 mod in_order;
 mod manifest;
 mod parquet_file;
+pub mod probe;
 mod rankings;
 mod sweep;
 

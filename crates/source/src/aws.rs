@@ -59,11 +59,15 @@ impl AwsSettings {
         self.patience
     }
 
-    fn has(&self, name: &str) -> bool {
+    pub(crate) fn value(&self, name: &str) -> Option<&str> {
+        self.values.get(name).map(String::as_str)
+    }
+
+    pub(crate) fn has(&self, name: &str) -> bool {
         self.values.contains_key(name)
     }
 
-    fn endpoint(&self) -> Option<(&str, &str)> {
+    pub(crate) fn endpoint(&self) -> Option<(&str, &str)> {
         ["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT"]
             .into_iter()
             .find_map(|name| Some((name, self.values.get(name)?.as_str())))

@@ -122,11 +122,36 @@ enum Trouble {
     NoBucket,
     Denied,
     BadCredentials,
+    WrongClock,
     Unreachable,
     Busy,
     WrongRegion,
     Missing,
     Other,
+}
+
+impl Trouble {
+    fn likely_cause(self, is_bucket: bool) -> Option<&'static str> {
+        Some(match self {
+            Self::NoCredentials => {
+                "no keys are set, and no role of this machine, container or service account answered"
+            }
+            Self::NoBucket => "the bucket's name is misspelt, or it is at another endpoint",
+            Self::Denied if is_bucket => {
+                "the credentials are good, but their policy, or the bucket's, does not allow this"
+            }
+            Self::Denied => "the file or folder belongs to another user, and its mode keeps this one out",
+            Self::BadCredentials => {
+                "the keys are mistyped, were deleted or have expired, or are of another endpoint"
+            }
+            Self::WrongClock => "this machine's clock is more than 15 minutes off",
+            Self::Unreachable => "nothing, or something else than S3, answers at the endpoint",
+            Self::Busy => "the server is overloaded or broken",
+            Self::WrongRegion => "the bucket lies in another region than the one that is set",
+            Self::Missing => "it was never made, or is called otherwise",
+            Self::Other => return None,
+        })
+    }
 }
 
 impl Cause {
@@ -207,6 +232,8 @@ fn trouble_of(error: &object_store::Error, text: &str) -> Trouble {
         _ if has(&["InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "NotSignedUp"]) => {
             Trouble::BadCredentials
         }
+        _ if has(&["RequestTimeTooSkewed"]) => Trouble::WrongClock,
+        _ if has(&["AccessDenied", "status code: 403"]) => Trouble::Denied,
         object_store::Error::PermissionDenied { .. } => Trouble::Denied,
         object_store::Error::Unauthenticated { .. } => Trouble::BadCredentials,
         object_store::Error::NotFound { .. } => Trouble::Missing,
@@ -295,6 +322,20 @@ impl SourceError {
         Self::Damaged { url, format, reason }
     }
 
+    /// The most likely cause, where the error tells.
+    #[must_use]
+    pub fn likely_cause(&self) -> Option<&'static str> {
+        match self {
+            Self::Failed { cause, url, .. } => cause.trouble.likely_cause(url.starts_with("s3://")),
+            Self::NoObject(_) => {
+                Some("nobody has written the log of that day yet, or its objects are called otherwise")
+            }
+            Self::NotALocation { .. } | Self::Settings { .. } => Some("a setting is not what it should be"),
+            Self::Damaged { .. } => Some("whoever wrote the object did not end"),
+            Self::Unsupported { .. } | Self::Changed { .. } => None,
+        }
+    }
+
     /// What to do about it, as one sentence, where that is known.
     #[must_use]
     pub fn help(&self) -> Option<String> {
@@ -334,6 +375,7 @@ fn help_of(cause: &Cause, url: &str) -> Option<String> {
         Trouble::BadCredentials => {
             "check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN: the server does not accept them"
         }
+        Trouble::WrongClock => "set this machine's clock, and let it follow a time server",
         Trouble::NoBucket => "check the bucket's name, and AWS_ENDPOINT_URL when it is not on AWS",
         Trouble::Denied if is_bucket => {
             "allow s3:ListBucket on the bucket and s3:GetObject on its objects for these credentials \

@@ -15,6 +15,7 @@ mod location;
 mod parquet;
 mod pattern;
 mod plan;
+pub mod probe;
 mod reader;
 
 pub use aws::AwsSettings;

@@ -179,7 +179,7 @@ fn refused(text: &str, reason: impl Into<String>) -> SourceError {
     SourceError::NotALocation { text: text.to_owned(), reason: reason.into() }
 }
 
-fn file_url_path(text: &str) -> Result<PathBuf, SourceError> {
+pub(crate) fn file_url_path(text: &str) -> Result<PathBuf, SourceError> {
     let path = url::Url::parse(text).ok().and_then(|url| url.to_file_path().ok());
     path.ok_or_else(|| refused(text, "a file URL has three slashes and an absolute path: file:///data/logs"))
 }

@@ -72,11 +72,9 @@ pub async fn plan(
     date_column: &str,
 ) -> Result<Vec<PlannedObject>, SourceError> {
     let searches = searches(pattern, days);
+    let listings: Vec<_> = searches.iter().map(|search| location.find(&search.names)).collect();
     let found: Vec<Vec<ObjectInfo>> =
-        stream::iter(searches.iter().map(|search| location.find(&search.names)))
-            .buffered(LISTINGS_AT_A_TIME)
-            .try_collect()
-            .await?;
+        stream::iter(listings).buffered(LISTINGS_AT_A_TIME).try_collect().await?;
     let mut planned = BTreeMap::new();
     let mut lacking = Vec::new();
     for (search, objects) in searches.iter().zip(found) {

@@ -17,6 +17,7 @@ mod migrations;
 mod moves;
 mod patience;
 mod postgres;
+pub mod probe;
 mod published;
 mod sqlite;
 mod time;

@@ -176,7 +176,7 @@ impl Postgres {
     }
 }
 
-fn options(url: &str) -> Result<PgConnectOptions, StoreError> {
+pub(crate) fn options(url: &str) -> Result<PgConnectOptions, StoreError> {
     let refused = |reason: String| StoreError::Url { reason };
     let after_scheme = url.split_once("://").map_or("", |(_, rest)| rest);
     let authority_end = after_scheme.find(['/', '?', '#']).unwrap_or(after_scheme.len());

@@ -201,7 +201,7 @@ fn is_busy(error: &dyn DatabaseError) -> bool {
     error.code().and_then(|code| code.parse::<u32>().ok()).is_some_and(|code| code & 0xFF == 5)
 }
 
-fn options(url: &str) -> Result<SqliteConnectOptions, StoreError> {
+pub(crate) fn options(url: &str) -> Result<SqliteConnectOptions, StoreError> {
     let refused = |reason: String| StoreError::Url { reason };
     let path = url.trim_start_matches("sqlite:").trim_start_matches("//");
     if path.is_empty() || path.starts_with('?') {

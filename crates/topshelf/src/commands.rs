@@ -2,6 +2,7 @@
 
 mod demo;
 mod diff;
+mod doctor;
 mod generate;
 mod ledger;
 mod moves;
@@ -66,6 +67,7 @@ pub async fn execute(cli: Cli) -> Result<(), Failure> {
         Command::Pins => moves::pins(&night(&global)?, output).await,
         Command::Trim => ledger::trim(&night(&global)?, output).await,
         Command::Generate(flags) => generate::generate(&flags, output),
+        Command::Doctor(flags) => doctor::doctor(&flags, &global, output).await,
         Command::Migrate => ledger::migrate(&night(&global)?, output).await,
         Command::Config => print_config(&global, output),
         Command::Openapi => output.text(&api::openapi_json()),

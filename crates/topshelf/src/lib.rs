@@ -6,6 +6,7 @@ pub mod clock;
 pub mod commands;
 pub mod config;
 pub mod diff;
+pub mod doctor;
 pub mod failure;
 pub mod generate;
 pub mod halt;

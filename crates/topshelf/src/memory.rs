@@ -76,12 +76,18 @@ impl MemoryLimit {
         (self.bytes() / AHEAD_SHARE).min(of_use)
     }
 
-    fn bytes(self) -> u64 {
+    /// So much that is.
+    pub(crate) fn bytes(self) -> u64 {
         match self {
-            Self::Auto => available_bytes(Path::new("/")) / 2,
+            Self::Auto => machine_or_container_bytes() / 2,
             Self::Bytes(bytes) => bytes,
         }
     }
+}
+
+/// The memory of this machine, or what its container may take.
+pub(crate) fn machine_or_container_bytes() -> u64 {
+    available_bytes(Path::new("/"))
 }
 
 /// The memory of the machine, or the least that a control group allows, below a root of the file system.

@@ -212,7 +212,7 @@ async fn count_found(
     Ok(counted)
 }
 
-fn reading(night: &Night, location: &Location) -> Reading {
+pub(super) fn reading(night: &Night, location: &Location) -> Reading {
     Reading::new(location, read_limits(night), &Handle::current())
 }
 

@@ -41,37 +41,53 @@ pub(super) struct PlannedLog {
     pub(super) objects: Vec<PlannedObject>,
 }
 
-/// Finds the objects of every configured log that the days need.
-pub(super) async fn plan(
-    night: &Night,
-    location: &Location,
-    days: &[Day],
-) -> Result<Vec<PlannedLog>, Failure> {
+/// The configured logs, and the patterns of their objects' names.
+pub(super) fn logs(night: &Night) -> impl Iterator<Item = (Log, &str)> {
     let input = &night.config.input;
     let logs = [
         (Log::AdvertiserIds, &input.advertiser_ids),
         (Log::AdsViews, &input.ads_views),
         (Log::ProductViews, &input.product_views),
     ];
+    let logs = logs.into_iter().map(|(log, pattern)| (log, pattern.as_str()));
+    logs.filter(|(_, pattern)| !pattern.is_empty())
+}
+
+/// Finds the objects of every configured log that the days need.
+pub(super) async fn plan(
+    night: &Night,
+    location: &Location,
+    days: &[Day],
+) -> Result<Vec<PlannedLog>, Failure> {
     let mut planned = Vec::new();
-    for (log, pattern) in logs.into_iter().filter(|(_, pattern)| !pattern.is_empty()) {
-        let pattern = LogPattern::parse(pattern).expect("loading the configuration checks its patterns");
-        let objects = source::plan(location, log, &pattern, days, &input.columns.date).await;
-        let objects = objects.map_err(|error| {
-            let lacking =
-                if let SourceError::NoObject(missing) = &error { missing.days.clone() } else { Vec::new() };
-            let failure =
-                Failure::from(error).or_help(format!("let input.{log} take nothing but the log's files"));
-            if lacking.is_empty() {
-                return failure;
-            }
-            // A log that is not there at all is told by an empty name, never by silence.
-            let failure = if log == Log::AdvertiserIds { failure } else { failure.help(no_such_log(log)) };
-            failure.of_days(lacking)
-        })?;
-        planned.push(PlannedLog { log, objects });
+    for (log, pattern) in logs(night) {
+        planned.push(plan_log(night, location, (log, pattern), days).await?);
     }
     Ok(planned)
+}
+
+/// Finds the objects of one log that the days need.
+pub(super) async fn plan_log(
+    night: &Night,
+    location: &Location,
+    (log, pattern): (Log, &str),
+    days: &[Day],
+) -> Result<PlannedLog, Failure> {
+    let pattern = LogPattern::parse(pattern).expect("loading the configuration checks its patterns");
+    let objects = source::plan(location, log, &pattern, days, &night.config.input.columns.date).await;
+    let objects = objects.map_err(|error| {
+        let lacking =
+            if let SourceError::NoObject(missing) = &error { missing.days.clone() } else { Vec::new() };
+        let failure =
+            Failure::from(error).or_help(format!("let input.{log} take nothing but the log's files"));
+        if lacking.is_empty() {
+            return failure;
+        }
+        // A log that is not there at all is told by an empty name, never by silence.
+        let failure = if log == Log::AdvertiserIds { failure } else { failure.help(no_such_log(log)) };
+        failure.of_days(lacking)
+    })?;
+    Ok(PlannedLog { log, objects })
 }
 
 fn no_such_log(log: Log) -> String {
@@ -103,7 +119,7 @@ pub(super) struct Found {
 }
 
 /// How an object is read, as its beginning tells, or its footer.
-enum Form {
+pub(super) enum Form {
     Text(Text),
     Parquet(ParquetLog),
 }
@@ -273,7 +289,16 @@ async fn assumptions(
     Ok(assumptions)
 }
 
-async fn form(night: &Night, reading: &Reading, log: Log, planned: &PlannedObject) -> Result<Form, Failure> {
+/// Finds out how an object of the log is read.
+///
+/// # Errors
+/// When it cannot be read, or does not begin as the log's objects do.
+pub(super) async fn form(
+    night: &Night,
+    reading: &Reading,
+    log: Log,
+    planned: &PlannedObject,
+) -> Result<Form, Failure> {
     let object = &planned.object;
     let columns = columns(night, log, planned.days);
     let delimiter = night.config.input.delimiter()?;

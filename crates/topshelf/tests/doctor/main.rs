@@ -1,0 +1,27 @@
+//! `topshelf doctor` in front of real failures: servers that refuse, drop, lie or do not let us in, full disks, wrong
+//! files. Each test breaks one thing and reads what the doctor says of it, and that it says nothing else.
+//!
+//! No address outside this machine is contacted.
+
+#![expect(clippy::unwrap_used, reason = "what a test did not expect ends it")]
+
+mod buckets;
+mod call;
+mod certificates;
+mod configuration;
+mod databases;
+mod disks;
+mod inputs;
+mod networks;
+#[path = "../support/postgres.rs"]
+mod postgres;
+mod roles;
+#[path = "../night/s3.rs"]
+mod s3;
+#[path = "../cli/scene.rs"]
+#[expect(dead_code, reason = "shared with tests of the command line, which spoil logs in more ways")]
+mod scene;
+mod servers;
+mod tls_postgres;
+mod unchanged;
+mod well;

@@ -1,0 +1,162 @@
+//! Servers that a test needs and that nobody else has: with a certificate of the test's own, with a wrong clock,
+//! without an answer, without a listener.
+
+use crate::scene::Scene;
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, date_time_ymd};
+use rustls::{
+    ServerConfig,
+    crypto::ring,
+    pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer},
+};
+use std::{io, sync::Arc, time::Duration};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpSocket, TcpStream},
+    runtime::{self, Runtime},
+    time::timeout,
+};
+use tokio_rustls::TlsAcceptor;
+
+/// A runtime that goes on by itself while a test waits for the program.
+pub(crate) fn runtime() -> Runtime {
+    runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap()
+}
+
+/// An authority that nobody trusts.
+pub(crate) struct Authority(CertifiedIssuer<'static, KeyPair>);
+
+/// A certificate and its key, in PEM.
+pub(crate) struct Signed {
+    pub(crate) certificate: String,
+    pub(crate) key: String,
+    der: (Vec<u8>, Vec<u8>),
+}
+
+impl Authority {
+    pub(crate) fn new() -> Self {
+        let mut params = CertificateParams::default();
+        params.distinguished_name.push(DnType::CommonName, "Authority of the Tests");
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        Self(CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap())
+    }
+
+    pub(crate) fn pem(&self) -> String {
+        self.0.pem()
+    }
+
+    /// A certificate of this host, good until the year given.
+    pub(crate) fn sign(&self, host: &str, last_year: i32) -> Signed {
+        let mut params = CertificateParams::new([host.to_owned()]).unwrap();
+        params.distinguished_name.push(DnType::CommonName, format!("server {host}"));
+        params.not_before = date_time_ymd(2020, 1, 1);
+        params.not_after = date_time_ymd(last_year, 1, 1);
+        let key = KeyPair::generate().unwrap();
+        let certificate = params.signed_by(&key, &self.0).unwrap();
+        Signed {
+            certificate: certificate.pem(),
+            key: key.serialize_pem(),
+            der: (certificate.der().to_vec(), key.serialize_der()),
+        }
+    }
+}
+
+/// What a server of TLS is asked before the handshake.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Before {
+    /// Nothing.
+    Https,
+    /// PostgreSQL's request for TLS.
+    Postgres,
+}
+
+/// A server that shakes hands with this certificate, and hangs up. Its port.
+pub(crate) fn tls(scene: &mut Scene, signed: &Signed, before: Before) -> u16 {
+    let (certificate, key) = signed.der.clone();
+    let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate.into()], PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key)))
+        .unwrap();
+    let acceptor = TlsAcceptor::from(Arc::new(config));
+    serve(scene, move |mut socket| {
+        let acceptor = acceptor.clone();
+        async move {
+            if before == Before::Postgres {
+                let mut request = [0; 8];
+                socket.read_exact(&mut request).await?;
+                assert_eq!(request, [0, 0, 0, 8, 4, 210, 22, 47], "PostgreSQL's SSLRequest");
+                socket.write_all(b"S").await?;
+            }
+            let mut stream = acceptor.accept(socket).await?;
+            stream.shutdown().await
+        }
+    })
+}
+
+/// A server of HTTP that refuses every request, at this time.
+pub(crate) fn refusing_at(scene: &mut Scene, date: &'static str) -> u16 {
+    serve(scene, move |mut socket| async move {
+        let mut request = [0; 4096];
+        let _ = socket.read(&mut request).await?;
+        let answer = format!(
+            "HTTP/1.1 403 Forbidden\r\nDate: {date}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+        );
+        socket.write_all(answer.as_bytes()).await
+    })
+}
+
+/// A server that hears every request, and never answers.
+pub(crate) fn mute(scene: &mut Scene) -> u16 {
+    serve(scene, |mut socket| async move {
+        let mut request = [0; 4096];
+        while socket.read(&mut request).await? > 0 {}
+        Ok(())
+    })
+}
+
+fn serve<W>(scene: &mut Scene, answer: impl Fn(TcpStream) -> W + Send + 'static) -> u16
+where
+    W: Future<Output = io::Result<()>> + Send + 'static,
+{
+    let runtime = runtime();
+    let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    runtime.spawn(async move {
+        while let Ok((socket, _)) = listener.accept().await {
+            // Clients hang up when they have seen enough.
+            tokio::spawn(answer(socket));
+        }
+    });
+    scene.keep(runtime);
+    port
+}
+
+/// A port at which nobody listens while the scene lasts: it is bound, and that is all.
+pub(crate) fn refused_port(scene: &mut Scene) -> u16 {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let port = socket.local_addr().unwrap().port();
+    scene.keep(socket);
+    port
+}
+
+/// A port whose listener accepts nobody and whose queue is full: the system drops whatever comes, in silence.
+pub(crate) fn dropping_port(scene: &mut Scene) -> u16 {
+    let runtime = runtime();
+    let (listener, queued) = runtime.block_on(async {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let listener = socket.listen(1).unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut queued = Vec::new();
+        while let Ok(connected) = timeout(Duration::from_millis(500), TcpStream::connect(address)).await {
+            queued.push(connected.unwrap());
+        }
+        (listener, queued)
+    });
+    let port = listener.local_addr().unwrap().port();
+    scene.keep((listener, queued));
+    scene.keep(runtime);
+    port
+}
