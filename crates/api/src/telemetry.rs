@@ -153,15 +153,18 @@ fn describe() {
     );
     metrics::describe_gauge!(NEXT_RUN_AT, "When the next night begins, in Unix time");
     metrics::describe_gauge!(RUNS_UNDER_WAY, "Runs that have not ended, as the ledger tells");
-    metrics::describe_gauge!(LAST_RUN_ENDED_AT, "When the newest run that ended did, in Unix time");
+    metrics::describe_gauge!(LAST_RUN_ENDED_AT, "When the last run of the newest day ended, in Unix time");
     metrics::describe_gauge!(
         LAST_RUN_SUCCEEDED,
-        "1 when the newest run that ended succeeded; 0 when it failed, was held, was stopped or died"
+        "1 when the last run of the newest day succeeded; 0 when it failed, was held, was stopped or died"
     );
-    metrics::describe_gauge!(LAST_SUCCESS_ENDED_AT, "When the newest run that succeeded ended, in Unix time");
+    metrics::describe_gauge!(
+        LAST_SUCCESS_ENDED_AT,
+        "When the last run of the newest day that succeeded ended, in Unix time"
+    );
     metrics::describe_gauge!(
         LAST_SUCCESS_DAY,
-        "Start of the day (UTC) of the newest run that succeeded, in Unix time"
+        "Start of the newest day (UTC) of which a run succeeded, in Unix time"
     );
     metrics::describe_counter!(SNAPSHOT_LOADS, "Attempts to load what is published, by outcome");
 }

@@ -234,9 +234,9 @@ pub struct RunsSeen {
     pub seen_at: Timestamp,
     /// Runs that have not ended.
     pub under_way: Vec<RunSeen>,
-    /// The newest run that ended.
+    /// Of the newest day of which a run ended, the run that ended last.
     pub last: Option<RunSeen>,
-    /// The newest run that succeeded: nothing of it was held back.
+    /// Of the newest day of which a run succeeded, so that nothing of it was held back, the run that ended last.
     pub last_succeeded: Option<RunSeen>,
 }
 

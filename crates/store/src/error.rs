@@ -96,8 +96,8 @@ pub enum StoreError {
         /// The run.
         run_id: RunId,
     },
-    /// The night that the run is for has been.
-    #[error("run {run_id} was for the same night of {day}")]
+    /// The night that the run is for has been, or somebody has made its day since it was due.
+    #[error("run {run_id} has made the night of {day}, or was to")]
     NightOver {
         /// The day.
         day: Day,

@@ -196,9 +196,9 @@ pub struct UnderWay {
 /// The runs that tell how the nights go.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct LastRuns {
-    /// The newest of those that ended.
+    /// Of the newest day of which a run ended, the one that ended last; without its report.
     pub ended: Option<RunRecord>,
-    /// The newest of those that succeeded.
+    /// The same of those that succeeded.
     pub succeeded: Option<RunRecord>,
 }
 

@@ -150,7 +150,7 @@ impl Store {
         since.map_err(|failure| self.error(failure, || "read since when there are nights".into()))
     }
 
-    /// The last runs that ended: any, and one that succeeded. None before the first migration.
+    /// The last runs of the newest days: any that ended, and one that succeeded. None before the first migration.
     ///
     /// # Errors
     /// [`StoreError::Sql`] or [`StoreError::Corrupt`].

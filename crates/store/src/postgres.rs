@@ -34,6 +34,10 @@ const CONNECTIONS_MAX: u32 = 5;
 
 const NO_ANSWER: &str = "no answer within ten seconds";
 
+/// Begins a transaction that writes, whatever the role's own isolation is: each statement sees what was committed while
+/// the one before it waited for a lock.
+const WRITE: &str = "BEGIN ISOLATION LEVEL READ COMMITTED";
+
 /// How long a transaction waits for a lock: longer than a server takes to notice that whoever has it is gone, by its
 /// probes of a silent connection (25 s).
 const LOCK_TIMEOUT: &str = "60s";
@@ -95,7 +99,7 @@ impl Postgres {
 
     /// All of the runs or none. They come in the order of their days, so that nobody waits for each other.
     pub(crate) async fn begin_runs(&self, runs: &[NewRun]) -> Result<(), Failure> {
-        let mut transaction = self.pool.begin().await?;
+        let mut transaction = self.pool.begin_with(WRITE).await?;
         for run in runs {
             lock_lease(&mut transaction, run.day).await?;
             if let Some(obstacle) = obstacle(&mut transaction, run).await? {
@@ -159,7 +163,7 @@ impl Postgres {
 
     /// Whether the run has published. Waits for a publication of it that is under way, whose COMMIT may come yet.
     pub(crate) async fn has_published(&self, run_id: &RunId) -> Result<bool, sqlx::Error> {
-        let mut transaction = self.pool.begin().await?;
+        let mut transaction = self.pool.begin_with(WRITE).await?;
         bound_waits(&mut transaction, true).await?;
         let published =
             sqlx::query_scalar("SELECT rankings_digest IS NOT NULL FROM runs WHERE run_id = $1 FOR UPDATE")
@@ -224,14 +228,15 @@ async fn is_current(migrator: &Migrator, connection: &mut PgConnection) -> bool 
     })
 }
 
-/// What keeps the run from being begun: a run under way of other work, or one that was for the same moment of the
-/// schedule and came to an end of its own.
+/// What keeps the run from being begun: a run under way of other work; and a run for a moment of the schedule, another
+/// for it that came to an end of its own, or one that made the day since.
 async fn obstacle(connection: &mut PgConnection, run: &NewRun) -> Result<Option<Obstacle>, sqlx::Error> {
     sqlx::query_as(
         "SELECT run_id, status FROM runs
          WHERE day = $1::date
            AND (status = 'running' AND process IS DISTINCT FROM $2
-                OR due_at = $3::timestamptz AND status NOT IN ('running', 'died', 'stopped'))
+                OR due_at = $3::timestamptz AND status IN ('succeeded', 'held', 'failed')
+                OR started_at >= $3::timestamptz AND status IN ('succeeded', 'held'))
          ORDER BY status <> 'running', run_id LIMIT 1",
     )
     .bind(run.day.to_string())

@@ -144,18 +144,20 @@ impl Sqlite {
     }
 }
 
-/// What keeps the run from being begun: a run under way of other work, or one that was for the same moment of the
-/// schedule and came to an end of its own.
+/// What keeps the run from being begun: a run under way of other work; and a run for a moment of the schedule, another
+/// for it that came to an end of its own, or one that made the day since.
 async fn obstacle(connection: &mut SqliteConnection, run: &NewRun) -> Result<Option<Obstacle>, sqlx::Error> {
     sqlx::query_as(
         "SELECT run_id, status FROM runs
          WHERE day = ?
            AND (status = 'running' AND process IS NOT ?
-                OR due_at = ? AND status NOT IN ('running', 'died', 'stopped'))
+                OR due_at = ? AND status IN ('succeeded', 'held', 'failed')
+                OR started_at >= ? AND status IN ('succeeded', 'held'))
          ORDER BY status <> 'running', run_id LIMIT 1",
     )
     .bind(run.day.to_string())
     .bind(&run.process)
+    .bind(run.due_at.map(time::to_text))
     .bind(run.due_at.map(time::to_text))
     .fetch_optional(connection)
     .await

@@ -83,12 +83,8 @@ impl Halt {
     pub(crate) async fn turn(&self) -> Result<(), Stopped> {
         let mut told = self.told.subscribe();
         let is_on = told.wait_for(|told| !told.is_waiting || told.stop.is_some());
-        tokio::select! {
-            // The sender is ours: it is not gone.
-            _ = is_on => (),
-            _ = self.until_stopped() => (),
-        }
-        self.stopped().map_or(Ok(()), Err)
+        // The sender is ours: it is not gone.
+        self.unless_stopped(is_on).await.map(drop)
     }
 
     /// Completes when the work is told to stop.
@@ -129,12 +125,18 @@ impl Halt {
         }
     }
 
+    /// Does the work, unless it is told to stop: then it is given up at once.
+    pub(crate) async fn unless_stopped<T>(&self, work: impl Future<Output = T>) -> Result<T, Stopped> {
+        tokio::select! {
+            biased;
+            stopped = self.until_stopped() => Err(stopped),
+            done = work => Ok(done),
+        }
+    }
+
     /// Waits so long, unless it is told to stop.
     pub(crate) async fn sleep(&self, pause: Duration) -> Result<(), Stopped> {
-        tokio::select! {
-            () = time::sleep(pause) => Ok(()),
-            stopped = self.until_stopped() => Err(stopped),
-        }
+        self.unless_stopped(time::sleep(pause)).await
     }
 }
 

@@ -22,7 +22,7 @@ mod retention;
 pub use checked::Checked;
 pub use count::count;
 pub use lease::Wait;
-pub(crate) use ledger::is_dead;
+pub(crate) use ledger::{bury_the_dead, is_dead};
 pub(crate) use look::{LookedLog, configured_logs, find_log};
 pub use publish::{accept, publish};
 pub use rank::{rank, ranked_models};
@@ -31,14 +31,19 @@ pub use report::{ModelReport, RunOutcome, RunReport, StageReport, Verdict};
 pub use retention::{Trimmed, trim};
 
 use crate::{
-    clock::Clock, config::Config, failure::Failure, halt::Halt, progress::Progress, retries::Retries,
+    clock::Clock,
+    config::Config,
+    failure::{Exit, Failure},
+    halt::Halt,
+    progress::Progress,
+    retries::Retries,
     schedule::Schedule,
 };
-use domain::{Day, RunId};
+use domain::{Day, Log, RunId};
 use jiff::Timestamp;
 use lake::{CountsManifest, Lake};
 use ledger::Ledger;
-use source::{AwsSettings, Location};
+use source::{AwsSettings, Location, ObjectDays, PlannedObject};
 use std::{collections::BTreeSet, path::Path, time::Duration};
 use store::Store;
 use tracing::warn;
@@ -181,14 +186,14 @@ impl Night {
 pub async fn run(night: &Night, days: &[Day], started_by: StartedBy) -> Result<Vec<RunOutcome>, Failure> {
     let night = &night.of_one_run();
     let days: Vec<Day> = days.iter().copied().collect::<BTreeSet<_>>().into_iter().collect();
-    let store = night.store().await?;
-    let Some(mut ledger) = Ledger::begin(night, &store, &days, started_by).await? else {
-        return Ok(Vec::new());
-    };
+    let store = night.halt.unless_stopped(night.store()).await??;
+    let begun = night.halt.unless_stopped(Ledger::begin(night, &store, &days, started_by)).await??;
+    let Some(mut ledger) = begun else { return Ok(Vec::new()) };
     if let Err(failure) = produce(night, &store, &days, &mut ledger).await {
         return ledger.end_all(failure).await;
     }
-    retention::trim_after(night, &store, &days).await;
+    // What is not deleted now is deleted the next time.
+    let _ = night.halt.unless_stopped(retention::trim_after(night, &store, &days)).await;
     Ok(ledger.outcomes)
 }
 
@@ -218,6 +223,29 @@ pub async fn find_input(night: &Night, day: Day) -> Result<(), Failure> {
     input::plan(night, &night.input()?, &[day]).await.map(drop)
 }
 
+/// Finds the objects of the day's logs of events, written for it: where no name tells a day, one must have been
+/// written since the day ended.
+///
+/// # Errors
+/// With the log that has none, or when they cannot be listed.
+pub async fn find_new_input(night: &Night, day: Day) -> Result<(), Failure> {
+    let location = night.input()?;
+    for planned in input::plan(night, &location, &[day]).await? {
+        let is_new = |object: &PlannedObject| {
+            object.days != ObjectDays::Any || night.schedule.is_after(day, object.object.modified)
+        };
+        if planned.log != Log::AdvertiserIds && !planned.objects.iter().any(is_new) {
+            let (log, ended_at) = (planned.log, night.schedule.end_of(day));
+            let message = format!("no object of {log} was written since {day} ended at {ended_at}");
+            let help = format!(
+                "name the day in input.{log}, such as \"{log}-{{day}}.csv\", or an object that is written last in schedule.input_marker"
+            );
+            return Err(Failure::new(Exit::Failed, message).help(help).of_days([day]));
+        }
+    }
+    Ok(())
+}
+
 /// Produces the days, and those again that failed of what may pass by itself.
 async fn produce(night: &Night, store: &Store, days: &[Day], ledger: &mut Ledger<'_>) -> Result<(), Failure> {
     let mut left = days.to_vec();
@@ -231,10 +259,7 @@ async fn produce(night: &Night, store: &Store, days: &[Day], ledger: &mut Ledger
             warn!(%day, error = failure.chain(), pause_s = pause.as_secs(), "the day failed, trying again");
             ledger.retry(*day, failure);
         }
-        tokio::select! {
-            () = night.clock.sleep(pause) => (),
-            stopped = night.halt.until_stopped() => return Err(stopped.into()),
-        }
+        night.halt.unless_stopped(night.clock.sleep(pause)).await?;
         left = failed.into_iter().map(|(day, _)| day).collect();
     }
 }

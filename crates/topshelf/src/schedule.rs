@@ -7,7 +7,7 @@ use crate::{
 use croner::Cron;
 use domain::Day;
 use jiff::{SignedDuration, Timestamp, tz::TimeZone};
-use std::str::FromStr;
+use std::{str::FromStr, time::SystemTime};
 
 /// A night of the schedule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,6 +70,11 @@ impl Schedule {
     pub fn end_of(&self, day: Day) -> Timestamp {
         let midnight = day.tomorrow().date().to_zoned(self.zone.clone());
         midnight.map_or(Timestamp::MAX, |midnight| midnight.timestamp())
+    }
+
+    /// Whether something was written when the day had ended.
+    pub(crate) fn is_after(&self, day: Day, written: SystemTime) -> bool {
+        Timestamp::try_from(written).is_ok_and(|written| written >= self.end_of(day))
     }
 
     /// When the next night after `now` begins.

@@ -7,21 +7,22 @@ mod alert;
 mod input;
 
 use crate::{
-    failure::Failure,
+    failure::{Exit, Failure},
     halt::Stopped,
     pipeline::{self, Night, RunOutcome, RunReport, StartedBy, Verdict, Wait},
     retries::Retries,
     schedule::DueNight,
 };
 use alert::Alerts;
-use domain::Day;
+use domain::{Day, RunId};
 use futures::FutureExt;
+use input::Arrival;
 use jiff::Timestamp;
 use std::{panic::AssertUnwindSafe, time::Duration};
-use store::{Outcome, RunRecord, RunStatus, Store};
+use store::{Outcome, RunRecord, RunStatus};
 use tracing::{error, info, warn};
 
-/// The pause before a ledger that could not be read is asked again.
+/// The pause before a ledger is asked again that could not be read or written.
 const LEDGER_PAUSE: Duration = Duration::from_secs(30);
 
 /// A night whose runs died so often is given up: what kills them would kill the next one too.
@@ -32,11 +33,11 @@ const RUNS_OF_DAY: usize = 50;
 
 /// Runs every night as it is due, and those that were missed, until told to stop.
 pub async fn run_nightly(night: Night) {
-    let retries =
-        Retries::new(night.config.schedule.retries, Duration::from_secs(night.config.schedule.retry_seconds));
+    let schedule = &night.config.schedule;
+    let retries = Retries::new(schedule.retries, Duration::from_secs(schedule.retry_seconds));
     let night = Night { retries, wait: Wait::Forever, ..night };
     let mut scheduler =
-        Scheduler { up_since: night.clock.now(), alerts: Alerts::new(&night), unreachable: None, night };
+        Scheduler { up_since: night.clock.now(), alerts: Alerts::new(&night), told: None, night };
     let stopped = scheduler.go_on().await;
     info!(why = %stopped, "no more nights");
 }
@@ -45,8 +46,27 @@ struct Scheduler {
     night: Night,
     up_since: Timestamp,
     alerts: Alerts,
-    /// The night of which it was told that it could not begin.
-    unreachable: Option<DueNight>,
+    /// The night of which people know that the ledger took no note of it.
+    told: Option<DueNight>,
+}
+
+/// What is to be done.
+enum Next {
+    /// A night is held.
+    Hold(DueNight),
+    /// A night fails at once.
+    GiveUp(DueNight, Failure),
+    /// Nothing before then.
+    Sleep(Timestamp),
+}
+
+/// Where a night stands.
+#[derive(Debug, PartialEq)]
+enum Standing {
+    Over,
+    Open,
+    /// It was cut short too often.
+    Hopeless,
 }
 
 impl Scheduler {
@@ -54,162 +74,200 @@ impl Scheduler {
         let halt = self.night.halt.clone();
         loop {
             let now = self.night.clock.now();
-            let next = tokio::select! {
-                next = self.next(now) => next,
-                stopped = halt.until_stopped() => return stopped,
+            let next = match halt.unless_stopped(self.next(now)).await {
+                Ok(next) => next,
+                Err(stopped) => return stopped,
             };
             let until = match next {
-                Ok(Some(due)) => {
-                    // It ends by itself when told to stop, and writes that down.
-                    self.hold(due).await;
-                    now
-                }
-                Ok(None) => {
-                    let next_run_at = self.night.schedule.next_run_at(now);
-                    info!(%next_run_at, "waiting for the night");
-                    next_run_at
-                }
-                Err(failure) => {
-                    self.cannot_begin(now, &failure).await;
-                    now + LEDGER_PAUSE
-                }
+                Ok(Next::Sleep(until)) => until,
+                // It ends by itself when told to stop, and writes that down.
+                Ok(Next::Hold(due)) => self.hold(due, None).await,
+                Ok(Next::GiveUp(due, failure)) => self.hold(due, Some(failure)).await,
+                Err(failure) => self.took_no_note(self.newest(now), &failure).await,
             };
-            tokio::select! {
-                () = self.night.clock.sleep_until(until) => (),
-                stopped = halt.until_stopped() => return stopped,
+            if let Err(stopped) = halt.unless_stopped(self.night.clock.sleep_until(until)).await {
+                return stopped;
             }
         }
     }
 
-    /// The night to hold next: the newest that was due and is not over.
-    async fn next(&self, now: Timestamp) -> Result<Option<DueNight>, Failure> {
+    fn newest(&self, now: Timestamp) -> Option<DueNight> {
+        self.night.schedule.nights(now, 1).into_iter().next()
+    }
+
+    /// What to do next: hold the newest night that was due, is not over, and need not wait for its input.
+    async fn next(&mut self, now: Timestamp) -> Result<Next, Failure> {
+        let schedule = &self.night.schedule;
+        let mut until = schedule.next_run_at(now);
         let catch_up_days = self.night.config.schedule.catch_up_days;
-        let due = self.night.schedule.nights(now, catch_up_days);
+        let due = schedule.nights(now, catch_up_days);
         if due.is_empty() {
-            return Ok(None);
+            return Ok(Next::Sleep(until));
         }
         let store = self.night.store().await?;
+        pipeline::bury_the_dead(&self.night, &store).await?;
         // Nights before the first were nobody's to miss.
         let first = if catch_up_days > 0 { store.scheduled_since().await? } else { None };
         let since = first.map_or(self.up_since, |first| first.min(self.up_since));
+        let newest = due[0];
         for due in due.into_iter().filter(|due| due.due_at >= since) {
-            if !is_over(&store, due).await? {
-                return Ok(Some(due));
+            let runs = store.runs(RUNS_OF_DAY, Some(due.day)).await?;
+            match standing(due, due == newest, self.night.schedule.end_of(due.day), &runs) {
+                Standing::Over => continue,
+                Standing::Hopeless => return Ok(Next::GiveUp(due, hopeless(due))),
+                Standing::Open => (),
+            }
+            match input::arrival(&self.night, due, now).await {
+                Arrival::Arrived => return Ok(Next::Hold(due)),
+                Arrival::TooLate(failure) => return Ok(Next::GiveUp(due, failure)),
+                Arrival::Awaited { look_at } => until = until.min(look_at),
             }
         }
-        Ok(None)
+        info!(next_run_at = %until, "waiting for the night");
+        Ok(Next::Sleep(until))
     }
 
-    /// One night, from the arrival of its input to the alert.
-    async fn hold(&mut self, due: DueNight) {
-        let DueNight { day, due_at } = due;
-        info!(%day, %due_at, "the night begins");
+    /// One night, to the alert; when to go on. With a failure, it fails by that.
+    async fn hold(&mut self, due: DueNight, failure: Option<Failure>) -> Timestamp {
+        info!(day = %due.day, due_at = %due.due_at, "the night begins");
         // A defect in one night must not end all nights while the server goes on serving.
-        let held = AssertUnwindSafe(self.hold_and_tell(due)).catch_unwind().await;
-        if held.is_err() {
-            error!(%day, "the night panicked: this is a defect, its message is on stderr");
-            self.alerts.panicked(day).await;
+        let held = AssertUnwindSafe(self.hold_and_tell(due, failure)).catch_unwind().await;
+        match held {
+            Ok(Ok(())) => self.night.clock.now(),
+            Ok(Err(failure)) => self.took_no_note(Some(due), &failure).await,
+            Err(_) => {
+                let message = "the night broke off by a defect of topshelf; its log has the message";
+                self.took_no_note(Some(due), &Failure::new(Exit::Failed, message)).await
+            }
         }
     }
 
-    async fn hold_and_tell(&mut self, due: DueNight) {
+    /// # Errors
+    /// When the ledger took no note of the night.
+    async fn hold_and_tell(&mut self, due: DueNight, failure: Option<Failure>) -> Result<(), Failure> {
         let DueNight { day, due_at } = due;
         let started_by = StartedBy::Schedule(due_at);
-        let outcomes = match input::arrived(&self.night, due).await {
-            input::Arrived::Yes => pipeline::run(&self.night, &[day], started_by).await,
-            input::Arrived::TooLate(failure) => {
-                pipeline::give_up(&self.night, day, started_by, failure).await
-            }
-            // Another scheduler holds the night, or all ends.
-            input::Arrived::NotOurs => return,
-        };
-        let outcome = match outcomes.map(|mut outcomes| outcomes.pop()) {
-            Ok(Some(RunOutcome { run_id, ended, .. })) => Ok((run_id, ended)),
-            Ok(None) => return info!(%day, "another scheduler has held the night"),
-            Err(failure) => Err(failure),
+        let outcomes = match failure {
+            None => pipeline::run(&self.night, &[day], started_by).await,
+            Some(failure) => pipeline::give_up(&self.night, day, started_by, failure).await,
         };
         if self.night.halt.stopped().is_some() {
-            return;
+            return Ok(());
         }
-        match outcome {
+        match outcomes.map(|mut outcomes| outcomes.pop()) {
+            Ok(Some(RunOutcome { run_id, ended, .. })) => self.tell(due, &run_id, ended).await,
+            Ok(None) => info!(%day, "somebody else has made the night"),
+            Err(failure) => match self.run_of(due).await? {
+                Some(run_id) => self.tell(due, &run_id, Err(failure)).await,
+                None => return Err(failure),
+            },
+        }
+        self.refresh(due).await;
+        Ok(())
+    }
+
+    /// The run that ended of the night.
+    async fn run_of(&self, due: DueNight) -> Result<Option<RunId>, Failure> {
+        let runs = self.night.store().await?.runs(RUNS_OF_DAY, Some(due.day)).await?;
+        let ended = runs.into_iter().find(|run| run.due_at == Some(due.due_at) && run.ended_at.is_some());
+        Ok(ended.map(|run| run.run_id))
+    }
+
+    async fn tell(&mut self, due: DueNight, run_id: &RunId, ended: Result<RunReport, Failure>) {
+        let day = due.day;
+        match ended {
             Err(failure) => {
-                error!(%day, error = failure.chain(), "the night failed");
-                self.alerts.failed(day, None, &failure).await;
+                error!(%day, %run_id, error = failure.chain(), "the night failed");
+                self.alerts.failed(day, run_id, &failure).await;
             }
-            Ok((run_id, Err(failure))) => {
-                error!(%day, error = failure.chain(), "the night failed");
-                self.alerts.failed(day, Some(&run_id), &failure).await;
-            }
-            Ok((run_id, Ok(report))) => {
+            Ok(report) => {
                 tell_findings(day, &report);
                 match report.verdict() {
-                    Verdict::Held | Verdict::PartlyHeld => self.alerts.held(day, &run_id, &report).await,
-                    _ => self.alerts.succeeded(day, &run_id).await,
+                    Verdict::Held | Verdict::PartlyHeld => self.alerts.held(day, run_id, &report).await,
+                    _ if self.is_current(due) => self.alerts.succeeded(day, run_id).await,
+                    _ => (),
                 }
             }
         }
-        self.refresh(day).await;
+    }
+
+    fn is_current(&self, due: DueNight) -> bool {
+        due.day == self.night.schedule.ended_day(self.night.clock.now())
     }
 
     /// Adds to the days before a night's what has come late.
-    async fn refresh(&self, day: Day) {
-        let now = self.night.clock.now();
-        if day != self.night.schedule.ended_day(now) {
+    async fn refresh(&mut self, due: DueNight) {
+        if self.night.config.schedule.refresh_days == 0 || !self.is_current(due) {
             return;
         }
-        let days = match input::days_to_refresh(&self.night, day).await {
+        let days = match input::days_to_refresh(&self.night, due.day).await {
             Ok(days) if days.is_empty() => return,
             Ok(days) => days,
-            Err(failure) => {
-                return warn!(error = failure.chain(), "could not look for what has come late");
-            }
+            Err(failure) => return warn!(error = failure.chain(), "could not look for what has come late"),
         };
         info!(?days, "looking for what has come late");
         // Who works on one of them reads what is there.
         let night = Night { wait: Wait::No, ..self.night.clone() };
-        match pipeline::run(&night, &days, StartedBy::Refresh).await {
-            Err(failure) => warn!(error = failure.chain(), "could not add what has come late"),
-            Ok(outcomes) => {
-                for RunOutcome { day, ended, .. } in outcomes {
-                    match ended {
-                        Err(failure) => {
-                            warn!(%day, error = failure.chain(), "could not add what has come late");
-                        }
-                        Ok(report) => tell_findings(day, &report),
+        let outcomes = match pipeline::run(&night, &days, StartedBy::Refresh).await {
+            Ok(outcomes) => outcomes,
+            Err(failure) => return warn!(error = failure.chain(), "could not add what has come late"),
+        };
+        for RunOutcome { run_id, day, ended } in outcomes {
+            match ended {
+                Err(failure) => {
+                    warn!(%day, error = failure.chain(), "could not add what has come late");
+                    self.alerts.failed(day, &run_id, &failure).await;
+                }
+                Ok(report) => {
+                    tell_findings(day, &report);
+                    if report.is_held() {
+                        self.alerts.held(day, &run_id, &report).await;
                     }
                 }
             }
         }
     }
 
-    /// The ledger cannot be read: that is told once of a night.
-    async fn cannot_begin(&mut self, now: Timestamp, failure: &Failure) {
-        let due = self.night.schedule.nights(now, 1).into_iter().next();
-        let Some(due) = due.filter(|due| self.unreachable != Some(*due)) else { return };
-        error!(day = %due.day, error = failure.chain(), "the night cannot begin, trying again until it can");
-        self.unreachable = Some(due);
-        self.alerts.failed(due.day, None, failure).await;
+    /// The ledger could not be read or written: that is told once of a night. When to try again.
+    async fn took_no_note(&mut self, due: Option<DueNight>, failure: &Failure) -> Timestamp {
+        if let Some(due) = due.filter(|due| self.told != Some(*due)) {
+            let error = failure.chain();
+            error!(day = %due.day, error, "no note could be taken of the night, trying again until it can");
+            self.told = Some(due);
+            self.alerts.took_no_note(due.day, failure).await;
+        }
+        self.night.clock.now() + LEDGER_PAUSE
     }
 }
 
-/// Whether nothing is to be done for the night any more.
-async fn is_over(store: &Store, due: DueNight) -> Result<bool, Failure> {
-    let runs = store.runs(RUNS_OF_DAY, Some(due.day)).await?;
-    Ok(is_over_by(due, &runs))
+/// Where the night stands by the runs of its day. Only the newest night has a moment of its own: when the schedule is
+/// changed, older nights are not due again.
+fn standing(due: DueNight, is_newest: bool, day_ended_at: Timestamp, runs: &[RunRecord]) -> Standing {
+    let ended_as = |run: &&RunRecord, outcomes: &[Outcome]| matches!(&run.status, RunStatus::Ended(outcome) if outcomes.contains(outcome));
+    let is_for_it = |run: &&RunRecord| match is_newest {
+        true => run.due_at == Some(due.due_at),
+        false => run.due_at.is_some(),
+    };
+    let since = if is_newest { due.due_at } else { day_ended_at };
+    let was_held = |run: &RunRecord| {
+        is_for_it(&run) && ended_as(&run, &[Outcome::Succeeded, Outcome::Held, Outcome::Failed])
+    };
+    let was_made =
+        |run: &RunRecord| run.started_at >= since && ended_as(&run, &[Outcome::Succeeded, Outcome::Held]);
+    let deaths = runs.iter().filter(is_for_it).filter(|run| ended_as(run, &[Outcome::Died])).count();
+    match runs.iter().any(|run| was_held(run) || was_made(run)) {
+        true => Standing::Over,
+        false if deaths >= DEATHS_MAX => Standing::Hopeless,
+        false => Standing::Open,
+    }
 }
 
-fn is_over_by(due: DueNight, runs: &[RunRecord]) -> bool {
-    let ended_as = |run: &RunRecord, outcomes: &[Outcome]| matches!(&run.status, RunStatus::Ended(outcome) if outcomes.contains(outcome));
-    let is_for_it = |run: &&RunRecord| run.due_at == Some(due.due_at);
-    let was_held = runs
-        .iter()
-        .filter(is_for_it)
-        .any(|run| ended_as(run, &[Outcome::Succeeded, Outcome::Held, Outcome::Failed]));
-    let was_made = runs
-        .iter()
-        .any(|run| run.started_at >= due.due_at && ended_as(run, &[Outcome::Succeeded, Outcome::Held]));
-    let deaths = runs.iter().filter(is_for_it).filter(|run| ended_as(run, &[Outcome::Died])).count();
-    was_held || was_made || deaths >= DEATHS_MAX
+fn hopeless(due: DueNight) -> Failure {
+    let message = format!("{DEATHS_MAX} runs of the night of {} died before they ended", due.day);
+    Failure::new(Exit::Failed, message).help(
+        "something ends the process: look for a lack of memory (counting.memory_limit bounds what a night takes) \
+         or a machine that restarts; then `topshelf run --day DAY`",
+    )
 }
 
 fn tell_findings(day: Day, report: &RunReport) {

@@ -40,7 +40,7 @@ macro_rules! is_accepted {
 
 impl Postgres {
     pub(crate) async fn accept(&self, run_id: &RunId, decision: Decision<'_>) -> Result<u64, Failure> {
-        let mut transaction = self.pool.begin().await?;
+        let mut transaction = self.pool.begin_with(super::WRITE).await?;
         let day: Option<String> =
             sqlx::query_scalar("SELECT to_char(day, 'YYYY-MM-DD') FROM runs WHERE run_id = $1")
                 .bind(run_id.as_str())

@@ -33,7 +33,7 @@ impl Postgres {
         back: Back<'_>,
         decision: Decision<'_>,
     ) -> Result<MovedBack, Failure> {
-        let mut transaction = self.pool.begin().await?;
+        let mut transaction = self.pool.begin_with(super::WRITE).await?;
         let (day, run) = match back {
             Back::Before(day) => (day, String::new()),
             Back::To(run_id) => run_of(&mut transaction, run_id).await?,
@@ -53,7 +53,7 @@ impl Postgres {
         reason: &str,
         at: Timestamp,
     ) -> Result<MovedBack, Failure> {
-        let mut transaction = self.pool.begin().await?;
+        let mut transaction = self.pool.begin_with(super::WRITE).await?;
         let day = match asked {
             Some(day) => Some(day),
             None => last_rollback_day(&mut transaction).await?,

@@ -17,7 +17,7 @@ impl Postgres {
         advertiser: &AdvertiserId,
         decision: Decision<'_>,
     ) -> Result<RunId, Failure> {
-        let mut transaction = self.pool.begin().await?;
+        let mut transaction = self.pool.begin_with(super::WRITE).await?;
         let (day, run) = run_of(&mut transaction, run_id).await?;
         lock_day(&mut transaction, day).await?;
         lock_events(&mut transaction).await?;
@@ -61,7 +61,7 @@ impl Postgres {
         advertiser: &AdvertiserId,
         decision: Decision<'_>,
     ) -> Result<RunId, Failure> {
-        let mut transaction = self.pool.begin().await?;
+        let mut transaction = self.pool.begin_with(super::WRITE).await?;
         lock_events(&mut transaction).await?;
         let seq = next_seq(&mut transaction).await?;
         let pin: Option<(String, String)> = sqlx::query_as(

@@ -21,7 +21,7 @@ impl Postgres {
         published_at: Timestamp,
     ) -> Result<(Publication, Holds), Failure> {
         let day = content.rankings().day;
-        let mut transaction = self.pool.begin().await?;
+        let mut transaction = self.pool.begin_with(super::WRITE).await?;
         lock_day(&mut transaction, day).await?;
         stamp(&mut transaction, day).await?;
         let run = run_state(&mut transaction, run_id).await?;

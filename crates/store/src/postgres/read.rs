@@ -21,13 +21,18 @@ pub(super) const ONE_MOMENT: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ, READ
 /// The columns of a run, timestamps and days in the text form that both databases share.
 macro_rules! select_runs {
     ($rest:literal) => {
+        select_runs!("report::text", $rest)
+    };
+    ($report:literal, $rest:literal) => {
         concat!(
             r#"SELECT run_id, to_char(day, 'YYYY-MM-DD') AS day, status, started_by, program_version, config_hash,
             to_char(started_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') AS started_at,
             to_char(ended_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') AS ended_at,
             process, host, to_char(due_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') AS due_at,
             to_char(seen_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') AS seen_at,
-            error, report::text AS report, models::text AS models, rankings_digest, rankings_run_id
+            error, "#,
+            $report,
+            r#" AS report, models::text AS models, rankings_digest, rankings_run_id
             FROM runs "#,
             $rest
         )
@@ -60,13 +65,16 @@ impl Postgres {
         .await
     }
 
-    /// The run that ended last, and the last that readers got to see something of.
+    /// Of the newest day of which a run ended, and of the newest of which one succeeded, the run that ended last;
+    /// without its report.
     pub(crate) async fn last_runs(&self) -> Result<[Option<RunRow>; 2], sqlx::Error> {
         let ended = select_runs!(
-            "WHERE ended_at IS NOT NULL ORDER BY runs.started_at DESC, runs.day DESC, runs.run_id DESC LIMIT 1"
+            "NULL::text",
+            "WHERE ended_at IS NOT NULL ORDER BY runs.day DESC, runs.ended_at DESC, runs.run_id DESC LIMIT 1"
         );
         let succeeded = select_runs!(
-            "WHERE status = 'succeeded' ORDER BY runs.started_at DESC, runs.day DESC, runs.run_id DESC LIMIT 1"
+            "NULL::text",
+            "WHERE status = 'succeeded' ORDER BY runs.day DESC, runs.ended_at DESC, runs.run_id DESC LIMIT 1"
         );
         Ok([
             sqlx::query_as(ended).fetch_optional(&self.pool).await?,

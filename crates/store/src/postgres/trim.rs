@@ -46,7 +46,7 @@ impl Postgres {
     /// Takes the day from readers, in one transaction, but for what they see last of advertisers that are held
     /// back since.
     async fn hide_day(&self, day: Day, at: Timestamp) -> Result<u64, Failure> {
-        let mut transaction = self.pool.begin().await?;
+        let mut transaction = self.pool.begin_with(super::WRITE).await?;
         lock_day(&mut transaction, day).await?;
         lock_events(&mut transaction).await?;
         let seq = next_seq(&mut transaction).await?;
@@ -101,7 +101,7 @@ impl Postgres {
         );
         let mut deleted = 0;
         loop {
-            let mut transaction = self.pool.begin().await?;
+            let mut transaction = self.pool.begin_with(super::WRITE).await?;
             // The rows lie together in their index; without statistics, all of the run would be looked at each time.
             sqlx::query("SET LOCAL enable_bitmapscan = off").execute(&mut *transaction).await?;
             sqlx::query("SET LOCAL enable_seqscan = off").execute(&mut *transaction).await?;

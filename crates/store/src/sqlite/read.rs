@@ -18,9 +18,14 @@ use std::collections::BTreeSet;
 /// The columns of a run, read by name: a newer version may have added others.
 macro_rules! select_runs {
     ($rest:literal) => {
+        select_runs!("report", $rest)
+    };
+    ($report:literal, $rest:literal) => {
         concat!(
             "SELECT run_id, day, status, started_by, program_version, config_hash, started_at, ended_at,
-            process, host, due_at, seen_at, error, report, models, rankings_digest, rankings_run_id FROM runs ",
+            process, host, due_at, seen_at, error, ",
+            $report,
+            " AS report, models, rankings_digest, rankings_run_id FROM runs ",
             $rest
         )
     };
@@ -47,13 +52,16 @@ impl Sqlite {
             .await
     }
 
-    /// The run that ended last, and the last that readers got to see something of.
+    /// Of the newest day of which a run ended, and of the newest of which one succeeded, the run that ended last;
+    /// without its report.
     pub(crate) async fn last_runs(&self) -> Result<[Option<RunRow>; 2], sqlx::Error> {
         let ended = select_runs!(
-            "WHERE ended_at IS NOT NULL ORDER BY started_at DESC, day DESC, run_id DESC LIMIT 1"
+            "NULL",
+            "WHERE ended_at IS NOT NULL ORDER BY day DESC, ended_at DESC, run_id DESC LIMIT 1"
         );
         let succeeded = select_runs!(
-            "WHERE status = 'succeeded' ORDER BY started_at DESC, day DESC, run_id DESC LIMIT 1"
+            "NULL",
+            "WHERE status = 'succeeded' ORDER BY day DESC, ended_at DESC, run_id DESC LIMIT 1"
         );
         Ok([
             sqlx::query_as(ended).fetch_optional(&self.pool).await?,

@@ -123,9 +123,19 @@ async fn a_night_is_begun_again_only_if_it_was_cut_short(database: Database) {
     assert_eq!(begin(&store, &night).await, "begun");
     assert_eq!(begin(&store, &night_of("third", due_at)).await, taken_by(&night));
     end(&store, &night, Outcome::Failed).await;
-    let over = format!("run {} was for the same night of 2024-11-20", night.run_id);
+    let over = format!("run {} has made the night of 2024-11-20, or was to", night.run_id);
     assert_eq!(begin(&store, &night_of("third", due_at)).await, over);
-    assert_eq!(begin(&store, &night_of("third", "2024-11-21T06:30:00Z")).await, "begun");
+    let later = night_of("third", "2024-11-21T06:30:00Z");
+    assert_eq!(begin(&store, &later).await, "begun");
+    end(&store, &later, Outcome::Failed).await;
+    // Somebody makes the day by hand, after it was due.
+    let started_at = "2024-11-22T02:30:01Z".parse().unwrap();
+    let by_hand = NewRun { started_at, ..run_of("hand", "2024-11-20") };
+    assert_eq!(begin(&store, &by_hand).await, "begun");
+    end(&store, &by_hand, Outcome::Succeeded).await;
+    let over = format!("run {} has made the night of 2024-11-20, or was to", by_hand.run_id);
+    assert_eq!(begin(&store, &night_of("fourth", "2024-11-22T02:30:00Z")).await, over);
+    assert_eq!(begin(&store, &night_of("fourth", "2024-11-23T02:30:00Z")).await, "begun");
     let begun = store.run(&night.run_id).await.unwrap().unwrap();
     assert_eq!(begun.due_at.unwrap().to_string(), due_at);
 }

@@ -31,6 +31,9 @@ const DEAD_AFTER: Duration = Duration::from_secs(90);
 /// The same of a run of an earlier version, which gives none.
 const DEAD_AFTER_OF_EARLIER: Duration = Duration::from_secs(24 * 60 * 60);
 
+/// How long a run that was told to stop may take to note that.
+const NOTE_TIME_MAX: Duration = Duration::from_secs(10);
+
 /// The runs of the days that are being worked on, and what became of those that ended.
 pub(super) struct Ledger<'a> {
     night: &'a Night,
@@ -80,8 +83,9 @@ impl<'a> Ledger<'a> {
         };
         runs.iter().for_each(|run| info!(run_id = %run.run_id, day = %run.day, "run begins"));
         let open = runs.into_iter().map(|run| (run.day, run.run_id)).collect();
-        let newest = days.last().filter(|_| days.len() > 1 || started_by == StartedBy::Refresh);
-        let giving_way = match newest {
+        // The day that has just ended goes before all others.
+        let current = night.schedule.ended_day(night.clock.now());
+        let giving_way = match days.last().filter(|newest| **newest < current) {
             Some(day) => Some(GivingWay::begin(store.clone(), night.halt.clone(), *day).await),
             None => None,
         };
@@ -154,18 +158,26 @@ impl<'a> Ledger<'a> {
     /// All open runs end by the same failure, which is the answer too.
     pub(super) async fn end_all(self, failure: Failure) -> Result<Vec<RunOutcome>, Failure> {
         let failure = self.night.why(failure);
-        if self.night.halt.stopped().is_some() {
-            for (day, _) in &self.open {
-                sweep(self.night, *day, SystemTime::now()).await;
-            }
-        }
+        let is_stopped = self.night.halt.stopped().is_some();
         for (day, run_id) in &self.open {
+            let until = SystemTime::now();
             info!(%run_id, %day, error = failure.chain(), "run failed");
-            // What failed first is what a person needs to see, even if the ledger fails too.
-            if let Err(ledger) = self.write_end(run_id, &Err(failure.again())).await {
-                error!(%run_id, error = ledger.chain(), "could not write the failure into the ledger");
+            let ended = Err(failure.again());
+            let written = self.write_end(run_id, &ended);
+            // A process that ends waits for no database.
+            let limit = if is_stopped { NOTE_TIME_MAX } else { Duration::MAX };
+            match time::timeout(limit, written).await {
+                // The day was ours until now: whoever takes it from here on writes later.
+                Ok(Ok(())) if is_stopped => sweep(self.night, *day, until).await,
+                Ok(Ok(())) => (),
+                // What failed first is what a person needs to see, even if the ledger fails too.
+                Ok(Err(ledger)) if !ledger.is_transient() => {
+                    error!(%run_id, error = ledger.chain(), "could not write the failure into the ledger");
+                }
                 // For each it would be waited.
-                if ledger.is_transient() {
+                not_written => {
+                    let error = not_written.ok().and_then(Result::err).map(|ledger| ledger.chain());
+                    error!(%run_id, error, "could not write the failure into the ledger");
                     break;
                 }
             }
@@ -197,7 +209,7 @@ fn not_written(run: &RunId, day: Day, ended: &Result<RunReport, Failure>, ledger
 }
 
 /// Ends the runs whose process is gone.
-pub(super) async fn bury_the_dead(night: &Night, store: &Store) -> Result<(), Failure> {
+pub(crate) async fn bury_the_dead(night: &Night, store: &Store) -> Result<(), Failure> {
     let looked_at = SystemTime::now();
     let (dead, alive): (Vec<_>, Vec<_>) = store.under_way().await?.into_iter().partition(is_dead);
     for under_way in dead {
@@ -222,7 +234,7 @@ pub(super) async fn bury_the_dead(night: &Night, store: &Store) -> Result<(), Fa
 
 /// Removes from the lake what a run left there that died before `until`. Nobody else writes the day then: a
 /// run that we did not see under way writes later.
-pub(super) async fn sweep(night: &Night, day: Day, until: SystemTime) {
+async fn sweep(night: &Night, day: Day, until: SystemTime) {
     let swept = match night.lake() {
         Ok(lake) => lake.sweep(day, until).await.map_err(Failure::from),
         Err(failure) => Err(failure),

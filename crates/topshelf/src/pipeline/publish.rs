@@ -17,12 +17,13 @@ use tracing::info;
 /// When the store cannot be reached; what happened to the day is in the outcome.
 pub async fn publish(night: &Night, day: Day, started_by: StartedBy) -> Result<RunOutcome, Failure> {
     let night = &night.of_one_run();
-    let store = night.store().await?;
-    let ledger = Ledger::begin(night, &store, &[day], started_by).await?;
+    let store = night.halt.unless_stopped(night.store()).await??;
+    let ledger = night.halt.unless_stopped(Ledger::begin(night, &store, &[day], started_by)).await??;
     let mut ledger = ledger.expect("no stage alone is a night's");
     let published = night.halt.or_give_up(publish_from_lake(night, &store, day, ledger.run_of(day))).await;
     ledger.end(day, published.unwrap_or_else(|stopped| Err(stopped.into()))).await?;
-    retention::trim_after(night, &store, &[day]).await;
+    // What is not deleted now is deleted the next time.
+    let _ = night.halt.unless_stopped(retention::trim_after(night, &store, &[day])).await;
     Ok(ledger.outcomes.pop().expect("the run has just ended"))
 }
 

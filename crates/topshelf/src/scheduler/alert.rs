@@ -22,12 +22,14 @@ const ANSWER_TIME_MAX: Duration = Duration::from_secs(10);
 /// How often a post that failed is tried again, and the pause before the first time.
 const RETRIES: (u32, Duration) = (3, Duration::from_secs(1));
 
-/// The newest runs among which the night before is looked for.
-const RUNS_LOOKED_AT: usize = 50;
+/// Days among which the night before is looked for.
+const DAYS_LOOKED_AT: usize = 7;
 
 /// Posts what happens to nights.
 pub(super) struct Alerts {
     night: Night,
+    /// Whether the last that was told is no recovery.
+    is_in_trouble: bool,
 }
 
 /// What is posted.
@@ -47,10 +49,10 @@ struct Alert<'a> {
 
 impl Alerts {
     pub(super) fn new(night: &Night) -> Self {
-        Self { night: night.clone() }
+        Self { night: night.clone(), is_in_trouble: false }
     }
 
-    pub(super) async fn failed(&self, day: Day, run_id: Option<&RunId>, failure: &Failure) {
+    pub(super) async fn failed(&mut self, day: Day, run_id: &RunId, failure: &Failure) {
         let remedy = failure.help().map(|help| help.to_string());
         let mut text = format!("The night of {day} failed: {}", failure.chain());
         if let Some(remedy) = &remedy {
@@ -58,15 +60,23 @@ impl Alerts {
         }
         text = format!("{text}\nReaders keep what they see; `topshelf run --day {day}` tries again.");
         let error = Some(failure.chain());
-        self.post(&Alert { error, remedy, ..alert("failure", text, day, run_id) }).await;
+        self.is_in_trouble = true;
+        self.post(&Alert { error, remedy, ..alert("failure", text, day, Some(run_id)) }).await;
     }
 
-    pub(super) async fn panicked(&self, day: Day) {
-        let text = format!("The night of {day} broke off by a defect of topshelf; its log has the message.");
-        self.post(&alert("failure", text, day, None)).await;
+    /// The ledger could not be read or written, so that nobody knows about the night.
+    pub(super) async fn took_no_note(&mut self, day: Day, failure: &Failure) {
+        let remedy = failure.help().map(|help| help.to_string());
+        let text = format!(
+            "Nothing can be said of the night of {day}, or done for it: {}\nIt is tried again until it can; `topshelf doctor` tells what is wrong.",
+            failure.chain()
+        );
+        self.is_in_trouble = true;
+        let error = Some(failure.chain());
+        self.post(&Alert { error, remedy, ..alert("failure", text, day, None) }).await;
     }
 
-    pub(super) async fn held(&self, day: Day, run_id: &RunId, report: &RunReport) {
+    pub(super) async fn held(&mut self, day: Day, run_id: &RunId, report: &RunReport) {
         let whom = match report.held_advertisers() {
             0 => "all rankings".to_owned(),
             1 => "the rankings of 1 advertiser".to_owned(),
@@ -81,33 +91,46 @@ impl Alerts {
              or publish it as it is: `topshelf publish --accept {waiting} --reason '…'`"
         );
         let text = format!("Checks hold back {whom} of {day}.{}\nWhat to do: {remedy}", why.concat());
+        self.is_in_trouble = true;
         self.post(&Alert { remedy: Some(remedy), ..alert("hold", text, day, Some(run_id)) }).await;
     }
 
-    /// Tells of it if the night before was not well.
-    pub(super) async fn succeeded(&self, day: Day, run_id: &RunId) {
+    /// Tells of the newest night if there was trouble before it.
+    pub(super) async fn succeeded(&mut self, day: Day, run_id: &RunId) {
         if self.night.config.schedule.webhook.is_empty() {
             return;
         }
-        match self.night_before(run_id).await {
-            Ok(Some((before, Outcome::Failed | Outcome::Held))) => {
-                let text = format!("The night of {day} is published; the one before, of {before}, was not.");
-                self.post(&alert("recovery", text, day, Some(run_id))).await;
+        let was_in_trouble = std::mem::take(&mut self.is_in_trouble);
+        let before = match self.night_before(day).await {
+            Ok(before) => before,
+            Err(failure) => {
+                return warn!(error = failure.chain(), "could not read how the night before went");
             }
-            Ok(_) => (),
-            Err(failure) => warn!(error = failure.chain(), "could not read how the night before went"),
-        }
+        };
+        let text = match before {
+            Some((before, Outcome::Failed | Outcome::Held)) => {
+                format!("The night of {day} is published; the one before, of {before}, was not.")
+            }
+            _ if was_in_trouble => format!("The night of {day} is published, after trouble."),
+            _ => return,
+        };
+        self.post(&alert("recovery", text, day, Some(run_id))).await;
     }
 
-    async fn night_before(&self, run_id: &RunId) -> Result<Option<(Day, Outcome)>, Failure> {
-        let runs = self.night.store().await?.runs(RUNS_LOOKED_AT, None).await?;
-        let mut nights = runs.iter().filter(|run| run.due_at.is_some() && run.run_id != *run_id);
-        Ok(nights.find_map(|run| match run.status {
-            RunStatus::Ended(outcome @ (Outcome::Succeeded | Outcome::Failed | Outcome::Held)) => {
-                Some((run.day, outcome))
+    /// How the newest night of the days before went.
+    async fn night_before(&self, day: Day) -> Result<Option<(Day, Outcome)>, Failure> {
+        let store = self.night.store().await?;
+        let mut before = day;
+        for _ in 0..DAYS_LOOKED_AT {
+            before = before.yesterday();
+            let runs = store.runs(super::RUNS_OF_DAY, Some(before)).await?;
+            let nights = runs.iter().filter(|run| run.due_at.is_some());
+            let ended = nights.max_by_key(|run| run.ended_at).map(|run| &run.status);
+            if let Some(RunStatus::Ended(outcome)) = ended {
+                return Ok(Some((before, *outcome)));
             }
-            _ => None,
-        }))
+        }
+        Ok(None)
     }
 
     /// Posts it; that it could not be is logged, and fails nothing.
@@ -118,21 +141,31 @@ impl Alerts {
         }
         let mut pauses = Retries::new(RETRIES.0, RETRIES.1).pauses(&self.night.clock);
         loop {
-            let Err(error) = post_once(url, alert).await else {
+            // Who ends waits for no answer.
+            let posted = self.night.halt.unless_stopped(post_once(url, alert)).await;
+            let Err(error) = posted.unwrap_or_else(|stopped| Err(stopped.to_string())) else {
                 return info!(event = alert.event, day = %alert.day, "told the webhook");
             };
-            match pauses.next() {
-                Some(pause) => tokio::time::sleep(pause).await,
-                None => return warn!(event = alert.event, error, "could not tell schedule.webhook"),
+            let has_time = match pauses.next() {
+                Some(pause) => self.night.halt.sleep(pause).await.is_ok(),
+                None => false,
+            };
+            if !has_time {
+                return warn!(event = alert.event, error, "could not tell schedule.webhook");
             }
         }
     }
 }
 
 async fn post_once(url: &str, alert: &Alert<'_>) -> Result<(), String> {
-    let client = reqwest::Client::builder().timeout(ANSWER_TIME_MAX).build().map_err(told)?;
-    let answer = client.post(url).json(alert).send().await.map_err(told)?;
-    answer.error_for_status().map(drop).map_err(told)
+    // One that leads elsewhere would be asked without what is to be told.
+    let client =
+        reqwest::Client::builder().timeout(ANSWER_TIME_MAX).redirect(reqwest::redirect::Policy::none());
+    let answer = client.build().map_err(told)?.post(url).json(alert).send().await.map_err(told)?;
+    match answer.status() {
+        status if status.is_success() => Ok(()),
+        status => Err(format!("the server answered {status}")),
+    }
 }
 
 /// The error without its URL, which is a secret.

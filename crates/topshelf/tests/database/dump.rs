@@ -11,7 +11,7 @@ pub(crate) fn dump(prompt: &mut Prompt) -> Vec<String> {
     );
     let mut rows = Vec::new();
     for table in tables {
-        let told = "to_jsonb(t) - 'seen_at' - 'report' - 'config_hash'";
+        let told = "to_jsonb(t) - 'seen_at' - 'report' - 'config_hash' - 'process'";
         rows.extend(prompt.rows(&format!("SELECT '{table} ' || ({told})::text FROM {table} t ORDER BY 1")));
     }
     rows

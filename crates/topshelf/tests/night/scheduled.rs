@@ -103,7 +103,8 @@ async fn store(place: &Place) -> Store {
 /// All runs, in the order in which they began.
 async fn runs(place: &Place) -> Vec<RunRecord> {
     let mut runs = store(place).await.runs(10_000, None).await.unwrap();
-    runs.reverse();
+    // Of those that began at the same simulated moment, names tell the order.
+    runs.sort_by(|one, other| one.run_id.as_str().cmp(other.run_id.as_str()));
     runs
 }
 
