@@ -47,7 +47,7 @@ pub enum Outcome {
     Failed,
     /// Every stage asked for was done, and checks hold back some of what it made, or all.
     Held,
-    /// Its process was gone before it could say how it ended.
+    /// Its process was gone before it could say how it ended, or it could not, and had published.
     Died,
     /// It was told to stop.
     Stopped,

@@ -20,7 +20,7 @@ use std::{
 use topshelf::pipeline::Verdict;
 
 /// So many nights are cut by chance in each way; the environment may ask for more or fewer.
-const CUTS: u32 = 25;
+const CUTS: u32 = 20;
 const CUTS_VARIABLE: &str = "TOPSHELF_TEST_CUTS";
 
 /// Seconds that are longer than a cut connection takes to be made anew, and too short for anything else.

@@ -43,7 +43,7 @@ impl SmallDisk {
 
     /// Lets it be written, `rw`, or not, `ro`: nobody may have a file open then.
     pub(crate) fn remount(&self, how: &str) {
-        self.mount(&["-o", &format!("remount,{how}")]);
+        self.mount(&["-o", &format!("remount,bind,{how}")]);
     }
 
     fn mount(&self, arguments: &[&str]) {
