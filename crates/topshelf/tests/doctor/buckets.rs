@@ -1,10 +1,10 @@
 //! Buckets that are not there or not ours, a lake in one, and clocks.
 
 use crate::{
-    call::{Said, doctor},
+    call::doctor,
     s3,
     scene::{DAY, Scene},
-    servers::{refused_port, refusing_at, runtime},
+    servers::{Condition, agreeing, refused_port, refusing_at, runtime},
 };
 use std::{
     fs,
@@ -25,10 +25,6 @@ pub(crate) fn in_buckets() -> Scene {
     environment.iter().for_each(|(name, value)| scene.environment(name, value));
     scene.keep(runtime);
     scene
-}
-
-fn about_buckets(scene: &Scene) -> Said {
-    doctor(scene, &["--input", "s3://logs/night", "--lake", "s3://lake/top"])
 }
 
 #[test]
@@ -160,6 +156,21 @@ fn a_bucket_with_nothing_below_the_prefix_is_told_by_its_logs() {
     let said = doctor(&scene, &["--input", "s3://logs/nights", "--lake", "s3://lake/top"]);
     assert_eq!(said.ended("failed"), ["input advertiser_ids", "input ads_views", "input product_views"]);
     said.holds("input bucket", &["nothing is in it below the prefix"]);
-    said.holds("input read", &["not tried"]);
-    about_buckets(&scene);
+    said.holds("input read", &["not tried: product_views failed"]);
+}
+
+#[test]
+fn a_lake_that_knows_no_conditions_will_do_and_is_told() {
+    for (condition, words) in [
+        (Condition::Ignored, ["the second put replaced the first", "ignores the condition"]),
+        (Condition::Unknown, ["not on the condition that it is not there", "does not know If-None-Match"]),
+    ] {
+        let mut scene = Scene::new();
+        let port = agreeing(&mut scene, condition);
+        scene.environment("AWS_ENDPOINT_URL", &format!("http://127.0.0.1:{port}"));
+        scene.environment("AWS_ACCESS_KEY_ID", "AKID");
+        scene.environment("AWS_SECRET_ACCESS_KEY", "hunter2");
+        let said = doctor(&scene, &["--lake", "s3://lake/top"]);
+        said.warns("lake write", &words).holds("lake write", &["only one process write a day"]);
+    }
 }

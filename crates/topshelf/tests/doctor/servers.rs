@@ -44,6 +44,13 @@ impl Authority {
         self.0.pem()
     }
 
+    /// What it signed itself, as if it were a server's.
+    pub(crate) fn as_server(&self) -> Signed {
+        let key = self.0.key();
+        let der = (self.0.der().to_vec(), key.serialize_der());
+        Signed { certificate: self.0.pem(), key: key.serialize_pem(), der }
+    }
+
     /// A certificate of this host, good until the year given.
     pub(crate) fn sign(&self, host: &str, last_year: i32) -> Signed {
         let mut params = CertificateParams::new([host.to_owned()]).unwrap();
@@ -101,6 +108,49 @@ pub(crate) fn refusing_at(scene: &mut Scene, date: &'static str) -> u16 {
         let _ = socket.read(&mut request).await?;
         let answer = format!(
             "HTTP/1.1 403 Forbidden\r\nDate: {date}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+        );
+        socket.write_all(answer.as_bytes()).await
+    })
+}
+
+/// What a server of buckets does with `If-None-Match`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Condition {
+    /// Nothing: it carries the request out.
+    Ignored,
+    /// It says that it does not know it.
+    Unknown,
+}
+
+/// A server of empty buckets that agrees to every put and forgets it, but for what it does with conditions.
+pub(crate) fn agreeing(scene: &mut Scene, condition: Condition) -> u16 {
+    const NOTHING: &str = "<ListBucketResult><Name>lake</Name><KeyCount>0</KeyCount><IsTruncated>false</IsTruncated></ListBucketResult>";
+    serve(scene, move |mut socket| async move {
+        let mut request = Vec::new();
+        let head = loop {
+            let text = String::from_utf8_lossy(&request).to_lowercase();
+            if let Some((head, body)) = text.split_once("\r\n\r\n") {
+                let length = head.split_once("content-length: ").and_then(|(_, rest)| rest.lines().next());
+                if body.len() >= length.map_or(0, |length| length.parse().unwrap()) {
+                    break head.to_owned();
+                }
+            }
+            if socket.read_buf(&mut request).await? == 0 {
+                return Ok(());
+            }
+        };
+        let (status, body) = match head.split(' ').next().unwrap() {
+            "put" if condition == Condition::Unknown && head.contains("if-none-match") => {
+                ("501 Not Implemented", "<Error><Code>NotImplemented</Code></Error>")
+            }
+            "get" => ("200 OK", NOTHING),
+            "post" => ("200 OK", "<DeleteResult></DeleteResult>"),
+            "head" => ("403 Forbidden", ""),
+            _ => ("200 OK", ""),
+        };
+        let length = body.len();
+        let answer = format!(
+            "HTTP/1.1 {status}\r\nETag: \"1\"\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}"
         );
         socket.write_all(answer.as_bytes()).await
     })
