@@ -1,10 +1,10 @@
 //! Buckets that are not there or not ours, a lake in one, and clocks.
 
 use crate::{
-    call::doctor,
+    call::{Said, doctor},
     s3,
     scene::{DAY, Scene},
-    servers::{Condition, agreeing, refused_port, refusing_at, runtime},
+    servers::{Fault, agreeing, refused_port, refusing_at, runtime},
 };
 use std::{
     fs,
@@ -159,18 +159,34 @@ fn a_bucket_with_nothing_below_the_prefix_is_told_by_its_logs() {
     said.holds("input read", &["not tried: product_views failed"]);
 }
 
+/// What the doctor says of a lake in a bucket of a server with that fault.
+fn lake_with(fault: Fault) -> Said {
+    let mut scene = Scene::new();
+    let port = agreeing(&mut scene, fault);
+    scene.environment("AWS_ENDPOINT_URL", &format!("http://127.0.0.1:{port}"));
+    scene.environment("AWS_ACCESS_KEY_ID", "AKID");
+    scene.environment("AWS_SECRET_ACCESS_KEY", "hunter2");
+    doctor(&scene, &["--lake", "s3://lake/top"])
+}
+
 #[test]
 fn a_lake_that_knows_no_conditions_will_do_and_is_told() {
-    for (condition, words) in [
-        (Condition::Ignored, ["the second put replaced the first", "ignores the condition"]),
-        (Condition::Unknown, ["not on the condition that it is not there", "does not know If-None-Match"]),
-    ] {
-        let mut scene = Scene::new();
-        let port = agreeing(&mut scene, condition);
-        scene.environment("AWS_ENDPOINT_URL", &format!("http://127.0.0.1:{port}"));
-        scene.environment("AWS_ACCESS_KEY_ID", "AKID");
-        scene.environment("AWS_SECRET_ACCESS_KEY", "hunter2");
-        let said = doctor(&scene, &["--lake", "s3://lake/top"]);
-        said.warns("lake write", &words).holds("lake write", &["only one process write a day"]);
-    }
+    let said = lake_with(Fault::ConditionsIgnored);
+    said.warns(
+        "lake write",
+        &["the second put replaced the first", "ignores the condition", "only one process"],
+    );
+    let said = lake_with(Fault::ConditionsUnknown);
+    said.warns("lake write", &["not on the condition", "does not know If-None-Match", "only one process"]);
+}
+
+#[test]
+fn a_lake_that_may_not_be_written_is_told_with_the_right_to_allow() {
+    let said = lake_with(Fault::PutsDenied);
+    said.fails_only("lake write", &["AccessDenied", "lacks s3:PutObject", "allow s3:ListBucket"]);
+    let said = lake_with(Fault::DeletesDenied);
+    said.fails_only(
+        "lake write",
+        &["access denied", "lacks s3:DeleteObject", "s3://lake/top/topshelf-doctor-"],
+    );
 }
