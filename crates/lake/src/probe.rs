@@ -15,12 +15,14 @@ const NAME: &str = "topshelf-doctor-";
 const LEFT_BEHIND_AGE: Duration = Duration::from_secs(10 * 60);
 
 /// What became of a put of an object that is there, on the condition that it is not.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SecondPut {
     /// It was refused, as it should be.
     Refused,
     /// It replaced the object: the condition is ignored.
     Accepted,
+    /// No put with a condition is carried out, as the store says here; those without are.
+    Unsupported(String),
 }
 
 /// An object that is put and deleted again, to see whether that works.
@@ -51,22 +53,26 @@ impl Trial {
     /// Puts the object twice on the condition that it is not there. It is there afterwards: see [`Trial::delete`].
     ///
     /// # Errors
-    /// When the first put fails, or the second for another reason than the condition.
+    /// When it cannot be put, with the condition or without.
     pub async fn put_twice(&self) -> Result<SecondPut, LakeError> {
-        let failed = |source| LakeError::Write { url: self.url(), source };
-        self.put().await.map_err(failed)?;
-        match self.put().await {
-            Err(object_store::Error::AlreadyExists { .. } | object_store::Error::Precondition { .. }) => {
-                Ok(SecondPut::Refused)
-            }
-            Ok(()) => Ok(SecondPut::Accepted),
-            Err(source) => Err(failed(source)),
+        if let Err(source) = self.put(PutMode::Create).await {
+            return match self.put(PutMode::Overwrite).await {
+                Ok(()) => Ok(SecondPut::Unsupported(source.to_string())),
+                Err(_) => Err(LakeError::Write { url: self.url(), source }),
+            };
         }
+        Ok(match self.put(PutMode::Create).await {
+            Err(object_store::Error::AlreadyExists { .. } | object_store::Error::Precondition { .. }) => {
+                SecondPut::Refused
+            }
+            Err(source) => SecondPut::Unsupported(source.to_string()),
+            Ok(()) => SecondPut::Accepted,
+        })
     }
 
-    async fn put(&self) -> Result<(), object_store::Error> {
+    async fn put(&self, mode: PutMode) -> Result<(), object_store::Error> {
         let payload = PutPayload::from_bytes(Bytes::from_static(b"topshelf doctor: safe to delete\n"));
-        let options = PutOptions { mode: PutMode::Create, ..PutOptions::default() };
+        let options = PutOptions { mode, ..PutOptions::default() };
         self.lake.store.put_opts(&self.path, payload, options).await.map(drop)
     }
 

@@ -95,15 +95,18 @@ impl fmt::Display for CredentialSource {
     }
 }
 
-/// The directory that the text names, without looking whether it is there; none when it names a bucket.
+/// The directory that the text names, without looking whether it is there.
 ///
 /// # Errors
-/// [`SourceError::NotALocation`].
-pub fn directory_of(url: &str) -> Result<Option<PathBuf>, SourceError> {
+/// [`SourceError::NotALocation`] when it names none, but a bucket or something unknown.
+pub fn directory_of(url: &str) -> Result<PathBuf, SourceError> {
     match url.split_once("://") {
-        Some(("file", _)) => file_url_path(url).map(Some),
-        Some(_) => Ok(None),
-        None => Ok(Some(url.into())),
+        Some(("file", _)) => file_url_path(url),
+        Some((scheme, _)) => Err(SourceError::NotALocation {
+            text: format!("{scheme}://…"),
+            reason: format!("{scheme}:// names no directory"),
+        }),
+        None => Ok(url.into()),
     }
 }
 

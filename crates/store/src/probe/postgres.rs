@@ -57,7 +57,7 @@ pub enum TlsMode {
 }
 
 /// Certificates or a key in PEM.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub enum Pem {
     /// In a file.
     File(PathBuf),
@@ -126,6 +126,13 @@ impl Pem {
     fn of(text: String) -> Self {
         let is_inline = text.trim().starts_with("-----BEGIN");
         if is_inline { Self::Inline(text) } else { Self::File(text.into()) }
+    }
+}
+
+/// No key.
+impl fmt::Debug for Pem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::step::{Answer, Examined, Section, Tell};
 use crate::{
-    config::{self, Config, Flags},
+    config::{self, Flags},
     failure::Failure,
     pipeline::Night,
     progress::Progress,
@@ -35,20 +35,18 @@ async fn load(examined: &mut Examined<'_>, flags: &Flags, day: Option<Day>) -> R
     let tried = "read the file, the environment and the flags";
     examined.step("load", tried, async { answer.alone() }).await;
     let (config, _) = loaded?;
-    let night = night(config);
-    let day =
-        night.as_ref().ok().map(|night| day.unwrap_or_else(|| night.schedule.ended_day(night.clock.now())));
-    let answer = match (&night, day) {
-        (Ok(night), Some(day)) => Answer::ok(when(night, day)),
-        (Err(failure), _) => Answer::of(failure, "schedule.cron or schedule.timezone is mistyped"),
-        (Ok(_), None) => unreachable!("a night tells the day just ended"),
+    let night = Night::new(config, Progress::none());
+    let night = night.map(|night| {
+        let day = day.unwrap_or_else(|| night.schedule.ended_day(night.clock.now()));
+        (night, day)
+    });
+    let answer = match &night {
+        Ok((night, day)) => Answer::ok(when(night, *day)),
+        Err(failure) => Answer::of(failure, "schedule.cron or schedule.timezone is mistyped"),
     };
-    examined.step("schedule", "read schedule.cron and schedule.timezone", async { answer.alone() }).await;
-    Ok((night?, day.expect("there is a night")))
-}
-
-fn night(config: Config) -> Result<Night, Failure> {
-    Night::new(config, Progress::none())
+    let tried = "read schedule.cron and schedule.timezone";
+    examined.step("schedule", tried, async { answer.alone() }).await;
+    night
 }
 
 fn when(night: &Night, day: Day) -> String {

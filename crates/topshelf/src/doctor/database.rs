@@ -1,5 +1,6 @@
 //! The database: PostgreSQL from its name to the rights of our role, or an SQLite file.
 
+mod encryption;
 mod login;
 mod postgres;
 mod rights;

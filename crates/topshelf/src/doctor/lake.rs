@@ -19,6 +19,9 @@ use std::{
 };
 use tokio::time::timeout;
 
+/// What to do where two writers cannot be kept apart.
+const ONE_WRITER: &str = "let only one process write a day at a time, or keep the lake on a store that honours conditions, as AWS S3, MinIO and R2 do";
+
 /// Held by whoever writes the trial.
 static WRITING: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 /// The trial that is under way, so that it can be undone when the doctor is interrupted.
@@ -64,19 +67,12 @@ pub(super) async fn undo() -> Option<String> {
 async fn directory(night: Night) -> Tried<Option<Location>> {
     let url = &night.config.lake.url;
     let path = directory_of(url).map_err(bucket::refused)?;
-    let Some(path) = path else {
-        // The text is of no place that is known, and this says so.
-        return Err(Location::open_with(url, false, &night.aws).map_or_else(bucket::refused, |_| {
-            unreachable!("a place that is neither a directory nor a bucket is refused")
-        }));
-    };
     let (answer, is_there) = machine::directory(&path)?;
-    let location = if is_there {
-        Some(Location::open_with(url, false, &night.aws).map_err(bucket::refused)?)
-    } else {
-        None
-    };
-    Ok((answer, location))
+    if !is_there {
+        return Ok((answer, None));
+    }
+    let location = Location::open_with(url, false, &night.aws).map_err(bucket::refused)?;
+    Ok((answer, Some(location)))
 }
 
 fn trial(location: &Location, clock: &Clock) -> Trial {
@@ -104,10 +100,16 @@ async fn write(trial: Option<Trial>) -> Tried<()> {
     UNDER_WAY.lock().unwrap_or_else(PoisonError::into_inner).take();
     match put {
         SecondPut::Refused => Answer::ok("written, the second put refused, deleted").alone(),
+        SecondPut::Unsupported(why) => Answer::warning(
+            format!("written and deleted, but not on the condition that it is not there: {why}"),
+            "the file system has no hard links, or the server does not know If-None-Match",
+            ONE_WRITER,
+        )
+        .alone(),
         SecondPut::Accepted => Answer::warning(
             "written and deleted, but the second put replaced the first",
             "the server ignores the condition If-None-Match",
-            "let only one process write a day at a time, or keep the lake on AWS S3, MinIO, R2 or another store that honours it",
+            ONE_WRITER,
         )
         .alone(),
     }

@@ -53,7 +53,7 @@ pub(super) async fn examine(
 }
 
 fn disks(night: &Night, database: Option<PathBuf>, input_bytes: u64) -> Vec<Disk> {
-    let lake = directory_of(&night.config.lake.url).ok().flatten();
+    let lake = directory_of(&night.config.lake.url).ok();
     let spill = match night.config.counting.spill_dir.as_str() {
         "auto" => lake.clone().unwrap_or_else(std::env::temp_dir),
         path => path.into(),

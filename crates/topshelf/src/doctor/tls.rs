@@ -3,14 +3,16 @@
 //! It is carried out also with a peer that is not to be believed, to see its whole chain; nothing secret is sent
 //! over such a connection.
 
+mod flaw;
+
+pub(super) use flaw::Flaw;
+
 use super::{
     certificate::Certificate,
     step::{Answer, Tried},
 };
-use jiff::Timestamp;
 use rustls::{
-    CertificateError, ClientConfig, DigitallySignedStruct, Error as TlsError, OtherError, RootCertStore,
-    SignatureScheme,
+    ClientConfig, DigitallySignedStruct, Error as TlsError, RootCertStore, SignatureScheme,
     client::{
         WebPkiServerVerifier,
         danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
@@ -19,7 +21,6 @@ use rustls::{
     pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime, pem::PemObject},
 };
 use std::{
-    error::Error,
     io,
     sync::{Arc, Mutex, PoisonError},
 };
@@ -35,28 +36,21 @@ pub(super) struct Trust {
     pub(super) own: Option<(Vec<u8>, Vec<u8>)>,
 }
 
-/// A connection, and what was found out about the other side.
+/// A connection, and what the other side showed.
 pub(super) struct Handshake {
     pub(super) stream: TlsStream<TcpStream>,
-    /// `TLSv1_3`.
+    pub(super) shown: Shown,
+}
+
+/// What the other side showed, and what it is worth.
+#[derive(Debug)]
+pub(super) struct Shown {
+    /// `TLS 1.3`.
     pub(super) protocol: String,
     /// The server's own certificate first.
     pub(super) chain: Vec<Certificate>,
     /// What is wrong with it; none when it is to be believed.
     pub(super) flaw: Option<Flaw>,
-}
-
-/// Why a certificate is not to be believed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Flaw {
-    Expired,
-    NotYetValid,
-    UnknownIssuer,
-    /// It is of these names.
-    OtherName(Vec<String>),
-    /// This machine trusts nobody.
-    NoAuthorities,
-    Other(String),
 }
 
 /// Why there was no handshake.
@@ -101,7 +95,7 @@ pub(super) async fn shake_hands(socket: TcpStream, host: &str, trust: &Trust) ->
     let protocol = protocol.replace('_', ".").replace("TLSv", "TLS ");
     let seen = witness.seen.lock().unwrap_or_else(PoisonError::into_inner).take();
     let (chain, flaw) = seen.unwrap_or_default();
-    Ok(Handshake { stream, protocol, chain, flaw })
+    Ok(Handshake { stream, shown: Shown { protocol, chain, flaw } })
 }
 
 /// Who judges certificates as the night's clients do: by the authorities of this machine and those given.
@@ -153,7 +147,7 @@ impl ServerCertVerifier for Witness {
         let flaw = match verified {
             None => Some(Flaw::NoAuthorities),
             Some(Ok(_)) => None,
-            Some(Err(error)) => Some(flaw(&error)),
+            Some(Err(error)) => Some(Flaw::of(&error)),
         };
         let chain = std::iter::once(own).chain(others).filter_map(|der| Certificate::read(der)).collect();
         *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = Some((chain, flaw));
@@ -183,83 +177,13 @@ impl ServerCertVerifier for Witness {
     }
 }
 
-fn flaw(error: &TlsError) -> Flaw {
-    let TlsError::InvalidCertificate(error) = error else { return Flaw::Other(error.to_string()) };
-    match error {
-        CertificateError::Expired | CertificateError::ExpiredContext { .. } => Flaw::Expired,
-        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => Flaw::NotYetValid,
-        CertificateError::UnknownIssuer => Flaw::UnknownIssuer,
-        CertificateError::NotValidForName => Flaw::OtherName(Vec::new()),
-        CertificateError::NotValidForNameContext { presented, .. } => {
-            Flaw::OtherName(presented.iter().map(|name| plain_name(name)).collect())
-        }
-        // What signs itself as an authority and is shown as the server's own: nobody else vouches for it.
-        CertificateError::Other(OtherError(other)) if is_authority_as_server(&**other) => Flaw::UnknownIssuer,
-        other => Flaw::Other(other.to_string()),
-    }
-}
-
-/// `db.example` of `DnsName("db.example")`, as rustls tells names.
-fn plain_name(name: &str) -> String {
-    let inside = name.split_once('(').map_or(name, |(_, inside)| inside);
-    inside.trim_end_matches(')').trim_matches('"').to_owned()
-}
-
-fn is_authority_as_server(error: &(dyn Error + 'static)) -> bool {
-    error.to_string().contains("CaUsedAsEndEntity")
-}
-
-impl Handshake {
-    /// The chain in words: whose each certificate is, who issued it, and until when it is good.
-    pub(super) fn chain_in_words(&self) -> String {
+impl Shown {
+    /// The protocol, and of each certificate whose it is, who issued it, and until when it is good.
+    pub(super) fn in_words(&self) -> String {
         let told = self.chain.iter().map(|Certificate { subject, issuer, not_after }| {
             format!("{subject} (issued by {issuer}, good until {})", not_after.date())
         });
-        told.collect::<Vec<_>>().join(" ← ")
-    }
-}
-
-/// What is wrong with a certificate of `host`, and the likely cause; what to do depends on whose it is.
-pub(super) fn flaw_in_words(flaw: &Flaw, handshake: &Handshake, host: &str) -> (String, String) {
-    let own = handshake.chain.first();
-    match flaw {
-        Flaw::Expired => {
-            let ended = handshake.chain.iter().map(|certificate| certificate.not_after).min();
-            let ended = ended.map_or_else(String::new, |ended| format!(" on {} UTC", ended));
-            (
-                format!("a certificate expired{ended}"),
-                format!(
-                    "nobody renewed it in time, or this machine's clock is wrong: it says {}",
-                    seconds(Timestamp::now())
-                ),
-            )
-        }
-        Flaw::NotYetValid => (
-            "a certificate is not valid yet".to_owned(),
-            format!("this machine's clock is behind: it says {}", seconds(Timestamp::now())),
-        ),
-        Flaw::UnknownIssuer => {
-            let issuer = handshake.chain.last().map_or("nobody", |last| last.issuer.as_str());
-            let is_own = own.is_some_and(|own| own.issuer == own.subject);
-            let cause = if is_own {
-                "the certificate was issued by itself: this machine trusts no such authority"
-            } else {
-                "the authority that issued it is not among those that this machine trusts"
-            };
-            (format!("the issuer {issuer:?} is unknown"), cause.to_owned())
-        }
-        Flaw::OtherName(names) => {
-            let names = if names.is_empty() { "another host".to_owned() } else { names.join(", ") };
-            (
-                format!("the certificate is of {names}, not of {host}"),
-                "the server is called by another name or an IP address than its certificate has, or another one answers".to_owned(),
-            )
-        }
-        Flaw::NoAuthorities => (
-            "this machine trusts no authority at all".to_owned(),
-            "the image has no certificates of authorities".to_owned(),
-        ),
-        Flaw::Other(text) => (text.clone(), "the certificate is not one that can be checked".to_owned()),
+        format!("{}: {}", self.protocol, told.collect::<Vec<_>>().join(" ← "))
     }
 }
 
@@ -277,14 +201,14 @@ pub(super) fn broken(error: &io::Error, what: &str) -> Answer {
 
 /// TLS with an HTTPS server whose certificate must be good.
 pub(super) async fn with_https(socket: TcpStream, host: String, is_aws: bool) -> Tried<TlsStream<TcpStream>> {
-    let handshake = match shake_hands(socket, &host, &Trust::default()).await {
+    let Handshake { stream, shown } = match shake_hands(socket, &host, &Trust::default()).await {
         Ok(handshake) => handshake,
         Err(Unshaken::Broken(error)) => return Err(broken(&error, "S3")),
         Err(Unshaken::Pem(error)) => return Err(bad_machine_roots(&error)),
     };
-    let told = format!("{}: {}", handshake.protocol, handshake.chain_in_words());
-    let Some(flaw) = &handshake.flaw else { return Ok((Answer::ok(told), handshake.stream)) };
-    let (text, cause) = flaw_in_words(flaw, &handshake, &host);
+    let told = shown.in_words();
+    let Some(flaw) = &shown.flaw else { return Ok((Answer::ok(told), stream)) };
+    let (text, cause) = flaw.in_words(&shown.chain, &host);
     let remedy = match flaw {
         Flaw::NoAuthorities => "install the package ca-certificates, or name a file of authorities in SSL_CERT_FILE".to_owned(),
         Flaw::UnknownIssuer if is_aws => "a proxy that opens TLS answers in AWS's place: let this machine trust its authority (SSL_CERT_FILE), or reach S3 through a gateway endpoint".to_owned(),
@@ -303,8 +227,4 @@ fn bad_machine_roots(error: &str) -> Answer {
         "this machine's certificates of authorities cannot be read",
         "install the package ca-certificates anew, or name a file of authorities in SSL_CERT_FILE",
     )
-}
-
-fn seconds(now: Timestamp) -> String {
-    now.strftime("%Y-%m-%d %H:%M:%S UTC").to_string()
 }

@@ -4,7 +4,7 @@ use crate::{
     call::{Said, doctor},
     s3,
     scene::{DAY, Scene},
-    servers::{refused_port, refusing_at, runtime},
+    servers::{Fault, agreeing, refused_port, refusing_at, runtime},
 };
 use std::{
     fs,
@@ -25,10 +25,6 @@ pub(crate) fn in_buckets() -> Scene {
     environment.iter().for_each(|(name, value)| scene.environment(name, value));
     scene.keep(runtime);
     scene
-}
-
-fn about_buckets(scene: &Scene) -> Said {
-    doctor(scene, &["--input", "s3://logs/night", "--lake", "s3://lake/top"])
 }
 
 #[test]
@@ -160,6 +156,37 @@ fn a_bucket_with_nothing_below_the_prefix_is_told_by_its_logs() {
     let said = doctor(&scene, &["--input", "s3://logs/nights", "--lake", "s3://lake/top"]);
     assert_eq!(said.ended("failed"), ["input advertiser_ids", "input ads_views", "input product_views"]);
     said.holds("input bucket", &["nothing is in it below the prefix"]);
-    said.holds("input read", &["not tried"]);
-    about_buckets(&scene);
+    said.holds("input read", &["not tried: product_views failed"]);
+}
+
+/// What the doctor says of a lake in a bucket of a server with that fault.
+fn lake_with(fault: Fault) -> Said {
+    let mut scene = Scene::new();
+    let port = agreeing(&mut scene, fault);
+    scene.environment("AWS_ENDPOINT_URL", &format!("http://127.0.0.1:{port}"));
+    scene.environment("AWS_ACCESS_KEY_ID", "AKID");
+    scene.environment("AWS_SECRET_ACCESS_KEY", "hunter2");
+    doctor(&scene, &["--lake", "s3://lake/top"])
+}
+
+#[test]
+fn a_lake_that_knows_no_conditions_will_do_and_is_told() {
+    let said = lake_with(Fault::ConditionsIgnored);
+    said.warns(
+        "lake write",
+        &["the second put replaced the first", "ignores the condition", "only one process"],
+    );
+    let said = lake_with(Fault::ConditionsUnknown);
+    said.warns("lake write", &["not on the condition", "does not know If-None-Match", "only one process"]);
+}
+
+#[test]
+fn a_lake_that_may_not_be_written_is_told_with_the_right_to_allow() {
+    let said = lake_with(Fault::PutsDenied);
+    said.fails_only("lake write", &["AccessDenied", "lacks s3:PutObject", "allow s3:ListBucket"]);
+    let said = lake_with(Fault::DeletesDenied);
+    said.fails_only(
+        "lake write",
+        &["access denied", "lacks s3:DeleteObject", "s3://lake/top/topshelf-doctor-"],
+    );
 }

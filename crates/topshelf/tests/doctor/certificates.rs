@@ -40,6 +40,14 @@ fn an_unknown_authority_is_told_with_the_whole_chain() {
     said.fails_only("database tls", &["is unknown"]);
 }
 
+/// As Debian's packages make one for each machine.
+#[test]
+fn a_certificate_that_signed_itself_is_told() {
+    let authority = Authority::new();
+    let said = shown(&authority.as_server(), &authority, "localhost", "sslmode=verify-full");
+    said.fails_only("database tls", &["is unknown", "issued by itself"]);
+}
+
 #[test]
 fn a_certificate_of_another_host_is_told_with_its_names() {
     let authority = Authority::new();

@@ -44,6 +44,13 @@ impl Authority {
         self.0.pem()
     }
 
+    /// What it signed itself, as if it were a server's.
+    pub(crate) fn as_server(&self) -> Signed {
+        let key = self.0.key();
+        let der = (self.0.der().to_vec(), key.serialize_der());
+        Signed { certificate: self.0.pem(), key: key.serialize_pem(), der }
+    }
+
     /// A certificate of this host, good until the year given.
     pub(crate) fn sign(&self, host: &str, last_year: i32) -> Signed {
         let mut params = CertificateParams::new([host.to_owned()]).unwrap();
@@ -104,6 +111,71 @@ pub(crate) fn refusing_at(scene: &mut Scene, date: &'static str) -> u16 {
         );
         socket.write_all(answer.as_bytes()).await
     })
+}
+
+/// What is wrong with a server of buckets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// It carries out a put with `If-None-Match` in any case.
+    ConditionsIgnored,
+    /// It carries out none.
+    ConditionsUnknown,
+    /// It allows no put.
+    PutsDenied,
+    /// It allows no delete.
+    DeletesDenied,
+}
+
+/// A server of empty buckets that agrees to everything and forgets it, but for one fault.
+pub(crate) fn agreeing(scene: &mut Scene, fault: Fault) -> u16 {
+    serve(scene, move |mut socket| async move {
+        let mut request = String::new();
+        while !is_whole(&request) {
+            let mut bytes = Vec::new();
+            if socket.read_buf(&mut bytes).await? == 0 {
+                return Ok(());
+            }
+            request += std::str::from_utf8(&bytes).unwrap();
+        }
+        let (status, body) = agreed(&request, fault);
+        let head = format!("HTTP/1.1 {status}\r\nETag: \"1\"\r\nContent-Length: {}", body.len());
+        socket.write_all(format!("{head}\r\nConnection: close\r\n\r\n{body}").as_bytes()).await
+    })
+}
+
+fn is_whole(request: &str) -> bool {
+    let Some((head, body)) = request.split_once("\r\n\r\n") else { return false };
+    let head = head.to_lowercase();
+    let length = head.split_once("content-length: ").and_then(|(_, rest)| rest.lines().next());
+    body.len() >= length.map_or(0, |length| length.parse().unwrap())
+}
+
+/// What a server with that fault answers to a request.
+fn agreed(request: &str, fault: Fault) -> (&'static str, String) {
+    let denied = "<Code>AccessDenied</Code><Message>Access Denied</Message>";
+    let has_condition = request.to_lowercase().contains("if-none-match");
+    match (request.split(' ').next().unwrap(), fault) {
+        ("PUT", Fault::PutsDenied) => ("403 Forbidden", format!("<Error>{denied}</Error>")),
+        ("PUT", Fault::ConditionsUnknown) if has_condition => {
+            ("501 Not Implemented", "<Error><Code>NotImplemented</Code></Error>".to_owned())
+        }
+        ("GET", _) => (
+            "200 OK",
+            "<ListBucketResult><KeyCount>0</KeyCount><IsTruncated>false</IsTruncated></ListBucketResult>"
+                .to_owned(),
+        ),
+        ("POST", _) => {
+            let (_, rest) = request.split_once("<Key>").expect("what is posted is a list of keys to delete");
+            let (key, _) = rest.split_once("</Key>").unwrap();
+            let answer = match fault {
+                Fault::DeletesDenied => format!("<Error><Key>{key}</Key>{denied}</Error>"),
+                _ => format!("<Deleted><Key>{key}</Key></Deleted>"),
+            };
+            ("200 OK", format!("<DeleteResult>{answer}</DeleteResult>"))
+        }
+        ("HEAD", _) => ("403 Forbidden", String::new()),
+        _ => ("200 OK", String::new()),
+    }
 }
 
 /// A server that hears every request, and never answers.

@@ -1,32 +1,21 @@
 //! PostgreSQL: name, connection, encryption, login, database, version, writes, migrations, privileges, clock.
 
-use super::{login, rights};
+use super::{encryption::encryption, login, rights};
 use crate::doctor::{
     clock,
     network::{self, Peer},
     step::{Answer, Examined, Section, Tell, Tried},
-    tls::{self, Flaw, Handshake, Trust, Unshaken},
 };
 use std::{
-    io,
+    path::PathBuf,
     sync::Arc,
     time::{Instant, SystemTime},
 };
-use store::probe::{Address, Pem, PostgresSession, PostgresTarget, Refusal, Server, TlsMode};
-use tokio::{
-    fs,
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpStream, UnixStream},
-};
+use store::probe::{Address, PostgresSession, PostgresTarget, Refusal, Server};
+use tokio::{net::UnixStream, sync::Mutex};
 
 /// The oldest version whose SQL is that of the store.
 const VERSION_MIN: i32 = 130_000;
-
-/// `SSLRequest` of PostgreSQL's protocol: its length, and the code that stands for it.
-const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 4, 210, 22, 47];
-
-/// Authorities of RDS, which no machine trusts by itself.
-const RDS_BUNDLE: &str = "https://truststore.pki.rds.amazonaws.com/global/global-bundle.pem";
 
 const STEPS: [&str; 10] = [
     "resolve",
@@ -42,7 +31,7 @@ const STEPS: [&str; 10] = [
 ];
 
 /// A session that steps hand on to each other.
-type Session = Arc<tokio::sync::Mutex<PostgresSession>>;
+type Session = Arc<Mutex<PostgresSession>>;
 
 pub(super) async fn examine(target: PostgresTarget, about: String, tell: Tell<'_>) -> (Section, bool) {
     let is_socket = matches!(target.address, Address::Socket(_));
@@ -91,7 +80,7 @@ async fn reach(examined: &mut Examined<'_>, target: &Arc<PostgresTarget>) -> Opt
     examined.step("tls", tried, encryption(socket, host, Arc::clone(target))).await
 }
 
-async fn socket(path: std::path::PathBuf) -> Tried<()> {
+async fn socket(path: PathBuf) -> Tried<()> {
     match UnixStream::connect(&path).await {
         Ok(_) => Answer::ok("connected").alone(),
         Err(error) => Err(Answer::failed(
@@ -99,151 +88,6 @@ async fn socket(path: std::path::PathBuf) -> Tried<()> {
             "no server of this machine listens there: it is down, or its sockets lie elsewhere",
             "start it, or name its folder in store.url (host=/run/postgresql) or PGHOST; a server elsewhere is named by its host",
         )),
-    }
-}
-
-/// What the driver will do about encryption, done before it.
-async fn encryption(mut socket: TcpStream, host: String, target: Arc<PostgresTarget>) -> Tried<()> {
-    let mode = target.tls;
-    let is_here = socket.peer_addr().is_ok_and(|address| address.ip().is_loopback());
-    if matches!(mode, TlsMode::Disable | TlsMode::Allow) {
-        return unencrypted("no TLS is asked for", is_here).alone();
-    }
-    if !speaks_tls(&mut socket).await.map_err(|error| no_postgres(&error))? {
-        if mode == TlsMode::Prefer {
-            return unencrypted("the server speaks no TLS", is_here).alone();
-        }
-        return Err(Answer::failed(
-            "the server speaks no TLS",
-            "its setting `ssl` is off, or something between here and it takes TLS away",
-            format!(
-                "turn `ssl` on at the server; on a network that nobody else is in: sslmode=disable instead of sslmode={}",
-                mode.name()
-            ),
-        ));
-    }
-    let trust = trust(&target).await?;
-    match tls::shake_hands(socket, &host, &trust).await {
-        Ok(handshake) => judge(&handshake, &host, mode, is_here),
-        Err(Unshaken::Broken(error)) => Err(tls::broken(&error, "PostgreSQL")),
-        Err(Unshaken::Pem(error)) => Err(bad_pem("sslrootcert, sslcert or sslkey", &error)),
-    }
-}
-
-fn unencrypted(text: &str, is_here: bool) -> Answer {
-    if is_here {
-        return Answer::ok(format!("{text}, and nothing leaves this machine"));
-    }
-    Answer::warning(
-        format!("{text}: what is published travels in the clear"),
-        "neither side insists on encryption",
-        "set sslmode=verify-full in store.url, with sslrootcert=FILE where the server's authority is not a public one",
-    )
-}
-
-async fn speaks_tls(socket: &mut TcpStream) -> io::Result<bool> {
-    socket.write_all(&SSL_REQUEST).await?;
-    match socket.read_u8().await? {
-        b'S' => Ok(true),
-        b'N' => Ok(false),
-        other => Err(io::Error::other(format!("it answered 0x{other:02x} to a request for TLS"))),
-    }
-}
-
-fn no_postgres(error: &io::Error) -> Answer {
-    let text = match error.kind() {
-        io::ErrorKind::UnexpectedEof => "it hung up without an answer".to_owned(),
-        _ => error.to_string(),
-    };
-    Answer::failed(
-        text,
-        "what listens there is not PostgreSQL, or it turns away whoever comes from this address",
-        "check host and port in store.url; then the server's log",
-    )
-}
-
-async fn trust(target: &PostgresTarget) -> Result<Trust, Answer> {
-    let authorities = match (&target.root_certificates, target.tls) {
-        (Some(pem), TlsMode::VerifyCa | TlsMode::VerifyFull) => content(pem, "sslrootcert").await?,
-        _ => Vec::new(),
-    };
-    let own = match &target.client_certificate {
-        Some((certificate, key)) => {
-            Some((content(certificate, "sslcert").await?, content(key, "sslkey").await?))
-        }
-        None => None,
-    };
-    Ok(Trust { authorities, own })
-}
-
-async fn content(pem: &Pem, name: &str) -> Result<Vec<u8>, Answer> {
-    match pem {
-        Pem::Inline(text) => Ok(text.clone().into_bytes()),
-        Pem::File(path) => {
-            let read = fs::read(path).await;
-            read.map_err(|error| bad_pem(name, &format!("{}: {error}", path.display())))
-        }
-    }
-}
-
-fn bad_pem(name: &str, error: &str) -> Answer {
-    Answer::failed(
-        error,
-        format!("the file of {name} is not there, is not this user's to read, or holds no PEM"),
-        format!("name a PEM file in {name} of store.url; for RDS: curl -o global-bundle.pem {RDS_BUNDLE}"),
-    )
-}
-
-/// What the certificate is worth, to this `sslmode`.
-fn judge(handshake: &Handshake, host: &str, mode: TlsMode, is_here: bool) -> Tried<()> {
-    let told = format!("{}: {}", handshake.protocol, handshake.chain_in_words());
-    let is_checked = match (&handshake.flaw, mode) {
-        (None, _) | (Some(Flaw::OtherName(_)), TlsMode::VerifyCa) => return Answer::ok(told).alone(),
-        (Some(_), mode) => matches!(mode, TlsMode::VerifyCa | TlsMode::VerifyFull),
-    };
-    let flaw = handshake.flaw.as_ref().expect("it has one");
-    let (text, cause) = tls::flaw_in_words(flaw, handshake, host);
-    let is_rds = host.ends_with(".rds.amazonaws.com");
-    if is_checked {
-        let (cause, remedy) = unbelieved(flaw, cause, is_rds);
-        return Err(Answer::failed(format!("{text}; shown: {told}"), cause, remedy));
-    }
-    if is_here {
-        return Answer::ok(format!("{told}; sslmode={} does not check it", mode.name())).alone();
-    }
-    let (_, remedy) = unbelieved(flaw, String::new(), is_rds);
-    Answer::warning(
-        format!("{told}; encrypted, but sslmode={} believes whoever answers", mode.name()),
-        format!("nobody has asked for a check, which would find: {text}"),
-        format!("set sslmode=verify-full; for that: {remedy}"),
-    )
-    .alone()
-}
-
-fn unbelieved(flaw: &Flaw, cause: String, is_rds: bool) -> (String, String) {
-    match flaw {
-        Flaw::UnknownIssuer | Flaw::NoAuthorities if is_rds => (
-            "RDS has authorities of its own, which no machine trusts by itself; AWS publishes them as one file".to_owned(),
-            format!("curl -o global-bundle.pem {RDS_BUNDLE}, and in store.url: sslmode=verify-full&sslrootcert=/path/global-bundle.pem"),
-        ),
-        Flaw::UnknownIssuer => (
-            cause,
-            "name the authority's certificate in store.url: sslmode=verify-full&sslrootcert=/path/ca.pem".to_owned(),
-        ),
-        Flaw::NoAuthorities => (
-            cause,
-            "install the package ca-certificates, or name the authority in store.url: sslrootcert=/path/ca.pem".to_owned(),
-        ),
-        Flaw::Expired => (
-            cause,
-            "renew the server's certificate and reload the server (on RDS: rotate it), or set the clock right".to_owned(),
-        ),
-        Flaw::NotYetValid => (cause, "set the clock right".to_owned()),
-        Flaw::OtherName(_) => (
-            cause,
-            "use a host in store.url that the certificate has; sslmode=verify-ca does not compare names".to_owned(),
-        ),
-        Flaw::Other(_) => (cause, "look at it with `openssl s_client -starttls postgres -showcerts -connect HOST:PORT`".to_owned()),
     }
 }
 
@@ -268,7 +112,7 @@ async fn log_in(examined: &mut Examined<'_>, target: &Arc<PostgresTarget>) -> Op
         let target = Arc::clone(target);
         async move {
             match accepted {
-                Ok(session) => Ok((Answer::ok("it is there"), Arc::new(tokio::sync::Mutex::new(session)))),
+                Ok(session) => Ok((Answer::ok("it is there"), Arc::new(Mutex::new(session)))),
                 Err(refusal) => Err(login::no_database(&target, &refusal)),
             }
         }
