@@ -216,6 +216,9 @@ fn trouble_of(error: &object_store::Error, text: &str) -> Trouble {
             "status code: 408",
             "SlowDown",
             "InternalError",
+            "RequestTimeout",
+            "OperationAborted",
+            "ConditionalRequestConflict",
         ]) =>
         {
             Trouble::Busy

@@ -44,13 +44,22 @@ pub struct Failure {
     days: Option<BTreeSet<Day>>,
     /// What the run had learned until then, for the ledger.
     report: Option<Box<serde_json::Value>>,
+    is_transient: bool,
 }
 
 impl Failure {
     /// A failure that `message` says, in lower case and without a full stop.
     #[must_use]
     pub fn new(exit: Exit, message: impl Into<String>) -> Self {
-        Self { exit, message: message.into(), source: None, help: None, days: None, report: None }
+        Self {
+            exit,
+            message: message.into(),
+            source: None,
+            help: None,
+            days: None,
+            report: None,
+            is_transient: false,
+        }
     }
 
     /// A failure (exit code 1) that an error explains by itself.
@@ -64,7 +73,7 @@ impl Failure {
     pub fn explained(exit: Exit, error: impl Error + Send + Sync + 'static) -> Self {
         let message = error.to_string();
         let source = Links::behind(&message, &error).map(|links| Box::new(links) as _);
-        Self { exit, message, source, help: None, days: None, report: None }
+        Self { source, ..Self::new(exit, message) }
     }
 
     /// The same failure, saying what to do next.
@@ -78,6 +87,20 @@ impl Failure {
     #[must_use]
     pub fn or_help(self, help: impl Into<String>) -> Self {
         if self.help.is_some() { self } else { self.help(help) }
+    }
+
+    /// The same failure, which may pass by itself or not.
+    #[must_use]
+    pub fn transient_if(mut self, is_transient: bool) -> Self {
+        self.is_transient = is_transient;
+        self
+    }
+
+    /// Whether the same command may succeed later without anybody doing anything: what refused was busy, out of
+    /// reach, or changed meanwhile.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        self.is_transient
     }
 
     /// The same failure with this as its only cause.
@@ -97,6 +120,7 @@ impl Failure {
             help,
             days: self.days,
             report: self.report,
+            is_transient: self.is_transient,
         }
     }
 
@@ -132,7 +156,7 @@ impl Failure {
         let Links { message, source } = Links::of(self);
         let source = source.map(|links| links as _);
         let (help, days, report) = (self.help.clone(), self.days.clone(), self.report.clone());
-        Self { exit: self.exit, message, source, help, days, report }
+        Self { exit: self.exit, message, source, help, days, report, is_transient: self.is_transient }
     }
 
     /// The message and its chain of sources in one line, for logs and the ledger.

@@ -89,7 +89,9 @@ impl From<SourceError> for Failure {
             _ => Exit::Failed,
         };
         let help = error.help();
-        let failure = Self::explained(exit, error);
+        // The next run plans anew.
+        let is_transient = error.is_transient() || matches!(error, SourceError::Changed { .. });
+        let failure = Self::explained(exit, error).transient_if(is_transient);
         match help {
             Some(help) => failure.help(help),
             None => failure,
@@ -107,13 +109,37 @@ impl Failure {
 
 impl From<LakeError> for Failure {
     fn from(error: LakeError) -> Self {
-        match error {
+        let is_transient = error.is_transient();
+        let failure = match error {
             LakeError::Damaged { url, reason, remedy } => {
                 Self::new(Exit::Failed, format!("{url} is damaged: {reason}")).help(remedy)
             }
             LakeError::Read { url, source } => Self::of_place("read", url, source),
             LakeError::Write { url, source } => Self::of_place("write", url, source),
             error => Self::of(error),
+        };
+        failure.transient_if(is_transient)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whether_a_failure_may_pass_is_carried_along() {
+        let refused =
+            || LakeError::Damaged { url: "URL".into(), reason: "it is".into(), remedy: "count".into() };
+        let changed = || SourceError::Changed { url: "URL".into(), change: "it is gone".into() };
+        for (failure, is_transient) in [
+            (Failure::from(changed()), true),
+            (Failure::from(refused()), false),
+            (Failure::from(refused()).transient_if(true), true),
+            (Failure::from(StoreError::Older { database: "DATABASE".into() }), false),
+        ] {
+            let day = "2024-11-20".parse().expect("it is a day");
+            let carried = failure.again().within("more").of_days([day]).help("wait").again();
+            assert_eq!(carried.is_transient(), is_transient, "{}", failure.chain());
         }
     }
 }
