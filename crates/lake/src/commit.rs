@@ -109,6 +109,29 @@ impl Commit<'_> {
     }
 }
 
+fn read_manifest<M: Manifest>(bytes: &[u8], day: Day) -> Result<M, String> {
+    let heading: Heading = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
+    if heading.format_version != M::FORMAT_VERSION {
+        let (theirs, ours) = (heading.format_version, M::FORMAT_VERSION);
+        return Err(format!("its format is {theirs}, this program reads {ours}"));
+    }
+    if heading.day != day {
+        return Err(format!("it is of {}", heading.day));
+    }
+    serde_json::from_slice(bytes).map_err(|error| error.to_string())
+}
+
+fn as_committed(object: &DataObject, bytes: Option<Bytes>) -> Result<Bytes, String> {
+    let bytes = bytes.ok_or("the manifest names it, but it is not there")?;
+    if bytes.len() as u64 != object.size {
+        return Err(format!("it has {} bytes, {} were committed", bytes.len(), object.size));
+    }
+    if hex(&Sha256::digest(&bytes)) != object.sha256 {
+        return Err("its bytes are not those that were committed".to_owned());
+    }
+    Ok(bytes)
+}
+
 impl Lake {
     fn path(&self, folder: &str, name: &str) -> Path {
         let parts = self.prefix.parts().chain(folder.split('/').map(Into::into));
@@ -140,17 +163,24 @@ impl Lake {
         day: Day,
         remedy: &str,
     ) -> Result<Option<M>, LakeError> {
-        let Some(bytes) = self.get(folder, MANIFEST).await? else { return Ok(None) };
-        let damaged = |reason: String| self.damaged(folder, MANIFEST, reason, remedy);
-        let heading: Heading = serde_json::from_slice(&bytes).map_err(|error| damaged(error.to_string()))?;
-        if heading.format_version != M::FORMAT_VERSION {
-            let (theirs, ours) = (heading.format_version, M::FORMAT_VERSION);
-            return Err(damaged(format!("its format is {theirs}, this program reads {ours}")));
+        let read = |bytes: Option<Bytes>| bytes.map(|bytes| read_manifest(&bytes, day)).transpose();
+        self.get_sound(folder, MANIFEST, remedy, read).await
+    }
+
+    /// What `read` makes of an object's bytes. When it can make nothing of them they may have been changed on their
+    /// way, and are asked for once more.
+    async fn get_sound<T>(
+        &self,
+        folder: &str,
+        name: &str,
+        remedy: &str,
+        read: impl Fn(Option<Bytes>) -> Result<T, String>,
+    ) -> Result<T, LakeError> {
+        if let Ok(sound) = read(self.get(folder, name).await?) {
+            return Ok(sound);
         }
-        if heading.day != day {
-            return Err(damaged(format!("it is of {}", heading.day)));
-        }
-        serde_json::from_slice(&bytes).map(Some).map_err(|error| damaged(error.to_string()))
+        let again = read(self.get(folder, name).await?);
+        again.map_err(|reason| self.damaged(folder, name, reason, remedy))
     }
 
     /// What `read` makes of the manifest in the folder and the objects that it names. When another
@@ -184,16 +214,7 @@ impl Lake {
         object: &DataObject,
         remedy: &str,
     ) -> Result<Bytes, LakeError> {
-        let damaged = |reason: String| self.damaged(folder, &object.name, reason, remedy);
-        let bytes = self.get(folder, &object.name).await?;
-        let bytes = bytes.ok_or_else(|| damaged("the manifest names it, but it is not there".to_owned()))?;
-        if bytes.len() as u64 != object.size {
-            return Err(damaged(format!("it has {} bytes, {} were committed", bytes.len(), object.size)));
-        }
-        if hex(&Sha256::digest(&bytes)) != object.sha256 {
-            return Err(damaged("its bytes are not those that were committed".to_owned()));
-        }
-        Ok(bytes)
+        self.get_sound(folder, &object.name, remedy, |bytes| as_committed(object, bytes)).await
     }
 
     pub(crate) fn damaged(&self, folder: &str, name: &str, reason: String, remedy: &str) -> LakeError {

@@ -12,7 +12,7 @@ pub use totals::AdvertiserTotals;
 use self::sum::Sum;
 use crate::{
     CountsInput, CountsManifest, DataObject, Lake, LakeError, WriteCountsError,
-    commit::{NewObject, hex},
+    commit::{MANIFEST, NewObject, hex},
     in_order::in_order,
     manifest::Manifest as _,
     parquet_file::{BATCH_ROWS, decode, encode, from_integer, integers, schema, texts},
@@ -94,6 +94,12 @@ impl Lake {
         };
         commit.end(&manifest).await?;
         Ok(manifest)
+    }
+
+    /// Where the manifest of a day's counts lies, for messages.
+    #[must_use]
+    pub fn counts_manifest_url(&self, day: Day) -> String {
+        self.object_url(&folder(day), MANIFEST)
     }
 
     /// What the counts of a day were made of; none when the day has not been counted.

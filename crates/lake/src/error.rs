@@ -82,7 +82,7 @@ const BUSY: &[&str] = &[
     "ConditionalRequestConflict",
 ];
 
-/// What waiting does not mend: no credentials, or wrong ones, another region, no such bucket.
+/// What waiting does not mend: no credentials, or wrong ones, another region, no such bucket, another server.
 const NEVER: &[&str] = &[
     "/latest/api/token",
     "/latest/meta-data/",
@@ -97,6 +97,8 @@ const NEVER: &[&str] = &[
     "SignatureDoesNotMatch",
     "ExpiredToken",
     "NotSignedUp",
+    "invalid peer certificate",
+    "other bytes than were asked for",
 ];
 
 /// Why the counts of a day were not committed.

@@ -2,7 +2,7 @@
 
 use crate::{
     Lake, LakeError, RankingsManifest,
-    commit::NewObject,
+    commit::{MANIFEST, NewObject},
     manifest::Manifest as _,
     parquet_file::{BATCH_ROWS, decode, encode, from_integer, integers, schema, texts, to_integer},
 };
@@ -41,6 +41,12 @@ impl Lake {
         };
         commit.end(&manifest).await?;
         Ok(manifest)
+    }
+
+    /// Where the manifest of a day's rankings by one model lies, for messages.
+    #[must_use]
+    pub fn rankings_manifest_url(&self, day: Day, model: &ModelName) -> String {
+        self.object_url(&folder(day, model), MANIFEST)
     }
 
     /// The rankings of a day by one model; none when it has not been ranked by it.

@@ -1,10 +1,12 @@
 //! What writes that were killed left behind: objects that no manifest names, because it was not written yet or
 //! because there was no time to delete what the one before had named; in a directory also files that are no
-//! objects yet. What a manifest names is never touched.
+//! objects yet. What a manifest names is never touched, and so is all beside one that cannot be told.
 
 use crate::{Lake, LakeError, commit::MANIFEST};
+use bytes::Bytes;
 use domain::Day;
 use object_store::{ObjectMeta, ObjectStoreExt, path::Path};
+use serde::de::IgnoredAny;
 use std::{
     collections::BTreeMap,
     ffi::OsStr,
@@ -28,8 +30,8 @@ impl Lake {
             }
             // Manifests are read after what lies beside them was listed: what is committed meanwhile is named.
             for (manifest, objects) in objects {
-                let named = self.get_at(&manifest).await?.unwrap_or_default();
-                let named = String::from_utf8_lossy(&named);
+                let is_listed = objects.iter().any(|meta| meta.location == manifest);
+                let Some(named) = names_of(self.get_at(&manifest).await?, is_listed) else { continue };
                 for meta in objects.iter().filter(|meta| is_before(meta, until)) {
                     let name = meta.location.filename().unwrap_or_default();
                     if name != MANIFEST && !named.contains(name) {
@@ -57,6 +59,14 @@ impl Lake {
             }
         }
     }
+}
+
+/// The text in which what is named can be found; none of a manifest that was listed and is not there, or that did
+/// not come whole: it names more than it tells.
+fn names_of(manifest: Option<Bytes>, is_listed: bool) -> Option<String> {
+    let Some(manifest) = manifest else { return (!is_listed).then(String::new) };
+    serde_json::from_slice::<IgnoredAny>(&manifest).ok()?;
+    String::from_utf8(manifest.into()).ok()
 }
 
 /// Whether the object was written before then for certain: a store that tells whole seconds rounds down.

@@ -1,22 +1,44 @@
 //! The clients of one bucket, made of the usual AWS settings. No request is sent here.
 
-use crate::SourceError;
+use crate::{
+    SourceError,
+    exchange::{Connected, Connector},
+};
 use object_store::{
     BackoffConfig, ClientOptions, RetryConfig,
-    aws::{AmazonS3, AmazonS3Builder, AmazonS3ConfigKey},
+    aws::{AmazonS3, AmazonS3Builder, AmazonS3ConfigKey, AwsCredentialProvider},
 };
-use std::{collections::BTreeMap, fmt, time::Duration};
+use std::{
+    collections::BTreeMap,
+    fmt,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 /// For how long failing requests are tried again.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// The longest that a request takes whose answer is short, or which writes an object.
+const REQUEST_MAX: Duration = Duration::from_secs(30);
 /// The same for asking a machine's role for credentials, which a laptop does not have.
 const CREDENTIALS_PATIENCE: Duration = Duration::from_secs(3);
 
-/// The AWS settings that say how buckets are reached: names as in the environment, with values.
+/// The AWS settings that say how buckets are reached: names as in the environment, with values. Clones share
+/// connections and credentials.
 #[derive(Clone)]
 pub struct AwsSettings {
     values: BTreeMap<String, String>,
     patience: Duration,
+    shared: Arc<Shared>,
+}
+
+/// What the clients of all buckets have in common. It is made once: to make a client is to read all certificates
+/// that the machine trusts, and to ask for credentials is to ask the machine's role.
+#[derive(Default)]
+struct Shared {
+    credentials: OnceLock<AwsCredentialProvider>,
+    /// Of [`Clients::client`] and of [`Clients::reader`].
+    client: Connected,
+    reader: Connected,
 }
 
 /// One bucket's clients, with the same credentials.
@@ -45,14 +67,13 @@ impl AwsSettings {
     {
         let values = pairs.into_iter().map(|(name, value)| (name.into(), value.into()));
         let values = values.filter(|(_, value)| !value.is_empty()).collect();
-        Self { values, patience: PATIENCE }
+        Self { values, patience: PATIENCE, shared: Arc::default() }
     }
 
     /// Tries failing requests again for at most `patience`, instead of a minute.
     #[must_use]
-    pub fn with_patience(mut self, patience: Duration) -> Self {
-        self.patience = patience;
-        self
+    pub fn with_patience(self, patience: Duration) -> Self {
+        Self { patience, shared: Arc::default(), ..self }
     }
 
     pub(crate) fn patience(&self) -> Duration {
@@ -61,6 +82,11 @@ impl AwsSettings {
 
     pub(crate) fn value(&self, name: &str) -> Option<&str> {
         self.values.get(name).map(String::as_str)
+    }
+
+    /// How long a request may take, so that there is time left for another.
+    fn request_max(&self) -> Duration {
+        if self.patience.is_zero() { REQUEST_MAX } else { REQUEST_MAX.min(self.patience / 2) }
     }
 
     pub(crate) fn has(&self, name: &str) -> bool {
@@ -99,13 +125,22 @@ impl AwsSettings {
             }
         };
         let build = |builder: AmazonS3Builder| builder.build().map_err(refused);
-        let asked = ClientOptions::new();
-        let asking = self.builder(asked.clone(), bucket, self.patience.min(CREDENTIALS_PATIENCE));
-        let credentials = build(asking)?.credentials().clone();
-        let client = self.builder(asked, bucket, self.patience).with_credentials(credentials.clone());
+        let Shared { credentials, client, reader } = &*self.shared;
+        let credentials = match credentials.get() {
+            Some(known) => known.clone(),
+            None => {
+                let patience = self.patience.min(CREDENTIALS_PATIENCE);
+                let asking = build(self.builder(ClientOptions::new(), bucket, patience))?;
+                credentials.get_or_init(|| asking.credentials().clone()).clone()
+            }
+        };
+        let asked = ClientOptions::new().with_timeout(self.request_max());
+        let client = self.builder(asked, bucket, self.patience).with_http_connector(Connector::new(client));
+        let client = client.with_credentials(credentials.clone());
         // Who reads notices that nothing comes; how long a part takes as a whole says nothing.
         let read = ClientOptions::new().with_timeout_disabled();
-        let reader = self.builder(read, bucket, Duration::ZERO).with_credentials(credentials);
+        let reader = self.builder(read, bucket, Duration::ZERO).with_http_connector(Connector::new(reader));
+        let reader = reader.with_credentials(credentials);
         Ok(Clients { client: build(client)?, reader: build(reader)? })
     }
 

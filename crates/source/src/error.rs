@@ -1,5 +1,6 @@
 //! What can go wrong between a location's name and an object's last byte, and what to do about it.
 
+use crate::exchange::OTHER_BYTES;
 use domain::{Day, Log};
 use std::{error::Error, fmt, io, time::Duration};
 
@@ -126,6 +127,7 @@ enum Trouble {
     Unreachable,
     Busy,
     WrongRegion,
+    Untrusted,
     Missing,
     Other,
 }
@@ -148,11 +150,17 @@ impl Trouble {
             Self::Unreachable => "nothing, or something else than S3, answers at the endpoint",
             Self::Busy => "the server is overloaded or broken",
             Self::WrongRegion => "the bucket lies in another region than the one that is set",
+            Self::Untrusted => {
+                "the server's certificate is of an authority that this machine does not know, or of another server"
+            }
             Self::Missing => "it was never made, or is called otherwise",
             Self::Other => return None,
         })
     }
 }
+
+/// What the TLS library says of a server whose certificate it does not accept.
+pub(crate) const UNTRUSTED: &str = "invalid peer certificate";
 
 impl Cause {
     /// A request that brought nothing for this long.
@@ -232,9 +240,13 @@ fn trouble_of(error: &object_store::Error, text: &str) -> Trouble {
         _ if has(&["InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "NotSignedUp"]) => {
             Trouble::BadCredentials
         }
+        _ if has(&[UNTRUSTED]) => Trouble::Untrusted,
+        _ if has(&[OTHER_BYTES]) => Trouble::Other,
         _ if has(&["RequestTimeTooSkewed"]) => Trouble::WrongClock,
-        _ if has(&["AccessDenied", "status code: 403"]) => Trouble::Denied,
+        _ if has(&["AccessDenied"]) => Trouble::Denied,
         object_store::Error::PermissionDenied { .. } => Trouble::Denied,
+        // As a refused listing comes.
+        _ if has(&["status code: 403"]) => Trouble::Denied,
         object_store::Error::Unauthenticated { .. } => Trouble::BadCredentials,
         object_store::Error::NotFound { .. } => Trouble::Missing,
         _ if has(&[
@@ -263,7 +275,7 @@ fn sources<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dy
     std::iter::successors(Some(error), |error| (*error).source())
 }
 
-fn chain_text(error: &(dyn Error + 'static)) -> String {
+pub(crate) fn chain_text(error: &(dyn Error + 'static)) -> String {
     sources(error).map(ToString::to_string).collect::<Vec<_>>().join("\n")
 }
 
@@ -280,8 +292,17 @@ fn short_message(error: &object_store::Error, text: &str, trouble: Trouble) -> S
     match trouble {
         Trouble::Missing => "it is not there".to_owned(),
         Trouble::Denied => "access denied".to_owned(),
-        _ => sources(error).last().map_or_else(String::new, ToString::to_string),
+        _ => match status(text) {
+            Some(status) => format!("the server answered {status}"),
+            None => sources(error).last().map_or_else(String::new, ToString::to_string),
+        },
     }
+}
+
+/// The status of an answer that explains nothing: `503 Service Unavailable`.
+fn status(text: &str) -> Option<&str> {
+    let (_, rest) = text.split_once("status code: ")?;
+    rest.split([':', '\n']).next()
 }
 
 /// The text of an element of the XML in which S3 explains an error.
@@ -391,6 +412,9 @@ fn help_of(cause: &Cause, url: &str) -> Option<String> {
             let region = element(&chain_text(cause.error()), "Region").map(str::to_owned);
             let region = region.as_deref().unwrap_or("the bucket's region");
             return Some(format!("set AWS_REGION to {region}"));
+        }
+        Trouble::Untrusted => {
+            "this machine does not trust the server's certificate: install the authority that signed it, or check AWS_ENDPOINT_URL"
         }
         Trouble::Missing if !is_bucket => {
             "create the directory, or name another; relative paths start where the program does"

@@ -10,6 +10,7 @@
 mod aws;
 mod compression;
 mod error;
+mod exchange;
 mod listing;
 mod location;
 mod parquet;

@@ -7,8 +7,7 @@ use std::time::Duration;
 
 /// The error of planning from `url` with these settings.
 async fn refusal(url: &str, settings: &[(&str, &str)]) -> SourceError {
-    let settings =
-        AwsSettings::from_pairs(settings.iter().copied()).with_patience(Duration::from_millis(300));
+    let settings = AwsSettings::from_pairs(settings.iter().copied()).with_patience(Duration::from_secs(1));
     match Location::open_with(url, false, &settings) {
         Err(error) => error,
         Ok(location) => plan(&location).await.unwrap_err(),

@@ -33,7 +33,8 @@ async fn publish_from_lake(
     day: Day,
     run: &RunId,
 ) -> Result<RunReport, Failure> {
-    let counts = night.lake()?.counts_manifest(day).await?.ok_or_else(|| not_counted(day))?;
+    let lake = night.lake()?;
+    let counts = lake.counts_manifest(day).await?.ok_or_else(|| not_counted(&lake, day))?;
     let mut report = RunReport::of_counts(&counts, None);
     match publish_run(night, store, day, run, &mut report).await {
         Ok(()) => Ok(report),
@@ -51,7 +52,7 @@ pub(super) async fn publish_run(
 ) -> Result<(), Failure> {
     let started = Instant::now();
     let lake = night.lake()?;
-    let counts = lake.counts_manifest(day).await?.ok_or_else(|| not_counted(day))?;
+    let counts = lake.counts_manifest(day).await?.ok_or_else(|| not_counted(&lake, day))?;
     report.is_of(&counts)?;
     let totals = lake.totals(&counts).await?;
     let mut models = Vec::new();
@@ -107,7 +108,9 @@ pub(super) async fn ranked(
     let remedy = || format!("run `topshelf rank --day {day}` first, with the same --lake");
     let read = lake.read_rankings(day, model).await?;
     let (rankings, manifest) = read.ok_or_else(|| {
-        Failure::new(Exit::Failed, format!("{day} has not been ranked by {model}")).help(remedy())
+        let url = lake.rankings_manifest_url(day, model);
+        let message = format!("{day} has not been ranked by {model}: {url} is not there");
+        Failure::new(Exit::Failed, message).help(remedy())
     })?;
     if manifest.counts_digest != counts.counts_digest {
         let message =

@@ -3,7 +3,7 @@
 use super::{Night, StageReport, publish::ranked};
 use crate::failure::{Exit, Failure};
 use domain::{Day, ModelName};
-use lake::{CountsManifest, CountsReader, RankingsManifest};
+use lake::{CountsManifest, CountsReader, Lake, RankingsManifest};
 use ranking::{Model, Ranker};
 use std::{collections::BTreeMap, sync::Arc, time::Instant};
 
@@ -60,7 +60,7 @@ pub async fn rank(night: &Night, day: Day, models: &[&'static dyn Model]) -> Res
         Ok(Ok((computed, ranker.finish(), left_out)))
     };
     let read = lake.read_counts(day, night.config.counting.threads(), rank_all).await?;
-    let (ranked, counted) = read.ok_or_else(|| not_counted(day))?;
+    let (ranked, counted) = read.ok_or_else(|| not_counted(&lake, day))?;
     let (computed, rankings, left_out) = ranked?;
     let mut manifests = Vec::new();
     for ((_, k), rankings) in computed.into_iter().zip(rankings) {
@@ -98,7 +98,8 @@ pub(super) fn why_not_computed(model: &dyn Model) -> String {
 }
 
 /// The day is not in the lake.
-pub(super) fn not_counted(day: Day) -> Failure {
-    Failure::new(Exit::Failed, format!("{day} has not been counted: the lake has no counts of it"))
+pub(super) fn not_counted(lake: &Lake, day: Day) -> Failure {
+    let message = format!("{day} has not been counted: {} is not there", lake.counts_manifest_url(day));
+    Failure::new(Exit::Failed, message)
         .help(format!("run `topshelf count --day {day}` first, with the same --lake"))
 }
