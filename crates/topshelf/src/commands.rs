@@ -14,7 +14,7 @@ mod stages;
 mod stop;
 
 use crate::{
-    cli::{Cli, Command, Global, RunDay, Waiting},
+    cli::{Cli, Command, Global, RunDay},
     config,
     failure::Failure,
     pipeline::{Night, Wait},
@@ -40,19 +40,19 @@ pub async fn execute(cli: Cli) -> Result<(), Failure> {
     match command {
         Command::Demo(flags) => demo::demo(flags, &global, output).await,
         Command::Run(RunDay { counted, waiting }) => {
-            let night = working_night(&global, counted.recount, &waiting)?;
+            let night = working_night(&global, counted.recount, waiting.wait)?;
             stages::run(&night, counted.one.day, output).await
         }
         Command::Backfill(range) => {
-            stages::backfill(&working_night(&global, range.recount, &range.waiting)?, &range, output).await
+            stages::backfill(&working_night(&global, range.recount, range.waiting.wait)?, &range, output)
+                .await
         }
         Command::Count(flags) => {
-            let night = Night { recount: flags.recount, ..night(&global)? };
-            stages::count(&night, flags.one.day, output).await
+            stages::count(&working_night(&global, flags.recount, None)?, flags.one.day, output).await
         }
-        Command::Rank(flags) => stages::rank(&night(&global)?, flags, output).await,
+        Command::Rank(flags) => stages::rank(&working_night(&global, false, None)?, flags, output).await,
         Command::Publish(flags) => {
-            stages::publish(&working_night(&global, false, &flags.waiting)?, flags, output).await
+            stages::publish(&working_night(&global, false, flags.waiting.wait)?, flags, output).await
         }
         Command::Schedule => serve::schedule(night(&global)?).await,
         Command::Serve => serve::serve(night(&global)?).await,
@@ -79,9 +79,9 @@ fn night(global: &Global) -> Result<Night, Failure> {
     Night::new(config, Progress::for_terminal())
 }
 
-/// The night of a command whose runs hold their days, and end cleanly when it is told to stop.
-fn working_night(global: &Global, recount: bool, waiting: &Waiting) -> Result<Night, Failure> {
-    let night = Night { recount, wait: waiting.wait.unwrap_or(Wait::No), ..night(global)? };
+/// The night of a command that works, and ends cleanly when it is told to stop.
+fn working_night(global: &Global, recount: bool, wait: Option<Wait>) -> Result<Night, Failure> {
+    let night = Night { recount, wait: wait.unwrap_or(Wait::No), ..night(global)? };
     stop::at_signal(night.halt.clone());
     Ok(night)
 }

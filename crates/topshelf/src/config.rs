@@ -14,7 +14,7 @@ use crate::{
 use counting::DateFormat;
 use serde::{Deserialize, Serialize};
 use sha2::Digest;
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt};
 
 /// Every key. Each has one name here, in `topshelf.toml`, and in the environment.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -156,7 +156,26 @@ pub struct Schedule {
     /// After a night, so many days before its day are run again, to add what has come late.
     pub refresh_days: u32,
     /// The URL that is told of nights that fail or are held, and of the first that is well again; empty for none.
-    pub webhook: String,
+    pub webhook: Webhook,
+}
+
+/// A URL whose path is a secret: whoever knows it may post.
+#[derive(Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Webhook(pub String);
+
+impl fmt::Debug for Webhook {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Webhook({:?})", self.hidden())
+    }
+}
+
+impl Webhook {
+    /// The URL without its path.
+    #[must_use]
+    pub fn hidden(&self) -> String {
+        if self.0.is_empty() { String::new() } else { show::without_path(&self.0) }
+    }
 }
 
 /// How what is published is served.
@@ -241,7 +260,7 @@ impl Default for Schedule {
             retries: 5,
             retry_seconds: 30,
             refresh_days: 0,
-            webhook: String::new(),
+            webhook: Webhook::default(),
         }
     }
 }
@@ -258,8 +277,7 @@ impl Config {
     pub fn without_secrets(&self) -> Self {
         let mut shown = self.clone();
         shown.store.url = without_password(&shown.store.url);
-        // Whoever knows the path may post.
-        shown.schedule.webhook = show::without_path(&shown.schedule.webhook);
+        shown.schedule.webhook = Webhook(self.schedule.webhook.hidden());
         shown
     }
 

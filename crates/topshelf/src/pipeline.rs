@@ -123,7 +123,7 @@ impl Night {
     }
 
     /// Why the work failed: that it was told to stop comes before what came of that.
-    fn why(&self, failure: Failure) -> Failure {
+    pub(crate) fn why(&self, failure: Failure) -> Failure {
         self.halt.stopped().map_or(failure, Failure::from)
     }
 

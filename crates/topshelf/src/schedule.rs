@@ -4,9 +4,13 @@ use crate::{
     config,
     failure::{Exit, Failure},
 };
-use croner::Cron;
+use croner::{Cron, errors::CronError};
 use domain::Day;
-use jiff::{SignedDuration, Timestamp, tz::TimeZone};
+use jiff::{
+    SignedDuration, Timestamp, Zoned,
+    civil::{Date, DateTime},
+    tz::{AmbiguousOffset, Offset, TimeZone},
+};
 use std::{str::FromStr, time::SystemTime};
 
 /// A night of the schedule.
@@ -80,9 +84,15 @@ impl Schedule {
     /// When the next night after `now` begins.
     #[must_use]
     pub fn next_run_at(&self, now: Timestamp) -> Timestamp {
-        let zoned = now.to_zoned(self.zone.clone());
-        let next = self.cron.find_next_occurrence(&zoned, false);
-        next.map_or(Timestamp::MAX, |next| next.timestamp())
+        let mut shown = now.to_zoned(self.zone.clone()).datetime();
+        while let Some(next) = self.cron_line(shown, |cron, shown| cron.find_next_occurrence(shown, false)) {
+            let at = self.moment(next);
+            if at > now {
+                return at;
+            }
+            shown = next;
+        }
+        Timestamp::MAX
     }
 
     /// The nights that were due at `now` of the last `days` ended days, newest first, of each day the last.
@@ -107,18 +117,55 @@ impl Schedule {
     /// When the last night before `now` began, or at `now` if that counts.
     fn last_run_at(&self, now: Timestamp, is_now_too: bool) -> Option<Timestamp> {
         let zoned = now.to_zoned(self.zone.clone());
-        self.cron.find_previous_occurrence(&zoned, is_now_too).ok().map(|last| last.timestamp())
+        // Where clocks show an hour once more, all of it has been.
+        let mut shown = match self.zone.to_ambiguous_timestamp(zoned.datetime()).offset() {
+            AmbiguousOffset::Fold { before, .. } => before.to_datetime(now),
+            _ => zoned.datetime(),
+        };
+        let mut is_shown_too = true;
+        loop {
+            let last =
+                self.cron_line(shown, |cron, shown| cron.find_previous_occurrence(shown, is_shown_too))?;
+            let at = self.moment(last);
+            if at < now || (is_now_too && at == now) {
+                return Some(at);
+            }
+            (shown, is_shown_too) = (last, false);
+        }
+    }
+
+    /// Asks the cron line as if clocks were never changed.
+    fn cron_line(
+        &self,
+        shown: DateTime,
+        ask: impl FnOnce(&Cron, &Zoned) -> Result<Zoned, CronError>,
+    ) -> Option<DateTime> {
+        let unchanged = shown.to_zoned(TimeZone::UTC).ok()?;
+        ask(&self.cron, &unchanged).ok().map(|found| found.datetime())
+    }
+
+    /// When clocks show that: the first time, if they do twice; when they were put forward over it, if they never do.
+    fn moment(&self, shown: DateTime) -> Timestamp {
+        let moment = |offset: Offset| offset.to_timestamp(shown).unwrap_or(Timestamp::MAX);
+        match self.zone.to_ambiguous_timestamp(shown).offset() {
+            AmbiguousOffset::Unambiguous { offset } => moment(offset),
+            AmbiguousOffset::Fold { before, .. } => moment(before),
+            AmbiguousOffset::Gap { before, .. } => {
+                let behind = moment(before);
+                let change = self.zone.preceding(behind + SignedDuration::from_nanos(1)).next();
+                change.map_or(behind, |change| change.timestamp())
+            }
+        }
     }
 
     /// What readers are promised at `now`: the day of the last night that began long enough ago.
     #[must_use]
     pub fn promise(&self, now: Timestamp) -> api::Promise {
-        let due = now.checked_sub(self.stale_after).unwrap_or(now).to_zoned(self.zone.clone());
-        let last = self.cron.find_previous_occurrence(&due, true);
-        let newest_day = last
-            .map_or(Day::from_date(jiff::civil::Date::MIN), |last| Day::from_date(last.date()).yesterday());
+        let due = now.checked_sub(self.stale_after).unwrap_or(now);
+        let newest_day =
+            self.last_run_at(due, true).map_or(Day::from_date(Date::MIN), |last| self.ended_day(last));
         // A night that has begun may publish at any moment: caches must not wait for the one after it.
-        let next_run_at = self.next_run_at(due.timestamp()).max(now);
+        let next_run_at = self.next_run_at(due).max(now);
         api::Promise { newest_day, next_run_at, next_night_at: self.next_run_at(now) }
     }
 }
@@ -154,9 +201,12 @@ mod tests {
                 return nights;
             }
             nights.push(format!("{} {}", now, schedule.ended_day(now)));
-            // Looking back from any later moment gives the same.
-            let last = schedule.nights(now + jiff::SignedDuration::from_secs(1), 1);
-            assert_eq!(last, [DueNight { day: schedule.ended_day(now), due_at: now }]);
+            // Looking back from any moment up to the next gives the same.
+            let mut later = now;
+            while later < schedule.next_run_at(now).min(now + SignedDuration::from_hours(3)) {
+                assert_eq!(schedule.last_run_at(later, true), Some(now), "from {later}");
+                later += SignedDuration::from_mins(7);
+            }
         }
     }
 
@@ -175,6 +225,26 @@ mod tests {
                 "2025-04-25T21:15:00Z 2025-04-25",
                 "2025-04-26T21:15:00Z 2025-04-26"
             ]
+        );
+    }
+
+    #[test]
+    fn what_comes_twice_or_never_comes_once() {
+        let day = |cron: &str, from: &str, to: &str| {
+            let nights = nights_between(cron, "America/New_York", from, to);
+            nights.into_iter().map(|night| night[11..16].to_owned()).collect::<Vec<_>>().join(" ")
+        };
+        // All of the hour that is left out comes as one moment.
+        assert_eq!(day("0,30 2 * * *", "2025-03-09T05:00:00Z", "2025-03-09T12:00:00Z"), "07:00");
+        assert_eq!(
+            day("*/30 1-3 * * *", "2025-03-09T05:00:00Z", "2025-03-09T12:00:00Z"),
+            "06:00 06:30 07:00 07:30"
+        );
+        // The hour that comes twice counts when it comes first.
+        assert_eq!(day("0,30 1 * * *", "2025-11-02T04:00:00Z", "2025-11-02T12:00:00Z"), "05:00 05:30");
+        assert_eq!(
+            day("*/30 0-2 * * *", "2025-11-02T04:00:00Z", "2025-11-02T12:00:00Z"),
+            "04:30 05:00 05:30 07:00 07:30"
         );
     }
 

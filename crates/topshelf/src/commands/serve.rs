@@ -1,7 +1,13 @@
 //! `serve`, `schedule` and `up`: the API, the nightly scheduler, or one beside the other.
 
 use super::stop;
-use crate::{failure::Failure, halt::Halt, pipeline::Night, progress::Progress, scheduler};
+use crate::{
+    failure::{Exit, Failure},
+    halt::Halt,
+    pipeline::Night,
+    progress::Progress,
+    scheduler,
+};
 use api::{Options, ServedStore, Server};
 use domain::ModelName;
 use std::time::Duration;
@@ -33,12 +39,11 @@ pub(super) async fn serve(night: Night) -> Result<(), Failure> {
 
 /// Runs every night at the scheduled time, until a stop signal.
 pub(super) async fn schedule(night: Night) -> Result<(), Failure> {
+    // What is no database is told at once; one that does not answer yet is waited for.
+    store(&night).await?;
     stop::at_signal(night.halt.clone());
     let halt = night.halt.clone();
-    let nights = nights(night)?;
-    halt.until_stopped().await;
-    ended(nights).await;
-    Ok(())
+    held(nights(night)?, &halt).await
 }
 
 /// Serves, and runs every night at the scheduled time, until a stop signal.
@@ -48,11 +53,35 @@ pub(super) async fn up(night: Night) -> Result<(), Failure> {
     info!(address = %server.address(), "serving");
     let halt = night.halt.clone();
     let nights = nights(night)?;
-    let served = server.run(stopped(halt.clone())).await.map_err(Failure::of);
-    // A server that failed ends the nights too.
-    halt.stop("the server ends");
-    ended(nights).await;
-    served
+    let serve = async {
+        let served = server.run(stopped(halt.clone())).await.map_err(Failure::of);
+        // One that failed ends the nights too.
+        halt.stop("the server has ended");
+        served
+    };
+    let (served, held) = tokio::join!(serve, held(nights, &halt));
+    served.and(held)
+}
+
+/// Waits until the nights have ended, for so long when they are told to.
+async fn held(mut nights: oneshot::Receiver<()>, halt: &Halt) -> Result<(), Failure> {
+    tokio::select! {
+        ended = &mut nights => {
+            // Nobody told them to.
+            halt.stop("the scheduler has ended");
+            return match ended {
+                Ok(()) => Ok(()),
+                Err(_) => Err(Failure::new(Exit::Failed, "the scheduler broke off: this is a defect, its message is above")),
+            };
+        }
+        _ = halt.until_stopped() => (),
+    }
+    if timeout(NIGHT_ENDS_WITHIN, nights).await.is_err() {
+        warn!(
+            "the scheduler did not end in time; a run that is still under way is told as died by the next one"
+        );
+    }
+    Ok(())
 }
 
 /// Completes when the work is told to stop.
@@ -76,13 +105,6 @@ fn nights(night: Night) -> Result<oneshot::Receiver<()>, Failure> {
         std::mem::forget(nights);
     });
     Ok(ended)
-}
-
-/// Waits until the night under way has ended, but not for ever: what it has not published, readers never see.
-async fn ended(nights: oneshot::Receiver<()>) {
-    if timeout(NIGHT_ENDS_WITHIN, nights).await.is_err() {
-        warn!("the night did not end in time; the next one writes down that it died");
-    }
 }
 
 /// A server of what is published, listening already.

@@ -37,7 +37,18 @@ pub(super) async fn backfill(night: &Night, range: &Range, output: Output) -> Re
         return Err(Failure::new(Exit::Usage, format!("--from {} is after --to {}", range.from, range.to))
             .help("the first day comes first"));
     }
-    report(pipeline::run(night, &days, StartedBy::of_environment()).await?, output)
+    // The day that has just ended is taken last, and by itself: its night may come meanwhile, and goes first.
+    let current = night.schedule.ended_day(night.clock.now());
+    let before = days.partition_point(|day| *day < current);
+    let (mut outcomes, mut failure) = (Vec::new(), None);
+    for days in [&days[..before], &days[before..]].into_iter().filter(|days| !days.is_empty()) {
+        match pipeline::run(night, days, StartedBy::of_environment()).await {
+            Ok(run) => outcomes.extend(run),
+            Err(failed) => failure = failure.or(Some(failed)),
+        }
+    }
+    let reported = if outcomes.is_empty() { Ok(()) } else { report(outcomes, output) };
+    failure.map_or(reported, Err)
 }
 
 /// The last stage alone.
@@ -295,7 +306,9 @@ fn rejected_notice(log: Log, input: &LogInput) -> Option<String> {
 /// The first stage alone.
 pub(super) async fn count(night: &Night, day: Option<Day>, output: Output) -> Result<(), Failure> {
     let day = day_or_ended(night, day);
-    let (manifest, stage) = pipeline::count(night, &[day]).await?.pop().expect("one day was counted")?;
+    let counted = night.halt.or_give_up(pipeline::count(night, &[day])).await?;
+    let counted = counted.map_err(|failure| night.why(failure))?;
+    let (manifest, stage) = counted.into_iter().next().expect("one day was counted")?;
     output.either(&manifest, || counted_text(&manifest))?;
     if let Some(notice) = kept_notice(day, &stage).filter(|_| output.is_for_people()) {
         eprintln!("{notice}");
@@ -322,7 +335,9 @@ fn counted_text(manifest: &CountsManifest) -> String {
 /// The second stage alone.
 pub(super) async fn rank(night: &Night, flags: Rank, output: Output) -> Result<(), Failure> {
     let day = day_or_ended(night, flags.day);
-    let ranked = pipeline::rank(night, day, &pipeline::ranked_models(night, &flags.model)?).await?;
+    let models = pipeline::ranked_models(night, &flags.model)?;
+    let ranked = night.halt.or_give_up(pipeline::rank(night, day, &models)).await?;
+    let ranked = ranked.map_err(|failure| night.why(failure))?;
     let models: Vec<_> = ranked.manifests.iter().map(ModelReport::of).collect();
     let json = json!({ "day": day, "models": models, "not_computed": ranked.not_computed });
     output.either(&json, || ranked_text(day, &models))?;

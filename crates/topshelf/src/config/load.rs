@@ -184,6 +184,12 @@ fn place(metadata: &Metadata) -> String {
     }
 }
 
+/// Longer than that, and no night would be held before others are due.
+const INPUT_DEADLINE_MINUTES_MAX: u32 = 7 * 24 * 60;
+
+/// With the longest pause between them, more would take more than a day.
+const RETRIES_MAX: u32 = 100;
+
 /// A night that waits for longer is late in any case, and nobody has heard of it.
 const PATIENCE_SECONDS_MAX: u64 = 3600;
 
@@ -279,10 +285,19 @@ fn check_schedule(schedule: &Schedule) -> Result<(), Failure> {
                 .help("set schedule.wait_for_input = true, or take the marker away"));
         }
     }
-    let webhook = &schedule.webhook;
-    let is_url = ["https://", "http://"].iter().any(|scheme| webhook.starts_with(scheme));
+    if schedule.input_deadline_minutes > INPUT_DEADLINE_MINUTES_MAX {
+        return Err(refused("schedule.input_deadline_minutes", "is more than a week"));
+    }
+    if schedule.retries > RETRIES_MAX {
+        return Err(refused("schedule.retries", "is more than 100"));
+    }
+    let webhook = &schedule.webhook.0;
+    let is_url = reqwest::Url::parse(webhook).is_ok_and(|url| ["http", "https"].contains(&url.scheme()));
     if !(webhook.is_empty() || is_url) {
         return Err(refused("schedule.webhook", "is no http:// or https:// URL"));
+    }
+    if webhook.ends_with("/***") {
+        return Err(refused("schedule.webhook", "is what `topshelf config` shows of it, without its secret"));
     }
     Ok(())
 }

@@ -67,8 +67,8 @@ impl From<StoreError> for Failure {
             _ => return Self::of(error),
         };
         let help = error.trouble().map_or(help, remedy);
-        let answer = error.answer().map(str::to_owned);
-        let failure = Self::explained(exit, error).help(help);
+        let (answer, is_transient) = (error.answer().map(str::to_owned), error.is_transient());
+        let failure = Self::explained(exit, error).help(help).transient_if(is_transient);
         match answer {
             Some(answer) => failure.because(answer),
             None => failure,

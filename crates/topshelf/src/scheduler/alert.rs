@@ -97,7 +97,7 @@ impl Alerts {
 
     /// Tells of the newest night if there was trouble before it.
     pub(super) async fn succeeded(&mut self, day: Day, run_id: &RunId) {
-        if self.night.config.schedule.webhook.is_empty() {
+        if self.night.config.schedule.webhook.0.is_empty() {
             return;
         }
         let was_in_trouble = std::mem::take(&mut self.is_in_trouble);
@@ -135,7 +135,7 @@ impl Alerts {
 
     /// Posts it; that it could not be is logged, and fails nothing.
     async fn post(&self, alert: &Alert<'_>) {
-        let url = &self.night.config.schedule.webhook;
+        let url = &self.night.config.schedule.webhook.0;
         if url.is_empty() {
             return;
         }

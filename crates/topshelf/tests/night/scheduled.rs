@@ -8,6 +8,7 @@ use crate::{
 use domain::Day;
 use jiff::Timestamp;
 use serde_json::Value;
+use sqlx::{Connection, Executor, SqliteConnection};
 use std::{
     fs,
     sync::{Arc, Mutex},
@@ -20,7 +21,13 @@ use tokio::{
     runtime::Builder,
     sync::oneshot,
 };
-use topshelf::{checks::Checks, config::Config, halt::Halt, pipeline::Night, scheduler::run_nightly};
+use topshelf::{
+    checks::Checks,
+    config::{Config, Webhook},
+    halt::Halt,
+    pipeline::Night,
+    scheduler::run_nightly,
+};
 
 const DIRECTORY: Objects = Objects::Directory;
 
@@ -228,7 +235,12 @@ async fn a_night_that_was_cut_short_is_taken_over_but_not_for_ever() {
         time.until_waiting(1).await;
         scheduler.stop().await;
         let runs = runs(&place).await;
-        assert_eq!(runs.len(), times + usize::from(is_taken_over), "after {times} that {}", outcome.name());
+        assert_eq!(runs.len(), times + 1, "after {times} that {}", outcome.name());
+        let last = runs.last().unwrap();
+        let expected = if is_taken_over { "succeeded" } else { "failed" };
+        assert_eq!(last.status.name(), expected, "after {times} that {}", outcome.name());
+        let why = "3 runs of the night of 2024-11-20 died before they ended";
+        assert_eq!(last.error.as_deref() == Some(why), !is_taken_over, "{:?}", last.error);
     }
 }
 
@@ -439,7 +451,7 @@ async fn webhook() -> (String, Arc<Mutex<Vec<Value>>>) {
 async fn people_are_told_of_failures_holds_and_recovery() {
     let (url, posted) = webhook().await;
     let place = place(Database::Sqlite).await.configured(|config| {
-        config.schedule.webhook = url;
+        config.schedule.webhook = Webhook(url);
         config.checks = Checks { clicks: Checks::default().clicks, ..Checks::off() };
         config.checks.clicks.min = 1;
     });
@@ -479,6 +491,56 @@ async fn people_are_told_of_failures_holds_and_recovery() {
         failure["error"].as_str().map(|error| error.starts_with("no object of ads_views")),
         Some(true)
     );
+}
+
+/// Lets no run be entered in the ledger, or lets it again.
+async fn refuse_runs(place: &Place, are_refused: bool) {
+    let url = place.night().config.store.url;
+    let mut connection = SqliteConnection::connect(&url).await.unwrap();
+    let sql = match are_refused {
+        true => "CREATE TRIGGER refuse BEFORE INSERT ON runs BEGIN SELECT RAISE(ABORT, 'no room'); END",
+        false => "DROP TRIGGER refuse",
+    };
+    connection.execute(sql).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_ledger_that_takes_no_note_is_told_once_and_tried_until_it_does() {
+    let (url, posted) = webhook().await;
+    let place = place(Database::Sqlite).await.configured(|config| config.schedule.webhook = Webhook(url));
+    write_day(&place, "2024-11-20", 1);
+    store(&place).await;
+    refuse_runs(&place, true).await;
+    let time = Time::at("2024-11-21T02:00:00Z");
+    let scheduler = Scheduler::start(&place, &time);
+    time.pass_until("2024-11-21T02:45:15Z", 1).await;
+    refuse_runs(&place, false).await;
+    time.pass_until("2024-11-21T12:00:00Z", 1).await;
+    scheduler.stop().await;
+    assert_eq!(told(&place).await, ["2024-11-20 succeeded by schedule at 2024-11-21T02:45:30Z"]);
+    let posted = posted.lock().unwrap().clone();
+    let events: Vec<_> = posted.iter().map(|alert| alert["event"].as_str().unwrap()).collect();
+    assert_eq!(events, ["failure", "recovery"], "{posted:#?}");
+    let text = posted[0]["text"].as_str().unwrap();
+    assert!(text.starts_with("Nothing can be said of the night of 2024-11-20, or done for it: "), "{text}");
+    assert!(text.contains("no room") && posted[0]["run_id"].is_null(), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_schedule_that_is_changed_makes_no_old_night_again() {
+    let place = place(Database::Sqlite).await;
+    days("2024-11-18", 6).iter().for_each(|day| write_day(&place, day, 1));
+    let time = Time::at("2024-11-19T02:00:00Z");
+    let scheduler = Scheduler::start(&place, &time);
+    time.pass_until("2024-11-22T02:00:00Z", 1).await;
+    scheduler.stop().await;
+    let place = place.configured(|config| config.schedule.cron = "30 4 * * *".into());
+    let time = Time::at("2024-11-22T12:00:00Z");
+    let scheduler = Scheduler::start(&place, &time);
+    time.until_waiting(1).await;
+    scheduler.stop().await;
+    let made: Vec<_> = runs(&place).await.iter().map(|run| run.day.to_string()).collect();
+    assert_eq!(made, days("2024-11-18", 4));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

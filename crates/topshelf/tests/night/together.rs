@@ -157,6 +157,48 @@ async fn a_backfill_lets_a_newer_day_go_first() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_lost_the_day_notices_and_leaves_what_others_write() {
+    let place = Place::new((Objects::Bucket, Database::Sqlite)).await.configured(configure);
+    write(&place);
+    let store = store(&place).await;
+    // Nothing is ever written into the lake.
+    let reached = Arc::new(Notify::new());
+    let at = reached.clone();
+    let root = place.input().parent().unwrap().parent().unwrap().to_owned();
+    let environment = s3::start_behind(&root, move |method, path| {
+        let (is_it, at) = (method == "PUT" && path.contains("/lake/"), at.clone());
+        let wait = move |is_it: bool| {
+            let at = at.clone();
+            async move {
+                if is_it {
+                    at.notify_one();
+                    std::future::pending().await
+                }
+            }
+        };
+        (wait(is_it), wait(false))
+    })
+    .await;
+    let lost = Night { aws: source::AwsSettings::from_pairs(environment), ..night(&place) };
+    let others = place.input().join("../lake/counts/day=2024-11-20/counts-0123456789abcdef.parquet");
+    let days = [day("2024-11-20")];
+    let (lost, ()) = tokio::join!(pipeline::run(&lost, &days, StartedBy::Hand), async {
+        reached.notified().await;
+        let under_way = store.under_way().await.unwrap().remove(0);
+        let (ended_at, report) = (Timestamp::now(), serde_json::Value::Null);
+        let died = RunEnd { ended_at, outcome: Outcome::Died, error: None, report };
+        assert!(store.end_dead_run(&under_way, &died).await.unwrap());
+        // Whoever has the day now has written an object, and no manifest yet.
+        fs::create_dir_all(others.parent().unwrap()).unwrap();
+        fs::write(&others, "others").unwrap();
+    });
+    let failure = lost.unwrap_err().to_string();
+    assert_eq!(failure, "stopped: another run has ended it, as it gave no sign of life for too long");
+    assert!(others.exists());
+    assert_eq!(store.runs(10, None).await.unwrap()[0].status.name(), "died");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_lost_the_day_publishes_nothing() {
     let place = Place::new((Objects::Bucket, Database::Postgres)).await.configured(configure);
     write(&place);
