@@ -146,7 +146,7 @@ impl Scheduler {
     /// When the ledger took no note of the night.
     async fn hold_and_tell(&mut self, due: DueNight, failure: Option<Failure>) -> Result<(), Failure> {
         let DueNight { day, due_at } = due;
-        let started_by = StartedBy::Schedule(due_at);
+        let (started_by, began) = (StartedBy::Schedule(due_at), self.night.clock.now());
         let outcomes = match failure {
             None => pipeline::run(&self.night, &[day], started_by).await,
             Some(failure) => pipeline::give_up(&self.night, day, started_by, failure).await,
@@ -157,7 +157,7 @@ impl Scheduler {
         match outcomes.map(|mut outcomes| outcomes.pop()) {
             Ok(Some(RunOutcome { run_id, ended, .. })) => self.tell(due, &run_id, ended).await,
             Ok(None) => info!(%day, "somebody else has made the night"),
-            Err(failure) => match self.run_of(due).await? {
+            Err(failure) => match self.run_of(due, began).await? {
                 Some(run_id) => self.tell(due, &run_id, Err(failure)).await,
                 None => return Err(failure),
             },
@@ -166,11 +166,13 @@ impl Scheduler {
         Ok(())
     }
 
-    /// The run that ended of the night.
-    async fn run_of(&self, due: DueNight) -> Result<Option<RunId>, Failure> {
+    /// The run of the night that began since and has ended.
+    async fn run_of(&self, due: DueNight, since: Timestamp) -> Result<Option<RunId>, Failure> {
         let runs = self.night.store().await?.runs(RUNS_OF_DAY, Some(due.day)).await?;
-        let ended = runs.into_iter().find(|run| run.due_at == Some(due.due_at) && run.ended_at.is_some());
-        Ok(ended.map(|run| run.run_id))
+        // The ledger keeps milliseconds.
+        let is_new = |run: &RunRecord| run.started_at.as_millisecond() >= since.as_millisecond();
+        let is_it = |run: &RunRecord| run.due_at == Some(due.due_at) && run.ended_at.is_some() && is_new(run);
+        Ok(runs.into_iter().find(is_it).map(|run| run.run_id))
     }
 
     async fn tell(&mut self, due: DueNight, run_id: &RunId, ended: Result<RunReport, Failure>) {
