@@ -27,6 +27,7 @@ const SNAPSHOT_DAYS: &str = "topshelf_snapshot_days";
 const SNAPSHOT_ADVERTISERS: &str = "topshelf_snapshot_advertisers";
 const SNAPSHOT_STALE: &str = "topshelf_snapshot_stale";
 const NEXT_RUN_AT: &str = "topshelf_next_run_at_seconds";
+const LEDGER_SEEN_AT: &str = "topshelf_ledger_seen_at_seconds";
 const RUNS_UNDER_WAY: &str = "topshelf_runs_under_way";
 const LAST_RUN_ENDED_AT: &str = "topshelf_last_run_ended_at_seconds";
 const LAST_RUN_SUCCEEDED: &str = "topshelf_last_run_succeeded";
@@ -91,6 +92,7 @@ impl Telemetry {
 
     pub(crate) fn runs(&self, runs: &RunsSeen) {
         with_local_recorder(&self.recorder, || {
+            gauge!(LEDGER_SEEN_AT).set(approximately(runs.seen_at.as_second()));
             gauge!(RUNS_UNDER_WAY).set(approximately(runs.under_way.len()));
             let ended_at = |run: &RunSeen| run.ended_at.map_or(0.0, |at| approximately(at.as_second()));
             if let Some(last) = &runs.last {
@@ -152,6 +154,10 @@ fn describe() {
         "1 when the newest published day is older than the schedule promises"
     );
     metrics::describe_gauge!(NEXT_RUN_AT, "When the next night begins, in Unix time");
+    metrics::describe_gauge!(
+        LEDGER_SEEN_AT,
+        "When the database last told of the runs, in Unix time: old when it cannot be read"
+    );
     metrics::describe_gauge!(RUNS_UNDER_WAY, "Runs that have not ended, as the ledger tells");
     metrics::describe_gauge!(LAST_RUN_ENDED_AT, "When the last run of the newest day ended, in Unix time");
     metrics::describe_gauge!(

@@ -62,7 +62,11 @@ fn may_pass(error: &object_store::Error) -> bool {
     let sources = || std::iter::successors(Some(error as &dyn Error), |error| (*error).source());
     let text = sources().map(ToString::to_string).collect::<Vec<_>>().join("\n");
     let has = |needles: &[&str]| needles.iter().any(|needle| text.contains(needle));
-    if has(NEVER)
+    if has(ROLES) && has(BUSY) {
+        return true;
+    }
+    if has(ROLES)
+        || has(NEVER)
         || matches!(error, E::PermissionDenied { .. } | E::Unauthenticated { .. } | E::NotFound { .. })
     {
         return false;
@@ -82,12 +86,11 @@ const BUSY: &[&str] = &[
     "ConditionalRequestConflict",
 ];
 
-/// What waiting does not mend: no credentials, or wrong ones, another region, no such bucket, another server.
+/// Where a machine's, a container's or a service account's role is asked: mostly there is none.
+const ROLES: &[&str] = &["/latest/api/token", "/latest/meta-data/", "http://169.254.", "//sts."];
+
+/// What waiting does not mend: wrong credentials, another region, no such bucket, another server.
 const NEVER: &[&str] = &[
-    "/latest/api/token",
-    "/latest/meta-data/",
-    "http://169.254.",
-    "//sts.",
     "NoSuchBucket",
     "Received redirect",
     "PermanentRedirect",

@@ -225,14 +225,19 @@ impl From<object_store::Error> for Cause {
     }
 }
 
+/// Whether it happened where a machine's, a container's or a service account's role is asked.
+fn is_of_role(text: &str) -> bool {
+    let urls = ["/latest/api/token", "/latest/meta-data/", "http://169.254.", "//sts."];
+    urls.iter().any(|url| text.contains(url))
+}
+
 /// The store tells its errors apart by types that are private to it, so their text decides.
 fn trouble_of(error: &object_store::Error, text: &str) -> Trouble {
     let has = |needles: &[&str]| needles.iter().any(|needle| text.contains(needle));
     match error {
-        // The URLs at which a machine's, a container's or a service account's role is asked.
-        _ if has(&["/latest/api/token", "/latest/meta-data/", "http://169.254.", "//sts."]) => {
-            Trouble::NoCredentials
-        }
+        // A role that could not be asked at the moment.
+        _ if is_of_role(text) && has(&["status code: 5", "status code: 429"]) => Trouble::Busy,
+        _ if is_of_role(text) => Trouble::NoCredentials,
         _ if has(&["NoSuchBucket"]) => Trouble::NoBucket,
         _ if has(&["Received redirect", "PermanentRedirect", "AuthorizationHeaderMalformed", "<Region>"]) => {
             Trouble::WrongRegion

@@ -32,7 +32,7 @@ use domain::{AdvertiserId, Counts, Day, DayRankings, ModelName, RunId};
 use error::Failure;
 use jiff::Timestamp;
 use patience::Patience;
-use std::{fmt, time::Duration};
+use std::{fmt, io, time::Duration};
 
 pub use content::NewPublication;
 pub use decision::Publication;
@@ -44,6 +44,9 @@ pub use moves::{Back, Decision, Move, MovedBack, TAKEN_BACK};
 pub use published::{Pin, Published, PublishedAdvertiser, PublishedDay, PublishedHold};
 pub use trouble::Trouble;
 pub use watch::Watch;
+
+/// No call takes longer: the largest publication comes to a few minutes.
+const ANSWER_TIME_MAX: Duration = Duration::from_secs(15 * 60);
 
 /// A database of publications and runs. Clones share its connections.
 ///
@@ -437,7 +440,7 @@ impl Store {
     {
         let mut patience = Patience::of(self.patience);
         let mut is_in_doubt = false;
-        let mut done = call().await;
+        let mut done = answered(call()).await;
         loop {
             let failure = match done {
                 Ok(done) => return Ok(done),
@@ -449,7 +452,7 @@ impl Store {
                 return Err(if is_in_doubt { error.in_doubt() } else { error });
             }
             done = match self.backend.reconnect().await {
-                Ok(()) => call().await,
+                Ok(()) => answered(call()).await,
                 Err(failure) => Err(failure),
             };
         }
@@ -483,6 +486,16 @@ impl Store {
             Failure::Refused(error) => error,
         }
     }
+}
+
+/// What came of a call, or that nothing did: a server that vanished without a word would be waited for for ever.
+async fn answered<T>(call: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    let no_answer = || {
+        let message = format!("no answer within {} minutes", ANSWER_TIME_MAX.as_secs() / 60);
+        sqlx::Error::Io(io::Error::new(io::ErrorKind::TimedOut, message))
+    };
+    let answer = tokio::time::timeout(ANSWER_TIME_MAX, call).await;
+    answer.unwrap_or_else(|_| Err(Failure::InDoubt(no_answer())))
 }
 
 impl fmt::Debug for Store {

@@ -32,6 +32,28 @@ const CHANNEL: &str = "topshelf_publications";
 /// Connections a process holds at most: a publisher or a reader, a listener, and a few for the ledger.
 const CONNECTIONS_MAX: u32 = 5;
 
+/// What may stand behind the `?` of a URL, as the driver reads it.
+const KNOWN_PARAMETERS: &[&str] = &[
+    "sslmode",
+    "ssl-mode",
+    "sslrootcert",
+    "ssl-root-cert",
+    "ssl-ca",
+    "sslcert",
+    "ssl-cert",
+    "sslkey",
+    "ssl-key",
+    "statement-cache-capacity",
+    "host",
+    "hostaddr",
+    "port",
+    "dbname",
+    "user",
+    "password",
+    "application_name",
+    "options",
+];
+
 const NO_ANSWER: &str = "no answer within ten seconds";
 
 /// Begins a transaction that writes, whatever the role's own isolation is: each statement sees what was committed while
@@ -100,6 +122,7 @@ impl Postgres {
     /// All of the runs or none. They come in the order of their days, so that nobody waits for each other.
     pub(crate) async fn begin_runs(&self, runs: &[NewRun]) -> Result<(), Failure> {
         let mut transaction = self.pool.begin_with(WRITE).await?;
+        bound_waits(&mut transaction, true).await?;
         for run in runs {
             lock_lease(&mut transaction, run.day).await?;
             if let Some(obstacle) = obstacle(&mut transaction, run).await? {
@@ -182,11 +205,17 @@ impl Postgres {
 
 pub(crate) fn options(url: &str) -> Result<PgConnectOptions, StoreError> {
     let refused = |reason: String| StoreError::Url { reason };
-    let after_scheme = url.split_once("://").map_or("", |(_, rest)| rest);
+    let Some((_, after_scheme)) = url.split_once("://") else {
+        return Err(refused("postgres: is followed by //".into()));
+    };
     let authority_end = after_scheme.find(['/', '?', '#']).unwrap_or(after_scheme.len());
     // A password with one of these characters would be read as a host or a path, and shown as such.
     if after_scheme[authority_end..].contains('@') {
         return Err(refused("in a password, / ? # @ must be written %2F %3F %23 %40".into()));
+    }
+    if let Some(unknown) = parameters(after_scheme).find(|name| !is_known(name)) {
+        let known = KNOWN_PARAMETERS.join(", ");
+        return Err(refused(format!("{unknown:?} is no parameter of it; there are {known}")));
     }
     let options = PgConnectOptions::from_str(url).map_err(|error| refused(error.to_string()))?;
     let options = match options.get_application_name() {
@@ -195,6 +224,20 @@ pub(crate) fn options(url: &str) -> Result<PgConnectOptions, StoreError> {
     };
     // sqlx would log whole statements; what matters is logged by callers, once.
     Ok(options.disable_statement_logging())
+}
+
+/// The names of a URL's parameters.
+fn parameters(url: &str) -> impl Iterator<Item = &str> {
+    let query = url.split_once('?').map_or("", |(_, query)| query);
+    let pairs = query.split('&').filter(|pair| !pair.is_empty());
+    pairs.map(|pair| pair.split_once('=').map_or(pair, |(name, _)| name))
+}
+
+/// Whether the driver knows it: what it does not it leaves out, and connects with less than was asked for.
+fn is_known(parameter: &str) -> bool {
+    KNOWN_PARAMETERS.contains(&parameter)
+        || parameter.starts_with("options[")
+        || parameter.starts_with("options%5B")
 }
 
 fn describe(options: &PgConnectOptions) -> String {

@@ -120,9 +120,10 @@ impl Sqlite {
 
     /// Whether the run has published.
     pub(crate) async fn has_published(&self, run_id: &RunId) -> Result<bool, sqlx::Error> {
+        let mut transaction = self.pool.begin_with("BEGIN IMMEDIATE").await?;
         let published = sqlx::query_scalar("SELECT rankings_digest IS NOT NULL FROM runs WHERE run_id = ?")
             .bind(run_id.as_str())
-            .fetch_optional(&self.pool)
+            .fetch_optional(&mut *transaction)
             .await?;
         Ok(published.unwrap_or(false))
     }

@@ -25,7 +25,7 @@ use serde::Serialize;
 use std::time::{Duration, Instant};
 
 /// For how long requests that fail are tried again: a doctor tells that they fail.
-const PATIENCE: Duration = Duration::from_secs(3);
+const PATIENCE: Duration = Duration::from_secs(6);
 
 /// All that was tried.
 #[derive(Debug, Serialize)]

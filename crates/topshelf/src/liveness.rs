@@ -59,6 +59,11 @@ pub(crate) fn process_id(told: &str) -> Option<u32> {
     told.rsplit_once(' ')?.0.rsplit_once(' ')?.1.parse().ok()
 }
 
+/// Whether it was this process that said `told` of itself.
+pub(crate) fn is_of_this_process(told: &str) -> bool {
+    told.split_once(' ').is_some_and(|(_, process)| process == this_process())
+}
+
 /// What people call this machine.
 pub(crate) fn host() -> String {
     let named = fs::read_to_string("/proc/sys/kernel/hostname").ok();
@@ -70,7 +75,7 @@ pub(crate) fn host() -> String {
 /// space of ids, and is not there; or it was this process, and works on it no more. None when that cannot be seen
 /// from here.
 pub(crate) fn is_gone(told: &str) -> Option<bool> {
-    if told.split_once(' ').is_some_and(|(_, process)| process == this_process()) {
+    if is_of_this_process(told) {
         return Some(!Work::all().contains(told));
     }
     let (rest, started_then) = told.rsplit_once(' ')?;

@@ -9,7 +9,7 @@ use tracing_subscriber::{EnvFilter, fmt};
 pub(crate) fn start(format: LogFormat, at_info: bool) {
     let default = if at_info { "info" } else { "warn" };
     let filter = std::env::var("TOPSHELF_LOG").ok().filter(|filter| !filter.is_empty());
-    let filter = EnvFilter::new(filter.unwrap_or_else(|| format!("{default},sqlx=warn")));
+    let filter = EnvFilter::new(filter.unwrap_or_else(|| format!("{default},sqlx=error")));
     let log = fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
     match format {
         LogFormat::Text => log.with_ansi(std::io::stderr().is_terminal()).init(),

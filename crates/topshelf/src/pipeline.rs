@@ -280,7 +280,7 @@ async fn produce_once(
         }
         Err(failure) => return Err(failure),
     };
-    let mut for_next = Vec::new();
+    let (mut for_next, mut unwritten) = (Vec::new(), None);
     let bar = night.progress.steps("publishing", days.len() as u64);
     for (day, counted) in days.iter().zip(counted) {
         night.halt.turn().await?;
@@ -290,12 +290,16 @@ async fn produce_once(
         };
         match ended {
             Err(failure) if is_for_next(&failure) => for_next.push((*day, failure)),
-            ended => ledger.end(*day, ended).await?,
+            ended => {
+                if let Err(failure) = ledger.end(*day, ended).await {
+                    unwritten.get_or_insert(failure);
+                }
+            }
         }
         bar.inc(1);
     }
     bar.finish_and_clear();
-    Ok(for_next)
+    unwritten.map_or(Ok(for_next), Err)
 }
 
 async fn rank_and_publish(

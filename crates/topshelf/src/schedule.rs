@@ -95,7 +95,8 @@ impl Schedule {
         Timestamp::MAX
     }
 
-    /// The nights that were due at `now` of the last `days` ended days, newest first, of each day the last.
+    /// The nights that were due at `now` of the last `days` ended days, newest first, of each day the last; and the newest
+    /// of all in any case.
     #[must_use]
     pub fn nights(&self, now: Timestamp, days: u32) -> Vec<DueNight> {
         let oldest = (1..days.max(1)).fold(self.ended_day(now), |day, _| day.yesterday());
@@ -103,7 +104,7 @@ impl Schedule {
         let mut before = self.last_run_at(now, true);
         while let Some(due_at) = before {
             let day = self.ended_day(due_at);
-            if day < oldest {
+            if day < oldest && !nights.is_empty() {
                 break;
             }
             nights.push(DueNight { day, due_at });
@@ -279,7 +280,9 @@ mod tests {
             ["2024-11-20 2024-11-21T03:10:00Z", "2024-11-19 2024-11-20T04:50:00Z"]
         );
         assert_eq!(nights("30 2 * * 1", "2024-11-21T12:00:00Z", 7), ["2024-11-17 2024-11-18T02:30:00Z"]);
-        assert_eq!(nights("30 2 * * 1", "2024-11-21T12:00:00Z", 3), Vec::<String>::new());
+        assert_eq!(nights("30 2 * * 1", "2024-11-21T12:00:00Z", 3), ["2024-11-17 2024-11-18T02:30:00Z"]);
+        // It is due beyond midnight too.
+        assert_eq!(nights("55 23 * * *", "2024-11-21T00:10:00Z", 1), ["2024-11-19 2024-11-20T23:55:00Z"]);
     }
 
     #[test]

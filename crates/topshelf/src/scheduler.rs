@@ -9,6 +9,7 @@ mod input;
 use crate::{
     failure::{Exit, Failure},
     halt::Stopped,
+    liveness,
     pipeline::{self, Night, RunOutcome, RunReport, StartedBy, Verdict, Wait},
     retries::Retries,
     schedule::DueNight,
@@ -24,6 +25,9 @@ use tracing::{error, info, warn};
 
 /// The pause before a ledger is asked again that could not be read or written.
 const LEDGER_PAUSE: Duration = Duration::from_secs(30);
+
+/// The pause before a day is looked at again on which others work.
+const TAKEN_PAUSE: Duration = Duration::from_secs(10);
 
 /// A night whose runs died so often is given up: what kills them would kill the next one too.
 const DEATHS_MAX: usize = 3;
@@ -110,7 +114,18 @@ impl Scheduler {
         let first = if catch_up_days > 0 { store.scheduled_since().await? } else { None };
         let since = first.map_or(self.up_since, |first| first.min(self.up_since));
         let newest = due[0];
-        for due in due.into_iter().filter(|due| due.due_at >= since) {
+        let ended = self.night.schedule.ended_day(now);
+        let oldest = (1..catch_up_days.max(1)).fold(ended, |day, _| day.yesterday());
+        // What fell due since is held in any case, what was missed if it is not too old.
+        let is_ours =
+            |due: &DueNight| due.due_at >= self.up_since || (due.due_at >= since && due.day >= oldest);
+        let under_way = store.under_way().await?;
+        for due in due.into_iter().filter(is_ours) {
+            // Others are not waited for: there may be other nights.
+            if under_way.iter().any(|other| other.run.day == due.day && !pipeline::is_dead(other)) {
+                until = until.min(now + TAKEN_PAUSE);
+                continue;
+            }
             let runs = store.runs(RUNS_OF_DAY, Some(due.day)).await?;
             match standing(due, due == newest, self.night.schedule.end_of(due.day), &runs) {
                 Standing::Over => continue,
@@ -123,7 +138,10 @@ impl Scheduler {
                 Arrival::Awaited { look_at } => until = until.min(look_at),
             }
         }
-        info!(next_run_at = %until, "waiting for the night");
+        match until == self.night.schedule.next_run_at(now) {
+            true => info!(next_run_at = %until, "waiting for the night"),
+            false => info!(look_at = %until, "looking again for what is due"),
+        }
         Ok(Next::Sleep(until))
     }
 
@@ -158,7 +176,11 @@ impl Scheduler {
             Ok(Some(RunOutcome { run_id, ended, .. })) => self.tell(due, &run_id, ended).await,
             Ok(None) => info!(%day, "somebody else has made the night"),
             Err(failure) => match self.run_of(due, began).await? {
-                Some(run_id) => self.tell(due, &run_id, Err(failure)).await,
+                // Others took it for dead, and make the night.
+                Some(run) if run.status == RunStatus::Ended(Outcome::Died) => {
+                    warn!(%day, run_id = %run.run_id, error = failure.chain(), "the run was cut short");
+                }
+                Some(run) => self.tell(due, &run.run_id, Err(failure)).await,
                 None => return Err(failure),
             },
         }
@@ -166,13 +188,14 @@ impl Scheduler {
         Ok(())
     }
 
-    /// The run of the night that began since and has ended.
-    async fn run_of(&self, due: DueNight, since: Timestamp) -> Result<Option<RunId>, Failure> {
+    /// The run of the night that this process began since, and that has ended.
+    async fn run_of(&self, due: DueNight, since: Timestamp) -> Result<Option<RunRecord>, Failure> {
         let runs = self.night.store().await?.runs(RUNS_OF_DAY, Some(due.day)).await?;
         // The ledger keeps milliseconds.
         let is_new = |run: &RunRecord| run.started_at.as_millisecond() >= since.as_millisecond();
-        let is_it = |run: &RunRecord| run.due_at == Some(due.due_at) && run.ended_at.is_some() && is_new(run);
-        Ok(runs.into_iter().find(is_it).map(|run| run.run_id))
+        let is_ours = |run: &RunRecord| run.process.as_deref().is_some_and(liveness::is_of_this_process);
+        let is_it = |run: &RunRecord| run.due_at == Some(due.due_at) && run.ended_at.is_some();
+        Ok(runs.into_iter().find(|run| is_it(run) && is_ours(run) && is_new(run)))
     }
 
     async fn tell(&mut self, due: DueNight, run_id: &RunId, ended: Result<RunReport, Failure>) {

@@ -28,6 +28,9 @@ async fn urls_that_name_no_database_are_refused() {
             )
         );
     }
+    let misspelt = refused("postgres://u:secret@db/x?sslmod=verify-full").await;
+    let expected = "the store's URL is not understood: \"sslmod\" is no parameter of it; there are sslmode, ";
+    assert!(misspelt.starts_with(expected), "{misspelt}");
 }
 
 #[tokio::test]

@@ -9,7 +9,12 @@ use std::fmt::Write;
 #[must_use]
 pub fn without_password(url: &str) -> String {
     // The user part ends at the last @ before the path; a password may hold any character.
-    let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
+    let Some((scheme, rest)) = url.split_once("://") else {
+        // What is misspelt may have a password anywhere.
+        let is_database = url.starts_with("postgres") || url.contains('@');
+        let scheme = url.split_once(':').map_or("", |(scheme, _)| scheme);
+        return if is_database { format!("{scheme}:***") } else { url.to_owned() };
+    };
     let (authority, path) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
     let authority = match authority.rsplit_once('@') {
         Some((user, host)) => match user.split_once(':') {
@@ -21,13 +26,18 @@ pub fn without_password(url: &str) -> String {
     let path = path
         .split_inclusive(['?', '&'])
         .map(|part| match part.split_once('=') {
-            Some((key, value)) if key.ends_with("password") => {
+            Some((key, value)) if is_secret(key) => {
                 format!("{key}=***{}", if value.ends_with('&') { "&" } else { "" })
             }
             _ => part.to_owned(),
         })
         .collect::<String>();
     format!("{scheme}://{authority}{path}")
+}
+
+/// Whether the parameter of a URL is one: a key may stand there itself, instead of its file's name.
+fn is_secret(parameter: &str) -> bool {
+    parameter.ends_with("password") || parameter == "sslkey"
 }
 
 /// A URL with its path replaced.
@@ -94,6 +104,11 @@ mod tests {
         for (url, shown) in [
             ("postgres://u:p@ss:w@h:5432/d?sslmode=require", "postgres://u:***@h:5432/d?sslmode=require"),
             ("postgres://u@h/d?password=x&user=y", "postgres://u@h/d?password=***&user=y"),
+            (
+                "postgres://u@h/d?sslkey=-----BEGIN&sslmode=prefer",
+                "postgres://u@h/d?sslkey=***&sslmode=prefer",
+            ),
+            ("postgres:secret@h/d", "postgres:***"),
             ("sqlite:topshelf-data/topshelf.db", "sqlite:topshelf-data/topshelf.db"),
             ("s3://bucket/prefix", "s3://bucket/prefix"),
         ] {

@@ -27,8 +27,8 @@ pub(super) async fn examine(night: &Night, tell: Tell<'_>) -> (Section, bool, Op
         }
         Err(error) => {
             // What cannot be read as a URL may be a password.
-            let scheme = url.split(':').next().unwrap_or_default();
-            let mut examined = Examined::begin("database", format!("{scheme}:…"), ["url"], tell);
+            let scheme = url.split_once("://").map_or("", |(scheme, _)| scheme);
+            let mut examined = Examined::begin("database", format!("{scheme}…"), ["url"], tell);
             let answer = Answer::of(&Failure::from(error), "store.url is mistyped");
             examined.step::<()>("url", "read store.url", async { Err(answer) }).await;
             let (section, has_hung) = examined.end();

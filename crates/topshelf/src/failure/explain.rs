@@ -98,7 +98,7 @@ fn remedy(trouble: Trouble) -> &'static str {
             "check that the database server is up and can be reached, and run the day again; a longer store.patience_seconds waits for one that restarts or fails over"
         }
         Trouble::TooManyConnections => {
-            "raise max_connections of the server, or end what holds its connections; topshelf takes five a process, and one more to listen"
+            "raise what the message names, max_connections of the server or the CONNECTION LIMIT of the role or database, or end what holds its connections; topshelf takes five a process, and one more to listen"
         }
         _ => "check that the database is up, has space left, and lets this user write",
     }

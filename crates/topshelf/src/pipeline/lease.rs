@@ -114,7 +114,7 @@ impl GivingWay {
 }
 
 async fn give_way(store: &Store, halt: &Halt, newest: Day) {
-    // A database that does not answer keeps nobody waiting.
+    // What cannot be looked at keeps nobody waiting.
     let under_way = store.under_way().await.unwrap_or_default();
     let first = under_way.iter().find(|other| other.run.day > newest && !is_dead(other));
     if let Some(first) = first.filter(|_| !halt.is_waiting()) {

@@ -42,8 +42,9 @@ pub(super) struct Ledger<'a> {
     /// When a run was tried again, and after which failure.
     retries: Vec<(Timestamp, RunId, String)>,
     pub(super) outcomes: Vec<RunOutcome>,
-    _signs: SignsOfLife,
-    _giving_way: Option<GivingWay>,
+    /// As long as a run is open.
+    signs: Option<SignsOfLife>,
+    giving_way: Option<GivingWay>,
     _work: Work,
 }
 
@@ -96,8 +97,8 @@ impl<'a> Ledger<'a> {
             open,
             retries: Vec::new(),
             outcomes: Vec::new(),
-            _signs: signs,
-            _giving_way: giving_way,
+            signs: Some(signs),
+            giving_way,
             _work: work,
         }))
     }
@@ -125,6 +126,9 @@ impl<'a> Ledger<'a> {
             Err(failure) => info!(%run_id, %day, error = failure.chain(), "run failed"),
         }
         self.open.retain(|(open, _)| *open != day);
+        if self.open.is_empty() {
+            (self.signs, self.giving_way) = (None, None);
+        }
         self.outcomes.push(RunOutcome::new(run_id, day, ended));
         written
     }
@@ -159,16 +163,20 @@ impl<'a> Ledger<'a> {
     pub(super) async fn end_all(self, failure: Failure) -> Result<Vec<RunOutcome>, Failure> {
         let failure = self.night.why(failure);
         let is_stopped = self.night.halt.stopped().is_some();
+        let noted_by = time::Instant::now() + NOTE_TIME_MAX;
         for (day, run_id) in &self.open {
             let until = SystemTime::now();
             info!(%run_id, %day, error = failure.chain(), "run failed");
             let ended = Err(failure.again());
             let written = self.write_end(run_id, &ended);
             // A process that ends waits for no database.
-            let limit = if is_stopped { NOTE_TIME_MAX } else { Duration::MAX };
+            let limit = noted_by.saturating_duration_since(time::Instant::now());
+            let limit = if is_stopped { limit } else { Duration::MAX };
             match time::timeout(limit, written).await {
                 // The day was ours until now: whoever takes it from here on writes later.
-                Ok(Ok(())) if is_stopped => sweep(self.night, *day, until).await,
+                Ok(Ok(())) if is_stopped => {
+                    let _ = time::timeout(limit, sweep(self.night, *day, until)).await;
+                }
                 Ok(Ok(())) => (),
                 // What failed first is what a person needs to see, even if the ledger fails too.
                 Ok(Err(ledger)) if !ledger.is_transient() => {

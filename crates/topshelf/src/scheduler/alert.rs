@@ -3,7 +3,7 @@
 //! One JSON object is posted to `schedule.webhook`; its `text` is what Slack and its likes show.
 
 use crate::{
-    checks::Severity,
+    checks::{Finding, Severity},
     failure::Failure,
     liveness,
     pipeline::{Night, RunReport},
@@ -21,6 +21,9 @@ const ANSWER_TIME_MAX: Duration = Duration::from_secs(10);
 
 /// How often a post that failed is tried again, and the pause before the first time.
 const RETRIES: (u32, Duration) = (3, Duration::from_secs(1));
+
+/// Of what holds a day, so much is told.
+const FINDINGS_TOLD: usize = 3;
 
 /// Days among which the night before is looked for.
 const DAYS_LOOKED_AT: usize = 7;
@@ -68,7 +71,7 @@ impl Alerts {
     pub(super) async fn took_no_note(&mut self, day: Day, failure: &Failure) {
         let remedy = failure.help().map(|help| help.to_string());
         let text = format!(
-            "Nothing can be said of the night of {day}, or done for it: {}\nIt is tried again until it can; `topshelf doctor` tells what is wrong.",
+            "The ledger took no note of the night of {day}: {}\nIt is tried again until it does; `topshelf doctor` tells what is wrong.",
             failure.chain()
         );
         self.is_in_trouble = true;
@@ -83,9 +86,17 @@ impl Alerts {
             advertisers => format!("the rankings of {advertisers} advertisers"),
         };
         let waiting = report.waiting_run(run_id);
-        let findings = report.findings().iter().filter(|finding| finding.severity == Severity::Hold);
-        let why: Vec<_> =
-            findings.take(3).map(|finding| format!("\n• {}: {}", finding.check, finding.message)).collect();
+        let holds: Vec<_> =
+            report.findings().iter().filter(|finding| finding.severity == Severity::Hold).collect();
+        let one = |finding: &&Finding| {
+            let whom =
+                finding.advertiser_id.as_ref().map(|id| format!(" of advertiser {id}")).unwrap_or_default();
+            format!("\n• {}{whom}: {}", finding.check, finding.message)
+        };
+        let mut why: Vec<_> = holds.iter().take(FINDINGS_TOLD).map(one).collect();
+        if holds.len() > FINDINGS_TOLD {
+            why.push(format!("\n• and {} more", holds.len() - FINDINGS_TOLD));
+        }
         let remedy = format!(
             "`topshelf runs {waiting}` tells all; mend the logs and `topshelf run --day {day}`, \
              or publish it as it is: `topshelf publish --accept {waiting} --reason '…'`"

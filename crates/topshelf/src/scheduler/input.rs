@@ -68,8 +68,11 @@ async fn is_there(night: &Night, day: Day) -> Result<(), Failure> {
         None => format!("{name} is not there"),
         Some(_) => format!("{name} was not written since {day} ended at {}", night.schedule.end_of(day)),
     };
-    let help = "schedule.input_marker names an object that is written when the day's logs are all there; \
-                `topshelf run --day DAY` does not wait for it";
+    let help = format!(
+        "schedule.input_marker names an object that is written when the day's logs are all there: see whether they are in {}, \
+         and what was to write it; `topshelf run --day {day}` does not wait for it",
+        location.url()
+    );
     Err(Failure::new(Exit::Failed, message).help(help).of_days([day]))
 }
 

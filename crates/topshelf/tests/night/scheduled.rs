@@ -206,7 +206,6 @@ async fn what_was_missed_is_caught_up_newest_first() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_night_that_was_cut_short_is_taken_over_but_not_for_ever() {
-    let due_at: Timestamp = "2024-11-21T02:30:00Z".parse().unwrap();
     for (outcome, times, is_taken_over) in
         [(Outcome::Stopped, 5, true), (Outcome::Died, 2, true), (Outcome::Died, 3, false)]
     {
@@ -215,21 +214,7 @@ async fn a_night_that_was_cut_short_is_taken_over_but_not_for_ever() {
         let time = Time::at("2024-11-21T02:30:01Z");
         let store = store(&place).await;
         for _ in 0..times {
-            let (run_id, started_at) = time.clock().new_run();
-            let run = NewRun {
-                run_id,
-                day: "2024-11-20".parse().unwrap(),
-                started_by: "schedule".into(),
-                program_version: "0.1.0".into(),
-                config_hash: "c0ffee".into(),
-                started_at,
-                process: "elsewhere".into(),
-                host: "elsewhere".into(),
-                due_at: Some(due_at),
-            };
-            store.begin_runs(std::slice::from_ref(&run)).await.unwrap();
-            let end = RunEnd { ended_at: started_at, outcome, error: None, report: Value::Null };
-            store.end_run(&run.run_id, &end).await.unwrap();
+            cut_short(&store, &time, outcome).await;
         }
         let scheduler = Scheduler::start(&place, &time);
         time.until_waiting(1).await;
@@ -477,7 +462,9 @@ async fn people_are_told_of_failures_holds_and_recovery() {
     assert!(text(failure).starts_with(started), "{}", text(failure));
     assert!(text(failure).contains("\nWhat to do: set input.ads_views"), "{}", text(failure));
     assert!(
-        text(hold).starts_with("Checks hold back the rankings of 1 advertiser of 2024-11-22.\n• clicks: "),
+        text(hold).starts_with(
+            "Checks hold back the rankings of 1 advertiser of 2024-11-22.\n• clicks of advertiser acme: "
+        ),
         "{}",
         text(hold)
     );
@@ -491,6 +478,25 @@ async fn people_are_told_of_failures_holds_and_recovery() {
         failure["error"].as_str().map(|error| error.starts_with("no object of ads_views")),
         Some(true)
     );
+}
+
+/// A run of the night of 2024-11-20 somewhere else, which was cut short.
+async fn cut_short(store: &Store, time: &Time, outcome: Outcome) {
+    let (run_id, started_at) = time.clock().new_run();
+    let run = NewRun {
+        run_id,
+        day: "2024-11-20".parse().unwrap(),
+        started_by: "schedule".into(),
+        program_version: "0.1.0".into(),
+        config_hash: "c0ffee".into(),
+        started_at,
+        process: "elsewhere".into(),
+        host: "elsewhere".into(),
+        due_at: Some("2024-11-21T02:30:00Z".parse().unwrap()),
+    };
+    store.begin_runs(std::slice::from_ref(&run)).await.unwrap();
+    let end = RunEnd { ended_at: started_at, outcome, error: None, report: Value::Null };
+    store.end_run(&run.run_id, &end).await.unwrap();
 }
 
 /// Lets no run be entered in the ledger, or lets it again.
@@ -509,7 +515,8 @@ async fn a_ledger_that_takes_no_note_is_told_once_and_tried_until_it_does() {
     let (url, posted) = webhook().await;
     let place = place(Database::Sqlite).await.configured(|config| config.schedule.webhook = Webhook(url));
     write_day(&place, "2024-11-20", 1);
-    store(&place).await;
+    // That an earlier run of the night died tells nothing of this one.
+    cut_short(&store(&place).await, &Time::at("2024-11-21T02:30:00Z"), Outcome::Died).await;
     refuse_runs(&place, true).await;
     let time = Time::at("2024-11-21T02:00:00Z");
     let scheduler = Scheduler::start(&place, &time);
@@ -517,12 +524,12 @@ async fn a_ledger_that_takes_no_note_is_told_once_and_tried_until_it_does() {
     refuse_runs(&place, false).await;
     time.pass_until("2024-11-21T12:00:00Z", 1).await;
     scheduler.stop().await;
-    assert_eq!(told(&place).await, ["2024-11-20 succeeded by schedule at 2024-11-21T02:45:30Z"]);
+    assert_eq!(told(&place).await[1..], ["2024-11-20 succeeded by schedule at 2024-11-21T02:45:30Z"]);
     let posted = posted.lock().unwrap().clone();
     let events: Vec<_> = posted.iter().map(|alert| alert["event"].as_str().unwrap()).collect();
     assert_eq!(events, ["failure", "recovery"], "{posted:#?}");
     let text = posted[0]["text"].as_str().unwrap();
-    assert!(text.starts_with("Nothing can be said of the night of 2024-11-20, or done for it: "), "{text}");
+    assert!(text.starts_with("The ledger took no note of the night of 2024-11-20: "), "{text}");
     assert!(text.contains("no room") && posted[0]["run_id"].is_null(), "{text}");
 }
 
