@@ -102,7 +102,7 @@ fn a_role_without_connections_or_rights_is_told_and_only_connections_are_waited_
     prompt.run(&format!("ALTER ROLE {name} CONNECTION LIMIT 0"));
     stage.scene.environment("TOPSHELF_STORE__PATIENCE_SECONDS", "1");
     let told = stage.start().ends_with(1);
-    tells(&told, &["too many connections", "raise max_connections"]);
+    tells(&told, &["too many connections", "max_connections", "CONNECTION LIMIT"]);
     prompt.run(&format!("DROP OWNED BY {name}; DROP ROLE {name}"));
 }
 
