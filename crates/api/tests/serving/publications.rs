@@ -196,6 +196,7 @@ async fn how_the_nights_go_is_told() {
     assert!(health.contains(last), "{health}");
     assert!(health.contains(&format!("\"last_succeeded\":{{{run}:\"succeeded\"")), "{health}");
     let metrics = site.until("/metrics", "topshelf_last_run_succeeded 0").await;
+    assert!(metrics.contains("\ntopshelf_ledger_seen_at_seconds 1"), "{metrics}");
     for line in [
         format!("topshelf_next_run_at_seconds {}", site.next_night_at().as_second()),
         "topshelf_runs_under_way 0".to_owned(),

@@ -6,6 +6,7 @@ use crate::{
 };
 use domain::{Day, RunId};
 use jiff::Timestamp;
+use sqlx::{Connection, Executor, PgConnection};
 use std::{
     collections::BTreeSet,
     fs,
@@ -251,4 +252,31 @@ async fn who_lost_the_day_publishes_nothing() {
     assert_eq!((moves.len(), &moves[0].run_id), (1, &runs[0].run_id));
     let again = pipeline::run(&night(&place), &days, StartedBy::Hand).await.unwrap();
     assert_eq!(again[0].ended.as_ref().unwrap().verdict(), Verdict::Unchanged);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn retention_goes_on_when_no_run_gives_signs_of_life_any_more() {
+    let place = Place::new((Objects::Directory, Database::Postgres)).await.configured(configure);
+    let place = place.configured(|config| config.retention.keep_days = 7);
+    write(&place);
+    let days: Vec<Day> = (10..19).map(|number| day(&format!("2024-11-{number}"))).collect();
+    let ads: String = days.iter().map(|day| format!("acme,shoe,impression,{day}\n")).collect();
+    let ads = format!("advertiser_id,product_id,type,date\n{ads}");
+    fs::write(place.input().join("ads_views.csv"), ads).unwrap();
+    // What was asked for stays: the first two days go with the run of the last.
+    pipeline::run(&night(&place), &days[..8], StartedBy::Hand).await.unwrap();
+    // Deleting takes longer than a sign of life is apart from the next.
+    let mut connection = PgConnection::connect(&place.night().config.store.url).await.unwrap();
+    for sql in [
+        "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(12); RETURN OLD; END'",
+        "CREATE TRIGGER slow BEFORE DELETE ON publications FOR EACH ROW WHEN (OLD.day = '2024-11-10')
+         EXECUTE FUNCTION slow()",
+    ] {
+        connection.execute(sql).await.unwrap();
+    }
+    pipeline::run(&night(&place), &days[8..], StartedBy::Hand).await.unwrap();
+    let store = store(&place).await;
+    assert_eq!(store.rankings_of_day(days[0]).await.unwrap(), None);
+    assert_eq!(store.rankings_of_day(days[1]).await.unwrap(), None);
+    assert!(store.rankings_of_day(days[2]).await.unwrap().is_some());
 }
