@@ -165,7 +165,7 @@ pub enum Command {
     Generate(Generate),
     /// Try each thing that a night needs, and tell what to do about what does not work
     #[command(
-        after_help = "Examples:\n  topshelf doctor\n  topshelf doctor --day 2024-11-20 --json   # an object with every step, for programs\n\nNothing is changed: no database, table, folder or file is made or migrated. Only to see whether the lake can be written,\none object of a few bytes, topshelf-doctor-…, is put there and deleted at once, also when the doctor is interrupted; what\none that was killed left behind, the next one deletes. Exit code 1 says that something failed that a night needs."
+        after_help = "Examples:\n  topshelf doctor\n  topshelf doctor --day 2024-11-20 --json   # an object with every step, for programs\n\nNothing is changed: no database, table, folder or file is made or migrated. Only to see whether the lake can be written,\none object of a few bytes, topshelf-doctor-…, is put there twice and deleted, also when the doctor is interrupted; what\none that was killed left behind, one that comes ten minutes later deletes. Exit code 1 says that something failed that a night needs."
     )]
     Doctor(OneDay),
     /// Create or migrate the database

@@ -111,6 +111,15 @@ async fn of_many_at_once_one_takes_the_day(database: Database) {
     assert_eq!(database.open().await.under_way().await.unwrap().len(), 2);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whatever_isolation_a_role_has_one_takes_the_day() {
+    let database = Database::postgres().await;
+    let name = database.url.rsplit_once('/').unwrap().1.to_owned();
+    let sql = "SET default_transaction_isolation = 'repeatable read'";
+    database.sql(&format!("ALTER DATABASE {name} {sql}")).await;
+    of_many_at_once_one_takes_the_day(database).await;
+}
+
 async fn a_night_is_begun_again_only_if_it_was_cut_short(database: Database) {
     let store = database.migrated().await;
     let due_at = "2024-11-21T02:30:00Z";
