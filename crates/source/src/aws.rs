@@ -185,10 +185,11 @@ fn is_http_url(text: &str) -> bool {
     url::Url::parse(text).is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
 }
 
+/// A pause begun just before patience is over makes it last a quarter longer at most.
 fn retry(patience: Duration) -> RetryConfig {
     let backoff = BackoffConfig {
         init_backoff: Duration::from_millis(100),
-        max_backoff: Duration::from_secs(10),
+        max_backoff: Duration::from_secs(10).min(patience / 4),
         base: 2.,
     };
     let max_retries = if patience.is_zero() { 0 } else { 20 };
