@@ -8,6 +8,7 @@ use crate::{
     holds::Holds,
     ledger::{self, LastRuns, NewRun, RunEnd, RunRecord, UnderWay},
     moves::{Back, Decision, Move, MoveRow, MovedBack},
+    packed::DayStamp,
     postgres::Postgres,
     published::{Pin, Published},
     sqlite::{self, Sqlite},
@@ -258,9 +259,9 @@ impl Backend {
         either!(self.run(run_id))?.map(RunRecord::try_from).transpose()
     }
 
-    pub(crate) async fn published(&self, days_max: usize) -> Result<Published, Failure> {
+    pub(crate) async fn published(&self, days_max: usize, known: &[DayStamp]) -> Result<Published, Failure> {
         let days_max = i64::try_from(days_max).unwrap_or(i64::MAX);
-        either!(self.published(days_max))
+        either!(self.published(days_max, known))
     }
 
     pub(crate) async fn publication_version(&self) -> Result<i64, Failure> {

@@ -9,6 +9,7 @@ mod history;
 mod moves;
 mod pins;
 mod publish;
+mod published;
 mod read;
 mod trim;
 

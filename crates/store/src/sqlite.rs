@@ -9,6 +9,7 @@ mod insert;
 mod moves;
 mod pins;
 mod publish;
+mod published;
 mod read;
 mod trim;
 
