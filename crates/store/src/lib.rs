@@ -494,6 +494,14 @@ impl Store {
     }
 }
 
+/// The database of a URL in messages, as [`Store::description`] tells it once it is open.
+///
+/// # Errors
+/// [`StoreError::Url`] when the URL is no database's.
+pub fn describe(url: &str) -> Result<String, StoreError> {
+    Backend::describe(url)
+}
+
 /// What came of a call, or that nothing did: a server that vanished without a word would be waited for for ever.
 async fn answered<T>(call: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
     let no_answer = || {

@@ -241,6 +241,10 @@ fn is_known(parameter: &str) -> bool {
         || parameter.starts_with("options%5B")
 }
 
+pub(crate) fn describe_url(url: &str) -> Result<String, StoreError> {
+    Ok(describe(&options(url)?))
+}
+
 fn describe(options: &PgConnectOptions) -> String {
     let (user, port) = (options.get_username(), options.get_port());
     let database = options.get_database().unwrap_or(user);

@@ -12,6 +12,7 @@ use crate::{
 };
 use domain::{AdvertiserId, Day, RunId};
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// What is published at one moment: never a part of one publication and a part of another.
@@ -82,7 +83,7 @@ impl EventRow {
 }
 
 /// An advertiser of whom readers see what a run made of its day, and nothing of later days.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pin {
     /// The advertiser.
     pub advertiser_id: AdvertiserId,
@@ -159,7 +160,7 @@ pub(crate) fn holds(
 }
 
 /// Something of a day that readers do not see, because a check held it back.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PublishedHold {
     /// The day.
     pub day: Day,

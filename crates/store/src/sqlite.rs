@@ -231,6 +231,10 @@ pub(crate) fn options(url: &str) -> Result<SqliteConnectOptions, StoreError> {
         .disable_statement_logging())
 }
 
+pub(crate) fn describe_url(url: &str) -> Result<String, StoreError> {
+    Ok(describe(options(url)?.get_filename()))
+}
+
 fn describe(path: &Path) -> String {
     format!("sqlite:{}", path.display())
 }

@@ -101,7 +101,7 @@ pub(crate) struct Site {
     pub(crate) address: SocketAddr,
     pub(crate) store: Store,
     promise: Arc<Mutex<Promise>>,
-    ending: Option<oneshot::Sender<()>>,
+    ending: Option<oneshot::Sender<Duration>>,
     running: JoinHandle<()>,
     _directory: TempDir,
 }
@@ -138,8 +138,7 @@ impl Site {
         let server = Server::bind(options, served, move |_| *asked.lock().unwrap()).await.unwrap();
         let address = server.address();
         let (ending, ended) = oneshot::channel();
-        let run = server.run(async move { ended.await.unwrap() });
-        let running = tokio::spawn(async { run.await.unwrap() });
+        let running = tokio::spawn(server.run(async move { ended.await.unwrap() }));
         Self { address, store, promise, ending: Some(ending), running, _directory: directory }
     }
 
@@ -220,9 +219,9 @@ impl Site {
             Promise { newest_day: day(newest_day), next_run_at, next_night_at: next_run_at };
     }
 
-    /// Tells the server to end.
-    pub(crate) fn end(&mut self) {
-        self.ending.take().expect("a server ends once").send(()).unwrap();
+    /// Tells the server to end, and to accept connections for so long before.
+    pub(crate) fn end(&mut self, drain: Duration) {
+        self.ending.take().expect("a server ends once").send(drain).unwrap();
     }
 
     /// Waits until the server has ended.
@@ -249,7 +248,17 @@ impl Site {
     pub(crate) async fn ask(&self, request: &str) -> Answer {
         let (line, headers) = request.split_once('\n').unwrap_or((request, ""));
         let headers: String = headers.lines().map(|header| format!("{}\r\n", header.trim())).collect();
-        let text = format!("{line} HTTP/1.1\r\nHost: topshelf\r\nConnection: close\r\n{headers}\r\n");
+        self.exchange(&format!("{line} HTTP/1.1\r\nHost: topshelf\r\nConnection: close\r\n{headers}\r\n")).await
+    }
+
+    /// The answer to a POST of `body`.
+    pub(crate) async fn post(&self, path: &str, body: &str) -> Answer {
+        let length = body.len();
+        let head = format!("POST {path} HTTP/1.1\r\nHost: topshelf\r\nConnection: close\r\nContent-Length: {length}\r\n");
+        self.exchange(&format!("{head}\r\n{body}")).await
+    }
+
+    async fn exchange(&self, text: &str) -> Answer {
         let mut connection = TcpStream::connect(self.address).await.unwrap();
         connection.write_all(text.as_bytes()).await.unwrap();
         let mut answer = String::new();

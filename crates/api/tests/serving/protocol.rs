@@ -43,7 +43,6 @@ async fn a_path_without_a_route_is_a_problem() {
     let site = site().await;
     let paths = [
         "/nothing",
-        "/recommendations",
         "/recommendations/acme",
         "/recommendations/a/b/TopCTR",
         "/history/",
