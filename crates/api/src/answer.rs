@@ -1,11 +1,11 @@
 //! Answers of rankings, written as JSON straight from packed rows.
 //!
 //! What was found goes in, bytes come out: the same as serialising the types of [`crate::wire`] gives, at a fraction of
-//! the time. Whole answers are not kept ready: they would take five times the memory, and as much again while one
-//! snapshot takes the place of another.
+//! the time.
 
 use crate::{
     entity_tag::EntityTag,
+    prepared::Slot,
     served_day::{Seen, ServedDay},
     wire::Held,
 };
@@ -25,6 +25,8 @@ pub(crate) struct Found<'a> {
     pub(crate) held: Option<Held<'a>>,
     /// Not empty.
     pub(crate) ranking: PackedRanking<'a>,
+    /// Where the whole answer is kept ready; nowhere when it is not one of those asked most.
+    pub(crate) slot: Option<Slot>,
 }
 
 impl Found<'_> {
@@ -53,10 +55,22 @@ impl Found<'_> {
         out.push(b'}');
     }
 
+    /// The answer, with at most `limit` products.
+    pub(crate) fn to_bytes(&self, limit: usize) -> Vec<u8> {
+        let mut answer = Vec::with_capacity(self.length());
+        self.write(&mut answer, limit);
+        answer
+    }
+
     /// About how many bytes the answer comes to, rather more than fewer.
     pub(crate) fn length(&self) -> usize {
+        Self::length_of(self.ranking)
+    }
+
+    /// About how many bytes an answer with the ranking comes to, rather more than fewer.
+    pub(crate) fn length_of(ranking: PackedRanking<'_>) -> usize {
         // A row of some 15 bytes comes to some 100.
-        256 + self.ranking.bytes().len() * 8
+        256 + ranking.bytes().len() * 8
     }
 }
 

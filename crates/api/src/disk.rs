@@ -102,10 +102,8 @@ impl Disk {
     fn read_now(&self, database: &str) -> Result<Option<Kept>, Unreadable> {
         // Held until the end: another server may be about to replace the files. Without it, for example where
         // nothing may be written, the checksums tell.
-        let _lock = File::options().create(true).append(true).open(self.path(LOCK)).ok().map(|lock| {
-            let _ = lock.lock_shared();
-            lock
-        });
+        let lock = File::options().create(true).append(true).open(self.path(LOCK));
+        let _held = lock.ok().filter(|lock| lock.lock_shared().is_ok());
         let path = self.path(MANIFEST);
         let text = match fs::read(&path) {
             Ok(text) => text,
@@ -283,9 +281,12 @@ impl<W: Write> Write for Tee<'_, W> {
     }
 }
 
+/// A snapshot to keep, and the database that it is of.
+type ToKeep = Option<(Arc<Snapshot>, String)>;
+
 /// A task that keeps the last snapshot it is given; those that come while it writes give way to the last.
 pub(crate) struct Keeper {
-    last: Option<watch::Sender<Option<(Arc<Snapshot>, String)>>>,
+    last: Option<watch::Sender<ToKeep>>,
     task: Option<JoinHandle<()>>,
 }
 
@@ -313,7 +314,7 @@ impl Drop for Keeper {
 
 async fn keep(
     disk: Disk,
-    mut given: watch::Receiver<Option<(Arc<Snapshot>, String)>>,
+    mut given: watch::Receiver<ToKeep>,
     serving: Arc<Serving>,
 ) {
     let mut is_in_trouble = false;

@@ -12,6 +12,7 @@ mod front;
 mod held;
 mod nights;
 mod options;
+mod prepared;
 mod problem;
 mod refresh;
 mod request;

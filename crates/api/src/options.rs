@@ -17,6 +17,8 @@ pub struct Options {
     pub history_days_kept: usize,
     /// How often the store is asked for a new publication when it cannot tell by itself.
     pub poll: Duration,
+    /// The most memory for answers kept ready, in bytes. Answers that find no room are written for each request.
+    pub prepared_bytes_max: usize,
     /// A directory to keep what is served in, for a start without the database; none to keep nothing.
     pub snapshot_dir: Option<PathBuf>,
 }
@@ -30,6 +32,7 @@ impl Options {
             models,
             history_days_kept: 30,
             poll: Duration::from_secs(2),
+            prepared_bytes_max: 128 << 20,
             snapshot_dir: None,
         }
     }

@@ -120,6 +120,7 @@ async fn follow(
                 let (version, newest_day) = (snapshot.version(), snapshot.newest_day());
                 tracing::info!(version, ?newest_day, "snapshot loaded");
                 serving.replace(snapshot.clone());
+                prepare(serving).await;
                 keeper.keep(snapshot.clone(), store.description());
                 last = Some(snapshot);
                 pause = Pause::new();
@@ -131,6 +132,15 @@ async fn follow(
                 pause.after(serving, &error, "could not load what is published").await;
             }
         }
+    }
+}
+
+/// Writes the answers that are asked most ahead, if there is room for them.
+async fn prepare(serving: &Serving) {
+    let Ok(view) = serving.view() else { return };
+    let filled = tokio::task::spawn_blocking(move || view.prepared.fill(&view.snapshot)).await;
+    if let Err(error) = filled {
+        tracing::error!(%error, "could not write answers ahead: this is a defect");
     }
 }
 

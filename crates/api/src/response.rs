@@ -23,10 +23,10 @@ pub(crate) fn tagged(
     tag: &EntityTag,
     lifetime: HeaderValue,
     request: &HeaderMap,
-    write: impl FnOnce() -> Vec<u8>,
+    write: impl FnOnce() -> Bytes,
 ) -> Response<Bytes> {
     let is_known = tag.is_known_by(request);
-    let mut response = Response::new(if is_known { Bytes::new() } else { write().into() });
+    let mut response = Response::new(if is_known { Bytes::new() } else { write() });
     let mut headers = HeaderMap::with_capacity(4);
     if is_known {
         *response.status_mut() = StatusCode::NOT_MODIFIED;
@@ -46,7 +46,7 @@ pub(crate) fn cacheable(
     request: &HeaderMap,
 ) -> Response<Bytes> {
     let body = json(answer);
-    tagged(&EntityTag::of([&body]), lifetime, request, || body)
+    tagged(&EntityTag::of([&body]), lifetime, request, || body.into())
 }
 
 /// `answer` as JSON that nobody may keep.

@@ -98,7 +98,12 @@ impl ServedDay {
 
     /// What `model` ranked; none when it was not computed.
     pub(crate) fn rankings_by(&self, model: &ModelName) -> Option<&PackedRankings> {
-        self.rankings().iter().find(|(name, _)| name == model).map(|(_, rankings)| rankings)
+        self.model_index(model).map(|index| &self.rankings()[index].1)
+    }
+
+    /// Where the rankings by `model` are; none when it was not computed.
+    pub(crate) fn model_index(&self, model: &ModelName) -> Option<usize> {
+        self.rankings().iter().position(|(name, _)| name == model)
     }
 
     /// What every model, or `only` one, ranked of the advertiser at `place`.

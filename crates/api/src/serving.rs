@@ -4,6 +4,7 @@
 
 use crate::{
     options::{Options, Promise},
+    prepared::Prepared,
     problem::Problem,
     snapshot::Snapshot,
     telemetry::Telemetry,
@@ -56,6 +57,8 @@ pub(crate) struct View {
     pub(crate) snapshot: Arc<Snapshot>,
     /// Whether a newer day should be served.
     pub(crate) is_stale: bool,
+    /// The answers asked most.
+    pub(crate) prepared: Arc<Prepared>,
     /// `Cache-Control` of answers that stay until the next run, and of those that may change at any moment.
     lifetimes: [HeaderValue; 2],
 }
@@ -222,7 +225,11 @@ impl Serving {
     fn change(&self, change: impl FnOnce(&mut State)) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         change(&mut state);
-        let view = state.snapshot.clone().map(|snapshot| View::new(snapshot, state.promise, Timestamp::now()));
+        let last = self.view.load();
+        let room = self.options.prepared_bytes_max;
+        let view = state.snapshot.clone().map(|snapshot| {
+            View::new(snapshot, state.promise, Timestamp::now(), last.as_deref(), room)
+        });
         self.telemetry.stale(view.as_ref().is_none_or(|view| view.is_stale));
         self.view.store(view.map(Arc::new));
     }
@@ -231,15 +238,26 @@ impl Serving {
 impl View {
     /// Answers may be kept until the next run begins; shortly, when the promised day is late and may be published at
     /// any moment, or when something newer is held and may be accepted.
-    fn new(snapshot: Arc<Snapshot>, promise: Promise, now: Timestamp) -> Self {
+    fn new(
+        snapshot: Arc<Snapshot>,
+        promise: Promise,
+        now: Timestamp,
+        last: Option<&Self>,
+        room: usize,
+    ) -> Self {
         let is_stale = snapshot.is_stale(promise.newest_day);
+        let is_same = |last: &&Self| Arc::ptr_eq(&last.snapshot, &snapshot) && last.is_stale == is_stale;
+        let prepared = match last.filter(is_same) {
+            Some(last) => last.prepared.clone(),
+            None => Arc::new(Prepared::new(&snapshot, is_stale, room)),
+        };
         let until_next_run = promise.next_run_at.duration_since(now);
         let until_next_run = Duration::try_from(until_next_run).unwrap_or(Duration::ZERO);
         let lifetimes = [until_next_run, until_next_run.min(LATE_MAX_AGE)].map(|max_age| {
             let lifetime = bytes::Bytes::from(format!("public, max-age={}", max_age.as_secs()));
             HeaderValue::from_maybe_shared(lifetime).expect("the value is printable ASCII")
         });
-        Self { snapshot, is_stale, lifetimes }
+        Self { snapshot, is_stale, prepared, lifetimes }
     }
 
     /// For how long an answer may be kept, as `Cache-Control` says it.

@@ -6,6 +6,7 @@
 use crate::{
     answer::{Found, FoundHistory},
     held::Holds,
+    prepared::Slot,
     problem::Problem,
     served_day::ServedDay,
     stats::Statistics,
@@ -237,14 +238,16 @@ impl Snapshot {
             None => self.holds.after(advertiser, served.day(), &seen.run_id),
             Some(_) => None,
         };
-        let rankings = served.rankings_by(model).ok_or_else(|| not_computed(model, &[served]))?;
-        let ranking = rankings.ranking(place);
+        let index = served.model_index(model).ok_or_else(|| not_computed(model, &[served]))?;
+        let ranking = served.rankings()[index].1.ranking(place);
         let advertiser_id = served.advertiser(place);
         if ranking.is_empty() {
             return Err(insufficient(advertiser_id, vec![model.clone()], &[served]));
         }
         let is_stale = is_stale || held.is_some();
-        Ok(Found { advertiser_id, model, seen, day: served, is_stale, held, ranking })
+        let is_asked_most = day.is_none() && held.is_none() && served.day() == asked.day();
+        let slot = is_asked_most.then_some(Slot { model: index, place });
+        Ok(Found { advertiser_id, model, seen, day: served, is_stale, held, ranking, slot })
     }
 
     /// The day of which readers see the advertiser, when none is asked for: the newest, unless it is pinned to
@@ -271,7 +274,7 @@ impl Snapshot {
         day: Option<Day>,
         promised_day: Day,
     ) -> Result<Recommendations<'_>, Problem> {
-        let Found { advertiser_id, model, seen, day, is_stale, held, ranking } =
+        let Found { advertiser_id, model, seen, day, is_stale, held, ranking, .. } =
             self.find(advertiser, model, day, self.is_stale(promised_day))?;
         Ok(Recommendations {
             advertiser_id,

@@ -191,6 +191,8 @@ pub struct Serve {
     /// Seconds for which a server that was told to end goes on answering, not ready any more, so that load balancers
     /// notice; Ctrl-C does without.
     pub drain_seconds: u64,
+    /// Mebibytes of memory for answers kept ready; those that find no room are written for each request.
+    pub prepared_mib: usize,
     /// Where what is served is kept, for a start without the database; empty to keep nothing.
     pub snapshot_dir: String,
 }
@@ -277,6 +279,7 @@ impl Default for Serve {
             history_days: 30,
             poll_seconds: 2,
             drain_seconds: 5,
+            prepared_mib: 128,
             snapshot_dir: "topshelf-data/snapshot".into(),
         }
     }

@@ -68,12 +68,11 @@ pub(super) async fn recommendations(
 pub(crate) fn recommend(view: &View, uri: &Uri, headers: &HeaderMap) -> Result<Response<Bytes>, Problem> {
     let (advertiser, model) = (segment(uri, 1)?, segment(uri, 2)?);
     let parameters = Parameters::of(uri, &["day", "limit"])?;
-    let limit = parameters.number("limit", 1..=PRODUCTS_MAX)?.unwrap_or(usize::MAX);
+    let limit = parameters.number("limit", 1..=PRODUCTS_MAX)?;
     let found = view.snapshot.find(&advertiser, &model, parameters.day("day")?, view.is_stale)?;
-    let write = || {
-        let mut body = Vec::with_capacity(found.length());
-        found.write(&mut body, limit);
-        body
+    let write = || match limit {
+        None => view.prepared.whole(&found),
+        Some(limit) => found.to_bytes(limit).into(),
     };
     Ok(tagged(&found.tag(), view.lifetime(found.held.is_some()), headers, write))
 }
@@ -106,11 +105,11 @@ pub(super) async fn recommend_several(
     })?;
     let questions: Questions<'_> =
         serde_json::from_slice(&body).map_err(|error| Problem::BadBody(error.to_string()))?;
-    let (count, limit) = (questions.requests.len(), questions.limit.unwrap_or(PRODUCTS_MAX));
+    let count = questions.requests.len();
     if !(1..=QUESTIONS_MAX).contains(&count) {
         return Err(Problem::BadBody(format!("there are {count} requests: expected 1 to {QUESTIONS_MAX}")));
     }
-    if !(1..=PRODUCTS_MAX).contains(&limit) {
+    if let Some(limit) = questions.limit.filter(|limit| !(1..=PRODUCTS_MAX).contains(limit)) {
         return Err(Problem::BadBody(format!("limit is {limit}: expected a number from 1 to {PRODUCTS_MAX}")));
     }
     let view = serving.view()?;
@@ -127,7 +126,10 @@ pub(super) async fn recommend_several(
             answers.push(b',');
         }
         match found {
-            Ok(found) => found.write(&mut answers, limit),
+            Ok(found) => match questions.limit {
+                None => answers.extend_from_slice(&view.prepared.whole(&found)),
+                Some(limit) => found.write(&mut answers, limit),
+            },
             Err(problem) => answers.extend_from_slice(&json(&Unanswered {
                 advertiser_id: &question.advertiser_id,
                 model: &question.model,
@@ -176,7 +178,7 @@ pub(super) async fn history(
     let write = || {
         let mut body = Vec::with_capacity(found.length());
         found.write(&mut body);
-        body
+        body.into()
     };
     Ok(tagged(&found.tag(), view.lifetime(false), &headers, write).map(Body::from))
 }

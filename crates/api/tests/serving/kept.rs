@@ -164,11 +164,14 @@ async fn what_was_kept_and_is_corrupt_is_ignored() {
     place.kept().await;
     for file in place.files() {
         let whole = fs::read(&file).unwrap();
-        let spoilt: [(&str, Box<dyn Fn(&mut Vec<u8>)>); 4] = [
-            ("a bit flipped in the middle", Box::new(|bytes: &mut Vec<u8>| { let middle = bytes.len() / 2; bytes[middle] ^= 1 })),
-            ("cut short", Box::new(|bytes: &mut Vec<u8>| bytes.truncate(bytes.len() - 1))),
-            ("longer", Box::new(|bytes: &mut Vec<u8>| bytes.push(b' '))),
-            ("empty", Box::new(|bytes: &mut Vec<u8>| bytes.clear())),
+        let spoilt: [(&str, fn(&mut Vec<u8>)); 4] = [
+            ("a bit flipped in the middle", |bytes| {
+                let middle = bytes.len() / 2;
+                bytes[middle] ^= 1;
+            }),
+            ("cut short", |bytes| bytes.truncate(bytes.len() - 1)),
+            ("longer", |bytes| bytes.push(b' ')),
+            ("empty", Vec::clear),
         ];
         for (how, spoil) in spoilt {
             change(&file, spoil);

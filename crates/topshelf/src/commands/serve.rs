@@ -28,6 +28,7 @@ pub(super) fn options(night: &Night) -> Options {
     Options {
         history_days_kept: serve.history_days,
         poll: Duration::from_secs(serve.poll_seconds),
+        prepared_bytes_max: serve.prepared_mib.saturating_mul(1 << 20),
         snapshot_dir: Some(PathBuf::from(&serve.snapshot_dir)).filter(|dir| !dir.as_os_str().is_empty()),
         ..Options::new(serve.listen.clone(), models)
     }
