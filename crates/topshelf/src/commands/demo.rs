@@ -12,7 +12,7 @@ use crate::{
 use domain::{Day, DayRange};
 use serde_json::json;
 use std::path::Path;
-use store::Store;
+use store::{PublishedDay, Store};
 
 /// Ad rows of each day: enough for click rates that look like click rates.
 const ROWS_A_DAY: u64 = 100_000;
@@ -76,9 +76,11 @@ async fn run_days(night: &Night, range: DayRange) -> Result<(), Failure> {
 /// An advertiser with recommendations, to show as an example.
 async fn an_advertiser(night: &Night) -> Result<String, Failure> {
     let store = Store::open(&night.config.store.url).await?;
-    let published = store.published(1).await?;
-    let rankings = published.days.iter().flat_map(|day| &day.models).flat_map(|model| &model.rankings);
-    Ok(rankings.map(|ranking| ranking.advertiser_id.to_string()).next().unwrap_or_default())
+    let published = store.published(1, &[]).await?;
+    let Some(day) = published.days.first().and_then(PublishedDay::read) else { return Ok(String::new()) };
+    let is_ranked = |place: &usize| day.models.iter().any(|(_, rankings)| !rankings.ranking(*place).is_empty());
+    let place = (0..day.advertisers.len()).find(is_ranked);
+    Ok(place.map(|place| day.advertisers.get(place).to_owned()).unwrap_or_default())
 }
 
 /// What can be asked for, and its URL.
