@@ -51,6 +51,15 @@ impl PublishedDay {
         }
     }
 
+    /// What is published of it, unless it was known.
+    #[must_use]
+    pub fn read(&self) -> Option<&PackedDay> {
+        match self {
+            Self::Known(_) => None,
+            Self::Read(day) => Some(day),
+        }
+    }
+
     /// The day.
     #[must_use]
     pub fn day(&self) -> Day {

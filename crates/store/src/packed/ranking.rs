@@ -13,6 +13,9 @@ const IS_VIEWS: u8 = 0;
 const IS_CTR: u8 = 1;
 const IS_GIVEN: u8 = 2;
 
+/// Products of a ranking that are each compared with all before.
+const MANY: usize = 64;
+
 /// One product of a ranking.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Row<'a> {
@@ -78,7 +81,8 @@ impl<'a> Iterator for Rows<'a> {
         }
         let row = take_row(self.form, &mut self.rest).expect("a ranking was checked when it was packed");
         let product_id = std::str::from_utf8(row.id).expect("and so were its ids");
-        Some(Row { product_id, score: row.score, counts: row.counts })
+        let score = implied(self.form, row.counts).unwrap_or(row.given_score);
+        Some(Row { product_id, score, counts: row.counts })
     }
 }
 
@@ -138,21 +142,24 @@ impl Checker {
             Some((form, _)) => return Err(format!("is of the unknown form {form}")),
         };
         self.hashes.clear();
+        let mut may_repeat = false;
         while !rest.is_empty() {
             let row = take_row(form, &mut rest)?;
-            let id = std::str::from_utf8(row.id).map_err(|_| "has a product id that is not UTF-8")?;
-            if !row.score.is_finite() {
-                return Err(format!("scores product {id:?} {}", row.score));
+            let (hash, is_ascii) = hash(row.id);
+            if !is_ascii {
+                std::str::from_utf8(row.id).map_err(|_| "has a product id that is not UTF-8")?;
             }
-            // In rows, a negative zero would be another score that is the same.
-            if form == IS_GIVEN && row.score.to_bits() != positive(row.score).to_bits() {
-                return Err(format!("scores product {id:?} -0"));
+            row.check_score(form)?;
+            if self.hashes.len() < MANY {
+                may_repeat |= self.hashes.contains(&hash);
             }
-            self.hashes.push(hash(row.id));
+            self.hashes.push(hash);
         }
-        self.hashes.sort_unstable();
-        if self.hashes.windows(2).any(|two| two[0] == two[1])
-            && let Some(twice) = first_twice(PackedRanking(bytes).rows().map(|row| row.product_id))
+        if self.hashes.len() > MANY {
+            self.hashes.sort_unstable();
+            may_repeat = self.hashes.windows(2).any(|two| two[0] == two[1]);
+        }
+        if may_repeat && let Some(twice) = first_twice(PackedRanking(bytes).rows().map(|row| row.product_id))
         {
             return Err(format!("has product {twice:?} twice"));
         }
@@ -166,19 +173,46 @@ pub(crate) fn first_twice<'a>(ids: impl Iterator<Item = &'a str>) -> Option<&'a 
     ids.into_iter().find(|id| !seen.insert(*id))
 }
 
-/// Ids that differ seldom have the same.
-fn hash(id: &[u8]) -> u64 {
-    id.chunks(8).fold(id.len() as u64, |hash, chunk| {
-        let mut word = [0; 8];
-        word[..chunk.len()].copy_from_slice(chunk);
-        (hash ^ u64::from_le_bytes(word)).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29)
-    })
+/// A number that ids which differ seldom share, and whether the id is ASCII.
+fn hash(id: &[u8]) -> (u64, bool) {
+    const HIGH_BITS: u64 = 0x8080_8080_8080_8080;
+    let (words, _) = id.as_chunks::<8>();
+    // The last word of a long id overlaps the one before it.
+    let last = match id {
+        [.., a, b, c, d, e, f, g, h] => u64::from_le_bytes([*a, *b, *c, *d, *e, *f, *g, *h]),
+        short => short.iter().fold(0, |word, byte| word << 8 | u64::from(*byte)),
+    };
+    let mix = |hash: u64, word: u64| (hash ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29);
+    let first = (mix(id.len() as u64, last), last);
+    let (hash, bits) = words.iter().fold(first, |(hash, bits), word| {
+        let word = u64::from_le_bytes(*word);
+        (mix(hash, word), bits | word)
+    });
+    (hash, bits & HIGH_BITS == 0)
 }
 
 struct RawRow<'a> {
     id: &'a [u8],
-    score: f64,
+    /// Zero in forms that do not give it.
+    given_score: f64,
     counts: Counts,
+}
+
+impl RawRow<'_> {
+    /// Whether there is a score, and whether it is written as it should be.
+    fn check_score(&self, form: u8) -> Result<(), String> {
+        let is_right = match form {
+            IS_VIEWS => true,
+            IS_CTR => self.counts.impressions > 0,
+            // A negative zero would be another score that is the same.
+            _ => self.given_score.is_finite() && self.given_score.to_bits() != (-0.0_f64).to_bits(),
+        };
+        if is_right {
+            return Ok(());
+        }
+        let score = implied(form, self.counts).unwrap_or(self.given_score);
+        Err(format!("scores product {:?} {score:?}", String::from_utf8_lossy(self.id)))
+    }
 }
 
 fn take_row<'a>(form: u8, rest: &mut &'a [u8]) -> Result<RawRow<'a>, &'static str> {
@@ -189,7 +223,7 @@ fn take_row<'a>(form: u8, rest: &mut &'a [u8]) -> Result<RawRow<'a>, &'static st
     }
     let (id, tail) = tail.split_at_checked(usize::from(*length)).ok_or(AMID)?;
     *rest = tail;
-    let given = match form {
+    let given_score = match form {
         IS_GIVEN => {
             let (score, tail) = rest.split_first_chunk().ok_or(AMID)?;
             *rest = tail;
@@ -199,7 +233,7 @@ fn take_row<'a>(form: u8, rest: &mut &'a [u8]) -> Result<RawRow<'a>, &'static st
     };
     let counts =
         Counts { impressions: take_count(rest)?, clicks: take_count(rest)?, views: take_count(rest)? };
-    Ok(RawRow { id, score: implied(form, counts).unwrap_or(given), counts })
+    Ok(RawRow { id, given_score, counts })
 }
 
 pub(super) fn push_count(bytes: &mut Vec<u8>, mut count: u64) {
@@ -333,8 +367,13 @@ mod tests {
         assert_eq!(refused(&[0, 1, 0xff, 0, 0, 0]), "has a product id that is not UTF-8");
         assert_eq!(refused(&[1, 1, b'x', 0, 0, 0]), "scores product \"x\" NaN");
         assert_eq!(refused(&[0, 1, b'x', 0, 0, 9, 1, b'x', 0, 0, 8]), "has product \"x\" twice");
+        let mut many: Vec<u8> = vec![0];
+        (0..100_u8).for_each(|id| many.extend([1, id, 0, 0, 0]));
+        Checker::default().check(&many).unwrap();
+        many.extend([1, 7, 0, 0, 0]);
+        assert_eq!(refused(&many), "has product \"\\u{7}\" twice");
         let minus = [&[2, 1, b'x'][..], &(-0.0_f64).to_le_bytes(), &[0, 0, 0]].concat();
-        assert_eq!(refused(&minus), "scores product \"x\" -0");
+        assert_eq!(refused(&minus), "scores product \"x\" -0.0");
     }
 
     #[test]
