@@ -197,7 +197,12 @@ fn publication_in(products: &[Product], advertiser: u32, model: &str) -> Result<
         clicks: of.counts.clicks,
         views: of.counts.views,
     };
-    expect("products", products, &(1..).zip(ranked).map(product).collect::<Vec<_>>()[..])?;
+    let expected: Vec<_> = (1..).zip(ranked).map(product).collect();
+    expect("products", products.len(), expected.len())?;
+    products
+        .iter()
+        .zip(&expected)
+        .try_for_each(|(product, expected)| expect("product", product, expected))?;
     Ok(publication)
 }
 

@@ -71,7 +71,8 @@ impl Publication {
         let product = |rank| {
             let is_common = rank <= self.common(advertiser);
             let kind = if model == Model::TopCtr || is_common { 'p' } else { 'v' };
-            let (impressions, clicks) = (u64::from(100_000 + self.0), u64::from(500 - rank));
+            // A rate of so many decimals is the same when it is read back.
+            let (impressions, clicks) = (1_000_000, u64::from(self.0 * 16 + PRODUCTS - rank));
             let counts = Counts { impressions, clicks, views: u64::from(700 + advertiser - rank) };
             let score = match model {
                 Model::TopCtr => clicks as f64 / impressions as f64,

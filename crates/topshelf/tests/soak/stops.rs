@@ -4,6 +4,8 @@
 //! that it closes the connection.
 
 use crate::{
+    answers::Question,
+    client::Connection,
     load::{Load, readiness},
     place::Place,
     publisher::Publishing,
@@ -22,13 +24,13 @@ const SEED: u64 = 7;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// How long a server goes on answering: longer than clients take to notice that it is not ready.
-const DRAIN_SECONDS: &str = "3";
+const DRAIN_SECONDS: &str = "2";
 
 /// Answers that show that clients are at work.
 const ANSWERS: u64 = 500;
 
 /// How often each server of the fleet is restarted.
-const ROUNDS: u32 = 3;
+const ROUNDS: u32 = 2;
 
 /// A place whose servers go on answering for a while.
 fn place() -> (Place, Publishing) {
@@ -55,6 +57,12 @@ fn a_server_that_ends_says_so_first_and_answers_what_was_asked() {
     });
     assert_eq!(told, 503, "it closed before it said that it is not ready");
     let before = place.tally.answers();
+    let question = Question::Stats;
+    let answer = runtime.block_on(async {
+        Connection::open(&server.address).await.unwrap().ask(&question.path(), None).await.unwrap()
+    });
+    assert!(answer.is_last, "it did not say that it closes the connection");
+    place.tally.take(&server, server.floor(), question, None, &answer);
     assert_eq!(service.end(), Some(0));
     println!("{} answers while it ended", place.tally.answers() - before);
     load.stop();

@@ -17,6 +17,9 @@ use std::{
 /// How many of the things that went wrong are told.
 const TOLD: usize = 10;
 
+/// How much of a body is told.
+const BODY_CHARACTERS: usize = 500;
+
 /// What is known of a server.
 #[derive(Debug)]
 pub(crate) struct Server {
@@ -85,8 +88,7 @@ impl Tally {
         answer: &Answer,
     ) -> Option<Known> {
         if !matches!(answer.status, 200 | 304) {
-            let body = String::from_utf8_lossy(&answer.body);
-            self.failed(format!("{}: {}: {body}", question.path(), answer.status));
+            self.failed(format!("{}: {}: {}", question.path(), answer.status, beginning(&answer.body)));
             return None;
         }
         match self.look_at(server, floor, question, known, answer) {
@@ -190,10 +192,13 @@ impl Bodies {
         if let Some(sight) = self.sights.get(&(question, hash)) {
             return Ok(sight.clone());
         }
-        let sight =
-            question.read(body).map_err(|wrong| format!("{wrong}: {}", String::from_utf8_lossy(body)))?;
+        let sight = question.read(body).map_err(|wrong| format!("{wrong}: {}", beginning(body)))?;
         let sight = Arc::new(sight);
         self.sights.insert((question, hash), sight.clone());
         Ok(sight)
     }
+}
+
+fn beginning(body: &[u8]) -> String {
+    String::from_utf8_lossy(body).chars().take(BODY_CHARACTERS).collect()
 }
