@@ -9,7 +9,7 @@ use domain::{
 };
 use jiff::{Timestamp, ToSpan};
 
-pub(crate) const ADVERTISERS: u32 = 100;
+pub(crate) const ADVERTISERS: u32 = 200;
 
 /// Products of each ranking.
 pub(crate) const PRODUCTS: u32 = 10;
