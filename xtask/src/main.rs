@@ -1,14 +1,15 @@
 //! Everything a developer or continuous integration does to topshelf beside building it.
 //!
 //! `cargo xtask test` runs the checks and all tests, `cargo xtask check` the checks alone,
-//! `cargo xtask bench` the benchmarks, and `cargo xtask fuzz` the fuzz targets. Nothing here is part of
-//! the program.
+//! `cargo xtask bench` the benchmarks, `cargo xtask fuzz` the fuzz targets, and `cargo xtask soak` servers that
+//! everything happens to. Nothing here is part of the program.
 
 mod bench;
 mod check;
 mod fuzz;
 mod postgres;
 mod repository;
+mod soak;
 mod test;
 
 use clap::{Parser, Subcommand};
@@ -33,6 +34,8 @@ enum Command {
     Bench(bench::Bench),
     /// Feed the readers of logs with bytes nobody would write
     Fuzz(fuzz::Options),
+    /// Ask servers without pause while everything behind them breaks
+    Soak(soak::Options),
 }
 
 fn main() -> ExitCode {
@@ -41,6 +44,7 @@ fn main() -> ExitCode {
         Command::Check => check::run(),
         Command::Bench(bench) => bench::run(&bench),
         Command::Fuzz(options) => fuzz::run(&options),
+        Command::Soak(options) => soak::run(&options),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -110,7 +110,8 @@ fn of_debian() -> Vec<PathBuf> {
     versions.into_iter().rev().map(|(_, folder)| folder).collect()
 }
 
-fn find_or_install() -> Result<PathBuf, Failure> {
+/// The folder of the server's programs, which are installed if they are not there.
+pub(crate) fn find_or_install() -> Result<PathBuf, Failure> {
     if let Some(programs) = find() {
         return Ok(programs);
     }

@@ -40,7 +40,7 @@ pub(crate) fn run(options: &Options) -> Result<(), Failure> {
 }
 
 /// Ctrl-C ends the test runner, which the terminal tells too; we stay to stop the server and tidy up.
-fn outlive_an_interrupt() -> Result<(), Failure> {
+pub(crate) fn outlive_an_interrupt() -> Result<(), Failure> {
     let flag = Arc::new(AtomicBool::new(false));
     let registered = signal_hook::flag::register(signal_hook::consts::SIGINT, flag);
     registered.map(|_| ()).map_err(|error| format!("could not listen for Ctrl-C: {error}").into())

@@ -25,6 +25,7 @@ mod place;
 #[path = "../support/postgres.rs"]
 mod postgres;
 #[path = "../support/proxy.rs"]
+#[expect(dead_code, reason = "shared with tests in which all is silent for a while")]
 mod proxy;
 mod publisher;
 #[path = "../kills/readers.rs"]

@@ -7,7 +7,7 @@ use std::{
     io::{self, BufReader, Read, Write},
     net::{Shutdown, SocketAddr, TcpListener, TcpStream},
     sync::{
-        Arc, Mutex,
+        Arc, Mutex, RwLock,
         atomic::{AtomicBool, Ordering::SeqCst},
     },
     thread,
@@ -68,6 +68,8 @@ type Rule = Box<dyn FnMut(&Message<'_>) -> Fate + Send>;
 pub(crate) struct Proxy {
     address: SocketAddr,
     shared: Arc<Mutex<Shared>>,
+    /// Whoever hands something on reads it; it is held for writing while all is silent.
+    gate: Arc<RwLock<()>>,
 }
 
 struct Shared {
@@ -86,7 +88,7 @@ impl Proxy {
         let address = listener.local_addr().unwrap();
         let rule: Rule = Box::new(|_| Fate::Passes);
         let shared = Shared { rule, messages: 0, has_cut: false, connected: 0, connections: BTreeMap::new() };
-        let proxy = Self { address, shared: Arc::new(Mutex::new(shared)) };
+        let proxy = Self { address, shared: Arc::new(Mutex::new(shared)), gate: Arc::default() };
         let accepting = proxy.clone();
         thread::spawn(move || {
             for client in listener.incoming().map_while(Result::ok) {
@@ -133,10 +135,22 @@ impl Proxy {
 
     /// Cuts every connection that there is.
     pub(crate) fn cut(&self) {
-        for [client, server] in self.shared.lock().unwrap().connections.values() {
+        self.cut_some(|| true);
+    }
+
+    /// Cuts the connections that are chosen of those that there are.
+    pub(crate) fn cut_some(&self, mut is_chosen: impl FnMut() -> bool) {
+        let shared = self.shared.lock().unwrap();
+        for [client, server] in shared.connections.values().filter(|_| is_chosen()) {
             // Either may be gone already.
             let _ = (client.shutdown(Shutdown::Both), server.shutdown(Shutdown::Both));
         }
+    }
+
+    /// Hands nothing on for so long, either way, and closes nothing; then all that came meanwhile.
+    pub(crate) fn silence(&self, for_so_long: Duration) {
+        let _held = self.gate.write().unwrap();
+        thread::sleep(for_so_long);
     }
 
     fn join(&self, client: TcpStream, server: TcpStream) -> io::Result<()> {
@@ -149,7 +163,8 @@ impl Proxy {
         drop(shared);
         let is_cut = Arc::new(AtomicBool::new(false));
         let (answers, listener, is_deaf) = (server.try_clone()?, client.try_clone()?, is_cut.clone());
-        thread::spawn(move || hand_back(answers, listener, &is_deaf));
+        let gate = self.gate.clone();
+        thread::spawn(move || hand_back(answers, listener, &is_deaf, &gate));
         let proxy = self.clone();
         thread::spawn(move || {
             // However it ends, both sides hear of it.
@@ -164,6 +179,7 @@ impl Proxy {
         let mut messages = Messages { from: BufReader::new(client), has_begun: false, has_copied: false };
         loop {
             let (kind, bytes) = messages.next()?;
+            let _open = self.gate.read().unwrap();
             match self.fate(kind, &bytes, messages.has_copied) {
                 Fate::Passes => server.write_all(&bytes)?,
                 fate => {
@@ -192,9 +208,10 @@ impl Proxy {
 }
 
 /// Hands answers back until the server has no more; those that come after the cut are lost.
-fn hand_back(mut server: TcpStream, mut client: TcpStream, is_cut: &AtomicBool) {
+fn hand_back(mut server: TcpStream, mut client: TcpStream, is_cut: &AtomicBool, gate: &RwLock<()>) {
     let mut bytes = vec![0; 1 << 16];
     while let Ok(read @ 1..) = server.read(&mut bytes) {
+        let _open = gate.read().unwrap();
         if !is_cut.load(SeqCst) && client.write_all(&bytes[..read]).is_err() {
             break;
         }
