@@ -6,6 +6,7 @@
 //! knows the schedule: the binary says what should be published by now through a [`Promise`].
 
 mod answer;
+mod coding;
 mod disk;
 mod entity_tag;
 mod front;

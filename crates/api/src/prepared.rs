@@ -4,7 +4,12 @@
 //! turns stale. When all such answers fit into the room there is, they are written ahead; else each is written when it
 //! is first asked for, until the room is used up, and from then on anew for each request.
 
-use crate::{answer::Found, snapshot::Snapshot};
+use crate::{
+    answer::Found,
+    coding::{Coding, Effort},
+    response::Coded,
+    snapshot::Snapshot,
+};
 use bytes::Bytes;
 use std::sync::{
     OnceLock,
@@ -16,9 +21,17 @@ use std::sync::{
 pub(crate) struct Prepared {
     pub(crate) is_stale: bool,
     /// Of each model of the newest day, by the advertiser's place.
-    models: Vec<Box<[OnceLock<Box<Bytes>>]>>,
+    models: Vec<Box<[OnceLock<Box<Ready>>]>>,
     /// Bytes that may still be taken.
     room: AtomicUsize,
+}
+
+/// An answer that is ready to be sent.
+#[derive(Debug)]
+struct Ready {
+    identity: Bytes,
+    /// Compressed, once somebody has asked for it so.
+    gzip: OnceLock<Bytes>,
 }
 
 /// The answer to a question that is asked most: of one ranking of the newest day, whole.
@@ -49,26 +62,45 @@ impl Prepared {
         for place in 0..newest.active() {
             for (model, _) in newest.rankings() {
                 if let Ok(found) = snapshot.find(newest.advertiser(place), model.as_str(), None, self.is_stale) {
-                    self.whole(&found);
+                    self.whole(&found, Coding::Identity);
                 }
             }
         }
     }
 
     /// The whole answer to what was found.
-    pub(crate) fn whole(&self, found: &Found<'_>) -> Bytes {
+    pub(crate) fn whole(&self, found: &Found<'_>, coding: Coding) -> Coded {
         let slot = found.slot.and_then(|Slot { model, place }| self.models.get(model)?.get(place));
         let slot = slot.filter(|_| found.is_stale == self.is_stale);
-        if let Some(answer) = slot.and_then(OnceLock::get) {
-            return Bytes::clone(answer);
+        if let Some(ready) = slot.and_then(OnceLock::get) {
+            return self.coded(ready, coding);
         }
         let mut answer = found.to_bytes(usize::MAX);
         match slot.filter(|_| self.take_room(answer.len())) {
-            None => answer.into(),
+            None => Coded::once(answer, coding),
             Some(slot) => {
                 answer.shrink_to_fit();
+                let ready = Ready { identity: answer.into(), gzip: OnceLock::new() };
                 // Another request may have written the same meanwhile.
-                Bytes::clone(slot.get_or_init(|| Box::new(answer.into())))
+                self.coded(slot.get_or_init(|| Box::new(ready)), coding)
+            }
+        }
+    }
+
+    fn coded(&self, ready: &Ready, coding: Coding) -> Coded {
+        if coding == Coding::Identity {
+            return Coded { bytes: ready.identity.clone(), coding };
+        }
+        if let Some(bytes) = ready.gzip.get() {
+            return Coded { bytes: bytes.clone(), coding };
+        }
+        match coding.encode(&ready.identity, Effort::Kept) {
+            None => Coded { bytes: ready.identity.clone(), coding: Coding::Identity },
+            Some(bytes) => {
+                if self.take_room(bytes.len()) {
+                    let _ = ready.gzip.set(bytes.clone()); // another request may have set the same
+                }
+                Coded { bytes, coding }
             }
         }
     }

@@ -2,6 +2,7 @@
 
 use crate::{
     answer::json,
+    coding::{Coding, Effort},
     entity_tag::EntityTag,
     problem::Problem,
 };
@@ -16,25 +17,50 @@ use serde::Serialize;
 const RETRY_AFTER_SECONDS: &str = "2";
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
+const GZIP: HeaderValue = HeaderValue::from_static("gzip");
+const ACCEPT_ENCODING: HeaderValue = HeaderValue::from_static("accept-encoding");
+
+/// An answer's bytes, and the coding that they are in.
+pub(crate) struct Coded {
+    pub(crate) bytes: Bytes,
+    pub(crate) coding: Coding,
+}
+
+impl Coded {
+    /// An answer that is sent once, in `coding` if that is worth it.
+    pub(crate) fn once(answer: Vec<u8>, coding: Coding) -> Self {
+        match coding.encode(&answer, Effort::Once) {
+            Some(bytes) => Self { bytes, coding },
+            None => Self { bytes: answer.into(), coding: Coding::Identity },
+        }
+    }
+}
 
 /// The answer of `tag` that caches may keep as `lifetime` says; 304 when the client has it already, and `write` is
-/// not called.
+/// not called. `write` is told which coding the client prefers.
 pub(crate) fn tagged(
     tag: &EntityTag,
     lifetime: HeaderValue,
     request: &HeaderMap,
-    write: impl FnOnce() -> Bytes,
+    write: impl FnOnce(Coding) -> Coded,
 ) -> Response<Bytes> {
-    let is_known = tag.is_known_by(request);
-    let mut response = Response::new(if is_known { Bytes::new() } else { write() });
-    let mut headers = HeaderMap::with_capacity(4);
-    if is_known {
+    let preferred = Coding::of(request);
+    let mut headers = HeaderMap::with_capacity(5);
+    let mut response = if tag.is_known_by(request, preferred) {
+        let mut response = Response::new(Bytes::new());
         *response.status_mut() = StatusCode::NOT_MODIFIED;
+        response
     } else {
+        let Coded { bytes, coding } = write(preferred);
         headers.insert(header::CONTENT_TYPE, JSON);
-    }
-    headers.insert(header::ETAG, tag.header());
+        if coding == Coding::Gzip {
+            headers.insert(header::CONTENT_ENCODING, GZIP);
+        }
+        Response::new(bytes)
+    };
+    headers.insert(header::ETAG, tag.header(preferred));
     headers.insert(header::CACHE_CONTROL, lifetime);
+    headers.insert(header::VARY, ACCEPT_ENCODING);
     *response.headers_mut() = headers;
     response
 }
@@ -46,7 +72,7 @@ pub(crate) fn cacheable(
     request: &HeaderMap,
 ) -> Response<Bytes> {
     let body = json(answer);
-    tagged(&EntityTag::of([&body]), lifetime, request, || body.into())
+    tagged(&EntityTag::of([&body]), lifetime, request, |coding| Coded::once(body, coding))
 }
 
 /// `answer` as JSON that nobody may keep.

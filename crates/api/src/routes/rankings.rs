@@ -3,9 +3,10 @@
 use super::Shared;
 use crate::{
     answer::{Found, json},
+    coding::Coding,
     problem::{Problem, ProblemBody},
     request::{Parameters, segment},
-    response::{cacheable, no_store, tagged, with_type},
+    response::{Coded, cacheable, no_store, tagged, with_type},
     serving::View,
     stats::LIMIT_MAX,
     wire::{Answers, History, Questions, Recommendations, Stats, Unanswered},
@@ -70,9 +71,9 @@ pub(crate) fn recommend(view: &View, uri: &Uri, headers: &HeaderMap) -> Result<R
     let parameters = Parameters::of(uri, &["day", "limit"])?;
     let limit = parameters.number("limit", 1..=PRODUCTS_MAX)?;
     let found = view.snapshot.find(&advertiser, &model, parameters.day("day")?, view.is_stale)?;
-    let write = || match limit {
-        None => view.prepared.whole(&found),
-        Some(limit) => found.to_bytes(limit).into(),
+    let write = |coding| match limit {
+        None => view.prepared.whole(&found, coding),
+        Some(limit) => Coded::once(found.to_bytes(limit), coding),
     };
     Ok(tagged(&found.tag(), view.lifetime(found.held.is_some()), headers, write))
 }
@@ -127,7 +128,7 @@ pub(super) async fn recommend_several(
         }
         match found {
             Ok(found) => match questions.limit {
-                None => answers.extend_from_slice(&view.prepared.whole(&found)),
+                None => answers.extend_from_slice(&view.prepared.whole(&found, Coding::Identity).bytes),
                 Some(limit) => found.write(&mut answers, limit),
             },
             Err(problem) => answers.extend_from_slice(&json(&Unanswered {
@@ -175,10 +176,10 @@ pub(super) async fn history(
     let days = parameters.number("days", 1..=days_max)?.unwrap_or(HISTORY_DAYS.min(days_max));
     let view = serving.view()?;
     let found = view.snapshot.find_history(&advertiser, parameters.get("model"), days)?;
-    let write = || {
+    let write = |coding| {
         let mut body = Vec::with_capacity(found.length());
         found.write(&mut body);
-        body.into()
+        Coded::once(body, coding)
     };
     Ok(tagged(&found.tag(), view.lifetime(false), &headers, write).map(Body::from))
 }
