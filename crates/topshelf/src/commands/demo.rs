@@ -78,7 +78,8 @@ async fn an_advertiser(night: &Night) -> Result<String, Failure> {
     let store = Store::open(&night.config.store.url).await?;
     let published = store.published(1, &[]).await?;
     let Some(day) = published.days.first().and_then(PublishedDay::read) else { return Ok(String::new()) };
-    let is_ranked = |place: &usize| day.models.iter().any(|(_, rankings)| !rankings.ranking(*place).is_empty());
+    let is_ranked =
+        |place: &usize| day.models.iter().any(|(_, rankings)| !rankings.ranking(*place).is_empty());
     let place = (0..day.advertisers.len()).find(is_ranked);
     Ok(place.map(|place| day.advertisers.get(place).to_owned()).unwrap_or_default())
 }
