@@ -178,7 +178,10 @@ mod tests {
 
     const ADVERTISERS: [&str; 4] = ["plain", "a/\"ü\"\\\n\u{1}", "\u{7f}\u{2028}商", "held"];
 
-    fn products(names: &[&str], score: impl Fn(u64) -> f64) -> Vec<RankedProduct> {
+    /// What a model makes of the product of a number.
+    type Score = fn(u64) -> f64;
+
+    fn products(names: &[&str], score: Score) -> Vec<RankedProduct> {
         let product = |(number, name): (u64, &&str)| RankedProduct {
             product_id: ProductId::new(*name).unwrap(),
             score: score(number),
@@ -198,7 +201,7 @@ mod tests {
             published_at,
         });
         let names = ["p", "\"quoted\"", "back\\slash", "tab\t", "日本語", "x/y?z=%20"];
-        let scores: [(&str, fn(u64) -> f64); 3] = [
+        let scores: [(&str, Score); 3] = [
             ("Odd \"model\"", |number| [1e-7, 1e300, 0.1 + 0.2, 1.0, 2f64.powi(53), 0.0][number as usize]),
             ("TopCTR", |number| number as f64 / (number * 300 + 7) as f64),
             ("TopProduct", |number| (u64::MAX >> (number * 9)) as f64),

@@ -19,6 +19,9 @@ fn new_day(product: &str) -> NewDay {
         .active("idle")
 }
 
+/// Makes a file another than it was.
+type Spoil = fn(&mut Vec<u8>);
+
 /// A database, and a server on it that keeps what it serves; both in one directory.
 struct Place {
     directory: TempDir,
@@ -164,7 +167,7 @@ async fn what_was_kept_and_is_corrupt_is_ignored() {
     place.kept().await;
     for file in place.files() {
         let whole = fs::read(&file).unwrap();
-        let spoilt: [(&str, fn(&mut Vec<u8>)); 4] = [
+        let spoilt: [(&str, Spoil); 4] = [
             ("a bit flipped in the middle", |bytes| {
                 let middle = bytes.len() / 2;
                 bytes[middle] ^= 1;

@@ -209,19 +209,16 @@ impl<'p> DayBuilder<'p> {
         let (_, rankings) = &mut self.models[index];
         for entry in Entries(bytes) {
             let taken = entry.map_err(str::to_owned).and_then(|(id, ranking)| {
-                match run.place(id, &self.advertisers, &self.publications.indexes)? {
-                    Some(place) => {
-                        let of =
-                            |what| format!("has a ranking of {:?} that {what}", String::from_utf8_lossy(id));
-                        run.checker.check(ranking).map_err(of)?;
-                        let put = rankings.put(place, |bytes| {
-                            bytes.extend_from_slice(ranking);
-                            Ok::<_, Corrupt>(())
-                        });
-                        put.map_err(|error| of(error.to_string()))
-                    }
-                    None => Ok(()),
-                }
+                let of = |what| format!("has a ranking of {:?} that {what}", String::from_utf8_lossy(id));
+                let Some(place) = run.place(id, &self.advertisers, &self.publications.indexes)? else {
+                    return Ok(());
+                };
+                run.checker.check(ranking).map_err(of)?;
+                let put = rankings.put(place, |bytes| {
+                    bytes.extend_from_slice(ranking);
+                    Ok(())
+                });
+                put.map_err(|Corrupt(what)| of(what))
             });
             if let Err(what) = taken {
                 let of = format!("part {part} of run {} by {model} {what}", run.run_id);
@@ -246,7 +243,10 @@ impl<'p> DayBuilder<'p> {
             let place = run.place(advertiser.as_bytes(), &self.advertisers, &self.publications.indexes);
             run.place_of_rows = match place {
                 Ok(place) => place,
-                Err(what) => return Err(self.invalid_ranking(&what)),
+                Err(what) => {
+                    let what = format!("run {} by {model} {what}", run.run_id);
+                    return Err(self.invalid(format!("in the table rankings, {what}")));
+                }
             };
         }
         let run = self.run_mut();
@@ -334,10 +334,8 @@ impl RunUnderWay {
         publications: &[u32],
     ) -> Result<Option<usize>, String> {
         if !self.advertiser.is_empty() && self.advertiser.as_slice() >= id {
-            return Err(format!(
-                "does not come after that of {:?}",
-                String::from_utf8_lossy(&self.advertiser)
-            ));
+            let last = String::from_utf8_lossy(&self.advertiser);
+            return Err(format!("has an advertiser that does not come after {last:?}"));
         }
         self.advertiser.clear();
         self.advertiser.extend_from_slice(id);

@@ -156,3 +156,92 @@ fn text(bytes: &[u8]) -> Result<&str, Corrupt> {
 fn bytes_of(numbers: usize) -> Result<usize, Corrupt> {
     numbers.checked_mul(size_of::<u32>()).ok_or_else(|| AMID.into())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::PublishedAdvertiser;
+    use domain::{AdvertiserId, Counts, ModelRankings, ProductId, RankedProduct, Ranking};
+    use proptest::prelude::*;
+
+    fn product(id: &str, score: f64) -> RankedProduct {
+        let counts = Counts { impressions: 1000, clicks: 500, views: 7 };
+        RankedProduct { product_id: ProductId::new(id).unwrap(), score, counts }
+    }
+
+    fn day() -> PackedDay {
+        let stamp =
+            "2024-11-20 17 20241121T023000Z-3f9a1c2e 2024-11-21T02:31:00.125Z ".to_owned() + &"a7".repeat(32);
+        let stamp: DayStamp = stamp.parse().unwrap();
+        let advertisers = ["a", "b c", "é"].map(|id| PublishedAdvertiser {
+            advertiser_id: AdvertiserId::new(id).unwrap(),
+            run_id: format!("20241121T023000Z-{:08x}", id.len() % 2).parse().unwrap(),
+            published_at: "2024-11-21T02:31:00.123456789Z".parse().unwrap(),
+        });
+        let ranking =
+            |at: usize, products| Ranking { advertiser_id: advertisers[at].advertiser_id.clone(), products };
+        let model =
+            |model: &str, rankings| ModelRankings { day: stamp.day, model: ModelName::new(model), rankings };
+        let models = [
+            model("Nothing", Vec::new()),
+            model(
+                "TopCTR",
+                vec![
+                    ranking(0, vec![product("x", 0.5), product("y", 0.25)]),
+                    ranking(2, vec![product("x", 0.5)]),
+                ],
+            ),
+            model("TopProduct", vec![ranking(1, vec![product("ü", 7.0)])]),
+        ];
+        let packed = PackedDay::pack(stamp.day, &advertisers, &models, stamp).unwrap();
+        let unpacked = packed.unpack();
+        assert_eq!((unpacked.advertisers, unpacked.models), (advertisers.to_vec(), models.to_vec()));
+        packed
+    }
+
+    fn kept(day: &PackedDay) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        day.write(&mut bytes).unwrap();
+        bytes
+    }
+
+    #[test]
+    fn a_day_reads_back_as_it_was_written() {
+        let day = day();
+        assert_eq!(PackedDay::read(&kept(&day)), Ok(day.clone()));
+        assert_eq!((day.publications.len(), day.publication_indexes.as_slice()), (2, &[0, 0, 1][..]));
+        assert_eq!(day.rankings(&ModelName::new("TopCTR")).unwrap().ranking_count(), 2);
+        assert_eq!(day.rankings(&ModelName::new("Other")), None);
+    }
+
+    #[test]
+    fn bytes_that_end_early_or_go_on_are_refused() {
+        let bytes = kept(&day());
+        for end in 0..bytes.len() {
+            assert!(PackedDay::read(&bytes[..end]).is_err(), "{end}");
+        }
+        let longer = [&bytes[..], &[0]].concat();
+        assert_eq!(PackedDay::read(&longer).unwrap_err().to_string(), "more bytes follow those of the day");
+    }
+
+    proptest! {
+        /// Whatever the bytes: no panic, no memory that they do not come to, and what is read is as written.
+        #[test]
+        fn changed_bytes_are_refused_or_are_another_day(changes in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4)) {
+            let mut bytes = kept(&day());
+            for (at, byte) in &changes {
+                let at = at.index(bytes.len());
+                bytes[at] = *byte;
+            }
+            if let Ok(day) = PackedDay::read(&bytes) {
+                drop(day.unpack());
+                prop_assert_eq!(PackedDay::read(&kept(&day)), Ok(day));
+            }
+        }
+
+        #[test]
+        fn junk_is_refused(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            prop_assert!(PackedDay::read(&bytes).is_err());
+        }
+    }
+}

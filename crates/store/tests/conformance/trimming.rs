@@ -13,8 +13,15 @@ on_both!(
     a_trimmed_day_can_be_published_again,
 );
 
-const TABLES: [&str; 6] =
-    ["publications", "past_publications", "holds", "past_holds", "rankings", "advertiser_totals"];
+const TABLES: [&str; 7] = [
+    "publications",
+    "past_publications",
+    "holds",
+    "past_holds",
+    "rankings",
+    "packed_rankings",
+    "advertiser_totals",
+];
 
 fn of_day(day: u32) -> String {
     format!("2024-11-{day}: a b\n TopCTR a: a{day}=0.5\n TopCTR b: b{day}=0.5")
