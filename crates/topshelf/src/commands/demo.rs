@@ -52,6 +52,7 @@ fn demo_night(dir: &Path, global: &Global) -> Result<Night, Failure> {
         product_views: "product_views-{day}.csv".into(),
         ..config::Input::default()
     };
+    config.serve.snapshot_dir = below("snapshot");
     Night::new(config, Progress::for_terminal())
 }
 

@@ -131,6 +131,13 @@ impl Version {
                 "mean_overlap": PRODUCTS,
                 "advertisers": (0..active).map(agreeing).collect::<Vec<_>>(),
             },
+            "page": {
+                "offset": 0,
+                "limit": 20,
+                "next_offset": null,
+                "most_variable_advertisers": MODELS.len() * ADVERTISERS as usize,
+                "model_agreement": active,
+            },
         })
     }
 }
