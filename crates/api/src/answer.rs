@@ -30,12 +30,18 @@ pub(crate) struct Found<'a> {
 }
 
 impl Found<'_> {
-    /// The tag of the answer among the answers to the same question.
-    pub(crate) fn tag(&self) -> EntityTag {
-        match &self.held {
-            None => self.seen.tags[usize::from(self.is_stale)].clone(),
-            Some(held) => EntityTag::of([self.seen.middle.as_bytes(), &json(held)]),
-        }
+    /// The tag of the answer with at most `limit` products.
+    pub(crate) fn tag(&self, limit: Option<usize>) -> EntityTag {
+        let held = self.held.as_ref().map(json).unwrap_or_default();
+        let limit = limit.map_or([0; 8], |limit| (limit as u64).to_le_bytes());
+        EntityTag::of([
+            &self.seen.digest[..],
+            self.advertiser_id.as_bytes(),
+            self.model.as_str().as_bytes(),
+            &[u8::from(self.is_stale)],
+            &held,
+            &limit,
+        ])
     }
 
     /// Writes the answer, with at most `limit` products.
@@ -84,9 +90,11 @@ pub(crate) struct FoundHistory<'a> {
 }
 
 impl FoundHistory<'_> {
-    /// The tag of the answer among the answers to the same question.
+    /// The tag of the answer.
     pub(crate) fn tag(&self) -> EntityTag {
-        EntityTag::of(self.days.iter().map(|(day, place)| day.seen(*place).history_tag))
+        let asked = [self.advertiser_id, self.model.map_or("", ModelName::as_str)].map(str::as_bytes);
+        let seen = self.days.iter().map(|(day, place)| &day.seen(*place).digest[..]);
+        EntityTag::of(asked.into_iter().chain(seen))
     }
 
     pub(crate) fn write(&self, out: &mut Vec<u8>) {
@@ -259,19 +267,21 @@ mod tests {
     #[test]
     fn answers_that_differ_have_tags_that_differ() {
         let snapshot = snapshot();
-        let tag = |advertiser, day: Option<&str>, is_stale| {
+        let tag = |advertiser, day: Option<&str>, is_stale, limit| {
             let day = day.map(|day| day.parse().unwrap());
-            snapshot.find(advertiser, "TopCTR", day, is_stale).unwrap().tag()
+            snapshot.find(advertiser, "TopCTR", day, is_stale).unwrap().tag(limit)
         };
         let tags = [
-            tag("plain", None, false),
-            tag("plain", None, true),
-            tag("plain", Some("2024-11-20"), false),
-            tag("held", None, false),
+            tag("plain", None, false, None),
+            tag("plain", None, true, None),
+            tag("plain", None, false, Some(1)),
+            tag("plain", Some("2024-11-20"), false, None),
+            tag("held", None, false, None),
+            tag(ADVERTISERS[1], None, false, None),
         ];
         for (index, one) in tags.iter().enumerate() {
             assert!(tags[..index].iter().all(|other| other != one), "{index}");
         }
-        assert_eq!(tag("held", None, true), tag("held", None, false), "what is held is stale");
+        assert_eq!(tag("held", None, true, None), tag("held", None, false, None), "what is held is stale");
     }
 }

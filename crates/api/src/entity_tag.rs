@@ -6,29 +6,19 @@
 use crate::coding::Coding;
 use axum::http::{HeaderMap, HeaderValue, header};
 use sha2::{Digest, Sha256};
-use std::fmt::Write;
 
 /// Changes when the same publication comes to be written in other bytes.
 const SPELLING: &str = "topshelf answers 1";
 
-/// A strong entity tag, for answers as they are and for compressed ones: they are other bytes.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct EntityTag {
-    identity: HeaderValue,
-    gzip: HeaderValue,
-}
+/// A strong entity tag, for an answer as it is and for the same compressed: those are other bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct EntityTag([u8; 16]);
 
 impl EntityTag {
     /// The tag of what is made of `parts`.
     pub(crate) fn of<P: AsRef<[u8]>>(parts: impl IntoIterator<Item = P>) -> Self {
-        let mut digest = String::with_capacity(32);
-        for byte in &Self::digest(parts)[..16] {
-            write!(digest, "{byte:02x}").expect("a String takes any text");
-        }
-        let value = |tag: String| {
-            HeaderValue::from_maybe_shared(bytes::Bytes::from(tag)).expect("the tag is printable ASCII")
-        };
-        Self { identity: value(format!("\"{digest}\"")), gzip: value(format!("\"{digest}-gzip\"")) }
+        let digest = Self::digest(parts);
+        Self(*digest.first_chunk().expect("a digest has 32 bytes"))
     }
 
     /// A digest of `parts`, each with its length, so that no two lists give the same.
@@ -43,15 +33,22 @@ impl EntityTag {
     }
 
     /// The value of `ETag` of an answer in that coding.
-    pub(crate) fn header(&self, coding: Coding) -> HeaderValue {
-        match coding {
-            Coding::Identity => self.identity.clone(),
-            Coding::Gzip => self.gzip.clone(),
+    pub(crate) fn header(self, coding: Coding) -> HeaderValue {
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        let mut tag = Vec::with_capacity(40);
+        tag.push(b'"');
+        for byte in self.0 {
+            tag.extend_from_slice(&[DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]);
         }
+        tag.extend_from_slice(match coding {
+            Coding::Identity => b"\"",
+            Coding::Gzip => b"-gzip\"",
+        });
+        HeaderValue::from_maybe_shared(bytes::Bytes::from(tag)).expect("the tag is printable ASCII")
     }
 
     /// Whether `If-None-Match` names the tag of that coding: in a list, as `*`, strong or weak (RFC 9110, 13.1.2).
-    pub(crate) fn is_known_by(&self, request: &HeaderMap, coding: Coding) -> bool {
+    pub(crate) fn is_known_by(self, request: &HeaderMap, coding: Coding) -> bool {
         let mut values = request.get_all(header::IF_NONE_MATCH).iter().map(HeaderValue::as_bytes).peekable();
         if values.peek().is_none() {
             return false;

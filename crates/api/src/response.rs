@@ -39,7 +39,7 @@ impl Coded {
 /// The answer of `tag` that caches may keep as `lifetime` says; 304 when the client has it already, and `write` is
 /// not called. `write` is told which coding the client prefers.
 pub(crate) fn tagged(
-    tag: &EntityTag,
+    tag: EntityTag,
     lifetime: HeaderValue,
     request: &HeaderMap,
     write: impl FnOnce(Coding) -> Coded,
@@ -72,7 +72,7 @@ pub(crate) fn cacheable(
     request: &HeaderMap,
 ) -> Response<Bytes> {
     let body = json(answer);
-    tagged(&EntityTag::of([&body]), lifetime, request, |coding| Coded::once(body, coding))
+    tagged(EntityTag::of([&body]), lifetime, request, |coding| Coded::once(body, coding))
 }
 
 /// `answer` as JSON that nobody may keep.

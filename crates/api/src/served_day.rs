@@ -29,10 +29,8 @@ pub(crate) struct Seen {
     pub(crate) published_at: Timestamp,
     /// How an answer goes on after its model: the day, the run, when it was published, and `"stale":`.
     pub(crate) middle: String,
-    /// Of answers that are not stale, and of those that are.
-    pub(crate) tags: [EntityTag; 2],
-    /// Of all that the day's models say of an advertiser.
-    pub(crate) history_tag: [u8; 32],
+    /// Of the publication, and of the models that were computed.
+    pub(crate) digest: [u8; 32],
 }
 
 impl ServedDay {
@@ -122,9 +120,8 @@ impl Seen {
         let day = packed.day;
         let middle =
             format!(r#","day":"{day}","run_id":"{run_id}","published_at":"{published_at}","stale":"#);
-        let tags = [false, true].map(|is_stale| EntityTag::of([&middle, &is_stale.to_string()]));
         let models = packed.models.iter().map(|(model, _)| model.as_str());
-        let history_tag = EntityTag::digest([middle.as_str()].into_iter().chain(models));
-        Self { run_id: run_id.clone(), published_at, middle, tags, history_tag }
+        let digest = EntityTag::digest([middle.as_str()].into_iter().chain(models));
+        Self { run_id: run_id.clone(), published_at, middle, digest }
     }
 }

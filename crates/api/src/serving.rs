@@ -106,7 +106,7 @@ impl Serving {
         self.telemetry.loaded(&snapshot);
         self.load_error.store(None);
         self.confirm_error.store(None);
-        let now = Timestamp::now();
+        let now = now();
         self.change(|state| {
             state.snapshot = Some(snapshot);
             state.source = SnapshotSource::Database;
@@ -135,7 +135,7 @@ impl Serving {
     /// Notes that `version` is still what the database publishes, if that is served.
     pub(crate) fn confirm(&self, version: i64) {
         self.confirm_error.store(None);
-        let now = Timestamp::now();
+        let now = now();
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         if state.source == SnapshotSource::Database
             && state.snapshot.as_ref().is_some_and(|snapshot| snapshot.version() == version)
@@ -233,6 +233,12 @@ impl Serving {
         self.telemetry.stale(view.as_ref().is_none_or(|view| view.is_stale));
         self.view.store(view.map(Arc::new));
     }
+}
+
+/// The moment, as exactly as people read it.
+fn now() -> Timestamp {
+    let now = Timestamp::now();
+    Timestamp::from_millisecond(now.as_millisecond()).unwrap_or(now)
 }
 
 impl View {

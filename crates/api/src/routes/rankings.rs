@@ -75,7 +75,7 @@ pub(crate) fn recommend(view: &View, uri: &Uri, headers: &HeaderMap) -> Result<R
         None => view.prepared.whole(&found, coding),
         Some(limit) => Coded::once(found.to_bytes(limit), coding),
     };
-    Ok(tagged(&found.tag(), view.lifetime(found.held.is_some()), headers, write))
+    Ok(tagged(found.tag(limit), view.lifetime(found.held.is_some()), headers, write))
 }
 
 /// Several rankings at once
@@ -181,7 +181,7 @@ pub(super) async fn history(
         found.write(&mut body);
         Coded::once(body, coding)
     };
-    Ok(tagged(&found.tag(), view.lifetime(false), &headers, write).map(Body::from))
+    Ok(tagged(found.tag(), view.lifetime(false), &headers, write).map(Body::from))
 }
 
 /// What is published, in numbers
