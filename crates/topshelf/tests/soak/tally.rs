@@ -46,12 +46,11 @@ pub(crate) struct Tally {
     wrong: Mutex<Vec<String>>,
 }
 
-/// What was read already. Of a body only its hash is kept, of 64 bits.
+/// What was read already in answers to each question. Of a body only its hash is kept, of 64 bits.
 #[derive(Debug, Default)]
 struct Bodies {
-    sights: HashMap<(Question, u64), Arc<Sight>>,
-    by_etag: HashMap<String, u64>,
-    etags: HashMap<u64, String>,
+    read: HashMap<(Question, u64), (String, Arc<Sight>)>,
+    by_etag: HashMap<(Question, String), u64>,
 }
 
 impl Server {
@@ -177,25 +176,24 @@ impl Tally {
 }
 
 impl Bodies {
-    /// What the body shows; its tag must be that of no other body, and the body must have no other tag.
+    /// What the body shows; its tag must be that of no other answer to the question, and the body must have no other tag.
     fn read(&mut self, question: Question, etag: &str, body: &[u8]) -> Result<Arc<Sight>, String> {
         let mut hasher = DefaultHasher::new();
         body.hash(&mut hasher);
         let hash = hasher.finish();
-        if *self.by_etag.entry(etag.to_owned()).or_insert(hash) != hash {
+        if *self.by_etag.entry((question, etag.to_owned())).or_insert(hash) != hash {
             return Err(format!("another body had {etag}"));
         }
-        let first = self.etags.entry(hash).or_insert_with(|| etag.to_owned());
-        if first != etag {
-            return Err(format!("the same body had {first}, and has {etag}"));
+        match self.read.get(&(question, hash)) {
+            Some((first, sight)) if first == etag => Ok(sight.clone()),
+            Some((first, _)) => Err(format!("the same body had {first}, and has {etag}")),
+            None => {
+                let sight = question.read(body).map_err(|wrong| format!("{wrong}: {}", beginning(body)))?;
+                let sight = Arc::new(sight);
+                self.read.insert((question, hash), (etag.to_owned(), sight.clone()));
+                Ok(sight)
+            }
         }
-        if let Some(sight) = self.sights.get(&(question, hash)) {
-            return Ok(sight.clone());
-        }
-        let sight = question.read(body).map_err(|wrong| format!("{wrong}: {}", beginning(body)))?;
-        let sight = Arc::new(sight);
-        self.sights.insert((question, hash), sight.clone());
-        Ok(sight)
     }
 }
 
