@@ -1,4 +1,4 @@
-//! `cargo xtask bench`: how fast topshelf is beside other tools and its floor, and as its work grows.
+//! `cargo xtask bench`: how fast topshelf counts and serves beside others and its floor, and as its work grows.
 //!
 //! What is measured is always the release build, on logs that `topshelf generate` makes again from a
 //! seed. `benches/README.md` tells how to read and repeat it.
@@ -17,6 +17,8 @@ mod peers;
 mod report;
 mod runs;
 mod s3;
+mod serve;
+mod serve_size;
 
 use crate::{
     Failure,
@@ -37,6 +39,10 @@ pub(crate) enum Bench {
     Micro(micro::Options),
     /// Measure counting from a bucket beside a plain download of it
     S3(s3::Options),
+    /// Measure the server beside a constant, and beside servers that read PostgreSQL on each request
+    Serve(serve::Options),
+    /// Measure the server as what is published grows: loading, memory, throughput, a new publication
+    ServeSize(serve_size::Options),
 }
 
 /// Measures, prints and, when asked to, writes into the documentation.
@@ -47,6 +53,8 @@ pub(crate) fn run(bench: &Bench) -> Result<(), Failure> {
         Bench::Memory(options) => memory::run(options),
         Bench::Micro(options) => micro::run(options),
         Bench::S3(options) => s3::run(options),
+        Bench::Serve(options) => serve::run(options),
+        Bench::ServeSize(options) => serve_size::run(options),
     }
 }
 

@@ -38,7 +38,7 @@ pub(crate) struct Server {
     process: Child,
     url: String,
     /// Removed after the server has stopped, so it is the last field.
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 impl Server {
@@ -58,12 +58,22 @@ impl Server {
             started.elapsed().as_secs_f64()
         ));
         let url = format!("postgres://postgres:{password}@127.0.0.1:{port}/postgres");
-        Ok(Self { process, url, _folder: folder })
+        Ok(Self { process, url, folder })
     }
 
     /// The URL of the server's superuser.
     pub(crate) fn url(&self) -> &str {
         &self.url
+    }
+
+    /// Where its data lie.
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// The server's process, which all its others come from.
+    pub(crate) fn pid(&self) -> u32 {
+        self.process.id()
     }
 }
 
@@ -216,7 +226,8 @@ fn start_on_free_port(programs: &Path, account: &Account, folder: &Path) -> Resu
     Err(format!("PostgreSQL of {} did not start; its log says:\n{log}", programs.display()).into())
 }
 
-fn free_port() -> Result<u16, Failure> {
+/// A port that nobody listens at.
+pub(crate) fn free_port() -> Result<u16, Failure> {
     let listener = TcpListener::bind(("127.0.0.1", 0)).and_then(|listener| listener.local_addr());
     listener.map(|address| address.port()).map_err(|error| format!("no port is free: {error}").into())
 }
@@ -267,7 +278,7 @@ mod tests {
     fn a_server_starts_answers_only_to_its_password_and_leaves_nothing() {
         let server = Server::start().unwrap();
         let port = server.url().rsplit(':').next().unwrap().split('/').next().unwrap().to_owned();
-        let folder = server._folder.path().to_owned();
+        let folder = server.folder().to_owned();
         assert_ne!(fs::metadata(folder.join("cluster")).unwrap().uid(), 0);
         let psql = |url: &str| {
             let psql = find().unwrap().join("psql");

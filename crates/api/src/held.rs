@@ -37,6 +37,11 @@ impl Holds {
         Self { holds, of_advertiser, of_all }
     }
 
+    /// All of them, in order of the day.
+    pub(crate) fn all(&self) -> &[PublishedHold] {
+        &self.holds
+    }
+
     /// The newest ranking of the advertiser that is held back, if it is newer than what `run` published of
     /// `day`: of a later day, or of the same by another run.
     pub(crate) fn after(&self, advertiser: &str, day: Day, run: &RunId) -> Option<Held<'_>> {

@@ -5,10 +5,15 @@
 //! answer is wholly old or wholly new. Nothing here counts, ranks or writes to the store, and nothing
 //! knows the schedule: the binary says what should be published by now through a [`Promise`].
 
+mod answer;
+mod coding;
+mod disk;
+mod entity_tag;
+mod front;
 mod held;
 mod nights;
 mod options;
-mod packed;
+mod prepared;
 mod problem;
 mod refresh;
 mod request;
@@ -27,9 +32,10 @@ pub use problem::{Code, Problem, ProblemBody};
 pub use refresh::{LoadError, load};
 pub use routes::openapi_json;
 pub use server::{Server, ServerError};
-pub use snapshot::Snapshot;
+pub use snapshot::{Refusal, Snapshot};
 pub use stats::LIMIT_MAX;
 pub use wire::{
-    Advertisers, AgreeingAdvertiser, Health, History, HistoryDay, ModelAgreement, ModelStats, Readiness,
-    ReadinessStatus, Recommendation, Recommendations, RunSeen, RunsSeen, Stats, VariableAdvertiser,
+    Advertisers, AgreeingAdvertiser, Answer, Answers, Health, History, HistoryDay, ModelAgreement, ModelStats, Page, Question, Questions, Readiness,
+    ReadinessStatus, Recommendation, Recommendations, RunSeen, RunsSeen, SnapshotSource, Stats, Unanswered,
+    VariableAdvertiser,
 };

@@ -1,4 +1,5 @@
-//! How the nights go, as the ledger of runs tells: for those who watch the server, never for an answer to readers.
+//! How the nights go, as the ledger of runs tells, and whether what is served is current: for those who watch the
+//! server, never for an answer to readers.
 
 use crate::{
     serving::Serving,
@@ -12,14 +13,17 @@ pub(crate) async fn follow_runs(serving: &Serving, store: &Store) {
     let mut is_in_trouble = false;
     loop {
         match look(store).await {
-            Ok(runs) => {
+            Ok((version, runs)) => {
+                serving.confirm(version);
                 serving.runs_are(runs);
                 is_in_trouble = false;
             }
             Err(error) => {
+                let error = crate::refresh::chain(&error);
                 if !is_in_trouble {
-                    tracing::warn!(error = crate::refresh::chain(&error), "cannot read how the nights go");
+                    tracing::warn!(error, "cannot read how the nights go");
                 }
+                serving.confirm_failed(error);
                 is_in_trouble = true;
             }
         }
@@ -27,15 +31,18 @@ pub(crate) async fn follow_runs(serving: &Serving, store: &Store) {
     }
 }
 
-async fn look(store: &Store) -> Result<RunsSeen, StoreError> {
+/// The version of what is published, and how the nights go.
+async fn look(store: &Store) -> Result<(i64, RunsSeen), StoreError> {
+    let version = store.publication_version().await?;
     let under_way = store.under_way().await?.iter().map(|under_way| seen(&under_way.run)).collect();
     let LastRuns { ended, succeeded } = store.last_runs().await?;
-    Ok(RunsSeen {
+    let runs = RunsSeen {
         seen_at: Timestamp::now(),
         under_way,
         last: ended.as_ref().map(seen),
         last_succeeded: succeeded.as_ref().map(seen),
-    })
+    };
+    Ok((version, runs))
 }
 
 fn seen(run: &RunRecord) -> RunSeen {

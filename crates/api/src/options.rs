@@ -2,7 +2,7 @@
 
 use domain::{Day, ModelName};
 use jiff::Timestamp;
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 use store::{Store, StoreError};
 
 /// How to serve.
@@ -17,9 +17,10 @@ pub struct Options {
     pub history_days_kept: usize,
     /// How often the store is asked for a new publication when it cannot tell by itself.
     pub poll: Duration,
-    /// How long requests are still accepted after the shutdown began, while readiness says no: the
-    /// time a load balancer needs to notice.
-    pub drain: Duration,
+    /// The most memory for answers kept ready, in bytes. Answers that find no room are written for each request.
+    pub prepared_bytes_max: usize,
+    /// A directory to keep what is served in, for a start without the database; none to keep nothing.
+    pub snapshot_dir: Option<PathBuf>,
 }
 
 impl Options {
@@ -31,7 +32,8 @@ impl Options {
             models,
             history_days_kept: 30,
             poll: Duration::from_secs(2),
-            drain: Duration::ZERO,
+            prepared_bytes_max: 128 << 20,
+            snapshot_dir: None,
         }
     }
 }
@@ -67,6 +69,14 @@ impl From<Store> for ServedStore {
 }
 
 impl ServedStore {
+    /// The database, without password or parameters; none when the URL is no database's.
+    pub(crate) fn describe(&self) -> Option<String> {
+        match self {
+            Self::Open(store) => Some(store.description().to_owned()),
+            Self::Url(url) => store::describe(url).ok(),
+        }
+    }
+
     pub(crate) async fn open(&self) -> Result<Store, StoreError> {
         match self {
             Self::Open(store) => Ok(Store::clone(store)),

@@ -105,11 +105,22 @@ pub enum Problem {
         /// The path asked for, as it was sent.
         path: String,
     },
+    /// The body cannot be understood.
+    #[error(r#"the body cannot be understood: {0}; expected {{"requests":[{{"advertiser_id":"…","model":"…"}},…]}}"#)]
+    BadBody(String),
+    /// The body is too long.
+    #[error("the body has more than {bytes_max} bytes: ask in several requests")]
+    BodyTooLarge {
+        /// The longest that is read.
+        bytes_max: usize,
+    },
     /// The route does not know the method.
-    #[error("{method} is not allowed here: use GET or HEAD")]
+    #[error("{method} is not allowed here: use {allowed}")]
     MethodNotAllowed {
         /// The method used.
         method: String,
+        /// Those that are.
+        allowed: &'static str,
     },
     /// The server could not load what is published yet.
     #[error("this server could not load what is published yet; it keeps trying, /health/ready says why")]
@@ -143,9 +154,13 @@ pub enum Code {
     BadDay,
     /// 400: a parameter or a part of the path cannot be understood.
     BadParameter,
+    /// 400: the body cannot be understood.
+    BadBody,
+    /// 413: the body is too long.
+    BodyTooLarge,
     /// 404: no route has that path.
     NotFound,
-    /// 405: only GET and HEAD are allowed.
+    /// 405: the route does not know the method.
     MethodNotAllowed,
     /// 503: this server could not load what is published yet; another may.
     SnapshotUnavailable,
@@ -155,7 +170,7 @@ pub enum Code {
 
 impl Code {
     /// Every code.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 16] = [
         Self::UnknownAdvertiser,
         Self::InactiveAdvertiser,
         Self::HeldBack,
@@ -166,6 +181,8 @@ impl Code {
         Self::InsufficientData,
         Self::BadDay,
         Self::BadParameter,
+        Self::BadBody,
+        Self::BodyTooLarge,
         Self::NotFound,
         Self::MethodNotAllowed,
         Self::SnapshotUnavailable,
@@ -202,6 +219,8 @@ impl Code {
             Self::InsufficientData => ("insufficient_data", 404, "no product could be ranked"),
             Self::BadDay => ("bad_day", 400, "the day is not a day"),
             Self::BadParameter => ("bad_parameter", 400, "a parameter cannot be understood"),
+            Self::BadBody => ("bad_body", 400, "the body cannot be understood"),
+            Self::BodyTooLarge => ("body_too_large", 413, "the body is too long"),
             Self::NotFound => ("not_found", 404, "there is nothing at this path"),
             Self::MethodNotAllowed => ("method_not_allowed", 405, "the method is not allowed"),
             Self::SnapshotUnavailable => ("snapshot_unavailable", 503, "nothing could be loaded yet"),
@@ -250,6 +269,8 @@ impl Problem {
             Self::InsufficientData { .. } => Code::InsufficientData,
             Self::BadDay(_) => Code::BadDay,
             Self::BadParameter(_) => Code::BadParameter,
+            Self::BadBody(_) => Code::BadBody,
+            Self::BodyTooLarge { .. } => Code::BodyTooLarge,
             Self::NotFound { .. } => Code::NotFound,
             Self::MethodNotAllowed { .. } => Code::MethodNotAllowed,
             Self::SnapshotUnavailable => Code::SnapshotUnavailable,

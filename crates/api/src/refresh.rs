@@ -1,10 +1,11 @@
 //! The tasks that keep a server current: what is published, and what is promised.
 
 use crate::{
+    disk::{Disk, Keeper},
     nights::follow_runs,
     options::{Options, ServedStore},
     serving::Serving,
-    snapshot::Snapshot,
+    snapshot::{Refusal, Snapshot},
 };
 use jiff::Timestamp;
 use std::{error::Error, sync::Arc, time::Duration};
@@ -18,18 +19,31 @@ const STATS_DAYS: usize = 7;
 const RETRY_MIN: Duration = Duration::from_millis(250);
 const RETRY_MAX: Duration = Duration::from_secs(10);
 
+/// How long the database may take to tell what is published, before what was kept on disk is served.
+const DATABASE_TIME: Duration = Duration::from_secs(3);
+
 /// How often the schedule is asked what it promises.
 const PROMISE_PERIOD: Duration = Duration::from_millis(500);
 
 /// Why what is published could not be loaded.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
-    /// The store could not be read.
+    /// The store could not be read, or holds what cannot be served.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// What was read cannot be what was meant to be published.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
     /// What was read breaks an invariant; the panic's own message is in the log.
     #[error("could not build a snapshot of what is published: this is a defect")]
     Build(#[source] JoinError),
+}
+
+impl LoadError {
+    /// Whether what is published is at fault, not the way to it.
+    fn is_refusal(&self) -> bool {
+        matches!(self, Self::Refused(_) | Self::Store(StoreError::Invalid { .. } | StoreError::Corrupt { .. }))
+    }
 }
 
 /// Loads what is published now. A store without tables publishes nothing, which is no error.
@@ -37,39 +51,96 @@ pub enum LoadError {
 /// # Errors
 /// [`LoadError`] when the store cannot be read.
 pub async fn load(store: &Store, options: &Options) -> Result<Snapshot, LoadError> {
-    let published = store.published(options.history_days_kept.max(STATS_DAYS)).await?;
+    load_after(store, options, None).await
+}
+
+/// Loads what is published now; days that `last` has are taken from there.
+async fn load_after(
+    store: &Store,
+    options: &Options,
+    last: Option<Arc<Snapshot>>,
+) -> Result<Snapshot, LoadError> {
+    let known = last.as_ref().map_or_else(Vec::new, |last| last.stamps());
+    let published = store.published(options.history_days_kept.max(STATS_DAYS), &known).await?;
     let models = options.models.clone();
-    let build = move || Snapshot::build(published, &models, Timestamp::now());
+    let build = move || Snapshot::build(published, last.as_deref(), &models, Timestamp::now());
     tokio::task::spawn_blocking(build).await.map_err(LoadError::Build)
 }
 
-/// Replaces the snapshot whenever a publication moves, and notes how the nights go, until the task is dropped.
+/// Replaces the snapshot whenever a publication moves, keeps it on disk, and notes how the nights go, until the task is
+/// dropped.
 pub(crate) async fn follow_publications(serving: Arc<Serving>, store: ServedStore) {
-    let mut pause = Pause::new();
-    let store = loop {
-        match store.open().await {
-            Ok(store) => break store,
-            Err(error) => pause.after(&serving, &error, "could not open the store").await,
-        }
+    let disk = Disk::of(&serving.options);
+    let kept = match (&disk, store.describe()) {
+        (Some(disk), Some(database)) => disk.read(&database, &serving.options.models).await.map(Arc::new),
+        _ => None,
     };
-    serving.opened(store.description());
-    tokio::join!(follow(&serving, &store, pause), follow_runs(&serving, &store));
+    let keeper = Keeper::start(disk, serving.clone());
+    let kept_is_served = serve_kept_unless_loaded(&serving, kept.clone());
+    let follow = async {
+        let mut pause = Pause::new();
+        let store = loop {
+            match store.open().await {
+                Ok(store) => break store,
+                Err(error) => {
+                    serving.serve_kept_if_any(kept.as_ref());
+                    pause.after(&serving, &error.into(), "could not open the store").await;
+                }
+            }
+        };
+        serving.opened(store.description());
+        tokio::join!(follow(&serving, &store, kept.clone(), &keeper, pause), follow_runs(&serving, &store));
+    };
+    tokio::join!(follow, kept_is_served);
 }
 
-async fn follow(serving: &Serving, store: &Store, mut pause: Pause) {
+/// Serves what was kept on disk when the database takes long to tell what is published.
+async fn serve_kept_unless_loaded(serving: &Serving, kept: Option<Arc<Snapshot>>) {
+    tokio::time::sleep(DATABASE_TIME).await;
+    serving.serve_kept_if_any(kept.as_ref());
+}
+
+async fn follow(
+    serving: &Serving,
+    store: &Store,
+    mut last: Option<Arc<Snapshot>>,
+    keeper: &Keeper,
+    mut pause: Pause,
+) {
     let mut watch = store.watch(serving.options.poll);
     loop {
-        match load(store, &serving.options).await {
+        let loaded = load_after(store, &serving.options, last.clone()).await;
+        let loaded = loaded.and_then(|snapshot| match &last {
+            Some(last) => Ok(snapshot.accepted_after(last)?),
+            None => Ok(snapshot),
+        });
+        match loaded {
             Ok(snapshot) => {
+                let snapshot = Arc::new(snapshot);
                 let (version, newest_day) = (snapshot.version(), snapshot.newest_day());
                 tracing::info!(version, ?newest_day, "snapshot loaded");
-                serving.replace(snapshot);
+                serving.replace(snapshot.clone());
+                prepare(serving).await;
+                keeper.keep(snapshot.clone(), store.description());
+                last = Some(snapshot);
                 pause = Pause::new();
                 watch.seen(version);
                 watch.changed().await;
             }
-            Err(error) => pause.after(serving, &error, "could not load what is published").await,
+            Err(error) => {
+                serving.serve_kept_if_any(last.as_ref());
+                pause.after(serving, &error, "could not load what is published").await;
+            }
         }
+    }
+}
+
+/// Writes the answers that are asked most ahead, if there is room for them.
+async fn prepare(serving: &Serving) {
+    let Ok(view) = serving.view() else { return };
+    let filled = tokio::task::spawn_blocking(move || view.prepared.fill(&view.snapshot)).await;
+    if let Err(error) = filled {
+        tracing::error!(%error, "could not write answers ahead: this is a defect");
     }
 }
 
@@ -81,10 +152,15 @@ impl Pause {
         Self(RETRY_MIN)
     }
 
-    async fn after(&mut self, serving: &Serving, error: &(dyn Error + Sync), what: &str) {
-        let error = chain(error);
-        tracing::error!(error, retry_ms = self.0.as_millis(), "{what}");
-        serving.load_failed(error);
+    async fn after(&mut self, serving: &Serving, error: &LoadError, what: &str) {
+        let told = chain(error);
+        if error.is_refusal() {
+            tracing::error!(error = told, retry_ms = self.0.as_millis(), "what is published is refused");
+            serving.load_refused(told);
+        } else {
+            tracing::error!(error = told, retry_ms = self.0.as_millis(), "{what}");
+            serving.load_failed(told);
+        }
         tokio::time::sleep(self.0).await;
         self.0 = (self.0 * 2).min(RETRY_MAX);
     }

@@ -6,19 +6,23 @@
 use crate::problem::Problem;
 use axum::{extract::Query, http::Uri};
 use domain::Day;
+use std::{borrow::Cow, ops::RangeInclusive};
 
 /// The path's segment at `index`, counted from the first after the leading slash, decoded.
 ///
 /// # Panics
 /// When the path has fewer segments, which its route rules out.
-pub(crate) fn segment(uri: &Uri, index: usize) -> Result<String, Problem> {
+pub(crate) fn segment(uri: &Uri, index: usize) -> Result<Cow<'_, str>, Problem> {
     let raw = uri.path().split('/').nth(index + 1).expect("the route has this segment");
     decoded(raw).map_err(|why| Problem::BadParameter(format!("the path segment {raw:?} {why}")))
 }
 
-fn decoded(raw: &str) -> Result<String, &'static str> {
+pub(crate) fn decoded(raw: &str) -> Result<Cow<'_, str>, &'static str> {
     if raw.is_empty() {
         return Err("is empty: an id has at least one byte");
+    }
+    if !raw.as_bytes().contains(&b'%') {
+        return Ok(Cow::Borrowed(raw));
     }
     let mut decoded = Vec::with_capacity(raw.len());
     let mut bytes = raw.bytes();
@@ -33,7 +37,7 @@ fn decoded(raw: &str) -> Result<String, &'static str> {
             byte
         });
     }
-    String::from_utf8(decoded).map_err(|_| "does not decode to UTF-8")
+    String::from_utf8(decoded).map(Cow::Owned).map_err(|_| "does not decode to UTF-8")
 }
 
 /// The query's parameters, each known to the route and there at most once.
@@ -43,6 +47,9 @@ pub(crate) struct Parameters(Vec<(String, String)>);
 impl Parameters {
     /// The parameters of `uri`, of which the route knows `known`.
     pub(crate) fn of(uri: &Uri, known: &[&str]) -> Result<Self, Problem> {
+        if uri.query().is_none() {
+            return Ok(Self(Vec::new()));
+        }
         let Query(pairs) = Query::<Vec<(String, String)>>::try_from_uri(uri)
             .map_err(|error| Problem::BadParameter(format!("the query cannot be understood: {error}")))?;
         for (index, (name, _)) in pairs.iter().enumerate() {
@@ -67,12 +74,13 @@ impl Parameters {
         self.get(name).map(parse).transpose()
     }
 
-    /// The value of `name` as a number from 1 to `max`; `default`, or `max` when that is less, without.
-    pub(crate) fn number(&self, name: &str, default: usize, max: usize) -> Result<usize, Problem> {
-        let Some(text) = self.get(name) else { return Ok(default.min(max)) };
-        let number = text.parse().ok().filter(|number| (1..=max).contains(number));
-        number.ok_or_else(|| {
-            Problem::BadParameter(format!("parameter {name} is {text:?}: expected a number from 1 to {max}"))
+    /// The value of `name` as a number of `range`.
+    pub(crate) fn number(&self, name: &str, range: RangeInclusive<usize>) -> Result<Option<usize>, Problem> {
+        let Some(text) = self.get(name) else { return Ok(None) };
+        let number = text.parse().ok().filter(|number| range.contains(number));
+        number.map(Some).ok_or_else(|| {
+            let (min, max) = range.into_inner();
+            Problem::BadParameter(format!("parameter {name} is {text:?}: expected a number from {min} to {max}"))
         })
     }
 }
@@ -116,11 +124,11 @@ mod tests {
         let check = |query: &str| {
             let uri = format!("/x?{query}").parse().unwrap();
             Parameters::of(&uri, &["day", "limit"])
-                .and_then(|p| Ok((p.day("day")?.map(|day| day.to_string()), p.number("limit", 20, 1000)?)))
+                .and_then(|p| Ok((p.day("day")?.map(|day| day.to_string()), p.number("limit", 1..=1000)?)))
                 .map_err(|problem| problem.to_string())
         };
-        assert_eq!(check(""), Ok((None, 20)));
-        assert_eq!(check("limit=1000&day=2024-02-29"), Ok((Some("2024-02-29".to_owned()), 1000)));
+        assert_eq!(check(""), Ok((None, None)));
+        assert_eq!(check("limit=1000&day=2024-02-29"), Ok((Some("2024-02-29".to_owned()), Some(1000))));
         assert_eq!(
             check("day=2023-02-29"),
             Err("day \"2023-02-29\" is not a day: expected YYYY-MM-DD, a date that exists".to_owned())

@@ -1,88 +1,118 @@
 //! How answers are sent: JSON with a strong `ETag` and a lifetime, problems without one.
 
-use crate::problem::Problem;
+use crate::{
+    answer::json,
+    coding::{Coding, Effort},
+    entity_tag::EntityTag,
+    problem::Problem,
+};
 use axum::{
-    body::Body,
-    http::{HeaderMap, HeaderValue, StatusCode, header},
-    response::{IntoResponse, Response},
+    body::{Body, Bytes},
+    http::{HeaderMap, HeaderValue, Response, StatusCode, header},
+    response::IntoResponse,
 };
 use serde::Serialize;
-use sha2::{Digest, Sha256};
-use std::{fmt::Write, time::Duration};
 
 /// How long a client may wait before it asks again a server that could not load yet.
 const RETRY_AFTER_SECONDS: &str = "2";
 
-/// `answer` as JSON that caches may keep for `max_age`; 304 when the client has these bytes.
-pub(crate) fn cacheable(answer: &impl Serialize, max_age: Duration, request: &HeaderMap) -> Response {
-    let body = json_bytes(answer);
-    let etag = etag(&body);
-    let is_known = client_has(request, &etag);
-    let mut response = if is_known {
-        StatusCode::NOT_MODIFIED.into_response()
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+const GZIP: HeaderValue = HeaderValue::from_static("gzip");
+const ACCEPT_ENCODING: HeaderValue = HeaderValue::from_static("accept-encoding");
+
+/// An answer's bytes, and the coding that they are in.
+pub(crate) struct Coded {
+    pub(crate) bytes: Bytes,
+    pub(crate) coding: Coding,
+}
+
+impl Coded {
+    /// An answer that is sent once, in `coding` if that is worth it.
+    pub(crate) fn once(answer: Vec<u8>, coding: Coding) -> Self {
+        match coding.encode(&answer, Effort::Once) {
+            Some(bytes) => Self { bytes, coding },
+            None => Self { bytes: answer.into(), coding: Coding::Identity },
+        }
+    }
+}
+
+/// The answer of `tag` that caches may keep as `lifetime` says; 304 when the client has it already, and `write` is
+/// not called. `write` is told which coding the client prefers.
+pub(crate) fn tagged(
+    tag: &EntityTag,
+    lifetime: HeaderValue,
+    request: &HeaderMap,
+    write: impl FnOnce(Coding) -> Coded,
+) -> Response<Bytes> {
+    let preferred = Coding::of(request);
+    let mut headers = HeaderMap::with_capacity(5);
+    let mut response = if tag.is_known_by(request, preferred) {
+        let mut response = Response::new(Bytes::new());
+        *response.status_mut() = StatusCode::NOT_MODIFIED;
+        response
     } else {
-        with_type(StatusCode::OK, "application/json", body)
+        let Coded { bytes, coding } = write(preferred);
+        headers.insert(header::CONTENT_TYPE, JSON);
+        if coding == Coding::Gzip {
+            headers.insert(header::CONTENT_ENCODING, GZIP);
+        }
+        Response::new(bytes)
     };
-    let lifetime = format!("public, max-age={}", max_age.as_secs());
-    let headers = response.headers_mut();
-    headers.insert(header::ETAG, ascii(&etag));
-    headers.insert(header::CACHE_CONTROL, ascii(&lifetime));
+    headers.insert(header::ETAG, tag.header(preferred));
+    headers.insert(header::CACHE_CONTROL, lifetime);
+    headers.insert(header::VARY, ACCEPT_ENCODING);
+    *response.headers_mut() = headers;
     response
 }
 
+/// The same of a small `answer`, tagged by its bytes.
+pub(crate) fn cacheable(
+    answer: &impl Serialize,
+    lifetime: HeaderValue,
+    request: &HeaderMap,
+) -> Response<Bytes> {
+    let body = json(answer);
+    tagged(&EntityTag::of([&body]), lifetime, request, |coding| Coded::once(body, coding))
+}
+
 /// `answer` as JSON that nobody may keep.
-pub(crate) fn fresh(status: StatusCode, answer: &impl Serialize) -> Response {
-    no_store(with_type(status, "application/json", json_bytes(answer)))
+pub(crate) fn fresh(status: StatusCode, answer: &impl Serialize) -> Response<Body> {
+    no_store(with_type(status, "application/json", json(answer)))
 }
 
 /// `body` of a media type.
-pub(crate) fn with_type(status: StatusCode, media_type: &'static str, body: impl Into<Body>) -> Response {
-    (status, [(header::CONTENT_TYPE, HeaderValue::from_static(media_type))], body.into()).into_response()
+pub(crate) fn with_type<B>(status: StatusCode, media_type: &'static str, body: impl Into<B>) -> Response<B> {
+    let mut response = Response::new(body.into());
+    *response.status_mut() = status;
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type));
+    response
 }
 
 /// `response`, which nobody may keep.
-pub(crate) fn no_store(mut response: Response) -> Response {
+pub(crate) fn no_store<B>(mut response: Response<B>) -> Response<B> {
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
 }
 
-impl IntoResponse for Problem {
-    fn into_response(self) -> Response {
+impl Problem {
+    /// The problem as an answer.
+    pub(crate) fn answer(&self) -> Response<Bytes> {
         let body = self.body();
         let status = StatusCode::from_u16(body.status).expect("a code has a status of HTTP");
-        let mut response = no_store(with_type(status, "application/problem+json", json_bytes(&body)));
+        let mut response = no_store(with_type(status, "application/problem+json", json(&body)));
+        let headers = response.headers_mut();
         if status == StatusCode::SERVICE_UNAVAILABLE {
-            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_SECONDS));
+            headers.insert(header::RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_SECONDS));
         }
-        if status == StatusCode::METHOD_NOT_ALLOWED {
-            response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
+        if let Self::MethodNotAllowed { allowed, .. } = self {
+            headers.insert(header::ALLOW, HeaderValue::from_static(allowed));
         }
         response
     }
 }
 
-fn json_bytes(answer: &impl Serialize) -> Vec<u8> {
-    serde_json::to_vec(answer).expect("answers are made of text, numbers and lists")
-}
-
-fn ascii(value: &str) -> HeaderValue {
-    HeaderValue::from_str(value).expect("the value is printable ASCII")
-}
-
-/// A strong entity tag: the first half of the body's SHA-256.
-fn etag(body: &[u8]) -> String {
-    let mut etag = String::from("\"");
-    for byte in &Sha256::digest(body)[..16] {
-        write!(etag, "{byte:02x}").expect("a String takes any text");
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response<Body> {
+        self.answer().map(Body::from)
     }
-    etag.push('"');
-    etag
-}
-
-/// Whether `If-None-Match` names `etag`: in a list, as `*`, strong or weak (RFC 9110, 13.1.2).
-fn client_has(request: &HeaderMap, etag: &str) -> bool {
-    let values = request.get_all(header::IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
-    // Our tags hold no comma, so a tag that does is never ours, however it is cut.
-    let mut tags = values.flat_map(|value| value.split(',')).map(str::trim);
-    tags.any(|tag| tag == "*" || tag.strip_prefix("W/").unwrap_or(tag) == etag)
 }

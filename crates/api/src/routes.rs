@@ -5,16 +5,21 @@ mod health;
 mod home;
 mod rankings;
 
-use crate::{problem::Problem, serving::Serving, telemetry::observe};
+use crate::{
+    problem::Problem,
+    serving::Serving,
+    telemetry::{RECOMMENDATIONS, observe},
+};
 use axum::{
     Router,
-    handler::Handler,
+    extract::DefaultBodyLimit,
     http::{Method, Uri},
     middleware::from_fn_with_state,
-    response::{IntoResponse, Response},
-    routing::get,
+    response::IntoResponse,
+    routing::{MethodRouter, get, post},
 };
 pub use docs::openapi_json;
+pub(crate) use rankings::recommend;
 use std::{any::Any, sync::Arc};
 use tower_http::catch_panic::CatchPanicLayer;
 
@@ -24,29 +29,28 @@ type Shared = Arc<Serving>;
 pub(crate) fn router(serving: Shared) -> Router {
     let router = Router::new().route("/", get(home::home)).route("/docs", get(docs::to_docs));
     let router = router.route("/docs/", get(docs::docs)).route("/docs/{file}", get(docs::docs));
-    let router = both(router, "/recommendations/{advertiser}/{model}", rankings::recommendations);
-    let router = both(router, "/history/{advertiser}", rankings::history);
-    let router = both(router, "/stats", rankings::stats);
-    let router = both(router, "/health", health::health);
-    let router = both(router, "/health/live", health::live);
-    let router = both(router, "/health/ready", health::ready);
-    let router = both(router, "/metrics", health::metrics);
-    let router = both(router, "/openapi.json", docs::openapi);
+    let router = both(router, RECOMMENDATIONS, &get(rankings::recommendations));
+    let questions = post(rankings::recommend_several).fallback(only_post);
+    let questions = questions.layer(DefaultBodyLimit::max(rankings::QUESTIONS_BYTES_MAX));
+    let router = both(router, "/recommendations", &questions);
+    let router = both(router, "/history/{advertiser}", &get(rankings::history));
+    let router = both(router, "/stats", &get(rankings::stats));
+    let router = both(router, "/health", &get(health::health));
+    let router = both(router, "/health/live", &get(health::live));
+    let router = both(router, "/health/ready", &get(health::ready));
+    let router = both(router, "/metrics", &get(health::metrics));
+    let router = both(router, "/openapi.json", &get(docs::openapi));
     router
         .method_not_allowed_fallback(method_not_allowed)
         .fallback(not_found)
-        .layer(CatchPanicLayer::custom(panicked))
+        .layer(CatchPanicLayer::custom(|panic: Box<dyn Any + Send>| panicked(&*panic).into_response()))
         .layer(from_fn_with_state(serving.clone(), observe))
         .with_state(serving)
 }
 
-/// Adds `handler` at `path` with and without a trailing slash.
-fn both<H, T>(router: Router<Shared>, path: &str, handler: H) -> Router<Shared>
-where
-    H: Handler<T, Shared>,
-    T: 'static,
-{
-    router.route(path, get(handler.clone())).route(&format!("{path}/"), get(handler))
+/// Adds `methods` at `path` with and without a trailing slash.
+fn both(router: Router<Shared>, path: &str, methods: &MethodRouter<Shared>) -> Router<Shared> {
+    router.route(path, methods.clone()).route(&format!("{path}/"), methods.clone())
 }
 
 async fn not_found(uri: Uri) -> Problem {
@@ -54,15 +58,19 @@ async fn not_found(uri: Uri) -> Problem {
 }
 
 async fn method_not_allowed(method: Method) -> Problem {
-    Problem::MethodNotAllowed { method: method.to_string() }
+    Problem::MethodNotAllowed { method: method.to_string(), allowed: "GET, HEAD" }
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "the layer hands the panic over")]
-fn panicked(panic: Box<dyn Any + Send>) -> Response {
+async fn only_post(method: Method) -> Problem {
+    Problem::MethodNotAllowed { method: method.to_string(), allowed: "POST" }
+}
+
+/// What becomes of a request that failed on a broken invariant.
+pub(crate) fn panicked(panic: &(dyn Any + Send)) -> Problem {
     let text = panic.downcast_ref::<&str>().copied();
     let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
     tracing::error!(panic = text.unwrap_or("no text"), "a request failed on a broken invariant");
-    Problem::Internal.into_response()
+    Problem::Internal
 }
 
 #[cfg(test)]
@@ -71,7 +79,7 @@ mod tests {
 
     #[test]
     fn a_panic_is_answered_as_a_problem() {
-        let response = panicked(Box::new("rows out of order"));
+        let response = panicked(&"rows out of order").into_response();
         assert_eq!(response.status(), 500);
         assert_eq!(response.headers()["content-type"], "application/problem+json");
     }

@@ -1,105 +1,130 @@
-//! One published day in tables, where an advertiser is a place.
+//! One published day as it is served: what the store gave, an index of its advertisers, and what answers say of each
+//! publication, spelled out.
 //!
-//! A [`PublishedDay`] goes in; whether an advertiser was active, what is published of it and its rankings
-//! come out, each without a search. Places are the snapshot's.
+//! A [`PackedDay`] goes in; places, rankings and ready pieces of answers come out, each without a search. Days are
+//! immutable and shared by all snapshots that serve them.
 
-use crate::{
-    packed::{PackedRankings, Row, Rows},
-    wire::{HistoryDay, Recommendation},
-};
-use domain::{AdvertiserId, Counts, Day, ModelName, ModelRankings, Ranking, RunId};
+use crate::entity_tag::EntityTag;
+use domain::{Day, ModelName, RunId};
+use hashbrown::{DefaultHashBuilder, HashTable};
 use jiff::Timestamp;
-use std::collections::HashMap;
-use store::{PublishedAdvertiser, PublishedDay};
+use std::hash::BuildHasher;
+use store::{DayStamp, PackedDay, PackedRanking, PackedRankings};
 
-/// One published day, in tables by the advertiser's place.
+/// One published day, ready to be read.
 #[derive(Debug)]
 pub(crate) struct ServedDay {
-    pub(crate) day: Day,
-    /// In byte order of the model's name.
-    pub(crate) models: Vec<(ModelName, PackedRankings)>,
-    /// By place, the index into `publications` of what is published for the advertiser; none when it
-    /// was not active.
-    publication_indexes: Vec<Option<u32>>,
-    /// Each publication once: a run publishes many advertisers at one time.
-    publications: Vec<Publication>,
+    packed: PackedDay,
+    /// Places, by the advertiser.
+    index: HashTable<u32>,
+    hasher: DefaultHashBuilder,
+    /// In the order of the day's publications.
+    seen: Vec<Seen>,
 }
 
-/// What readers see of an advertiser on a day.
-#[derive(Debug, PartialEq, Eq, Hash, Clone)]
-pub(crate) struct Publication {
+/// What readers see of the advertisers that one run published at one moment.
+#[derive(Debug)]
+pub(crate) struct Seen {
     pub(crate) run_id: RunId,
     pub(crate) published_at: Timestamp,
+    /// How an answer goes on after its model: the day, the run, when it was published, and `"stale":`.
+    pub(crate) middle: String,
+    /// Of answers that are not stale, and of those that are.
+    pub(crate) tags: [EntityTag; 2],
+    /// Of all that the day's models say of an advertiser.
+    pub(crate) history_tag: [u8; 32],
 }
 
 impl ServedDay {
-    /// Packs `day`, taking it apart; `places` has every advertiser of it.
-    pub(crate) fn pack(day: PublishedDay, places: &HashMap<AdvertiserId, usize>) -> Self {
-        let (publication_indexes, publications) = publications(&day.advertisers, places);
-        let mut models: Vec<_> = day.models.into_iter().map(|model| pack_model(model, places)).collect();
-        models.sort_by(|(left, _), (right, _)| left.cmp(right));
-        Self { day: day.day, models, publication_indexes, publications }
+    /// Makes `packed` ready.
+    pub(crate) fn new(packed: PackedDay) -> Self {
+        let hasher = DefaultHashBuilder::default();
+        let mut index = HashTable::with_capacity(packed.advertisers.len());
+        for (place, advertiser) in (0..).zip(packed.advertisers.iter()) {
+            let hash = |place: &u32| hasher.hash_one(packed.advertisers.get(*place as usize));
+            index.insert_unique(hasher.hash_one(advertiser), place, hash);
+        }
+        let seen = packed.publications.iter().map(|seen| Seen::of(&packed, &seen.run_id, seen.published_at));
+        let seen = seen.collect();
+        Self { index, hasher, seen, packed }
     }
 
-    /// What is published for the advertiser at `place`; none when it was not active.
-    pub(crate) fn publication(&self, place: usize) -> Option<&Publication> {
-        self.publication_indexes[place].map(|index| &self.publications[index as usize])
+    pub(crate) fn day(&self) -> Day {
+        self.packed.day
     }
 
-    /// Whether the advertiser at `place` was active.
-    pub(crate) fn is_active(&self, place: usize) -> bool {
-        self.publication_indexes[place].is_some()
+    pub(crate) fn packed(&self) -> &PackedDay {
+        &self.packed
+    }
+
+    pub(crate) fn stamp(&self) -> &DayStamp {
+        &self.packed.stamp
+    }
+
+    /// How many advertisers were active.
+    pub(crate) fn active(&self) -> usize {
+        self.packed.advertisers.len()
+    }
+
+    /// How many rankings there are, of all models.
+    pub(crate) fn ranking_count(&self) -> usize {
+        self.rankings().iter().map(|(_, rankings)| rankings.ranking_count()).sum()
+    }
+
+    /// The place of an advertiser; none when it was not active, as far as readers see.
+    pub(crate) fn place(&self, advertiser: &str) -> Option<usize> {
+        let is_it = |place: &u32| self.advertiser(*place as usize) == advertiser;
+        self.index.find(self.hasher.hash_one(advertiser), is_it).map(|place| *place as usize)
+    }
+
+    pub(crate) fn advertiser(&self, place: usize) -> &str {
+        self.packed.advertisers.get(place)
+    }
+
+    /// What is published of the advertiser at `place`.
+    pub(crate) fn seen(&self, place: usize) -> &Seen {
+        &self.seen[self.packed.publication_indexes[place] as usize]
+    }
+
+    /// The models computed, in byte order of their names.
+    pub(crate) fn models(&self) -> impl Iterator<Item = &ModelName> {
+        self.packed.models.iter().map(|(model, _)| model)
+    }
+
+    /// Each model computed with what it ranked, in byte order of its name.
+    pub(crate) fn rankings(&self) -> &[(ModelName, PackedRankings)] {
+        &self.packed.models
     }
 
     /// What `model` ranked; none when it was not computed.
-    pub(crate) fn rankings(&self, model: &ModelName) -> Option<&PackedRankings> {
-        self.models.iter().find(|(name, _)| name == model).map(|(_, rankings)| rankings)
+    pub(crate) fn rankings_by(&self, model: &ModelName) -> Option<&PackedRankings> {
+        self.model_index(model).map(|index| &self.rankings()[index].1)
+    }
+
+    /// Where the rankings by `model` are; none when it was not computed.
+    pub(crate) fn model_index(&self, model: &ModelName) -> Option<usize> {
+        self.rankings().iter().position(|(name, _)| name == model)
     }
 
     /// What every model, or `only` one, ranked of the advertiser at `place`.
-    pub(crate) fn history(&self, place: usize, only: Option<&ModelName>) -> HistoryDay<'_> {
-        let models = self.models.iter().filter(|(model, _)| only.is_none_or(|only| only == model));
-        let models = models.map(|(model, rankings)| (model, wire_rows(rankings.rows(place)))).collect();
-        HistoryDay { day: self.day, models }
+    pub(crate) fn rankings_of<'a>(
+        &'a self,
+        place: usize,
+        only: Option<&'a ModelName>,
+    ) -> impl Iterator<Item = (&'a ModelName, PackedRanking<'a>)> {
+        let models = self.rankings().iter().filter(move |(model, _)| only.is_none_or(|only| only == model));
+        models.map(move |(model, rankings)| (model, rankings.ranking(place)))
     }
 }
 
-/// Rows as they are sent, with their ranks.
-pub(crate) fn wire_rows(rows: Rows<'_>) -> Vec<Recommendation<'_>> {
-    rows.zip(1..)
-        .map(|(Row { product_id, score, counts: Counts { impressions, clicks, views } }, rank)| {
-            Recommendation { rank, product_id, score, impressions, clicks, views }
-        })
-        .collect()
-}
-
-fn publications(
-    advertisers: &[PublishedAdvertiser],
-    places: &HashMap<AdvertiserId, usize>,
-) -> (Vec<Option<u32>>, Vec<Publication>) {
-    let (mut indexes, mut publications) = (vec![None; places.len()], Vec::new());
-    let mut index_of = HashMap::new();
-    for advertiser in advertisers {
-        let PublishedAdvertiser { run_id, published_at, .. } = advertiser;
-        let publication = Publication { run_id: run_id.clone(), published_at: *published_at };
-        let index = *index_of.entry(publication).or_insert_with_key(|publication| {
-            publications.push(publication.clone());
-            u32::try_from(publications.len() - 1).expect("a day has fewer than 2^32 advertisers")
-        });
-        indexes[places[&advertiser.advertiser_id]] = Some(index);
+impl Seen {
+    fn of(packed: &PackedDay, run_id: &RunId, published_at: Timestamp) -> Self {
+        let day = packed.day;
+        let middle =
+            format!(r#","day":"{day}","run_id":"{run_id}","published_at":"{published_at}","stale":"#);
+        let tags = [false, true].map(|is_stale| EntityTag::of([&middle, &is_stale.to_string()]));
+        let models = packed.models.iter().map(|(model, _)| model.as_str());
+        let history_tag = EntityTag::digest([middle.as_str()].into_iter().chain(models));
+        Self { run_id: run_id.clone(), published_at, middle, tags, history_tag }
     }
-    (indexes, publications)
-}
-
-fn pack_model(rankings: ModelRankings, places: &HashMap<AdvertiserId, usize>) -> (ModelName, PackedRankings) {
-    // A ranking of an advertiser that is on no day's list of active ones could never be asked for.
-    let place = |ranking: Ranking| Some((*places.get(&ranking.advertiser_id)?, ranking.products));
-    let mut placed: Vec<_> = rankings.rankings.into_iter().filter_map(place).collect();
-    placed.sort_by_key(|(place, _)| *place);
-    let mut packed = PackedRankings::default();
-    for (place, products) in placed {
-        packed.push(place, &products);
-    }
-    packed.finish(places.len());
-    (rankings.model, packed)
 }

@@ -1,18 +1,29 @@
 //! The server: bound, then run until it is told to end.
 
 use crate::{
+    front::Front,
     options::{Options, Promise, ServedStore},
     refresh::{follow_publications, follow_schedule},
     routes,
     serving::Serving,
 };
-use axum::serve::ListenerExt;
+use hyper::server::conn::http1;
+use hyper_util::{
+    rt::{TokioIo, TokioTimer},
+    server::graceful::GracefulShutdown,
+};
 use jiff::Timestamp;
 use std::{future::Future, io, net::SocketAddr, sync::Arc, time::Duration};
-use tokio::{net::TcpListener, sync::oneshot, task::JoinSet};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    task::JoinSet,
+};
 
 /// How long connections may take to end after the listener closed, before they are cut.
 const END_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// The pause after a connection could not be accepted because this process has too many open files.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Why a server does not serve.
 #[derive(Debug, thiserror::Error)]
@@ -22,14 +33,6 @@ pub enum ServerError {
     Listen {
         /// The address, as configured.
         listen: String,
-        /// Why not.
-        source: io::Error,
-    },
-    /// The listener failed.
-    #[error("could not go on serving on {address}")]
-    Serve {
-        /// The address listened on.
-        address: SocketAddr,
         /// Why not.
         source: io::Error,
     },
@@ -70,42 +73,66 @@ impl Server {
         self.address
     }
 
-    /// Serves until `shutdown` completes: readiness falls, requests are accepted for `options.drain`
-    /// more, then those in flight end.
-    ///
-    /// # Errors
-    /// [`ServerError::Serve`] when the listener fails.
-    pub async fn run(self, shutdown: impl Future<Output = ()> + Send + 'static) -> Result<(), ServerError> {
-        let Self { listener, address, serving, store } = self;
+    /// Serves until `shutdown` completes: readiness falls, and connections are accepted for as long as it says, the time
+    /// a load balancer needs to notice. Each answer then asks the client to connect anew. At last those in flight end.
+    pub async fn run(self, shutdown: impl Future<Output = Duration>) {
+        let Self { listener, serving, store, .. } = self;
         let mut tasks = JoinSet::new(); // aborts them when dropped
         tasks.spawn(follow_publications(serving.clone(), store));
         tasks.spawn(follow_schedule(serving.clone()));
-        let listener = listener.tap_io(|connection| {
-            if let Err(error) = connection.set_nodelay(true) {
-                tracing::debug!(%error, "could not turn off delays of a connection");
-            }
-        });
-        let (closing, closed) = oneshot::channel();
-        let router = routes::router(serving.clone());
-        let serve = axum::serve(listener, router).with_graceful_shutdown(async move {
-            shutdown.await;
+        let front = Front::new(serving.clone(), routes::router(serving.clone()));
+        let connections = GracefulShutdown::new();
+        let drained = async {
+            let drain = shutdown.await;
             serving.end();
-            tokio::time::sleep(serving.options.drain).await;
-            let _ = closing.send(()); // nobody listens when the listener failed first
-        });
+            tracing::info!(drain_seconds = drain.as_secs_f64(), "no longer ready");
+            tokio::time::sleep(drain).await;
+        };
         tokio::select! {
-            served = serve.into_future() => served.map_err(|source| ServerError::Serve { address, source }),
-            () = end_timeout(closed) => {
-                tracing::warn!("connections still open were cut");
-                Ok(())
+            () = accept(&listener, &front, &connections) => (),
+            () = drained => (),
+        }
+        drop(listener);
+        if tokio::time::timeout(END_TIMEOUT, connections.shutdown()).await.is_err() {
+            tracing::warn!("connections still open were cut");
+        }
+    }
+}
+
+/// Accepts connections, each served by a task of its own, until dropped.
+async fn accept(listener: &TcpListener, front: &Front, connections: &GracefulShutdown) {
+    loop {
+        match listener.accept().await {
+            Ok((connection, _)) => serve(connection, front.clone(), connections),
+            Err(error) if is_of_one_connection(&error) => {
+                tracing::debug!(%error, "a connection ended before it was accepted");
+            }
+            Err(error) => {
+                tracing::error!(%error, "could not accept a connection; trying again");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
             }
         }
     }
 }
 
-async fn end_timeout(closed: oneshot::Receiver<()>) {
-    match closed.await {
-        Ok(()) => tokio::time::sleep(END_TIMEOUT).await,
-        Err(_) => std::future::pending().await,
+fn is_of_one_connection(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
+}
+
+fn serve(connection: TcpStream, front: Front, connections: &GracefulShutdown) {
+    if let Err(error) = connection.set_nodelay(true) {
+        tracing::debug!(%error, "could not turn off delays of a connection");
     }
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(None)
+        .pipeline_flush(true)
+        .serve_connection(TokioIo::new(connection), front);
+    let connection = connections.watch(connection);
+    tokio::spawn(async move {
+        if let Err(error) = connection.await {
+            tracing::debug!(%error, "a connection broke");
+        }
+    });
 }

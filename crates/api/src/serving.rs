@@ -1,19 +1,21 @@
 //! What requests and background tasks share: the snapshot in service, the promise in force.
 //!
-//! Readers take both without waiting; the tasks of [`crate::refresh`] replace them.
+//! Readers take both at once, without waiting; the tasks of [`crate::refresh`] replace them.
 
 use crate::{
     options::{Options, Promise},
+    prepared::Prepared,
     problem::Problem,
     snapshot::Snapshot,
     telemetry::Telemetry,
-    wire::{Health, Readiness, ReadinessStatus, RunsSeen},
+    wire::{Health, Readiness, ReadinessStatus, RunsSeen, SnapshotSource},
 };
-use arc_swap::{ArcSwap, ArcSwapOption};
+use arc_swap::{ArcSwapOption, Guard};
+use axum::http::HeaderValue;
 use jiff::Timestamp;
 use std::{
     sync::{
-        Arc, OnceLock,
+        Arc, Mutex, OnceLock, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -31,39 +33,62 @@ pub(crate) struct Serving {
     pub(crate) telemetry: Telemetry,
     store_description: OnceLock<String>,
     schedule: Schedule,
-    promise: ArcSwap<Promise>,
-    snapshot: ArcSwapOption<Snapshot>,
-    last_load_error: ArcSwapOption<String>,
+    state: Mutex<State>,
+    /// What follows from `state`, for readers.
+    view: ArcSwapOption<View>,
+    load_error: ArcSwapOption<String>,
+    /// Why the database cannot be asked whether what is served is current.
+    confirm_error: ArcSwapOption<String>,
     runs: ArcSwapOption<RunsSeen>,
     is_ending: AtomicBool,
 }
 
+/// What the background tasks know.
+struct State {
+    promise: Promise,
+    snapshot: Option<Arc<Snapshot>>,
+    source: SnapshotSource,
+    confirmed_at: Option<Timestamp>,
+}
+
 /// What one request answers from, start to end.
+#[derive(Debug)]
 pub(crate) struct View {
     pub(crate) snapshot: Arc<Snapshot>,
-    pub(crate) promise: Promise,
+    /// Whether a newer day should be served.
+    pub(crate) is_stale: bool,
+    /// The answers asked most.
+    pub(crate) prepared: Arc<Prepared>,
+    /// `Cache-Control` of answers that stay until the next run, and of those that may change at any moment.
+    lifetimes: [HeaderValue; 2],
 }
 
 impl Serving {
     pub(crate) fn new(options: Options, schedule: Schedule) -> Self {
-        let promise = ArcSwap::from_pointee(schedule(Timestamp::now()));
+        let promise = schedule(Timestamp::now());
+        let state = State { promise, snapshot: None, source: SnapshotSource::Database, confirmed_at: None };
         Self {
             options,
             telemetry: Telemetry::new(),
             store_description: OnceLock::new(),
             schedule,
-            promise,
-            snapshot: ArcSwapOption::empty(),
-            last_load_error: ArcSwapOption::empty(),
+            state: Mutex::new(state),
+            view: ArcSwapOption::empty(),
+            load_error: ArcSwapOption::empty(),
+            confirm_error: ArcSwapOption::empty(),
             runs: ArcSwapOption::empty(),
             is_ending: AtomicBool::new(false),
         }
     }
 
     /// What is served now.
-    pub(crate) fn view(&self) -> Result<View, Problem> {
-        let snapshot = self.snapshot.load_full().ok_or(Problem::SnapshotUnavailable)?;
-        Ok(View { snapshot, promise: **self.promise.load() })
+    pub(crate) fn view(&self) -> Result<Arc<View>, Problem> {
+        self.view.load_full().ok_or(Problem::SnapshotUnavailable)
+    }
+
+    /// The same, for as long as it takes to write an answer.
+    pub(crate) fn glance(&self) -> Guard<Option<Arc<View>>> {
+        self.view.load()
     }
 
     /// Notes that the store is open, and how it is called.
@@ -76,28 +101,72 @@ impl Serving {
         self.store_description.get().map(String::as_str)
     }
 
-    /// Serves `snapshot` from now on.
-    pub(crate) fn replace(&self, snapshot: Snapshot) {
+    /// Serves `snapshot`, read from the database, from now on.
+    pub(crate) fn replace(&self, snapshot: Arc<Snapshot>) {
         self.telemetry.loaded(&snapshot);
-        self.snapshot.store(Some(Arc::new(snapshot)));
-        self.last_load_error.store(None);
-        self.tell_stale();
+        self.load_error.store(None);
+        self.confirm_error.store(None);
+        let now = Timestamp::now();
+        self.change(|state| {
+            state.snapshot = Some(snapshot);
+            state.source = SnapshotSource::Database;
+            state.confirmed_at = Some(now);
+        });
+        self.telemetry.confirmed(now);
+    }
+
+    /// Serves `kept`, what was kept on disk, from now on, unless something is served already.
+    pub(crate) fn serve_kept_if_any(&self, kept: Option<&Arc<Snapshot>>) {
+        let Some(kept) = kept else { return };
+        let mut is_served = false;
+        self.change(|state| {
+            if state.snapshot.is_none() {
+                (state.snapshot, state.source) = (Some(kept.clone()), SnapshotSource::Disk);
+                is_served = true;
+            }
+        });
+        if is_served {
+            let (version, newest_day, loaded_at) = (kept.version(), kept.newest_day(), kept.loaded_at());
+            tracing::warn!(version, ?newest_day, %loaded_at, "the database does not tell what is published: serving what was kept on disk");
+            self.telemetry.serves_kept(kept);
+        }
+    }
+
+    /// Notes that `version` is still what the database publishes, if that is served.
+    pub(crate) fn confirm(&self, version: i64) {
+        self.confirm_error.store(None);
+        let now = Timestamp::now();
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if state.source == SnapshotSource::Database
+            && state.snapshot.as_ref().is_some_and(|snapshot| snapshot.version() == version)
+        {
+            state.confirmed_at = Some(now);
+            self.telemetry.confirmed(now);
+        }
+    }
+
+    /// Notes why the database cannot be asked whether what is served is current.
+    pub(crate) fn confirm_failed(&self, error: String) {
+        self.confirm_error.store(Some(Arc::new(error)));
     }
 
     /// Notes why loading failed; what was served is served on.
     pub(crate) fn load_failed(&self, error: String) {
         self.telemetry.load_failed();
-        self.last_load_error.store(Some(Arc::new(error)));
+        self.load_error.store(Some(Arc::new(error)));
     }
 
-    /// Asks the schedule what it promises by now.
+    /// Notes why what is published was refused; what was served is served on.
+    pub(crate) fn load_refused(&self, error: String) {
+        self.telemetry.load_refused();
+        self.load_error.store(Some(Arc::new(error)));
+    }
+
+    /// Asks the schedule what it promises by now, and for how long answers may be kept from now on.
     pub(crate) fn renew_promise(&self) {
         let promise = (self.schedule)(Timestamp::now());
-        if **self.promise.load() != promise {
-            self.promise.store(Arc::new(promise));
-            self.tell_stale();
-        }
-        self.telemetry.next_run_at(self.next_night_at());
+        self.change(|state| state.promise = promise);
+        self.telemetry.next_run_at(promise.next_night_at);
     }
 
     /// Notes what the ledger of runs tells.
@@ -106,17 +175,11 @@ impl Serving {
         self.runs.store(Some(Arc::new(runs)));
     }
 
-    /// When the next night begins. One that has begun may still publish, and is promised until it is late.
-    fn next_night_at(&self) -> Timestamp {
-        self.promise.load().next_night_at
-    }
-
     pub(crate) fn health(&self) -> Health {
-        Health {
-            readiness: self.readiness(),
-            next_run_at: self.next_night_at(),
-            runs: self.runs.load().as_deref().cloned(),
-        }
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let next_run_at = state.promise.next_night_at;
+        drop(state);
+        Health { readiness: self.readiness(), next_run_at, runs: self.runs.load().as_deref().cloned() }
     }
 
     /// Says from now on that this server is not ready, because it ends.
@@ -124,22 +187,31 @@ impl Serving {
         self.is_ending.store(true, Ordering::Relaxed);
     }
 
+    /// Whether this server ends.
+    pub(crate) fn is_ending(&self) -> bool {
+        self.is_ending.load(Ordering::Relaxed)
+    }
+
     pub(crate) fn readiness(&self) -> Readiness {
-        let view = self.view().ok();
-        let snapshot = view.as_ref().map(|view| &view.snapshot);
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let snapshot = state.snapshot.as_ref();
+        let error = self.load_error.load();
+        let error = error.as_deref().cloned().or_else(|| self.confirm_error.load().as_deref().cloned());
         Readiness {
             status: self.readiness_status(snapshot),
             newest_day: snapshot.and_then(|snapshot| snapshot.newest_day()),
             snapshot_version: snapshot.map(|snapshot| snapshot.version()),
             loaded_at: snapshot.map(|snapshot| snapshot.loaded_at()),
             advertisers: snapshot.map_or(0, |snapshot| snapshot.active_advertiser_count()),
-            stale: view.as_ref().is_none_or(View::is_stale),
-            last_load_error: self.last_load_error.load().as_deref().cloned(),
+            stale: snapshot.is_none_or(|snapshot| snapshot.is_stale(state.promise.newest_day)),
+            source: snapshot.map(|_| state.source),
+            confirmed_at: state.confirmed_at,
+            last_load_error: error,
         }
     }
 
     fn readiness_status(&self, snapshot: Option<&Arc<Snapshot>>) -> ReadinessStatus {
-        if self.is_ending.load(Ordering::Relaxed) {
+        if self.is_ending() {
             return ReadinessStatus::ShuttingDown;
         }
         match snapshot.map(|snapshot| snapshot.newest_day()) {
@@ -149,29 +221,55 @@ impl Serving {
         }
     }
 
-    fn tell_stale(&self) {
-        self.telemetry.stale(self.view().ok().is_none_or(|view| view.is_stale()));
+    /// Changes what is known, and with it what readers see.
+    fn change(&self, change: impl FnOnce(&mut State)) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        change(&mut state);
+        let last = self.view.load();
+        let room = self.options.prepared_bytes_max;
+        let view = state.snapshot.clone().map(|snapshot| {
+            View::new(snapshot, state.promise, Timestamp::now(), last.as_deref(), room)
+        });
+        self.telemetry.stale(view.as_ref().is_none_or(|view| view.is_stale));
+        self.view.store(view.map(Arc::new));
     }
 }
 
 impl View {
-    pub(crate) fn is_stale(&self) -> bool {
-        self.snapshot.is_stale(self.promise.newest_day)
+    /// Answers may be kept until the next run begins; shortly, when the promised day is late and may be published at
+    /// any moment, or when something newer is held and may be accepted.
+    fn new(
+        snapshot: Arc<Snapshot>,
+        promise: Promise,
+        now: Timestamp,
+        last: Option<&Self>,
+        room: usize,
+    ) -> Self {
+        let is_stale = snapshot.is_stale(promise.newest_day);
+        let is_same = |last: &&Self| Arc::ptr_eq(&last.snapshot, &snapshot) && last.is_stale == is_stale;
+        let prepared = match last.filter(is_same) {
+            Some(last) => last.prepared.clone(),
+            None => Arc::new(Prepared::new(&snapshot, is_stale, room)),
+        };
+        let until_next_run = promise.next_run_at.duration_since(now);
+        let until_next_run = Duration::try_from(until_next_run).unwrap_or(Duration::ZERO);
+        let lifetimes = [until_next_run, until_next_run.min(LATE_MAX_AGE)].map(|max_age| {
+            let lifetime = bytes::Bytes::from(format!("public, max-age={}", max_age.as_secs()));
+            HeaderValue::from_maybe_shared(lifetime).expect("the value is printable ASCII")
+        });
+        Self { snapshot, is_stale, prepared, lifetimes }
     }
 
-    /// How long an answer may be kept: until the next run begins; shortly, when the promised day is
-    /// late and may be published at any moment, or when something newer is held and may be accepted.
-    pub(crate) fn max_age(&self, now: Timestamp, is_held: bool) -> Duration {
-        let until_next_run = self.promise.next_run_at.duration_since(now);
-        let until_next_run = Duration::try_from(until_next_run).unwrap_or(Duration::ZERO);
-        if self.is_stale() || is_held { until_next_run.min(LATE_MAX_AGE) } else { until_next_run }
+    /// For how long an answer may be kept, as `Cache-Control` says it.
+    pub(crate) fn lifetime(&self, is_held: bool) -> HeaderValue {
+        self.lifetimes[usize::from(self.is_stale || is_held)].clone()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use store::{Published, PublishedDay};
+    use store::{DayStamp, PackedDay, Published, PublishedDay};
 
     fn serving() -> Serving {
         let day = "2024-11-20".parse().unwrap();
@@ -181,10 +279,18 @@ mod tests {
         )
     }
 
-    fn snapshot(version: i64) -> Snapshot {
+    fn snapshot(version: i64) -> Arc<Snapshot> {
         let day = "2024-11-20".parse().unwrap();
-        let days = vec![PublishedDay { day, advertisers: Vec::new(), models: Vec::new() }];
-        Snapshot::build(Published { version, days, ..Published::default() }, &[], Timestamp::UNIX_EPOCH)
+        let stamp = DayStamp {
+            day,
+            seq: version,
+            run_id: "20241121T023000Z-3f9a1c2e".parse().unwrap(),
+            published_at: Timestamp::UNIX_EPOCH,
+            pins_digest: [0; 32],
+        };
+        let days = vec![PublishedDay::Read(PackedDay::pack(day, &[], &[], stamp).unwrap())];
+        let published = Published { version, days, ..Published::default() };
+        Arc::new(Snapshot::build(published, None, &[], Timestamp::UNIX_EPOCH))
     }
 
     #[test]

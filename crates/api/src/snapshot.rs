@@ -1,66 +1,154 @@
-//! The server's immutable copy of what is published, and the answers read from it.
+//! The server's immutable copy of what is published, and what is found in it.
 //!
-//! Published days go in; recommendations, history and statistics come out. An advertiser is looked up
-//! once, in a hash map, and is a place in every day's tables from then on. Nothing here waits, locks
-//! or looks at a clock.
+//! Published days go in; recommendations, history and statistics come out. Days that did not change since the last
+//! snapshot are shared with it. Nothing here waits, locks or looks at a clock.
 
 use crate::{
+    answer::{Found, FoundHistory},
     held::Holds,
+    prepared::Slot,
     problem::Problem,
-    served_day::{ServedDay, wire_rows},
+    served_day::ServedDay,
     stats::Statistics,
-    wire::{History, Recommendations, Stats},
+    wire::{History, HistoryDay, Recommendation, Recommendations, Stats},
 };
-use domain::{AdvertiserId, Day, ModelName};
+use domain::{AdvertiserId, Counts, Day, ModelName};
 use jiff::Timestamp;
-use std::collections::{BTreeSet, HashMap};
-use store::{Published, PublishedDay};
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+};
+use store::{DayStamp, PackedDay, PackedRanking, Pin, Published, PublishedDay, PublishedHold, Row};
 
 /// What was published at one moment.
 #[derive(Debug)]
 pub struct Snapshot {
     version: i64,
     loaded_at: Timestamp,
-    /// Every advertiser of the kept days, in byte order; its index is its place everywhere.
-    advertisers: Vec<AdvertiserId>,
-    places: HashMap<AdvertiserId, usize>,
     models: Vec<ModelName>,
     /// Newest first.
-    days: Vec<ServedDay>,
+    days: Vec<Arc<ServedDay>>,
     /// Other days, newest first, of those alone who are held back on all of `days` or pinned elsewhere: what is seen
     /// of them last.
-    older: Vec<ServedDay>,
-    /// By place, the days of those who are pinned.
-    pinned_days: HashMap<usize, Day>,
+    older: Vec<Arc<ServedDay>>,
+    pins: Vec<Pin>,
+    /// The days of those who are pinned.
+    pinned_days: HashMap<AdvertiserId, Day>,
     holds: Holds,
     statistics: Option<Statistics>,
 }
 
+/// A snapshot as it was kept on disk.
+#[derive(Debug)]
+pub(crate) struct Kept {
+    pub(crate) version: i64,
+    pub(crate) loaded_at: Timestamp,
+    pub(crate) days: Vec<PackedDay>,
+    pub(crate) older: Vec<PackedDay>,
+    pub(crate) pins: Vec<Pin>,
+    pub(crate) holds: Vec<PublishedHold>,
+}
+
+/// Why what is published is not served in the place of what was before.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// Nothing is published, and nobody took it back.
+    #[error(
+        "the database publishes nothing, at version {version}, where it published {days} days at version {last_version}: it was emptied, or another took its place"
+    )]
+    Emptied {
+        /// Of what is published.
+        version: i64,
+        /// Of what was published before.
+        last_version: i64,
+        /// Published before.
+        days: usize,
+    },
+    /// A day is published without any ranking, where there were some.
+    #[error(
+        "no advertiser has any ranking of {day}, where {rankings} were published of {last_day}: `topshelf rollback` takes readers back to what they saw before"
+    )]
+    EmptyDay {
+        /// The day.
+        day: Day,
+        /// The rankings published before.
+        rankings: usize,
+        /// Of which day.
+        last_day: Day,
+    },
+}
+
 impl Snapshot {
-    /// Makes a snapshot of `published`, loaded at `loaded_at`. `models` are known beside those found.
+    /// Makes a snapshot of what was kept; `models` are known beside those found.
+    pub(crate) fn of_kept(kept: Kept, models: &[ModelName]) -> Self {
+        let Kept { version, loaded_at, days, older, pins, holds } = kept;
+        let days = days.into_iter().map(PublishedDay::Read).collect();
+        Self::build(Published { version, days, older, pins, holds }, None, models, loaded_at)
+    }
+
+    /// The same, when it may take the place of `last`.
+    ///
+    /// # Errors
+    /// A [`Refusal`] when it is empty where there was something.
+    pub(crate) fn accepted_after(self, last: &Self) -> Result<Self, Refusal> {
+        // Whoever takes a day back moves the version on.
+        if self.days.is_empty() && !last.days.is_empty() && self.version < last.version {
+            let (version, last_version, days) = (self.version, last.version, last.days.len());
+            return Err(Refusal::Emptied { version, last_version, days });
+        }
+        for day in self.days.iter().filter(|day| day.ranking_count() == 0) {
+            let before = last.days.iter().find(|before| before.day() <= day.day());
+            if let Some(before) = before.filter(|before| before.ranking_count() > 0) {
+                let (rankings, last_day) = (before.ranking_count(), before.day());
+                return Err(Refusal::EmptyDay { day: day.day(), rankings, last_day });
+            }
+        }
+        Ok(self)
+    }
+
+    /// Makes a snapshot of `published`, loaded at `loaded_at`, with the days of `last` that did not change. `models`
+    /// are known beside those found.
+    ///
+    /// # Panics
+    /// When a day is said to be known and is not in `last`.
     #[must_use]
-    pub fn build(published: Published, models: &[ModelName], loaded_at: Timestamp) -> Self {
-        let (mut source_days, older, pins) = (published.days, published.older, published.pins);
-        source_days.sort_by_key(|day| std::cmp::Reverse(day.day));
-        let models = known_models(models, source_days.iter().chain(&older));
-        let advertisers = all_advertisers(source_days.iter().chain(&older));
-        let places: HashMap<_, _> = advertisers.iter().cloned().zip(0..).collect();
-        // Each day is packed and dropped before the next, so both copies are never whole in memory.
-        let pack = |day| ServedDay::pack(day, &places);
-        let days: Vec<_> = source_days.into_iter().map(pack).collect();
-        let older = older.into_iter().map(pack).collect();
-        let holds = Holds::new(published.holds);
-        let is_unseen = |day: &ServedDay, advertiser| {
-            places.get(advertiser).is_none_or(|place| day.publication(*place).is_none())
+    pub fn build(
+        published: Published,
+        last: Option<&Self>,
+        models: &[ModelName],
+        loaded_at: Timestamp,
+    ) -> Self {
+        let serve = |day| match day {
+            PublishedDay::Read(day) => Arc::new(ServedDay::new(day)),
+            PublishedDay::Known(stamp) => {
+                let known = last.and_then(|last| last.days.iter().find(|day| *day.stamp() == stamp));
+                known.expect("only days of the last snapshot are known").clone()
+            }
         };
-        let statistics = Statistics::of(&days, &advertisers).map(|statistics| {
-            let held: Vec<_> = holds.advertisers(days[0].day).collect();
-            let unseen = held.iter().filter(|advertiser| is_unseen(&days[0], **advertiser)).count();
-            statistics.with_held(held.len(), unseen)
+        let mut days: Vec<_> = published.days.into_iter().map(serve).collect();
+        days.sort_by_key(|day| std::cmp::Reverse(day.day()));
+        let older = published.older.into_iter().map(|day| Arc::new(ServedDay::new(day))).collect();
+        let last_statistics = last.and_then(|last| last.statistics.as_ref());
+        let statistics = Statistics::of(&days, last_statistics);
+        let mut snapshot = Self {
+            version: published.version,
+            loaded_at,
+            models: Vec::new(),
+            days,
+            older,
+            pinned_days: published.pins.iter().map(|pin| (pin.advertiser_id.clone(), pin.day)).collect(),
+            pins: published.pins,
+            holds: Holds::new(published.holds),
+            statistics: None,
+        };
+        snapshot.models = snapshot.known_models(models);
+        snapshot.statistics = statistics.map(|statistics| {
+            let newest = &snapshot.days[0];
+            let held: Vec<_> = snapshot.holds.advertisers(newest.day()).collect();
+            let is_unseen = |advertiser: &&&AdvertiserId| newest.place(advertiser.as_str()).is_none();
+            statistics.with_held(held.len(), held.iter().filter(is_unseen).count())
         });
-        let pinned = pins.iter().filter_map(|pin| Some((*places.get(&pin.advertiser_id)?, pin.day)));
-        let (version, pinned_days) = (published.version, pinned.collect());
-        Self { version, loaded_at, advertisers, places, models, days, older, pinned_days, holds, statistics }
+        snapshot
     }
 
     /// The version of what is published that this is a copy of.
@@ -78,12 +166,34 @@ impl Snapshot {
     /// The newest published day; none when nothing is published.
     #[must_use]
     pub fn newest_day(&self) -> Option<Day> {
-        self.days.first().map(|day| day.day)
+        self.days.first().map(|day| day.day())
     }
 
     /// The published days kept, newest first.
     pub fn days(&self) -> impl Iterator<Item = Day> {
-        self.days.iter().map(|day| day.day)
+        self.days.iter().map(|day| day.day())
+    }
+
+    /// What the kept days were made of.
+    #[must_use]
+    pub fn stamps(&self) -> Vec<DayStamp> {
+        self.days.iter().map(|day| day.stamp().clone()).collect()
+    }
+
+    pub(crate) fn served_days(&self) -> &[Arc<ServedDay>] {
+        &self.days
+    }
+
+    pub(crate) fn older_days(&self) -> &[Arc<ServedDay>] {
+        &self.older
+    }
+
+    pub(crate) fn pins(&self) -> &[Pin] {
+        &self.pins
+    }
+
+    pub(crate) fn holds(&self) -> &[PublishedHold] {
+        self.holds.all()
     }
 
     /// How many advertisers are active on the newest published day.
@@ -99,13 +209,58 @@ impl Snapshot {
     }
 
     /// An advertiser and a model with recommendations on the newest published day, to show as an example.
-    pub(crate) fn example(&self) -> Option<(&AdvertiserId, &ModelName)> {
+    #[must_use]
+    pub fn example(&self) -> Option<(&str, &ModelName)> {
         let newest = self.days.first()?;
-        newest.models.iter().find_map(|(model, rankings)| {
-            let mut places = (0..self.advertisers.len()).filter(|place| newest.publication(*place).is_some());
-            let place = places.find(|place| !rankings.rows(*place).is_empty())?;
-            Some((&self.advertisers[place], model))
+        newest.rankings().iter().find_map(|(model, rankings)| {
+            let place = (0..newest.active()).find(|place| !rankings.ranking(*place).is_empty())?;
+            Some((newest.advertiser(place), model))
         })
+    }
+
+    /// Finds what `model` recommends of `advertiser` on `day`, or on the newest published day.
+    ///
+    /// # Errors
+    /// A [`Problem`] that says why there is nothing.
+    pub(crate) fn find(
+        &self,
+        advertiser: &str,
+        model: &str,
+        day: Option<Day>,
+        is_stale: bool,
+    ) -> Result<Found<'_>, Problem> {
+        let model = self.model(model)?;
+        let asked = self.served_day(day)?;
+        let served = if day.is_none() { self.day_seen(advertiser, asked) } else { asked };
+        let place = served.place(advertiser).ok_or_else(|| self.absent(advertiser, served.day()))?;
+        let seen = served.seen(place);
+        let held = match day {
+            None => self.holds.after(advertiser, served.day(), &seen.run_id),
+            Some(_) => None,
+        };
+        let index = served.model_index(model).ok_or_else(|| not_computed(model, &[served]))?;
+        let ranking = served.rankings()[index].1.ranking(place);
+        let advertiser_id = served.advertiser(place);
+        if ranking.is_empty() {
+            return Err(insufficient(advertiser_id, vec![model.clone()], &[served]));
+        }
+        let is_stale = is_stale || held.is_some();
+        let is_asked_most = day.is_none() && held.is_none() && served.day() == asked.day();
+        let slot = is_asked_most.then_some(Slot { model: index, place });
+        Ok(Found { advertiser_id, model, seen, day: served, is_stale, held, ranking, slot })
+    }
+
+    /// The day of which readers see the advertiser, when none is asked for: the newest, unless it is pinned to
+    /// another, or held back on the newest.
+    fn day_seen<'a>(&'a self, advertiser: &str, newest: &'a ServedDay) -> &'a ServedDay {
+        let mut days = self.all_days();
+        if let Some(pinned_day) = self.pinned_day(advertiser) {
+            return days.find(|served| served.day() == pinned_day).unwrap_or(newest);
+        }
+        if self.holds.of_day(advertiser, newest.day()).is_some() {
+            return days.find(|served| served.place(advertiser).is_some()).unwrap_or(newest);
+        }
+        newest
     }
 
     /// What `model` recommends of `advertiser` on `day`, or on the newest published day.
@@ -119,36 +274,49 @@ impl Snapshot {
         day: Option<Day>,
         promised_day: Day,
     ) -> Result<Recommendations<'_>, Problem> {
-        let model = self.model(model)?;
-        let asked = self.served_day(day)?;
-        let place = self.place(advertiser)?;
-        let mut served = asked;
-        let mut days = self.days.iter().chain(&self.older);
-        if let Some(pinned_day) = self.pinned_days.get(&place).filter(|_| day.is_none()) {
-            served = days.find(|served| served.day == *pinned_day).unwrap_or(asked);
-        } else if day.is_none() && self.holds.of_day(advertiser, asked.day).is_some() {
-            // What was published last is served on.
-            let last = days.find(|served| served.publication(place).is_some());
-            served = last.unwrap_or(asked);
-        }
-        let publication = served.publication(place).ok_or_else(|| self.absent(place, served.day))?;
-        let held =
-            if day.is_none() { self.holds.after(advertiser, served.day, &publication.run_id) } else { None };
-        let rankings = served.rankings(model).ok_or_else(|| not_computed(model, &[served]))?;
-        let recommendations = wire_rows(rankings.rows(place));
-        if recommendations.is_empty() {
-            return Err(self.insufficient(place, vec![model.clone()], &[served]));
-        }
+        let Found { advertiser_id, model, seen, day, is_stale, held, ranking, .. } =
+            self.find(advertiser, model, day, self.is_stale(promised_day))?;
         Ok(Recommendations {
-            advertiser_id: &self.advertisers[place],
+            advertiser_id,
             model,
-            day: served.day,
-            run_id: &publication.run_id,
-            published_at: publication.published_at,
-            stale: self.is_stale(promised_day) || held.is_some(),
+            day: day.day(),
+            run_id: &seen.run_id,
+            published_at: seen.published_at,
+            stale: is_stale,
             held,
-            recommendations,
+            recommendations: wire_rows(ranking),
         })
+    }
+
+    /// Finds what all models, or `model` alone, recommended of `advertiser` on the last `days_max` published days.
+    ///
+    /// # Errors
+    /// A [`Problem`] that says why there is nothing.
+    pub(crate) fn find_history(
+        &self,
+        advertiser: &str,
+        model: Option<&str>,
+        days_max: usize,
+    ) -> Result<FoundHistory<'_>, Problem> {
+        let model = model.map(|model| self.model(model)).transpose()?;
+        let newest = self.served_day(None)?;
+        let pinned_day = self.pinned_day(advertiser);
+        let pinned = self.older.iter().filter(|day| Some(day.day()) == pinned_day);
+        let last = self.days.iter().take(days_max).chain(pinned);
+        let mut days: Vec<_> = last.filter_map(|day| Some((&**day, day.place(advertiser)?))).collect();
+        days.sort_by_key(|(day, _)| std::cmp::Reverse(day.day()));
+        let Some((day, place)) = days.first() else { return Err(self.absent(advertiser, newest.day())) };
+        let advertiser_id = day.advertiser(*place);
+        let served: Vec<_> = days.iter().map(|(day, _)| *day).collect();
+        if let Some(model) = model.filter(|model| served.iter().all(|day| day.rankings_by(model).is_none())) {
+            return Err(not_computed(model, &served));
+        }
+        let mut rankings = days.iter().flat_map(|(day, place)| day.rankings_of(*place, model));
+        if rankings.all(|(_, ranking)| ranking.is_empty()) {
+            let models = model.map_or_else(|| computed_models(&served), |model| vec![model.clone()]);
+            return Err(insufficient(advertiser_id, models, &served));
+        }
+        Ok(FoundHistory { advertiser_id, days, model })
     }
 
     /// What all models, or `model` alone, recommended of `advertiser` on the last `days_max` published
@@ -162,35 +330,35 @@ impl Snapshot {
         model: Option<&str>,
         days_max: usize,
     ) -> Result<History<'_>, Problem> {
-        let model = model.map(|model| self.model(model)).transpose()?;
-        let newest = self.served_day(None)?;
-        let place = self.place(advertiser)?;
-        let pinned_day = self.pinned_days.get(&place);
-        let pinned = self.older.iter().filter(|day| Some(&day.day) == pinned_day);
-        let last = self.days.iter().take(days_max).chain(pinned);
-        let mut active: Vec<_> = last.filter(|day| day.publication(place).is_some()).collect();
-        active.sort_by_key(|day| std::cmp::Reverse(day.day));
-        let (Some(to), Some(from)) = (active.first(), active.last()) else {
-            return Err(self.absent(place, newest.day));
-        };
-        if let Some(model) = model.filter(|model| active.iter().all(|day| day.rankings(model).is_none())) {
-            return Err(not_computed(model, &active));
-        }
-        let days: Vec<_> = active.iter().map(|day| day.history(place, model)).collect();
-        if days.iter().all(|day| day.models.values().all(Vec::is_empty)) {
-            let models = model.map_or_else(|| computed_models(&active), |model| vec![model.clone()]);
-            return Err(self.insufficient(place, models, &active));
-        }
-        Ok(History { advertiser_id: &self.advertisers[place], from: from.day, to: to.day, days })
+        let FoundHistory { advertiser_id, days, model } = self.find_history(advertiser, model, days_max)?;
+        let [to, from] = [days.first(), days.last()].map(|end| end.expect("at least one day").0.day());
+        let days = days.into_iter().map(|(day, place)| HistoryDay {
+            day: day.day(),
+            models: day.rankings_of(place, model).map(|(model, ranking)| (model, wire_rows(ranking))).collect(),
+        });
+        Ok(History { advertiser_id, from, to, days: days.collect() })
     }
 
-    /// What is published, in numbers; each list holds at most `limit` entries.
+    /// What is published, in numbers; each list holds at most `limit` entries, from the one after the first `offset`.
     ///
     /// # Errors
     /// [`Problem::NoPublicationYet`] when nothing is published.
-    pub fn stats(&self, limit: usize) -> Result<Stats<'_>, Problem> {
+    pub fn stats(&self, offset: usize, limit: usize) -> Result<Stats<'_>, Problem> {
         let statistics = self.statistics.as_ref().ok_or(Problem::NoPublicationYet)?;
-        Ok(statistics.answer(limit))
+        Ok(statistics.answer(offset, limit))
+    }
+
+    fn all_days(&self) -> impl Iterator<Item = &ServedDay> {
+        self.days.iter().chain(&self.older).map(|day| &**day)
+    }
+
+    fn known_models(&self, models: &[ModelName]) -> Vec<ModelName> {
+        let known: BTreeSet<_> = models.iter().chain(self.all_days().flat_map(ServedDay::models)).collect();
+        known.into_iter().cloned().collect()
+    }
+
+    fn pinned_day(&self, advertiser: &str) -> Option<Day> {
+        self.pinned_days.get(advertiser).copied()
     }
 
     fn model(&self, name: &str) -> Result<&ModelName, Problem> {
@@ -206,61 +374,53 @@ impl Snapshot {
     fn served_day(&self, day: Option<Day>) -> Result<&ServedDay, Problem> {
         let (oldest_day, newest_day) = self.ends()?;
         let wanted = day.unwrap_or(newest_day);
-        let found = self.days.iter().find(|served| served.day == wanted);
-        found.ok_or(Problem::NoPublicationForDay { day: wanted, oldest_day, newest_day })
-    }
-
-    fn place(&self, advertiser: &str) -> Result<usize, Problem> {
-        let (oldest_day, newest_day) = self.ends()?;
-        self.places.get(advertiser).copied().ok_or_else(|| match self.holds.own(advertiser) {
-            Some(held) => Problem::held_back(advertiser, held),
-            None => {
-                Problem::UnknownAdvertiser { advertiser_id: advertiser.to_owned(), oldest_day, newest_day }
-            }
-        })
+        let found = self.days.iter().find(|served| served.day() == wanted);
+        found.map(|day| &**day).ok_or(Problem::NoPublicationForDay { day: wanted, oldest_day, newest_day })
     }
 
     fn ends(&self) -> Result<(Day, Day), Problem> {
         let (Some(newest), Some(oldest)) = (self.days.first(), self.days.last()) else {
             return Err(Problem::NoPublicationYet);
         };
-        Ok((oldest.day, newest.day))
+        Ok((oldest.day(), newest.day()))
     }
 
     /// Why nothing is published of the advertiser on `day`.
-    fn absent(&self, place: usize, day: Day) -> Problem {
-        if let Some(held) = self.holds.of_day(self.advertisers[place].as_str(), day) {
-            return Problem::held_back(self.advertisers[place].as_str(), held);
-        }
-        let mut active = self.days.iter().chain(&self.older).filter(|day| day.publication(place).is_some());
-        Problem::InactiveAdvertiser {
-            advertiser_id: self.advertisers[place].as_str().to_owned(),
-            day,
-            last_active_day: active.next().expect("an advertiser has a place because of a day").day,
-        }
-    }
-
-    fn insufficient(&self, place: usize, models: Vec<ModelName>, days: &[&ServedDay]) -> Problem {
-        let advertiser_id = self.advertisers[place].as_str().to_owned();
-        let when = match days {
-            [day] => format!("on {}", day.day),
-            days => format!("from {}", span(days)),
+    fn absent(&self, advertiser: &str, day: Day) -> Problem {
+        let advertiser_id = advertiser.to_owned();
+        let Some(last_active) = self.all_days().find(|served| served.place(advertiser).is_some()) else {
+            return match (self.holds.own(advertiser), self.ends()) {
+                (Some(held), _) => Problem::held_back(advertiser, held),
+                (None, Ok((oldest_day, newest_day))) => {
+                    Problem::UnknownAdvertiser { advertiser_id, oldest_day, newest_day }
+                }
+                (None, Err(problem)) => problem,
+            };
         };
-        Problem::InsufficientData { advertiser_id, models, when }
+        match self.holds.of_day(advertiser, day) {
+            Some(held) => Problem::held_back(advertiser, held),
+            None => {
+                Problem::InactiveAdvertiser { advertiser_id, day, last_active_day: last_active.day() }
+            }
+        }
     }
 }
 
-fn known_models<'a>(models: &[ModelName], days: impl Iterator<Item = &'a PublishedDay>) -> Vec<ModelName> {
-    let found = days.flat_map(|day| &day.models).map(|rankings| &rankings.model);
-    let known: BTreeSet<_> = models.iter().chain(found).cloned().collect();
-    known.into_iter().collect()
+/// Rows as they are sent, with their ranks.
+fn wire_rows(ranking: PackedRanking<'_>) -> Vec<Recommendation<'_>> {
+    let rows = ranking.rows().zip(1..);
+    rows.map(|(Row { product_id, score, counts: Counts { impressions, clicks, views } }, rank)| {
+        Recommendation { rank, product_id, score, impressions, clicks, views }
+    })
+    .collect()
 }
 
-fn all_advertisers<'a>(days: impl Iterator<Item = &'a PublishedDay>) -> Vec<AdvertiserId> {
-    let mut all: Vec<_> = days.flat_map(|day| &day.advertisers).map(|a| &a.advertiser_id).collect();
-    all.sort_unstable();
-    all.dedup();
-    all.into_iter().cloned().collect()
+fn insufficient(advertiser: &str, models: Vec<ModelName>, days: &[&ServedDay]) -> Problem {
+    let when = match days {
+        [day] => format!("on {}", day.day()),
+        days => format!("from {}", span(days)),
+    };
+    Problem::InsufficientData { advertiser_id: advertiser.to_owned(), models, when }
 }
 
 fn not_computed(model: &ModelName, days: &[&ServedDay]) -> Problem {
@@ -268,7 +428,7 @@ fn not_computed(model: &ModelName, days: &[&ServedDay]) -> Problem {
 }
 
 fn computed_models(days: &[&ServedDay]) -> Vec<ModelName> {
-    let models: BTreeSet<_> = days.iter().flat_map(|day| &day.models).map(|(model, _)| model).collect();
+    let models: BTreeSet<_> = days.iter().flat_map(|day| day.models()).collect();
     models.into_iter().cloned().collect()
 }
 
@@ -276,7 +436,7 @@ fn computed_models(days: &[&ServedDay]) -> Vec<ModelName> {
 fn span(days: &[&ServedDay]) -> String {
     match days {
         [] => "no day".to_owned(),
-        [day] => day.day.to_string(),
-        [newest, .., oldest] => format!("{} to {}", oldest.day, newest.day),
+        [day] => day.day().to_string(),
+        [newest, .., oldest] => format!("{} to {}", oldest.day(), newest.day()),
     }
 }

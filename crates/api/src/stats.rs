@@ -1,15 +1,20 @@
 //! What is published, in numbers, computed once when a snapshot is built.
 //!
 //! Change and agreement are Jaccard's (1901): products in both sets ÷ products in either. Change from
-//! day to day is one minus it.
+//! day to day is one minus it. What was computed of two days is kept as long as both are served.
 
 use crate::{
-    packed::{PackedRankings, Rows},
     served_day::ServedDay,
-    wire::{Advertisers, AgreeingAdvertiser, ModelAgreement, ModelStats, Stats, VariableAdvertiser},
+    wire::{Advertisers, AgreeingAdvertiser, ModelAgreement, ModelStats, Page, Stats, VariableAdvertiser},
 };
-use domain::{AdvertiserId, Day, ModelName};
-use std::collections::BTreeSet;
+use domain::ModelName;
+use hashbrown::DefaultHashBuilder;
+use std::{
+    collections::BTreeSet,
+    hash::BuildHasher,
+    sync::{Arc, OnceLock},
+};
+use store::{DayStamp, PackedRanking, PackedRankings};
 
 /// The most entries that a list of `/stats` can be asked for.
 pub const LIMIT_MAX: usize = 1000;
@@ -20,29 +25,77 @@ const CHANGE_DAYS: usize = 7;
 /// The two models whose agreement is told.
 const AGREEMENT_MODELS: [&str; 2] = ["TopCTR", "TopProduct"];
 
-/// The numbers of a snapshot with at least one day; each list holds at most [`LIMIT_MAX`] entries.
+/// The numbers of a snapshot with at least one day.
 #[derive(Debug)]
 pub(crate) struct Statistics {
-    pub(crate) day: Day,
+    /// The newest, which most numbers are of, and those before it whose changes are in the means.
+    days: Vec<Arc<ServedDay>>,
     pub(crate) advertisers: Advertisers,
     models: Vec<ModelStats>,
-    most_variable: Vec<VariableAdvertiser>,
+    /// The models of the changes, by byte order.
+    changing_models: Vec<ModelName>,
+    /// Most change first.
+    variable: Vec<Variable>,
     mean_overlap: Option<f64>,
-    agreement: Vec<AgreeingAdvertiser>,
+    /// Least agreement first.
+    agreement: Vec<Agreement>,
+    changes: Vec<Arc<Changes>>,
+}
+
+/// How much the products of one advertiser by one model change.
+#[derive(Debug, Clone, Copy)]
+struct Variable {
+    mean_change: f64,
+    /// The advertiser's place on `days[day]`.
+    place: u32,
+    day: u8,
+    days: u8,
+    model: u16,
+}
+
+/// How far two models agree about the advertiser at a place of the newest day.
+#[derive(Debug, Clone, Copy)]
+struct Agreement {
+    place: u32,
+    overlap: Overlap,
+}
+
+/// Products in both of two sets, and in either.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Overlap {
+    common: u32,
+    either: u32,
+}
+
+/// How far the rankings of two days name the same products.
+#[derive(Debug)]
+pub(crate) struct Changes {
+    newer: DayStamp,
+    older: DayStamp,
+    /// Of each model computed for both days, by the advertiser's place on the newer day; of no products when the
+    /// advertiser was not active on the older.
+    models: Vec<(ModelName, Vec<Overlap>)>,
 }
 
 impl Statistics {
-    /// The numbers of `days`, which come newest first; none when there are no days.
-    pub(crate) fn of(days: &[ServedDay], advertisers: &[AdvertiserId]) -> Option<Self> {
+    /// The numbers of `days`, which come newest first; none when there are no days. What was computed already for
+    /// `last` is taken from there.
+    pub(crate) fn of(days: &[Arc<ServedDay>], last: Option<&Self>) -> Option<Self> {
         let newest = days.first()?;
-        let (mean_overlap, agreement) = agreement(newest, advertisers);
+        let days = &days[..days.len().min(CHANGE_DAYS)];
+        let changes = changes(days, last.map_or(&[], |last| &last.changes));
+        let changing_models = changing_models(days);
+        let variable = variable(days, &changes, &changing_models);
+        let (mean_overlap, agreement) = agreement(newest);
         Some(Self {
-            day: newest.day,
-            advertisers: advertiser_counts(newest, advertisers.len()),
-            models: model_stats(newest, advertisers.len()),
-            most_variable: most_variable(&days[..days.len().min(CHANGE_DAYS)], advertisers),
+            days: days.to_vec(),
+            advertisers: advertiser_counts(newest),
+            models: model_stats(newest),
+            changing_models,
+            variable,
             mean_overlap,
             agreement,
+            changes,
         })
     }
 
@@ -54,126 +107,234 @@ impl Statistics {
         self
     }
 
-    /// The answer to `/stats` with lists of at most `limit` entries.
-    pub(crate) fn answer(&self, limit: usize) -> Stats<'_> {
+    /// The answer to `/stats` with lists of at most `limit` entries, from the one after the first `offset`.
+    pub(crate) fn answer(&self, offset: usize, limit: usize) -> Stats<'_> {
+        let newest = &self.days[0];
+        let variable = self.variable.iter().skip(offset).take(limit).map(|of| VariableAdvertiser {
+            advertiser_id: self.days[usize::from(of.day)].advertiser(of.place as usize),
+            model: &self.changing_models[usize::from(of.model)],
+            mean_change: of.mean_change,
+            days: usize::from(of.days),
+        });
+        let agreement = self.agreement.iter().skip(offset).take(limit).map(|of| AgreeingAdvertiser {
+            advertiser_id: newest.advertiser(of.place as usize),
+            common: of.overlap.common as usize,
+            jaccard: of.overlap.jaccard(),
+        });
+        let (variable_total, agreement_total) = (self.variable.len(), self.agreement.len());
+        let next_offset = Some(offset + limit).filter(|next| *next < variable_total.max(agreement_total));
         Stats {
-            day: self.day,
+            day: newest.day(),
             advertisers: self.advertisers,
             models: &self.models,
-            most_variable_advertisers: &self.most_variable[..limit.min(self.most_variable.len())],
+            most_variable_advertisers: variable.collect(),
             model_agreement: ModelAgreement {
                 mean_overlap: self.mean_overlap,
-                advertisers: &self.agreement[..limit.min(self.agreement.len())],
+                advertisers: agreement.collect(),
+            },
+            page: Page {
+                offset,
+                limit,
+                next_offset,
+                most_variable_advertisers: variable_total,
+                model_agreement: agreement_total,
             },
         }
     }
 }
 
-fn advertiser_counts(day: &ServedDay, places: usize) -> Advertisers {
-    let active = || (0..places).filter(|place| day.is_active(*place));
-    let is_ranked = |place: &usize| day.models.iter().any(|(_, rankings)| !rankings.rows(*place).is_empty());
-    let with_recommendations = active().filter(is_ranked).count();
-    Advertisers { active: active().count(), with_recommendations, held: 0 }
+fn advertiser_counts(day: &ServedDay) -> Advertisers {
+    let is_ranked =
+        |place: &usize| day.rankings().iter().any(|(_, rankings)| !rankings.ranking(*place).is_empty());
+    let with_recommendations = (0..day.active()).filter(is_ranked).count();
+    Advertisers { active: day.active(), with_recommendations, held: 0 }
 }
 
-fn model_stats(day: &ServedDay, places: usize) -> Vec<ModelStats> {
+fn model_stats(day: &ServedDay) -> Vec<ModelStats> {
     let of_model = |(model, rankings): &(ModelName, PackedRankings)| {
-        let sizes =
-            (0..places).filter(|place| day.is_active(*place)).map(|place| rankings.rows(place).count());
-        let ranked: Vec<_> = sizes.filter(|size| *size > 0).collect();
-        ModelStats { model: model.clone(), advertisers: ranked.len(), recommendations: ranked.iter().sum() }
+        let sizes = (0..day.active()).map(|place| rankings.ranking(place).rows().count());
+        let (mut advertisers, mut recommendations) = (0, 0);
+        for size in sizes.filter(|size| *size > 0) {
+            advertisers += 1;
+            recommendations += size;
+        }
+        ModelStats { model: model.clone(), advertisers, recommendations }
     };
-    day.models.iter().map(of_model).collect()
+    day.rankings().iter().map(of_model).collect()
 }
 
-fn most_variable(days: &[ServedDay], advertisers: &[AdvertiserId]) -> Vec<VariableAdvertiser> {
-    let models: BTreeSet<_> = days.iter().flat_map(|day| &day.models).map(|(model, _)| model).collect();
-    let mut all: Vec<(f64, usize, usize, &ModelName)> = Vec::new();
-    for model in models {
-        let tables: Vec<Table<'_>> = days.iter().map(|day| (day, day.rankings(model))).collect();
-        for place in 0..advertisers.len() {
-            let changes = changes(&tables, place);
-            if let Some(mean) = mean(changes.clone()) {
-                all.push((mean, changes.len(), place, model));
+/// The changes from each of `days` to the one before it, newest first.
+fn changes(days: &[Arc<ServedDay>], known: &[Arc<Changes>]) -> Vec<Arc<Changes>> {
+    let is_of = |changes: &Changes, newer: &ServedDay, older: &ServedDay| {
+        changes.newer == *newer.stamp() && changes.older == *older.stamp()
+    };
+    let changes: Vec<OnceLock<Arc<Changes>>> = days
+        .windows(2)
+        .map(|pair| match known.iter().find(|changes| is_of(changes, &pair[0], &pair[1])) {
+            Some(known) => OnceLock::from(known.clone()),
+            None => OnceLock::new(),
+        })
+        .collect();
+    // At the first load there are several to compute, and nobody to disturb yet.
+    std::thread::scope(|threads| {
+        for (of, pair) in changes.iter().zip(days.windows(2)) {
+            if of.get().is_none() {
+                threads.spawn(|| of.set(Arc::new(Changes::between(&pair[0], &pair[1]))));
             }
         }
-    }
-    // Places are in byte order of the advertiser.
-    all.sort_by(|left, right| {
-        right.0.total_cmp(&left.0).then(left.2.cmp(&right.2)).then_with(|| left.3.cmp(right.3))
     });
-    all.truncate(LIMIT_MAX);
-    all.into_iter()
-        .map(|(mean_change, days, place, model)| VariableAdvertiser {
-            advertiser_id: advertisers[place].clone(),
-            model: model.clone(),
-            mean_change,
-            days,
+    changes.into_iter().map(|of| of.into_inner().expect("computed by its thread")).collect()
+}
+
+impl Changes {
+    fn between(newer: &ServedDay, older: &ServedDay) -> Self {
+        let older_places = places_on(newer, older);
+        let mut sets = Sets::default();
+        let mut models = Vec::new();
+        for (model, rankings) in newer.rankings() {
+            let Some(before) = older.rankings_by(model) else { continue };
+            let overlap = |(place, older): (usize, &Option<u32>)| {
+                let Some(older) = older else { return Overlap::default() };
+                sets.overlap(rankings.ranking(place), before.ranking(*older as usize))
+            };
+            models.push((model.clone(), older_places.iter().enumerate().map(overlap).collect()));
+        }
+        Self { newer: newer.stamp().clone(), older: older.stamp().clone(), models }
+    }
+
+    fn of(&self, model: &ModelName) -> Option<&[Overlap]> {
+        let found = self.models.iter().find(|(name, _)| name == model);
+        found.map(|(_, overlaps)| overlaps.as_slice())
+    }
+}
+
+/// By place on `day`, the advertiser's place on `other`.
+fn places_on(day: &ServedDay, other: &ServedDay) -> Vec<Option<u32>> {
+    (0..day.active())
+        .map(|place| {
+            let place = other.place(day.advertiser(place))?;
+            Some(u32::try_from(place).expect("places are counted in 32 bits"))
         })
         .collect()
 }
 
-/// A day, and what one model ranked that day.
-type Table<'a> = (&'a ServedDay, Option<&'a PackedRankings>);
+fn changing_models(days: &[Arc<ServedDay>]) -> Vec<ModelName> {
+    let models: BTreeSet<_> = days.iter().flat_map(|day| day.models()).collect();
+    models.into_iter().cloned().collect()
+}
 
-/// The changes of one advertiser and model between consecutive days, where both can be compared.
-fn changes(tables: &[Table<'_>], place: usize) -> Vec<f64> {
-    let mut sets = Vec::with_capacity(tables.len());
-    for (day, rankings) in tables {
-        let rankings = rankings.filter(|_| day.is_active(place));
-        sets.push(rankings.map(|rankings| product_set(rankings.rows(place))));
+/// Most change first, then by advertiser and model.
+fn variable(days: &[Arc<ServedDay>], changes: &[Arc<Changes>], models: &[ModelName]) -> Vec<Variable> {
+    let of_models: Vec<Vec<_>> =
+        models.iter().map(|model| changes.iter().map(|changes| changes.of(model)).collect()).collect();
+    let mut all = Vec::new();
+    let mut values = Vec::with_capacity(changes.len());
+    for places in EachAdvertiser::of(days) {
+        let (day, place) = (0u8..).zip(&places).find_map(|(day, place)| Some((day, (*place)?))).expect("on some day");
+        for (model, changes) in (0u16..).zip(&of_models) {
+            values.clear();
+            for (newer, changes) in places.iter().zip(changes) {
+                let overlap = newer.zip(*changes).map(|(place, changes)| changes[place as usize]);
+                values.extend(overlap.filter(|overlap| overlap.either > 0).map(|overlap| 1.0 - overlap.jaccard()));
+            }
+            let days = u8::try_from(values.len()).expect("a week has few days");
+            if let Some(mean_change) = mean(&mut values) {
+                all.push(Variable { mean_change, place, day, days, model });
+            }
+        }
     }
-    let change = |pair: &[Option<Vec<&str>>]| {
-        let (common, either) = overlap(pair[0].as_ref()?, pair[1].as_ref()?);
-        (either > 0).then(|| 1.0 - ratio(common, either))
-    };
-    sets.windows(2).filter_map(change).collect()
+    // A sort that keeps the order of equals.
+    all.sort_by(|left, right| right.mean_change.total_cmp(&left.mean_change));
+    all
+}
+
+/// Every advertiser of some days in byte order, as its place on each of them.
+struct EachAdvertiser<'a> {
+    days: &'a [Arc<ServedDay>],
+    next: Vec<usize>,
+}
+
+impl<'a> EachAdvertiser<'a> {
+    fn of(days: &'a [Arc<ServedDay>]) -> Self {
+        Self { days, next: vec![0; days.len()] }
+    }
+}
+
+impl Iterator for EachAdvertiser<'_> {
+    type Item = Vec<Option<u32>>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let at = |(day, next): (&Arc<ServedDay>, &usize)| (*next < day.active()).then_some(*next);
+        let heads: Vec<_> = self.days.iter().zip(&self.next).map(at).collect();
+        let advertisers = || self.days.iter().zip(&heads).map(|(day, place)| place.map(|place| day.advertiser(place)));
+        let first = advertisers().flatten().min()?;
+        let is_first: Vec<_> = advertisers().map(|advertiser| advertiser == Some(first)).collect();
+        let mut places = Vec::with_capacity(self.days.len());
+        for (next, is_first) in self.next.iter_mut().zip(is_first) {
+            places.push(is_first.then(|| u32::try_from(*next).expect("places are counted in 32 bits")));
+            *next += usize::from(is_first);
+        }
+        Some(places)
+    }
 }
 
 /// The mean; summed from the smallest, so that equal values in another order have an equal mean.
-fn mean(mut values: Vec<f64>) -> Option<f64> {
+fn mean(values: &mut [f64]) -> Option<f64> {
     values.sort_by(f64::total_cmp);
     #[expect(clippy::cast_precision_loss, reason = "a few days")]
     (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
 }
 
-fn agreement(day: &ServedDay, advertisers: &[AdvertiserId]) -> (Option<f64>, Vec<AgreeingAdvertiser>) {
-    let [Some(left), Some(right)] = AGREEMENT_MODELS.map(|model| day.rankings(&ModelName::new(model))) else {
+fn agreement(day: &ServedDay) -> (Option<f64>, Vec<Agreement>) {
+    let [Some(left), Some(right)] = AGREEMENT_MODELS.map(|model| day.rankings_by(&ModelName::new(model))) else {
         return (None, Vec::new());
     };
+    let mut sets = Sets::default();
     let mut all = Vec::new();
-    for place in (0..advertisers.len()).filter(|place| day.is_active(*place)) {
-        let sets = [left, right].map(|rankings| product_set(rankings.rows(place)));
-        if sets.iter().all(|set| !set.is_empty()) {
-            let (common, either) = overlap(&sets[0], &sets[1]);
-            all.push((ratio(common, either), place, common));
+    for place in 0..day.active() {
+        let rankings = [left, right].map(|rankings| rankings.ranking(place));
+        if rankings.iter().all(|ranking| !ranking.is_empty()) {
+            let overlap = sets.overlap(rankings[0], rankings[1]);
+            let place = u32::try_from(place).expect("places are counted in 32 bits");
+            all.push(Agreement { place, overlap });
         }
     }
-    let common_total = all.iter().map(|(_, _, common)| common).sum();
-    let mean_overlap = (!all.is_empty()).then(|| ratio(common_total, all.len()));
-    all.sort_by(|left, right| left.0.total_cmp(&right.0).then(left.1.cmp(&right.1)));
-    all.truncate(LIMIT_MAX);
-    let entry = |(jaccard, place, common): (f64, usize, usize)| AgreeingAdvertiser {
-        advertiser_id: advertisers[place].clone(),
-        common,
-        jaccard,
-    };
-    (mean_overlap, all.into_iter().map(entry).collect())
+    let common_total = all.iter().map(|of| u64::from(of.overlap.common)).sum();
+    let mean_overlap = (!all.is_empty()).then(|| ratio(common_total, all.len() as u64));
+    // Places are in byte order of the advertiser; the sort keeps the order of equals.
+    all.sort_by(|left, right| left.overlap.jaccard().total_cmp(&right.overlap.jaccard()));
+    (mean_overlap, all)
 }
 
-fn product_set(rows: Rows<'_>) -> Vec<&str> {
-    let mut products: Vec<_> = rows.map(|row| row.product_id).collect();
-    products.sort_unstable();
-    products
+/// Room for two sets of products, used again and again.
+#[derive(Default)]
+struct Sets {
+    hasher: DefaultHashBuilder,
 }
 
-/// How many products are in both of two ordered sets, and in either.
-fn overlap(left: &[&str], right: &[&str]) -> (usize, usize) {
-    let common = left.iter().filter(|product| right.binary_search(product).is_ok()).count();
-    (common, left.len() + right.len() - common)
+impl Sets {
+    /// The overlap of two rankings.
+    fn overlap(&mut self, left: PackedRanking<'_>, right: PackedRanking<'_>) -> Overlap {
+        let [left, right] = [left, right].map(|ranking| self.products(ranking));
+        let is_in_right = |(hash, id): &&(u64, &str)| right.iter().any(|other| other.0 == *hash && other.1 == *id);
+        let common = left.iter().filter(is_in_right).count();
+        let count = |length: usize| u32::try_from(length).expect("a ranking has fewer than 2^31 products");
+        Overlap { common: count(common), either: count(left.len() + right.len() - common) }
+    }
+
+    fn products<'a>(&self, ranking: PackedRanking<'a>) -> Vec<(u64, &'a str)> {
+        ranking.rows().map(|row| (self.hasher.hash_one(row.product_id), row.product_id)).collect()
+    }
+}
+
+impl Overlap {
+    /// NaN when there are no products.
+    fn jaccard(self) -> f64 {
+        ratio(u64::from(self.common), u64::from(self.either))
+    }
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a share is read by people")]
-fn ratio(part: usize, whole: usize) -> f64 {
+fn ratio(part: u64, whole: u64) -> f64 {
     part as f64 / whole as f64
 }

@@ -9,14 +9,18 @@ use crate::{
 };
 use axum::{
     extract::{MatchedPath, Request, State},
+    http::{Method, StatusCode, Uri},
     middleware::Next,
     response::Response,
 };
 use domain::Day;
 use jiff::{Timestamp, tz::TimeZone};
-use metrics::{counter, gauge, histogram, with_local_recorder};
+use metrics::{Counter, Histogram, counter, gauge, histogram, with_local_recorder};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 const REQUESTS: &str = "topshelf_http_requests_total";
 const REQUEST_DURATION: &str = "topshelf_http_request_duration_seconds";
@@ -34,6 +38,11 @@ const LAST_RUN_SUCCEEDED: &str = "topshelf_last_run_succeeded";
 const LAST_SUCCESS_ENDED_AT: &str = "topshelf_last_success_ended_at_seconds";
 const LAST_SUCCESS_DAY: &str = "topshelf_last_success_day_seconds";
 const SNAPSHOT_LOADS: &str = "topshelf_snapshot_loads_total";
+const SNAPSHOT_REFUSED: &str = "topshelf_snapshot_refused";
+const SNAPSHOT_CONFIRMED_AT: &str = "topshelf_snapshot_confirmed_at_seconds";
+const SNAPSHOT_FROM_DISK: &str = "topshelf_snapshot_from_disk";
+const SNAPSHOT_KEPT_AT: &str = "topshelf_snapshot_kept_at_seconds";
+const SNAPSHOT_KEEPS: &str = "topshelf_snapshot_keeps_total";
 
 /// Upper bounds of the latency histogram: answers come from memory, so they begin at 50 µs.
 const DURATION_BOUNDS_SECONDS: [f64; 12] =
@@ -43,16 +52,33 @@ const DURATION_BOUNDS_SECONDS: [f64; 12] =
 pub(crate) struct Telemetry {
     recorder: PrometheusRecorder,
     handle: PrometheusHandle,
+    recommended: Recommended,
 }
+
+/// The metrics of the route that is asked most, at hand.
+struct Recommended {
+    ok: Counter,
+    not_modified: Counter,
+    duration: Histogram,
+}
+
+/// The route that is asked most.
+pub(crate) const RECOMMENDATIONS: &str = "/recommendations/{advertiser}/{model}";
 
 impl Telemetry {
     pub(crate) fn new() -> Self {
         let builder = PrometheusBuilder::new().set_buckets(&DURATION_BOUNDS_SECONDS);
         let recorder = builder.expect("the bounds are not empty").build_recorder();
         let handle = recorder.handle();
-        let telemetry = Self { recorder, handle };
-        with_local_recorder(&telemetry.recorder, describe);
-        telemetry
+        let recommended = with_local_recorder(&recorder, || {
+            describe();
+            Recommended {
+                ok: counter!(REQUESTS, "route" => RECOMMENDATIONS, "status" => "200"),
+                not_modified: counter!(REQUESTS, "route" => RECOMMENDATIONS, "status" => "304"),
+                duration: histogram!(REQUEST_DURATION, "route" => RECOMMENDATIONS),
+            }
+        });
+        Self { recorder, handle, recommended }
     }
 
     /// The metrics in Prometheus' text format.
@@ -68,6 +94,20 @@ impl Telemetry {
     pub(crate) fn loaded(&self, snapshot: &Snapshot) {
         with_local_recorder(&self.recorder, || {
             counter!(SNAPSHOT_LOADS, "outcome" => "loaded").increment(1);
+            gauge!(SNAPSHOT_REFUSED).set(0.0);
+            gauge!(SNAPSHOT_FROM_DISK).set(0.0);
+        });
+        self.serves(snapshot);
+    }
+
+    /// Notes that what was kept on disk is served.
+    pub(crate) fn serves_kept(&self, snapshot: &Snapshot) {
+        with_local_recorder(&self.recorder, || gauge!(SNAPSHOT_FROM_DISK).set(1.0));
+        self.serves(snapshot);
+    }
+
+    fn serves(&self, snapshot: &Snapshot) {
+        with_local_recorder(&self.recorder, || {
             gauge!(SNAPSHOT_VERSION).set(approximately(snapshot.version()));
             gauge!(SNAPSHOT_LOADED_AT).set(approximately(snapshot.loaded_at().as_second()));
             gauge!(SNAPSHOT_DAYS).set(approximately(snapshot.days().count()));
@@ -78,6 +118,31 @@ impl Telemetry {
 
     pub(crate) fn load_failed(&self) {
         with_local_recorder(&self.recorder, || counter!(SNAPSHOT_LOADS, "outcome" => "failed").increment(1));
+    }
+
+    pub(crate) fn load_refused(&self) {
+        with_local_recorder(&self.recorder, || {
+            counter!(SNAPSHOT_LOADS, "outcome" => "refused").increment(1);
+            gauge!(SNAPSHOT_REFUSED).set(1.0);
+        });
+    }
+
+    /// Notes that the database said that what is served is what is published.
+    pub(crate) fn confirmed(&self, at: Timestamp) {
+        with_local_recorder(&self.recorder, || {
+            gauge!(SNAPSHOT_CONFIRMED_AT).set(approximately(at.as_second()));
+        });
+    }
+
+    /// Notes whether what is served could be kept on disk.
+    pub(crate) fn kept(&self, is_kept: bool) {
+        with_local_recorder(&self.recorder, || {
+            let outcome = if is_kept { "kept" } else { "failed" };
+            counter!(SNAPSHOT_KEEPS, "outcome" => outcome).increment(1);
+            if is_kept {
+                gauge!(SNAPSHOT_KEPT_AT).set(approximately(Timestamp::now().as_second()));
+            }
+        });
     }
 
     pub(crate) fn stale(&self, is_stale: bool) {
@@ -106,10 +171,21 @@ impl Telemetry {
         });
     }
 
-    fn answered(&self, route: &str, status: u16, elapsed: std::time::Duration) {
+    /// Counts and times an answer.
+    pub(crate) fn answered(&self, route: &str, status: StatusCode, elapsed: Duration) {
+        let at_hand = match (route, status) {
+            (RECOMMENDATIONS, StatusCode::OK) => Some(&self.recommended.ok),
+            (RECOMMENDATIONS, StatusCode::NOT_MODIFIED) => Some(&self.recommended.not_modified),
+            _ => None,
+        };
+        if let Some(counter) = at_hand {
+            counter.increment(1);
+            self.recommended.duration.record(elapsed);
+            return;
+        }
         with_local_recorder(&self.recorder, || {
             let route = route.to_owned();
-            counter!(REQUESTS, "route" => route.clone(), "status" => status.to_string()).increment(1);
+            counter!(REQUESTS, "route" => route.clone(), "status" => status.as_str().to_owned()).increment(1);
             histogram!(REQUEST_DURATION, "route" => route).record(elapsed);
         });
     }
@@ -132,10 +208,22 @@ pub(crate) async fn observe(State(serving): State<Arc<Serving>>, request: Reques
         route => route.trim_end_matches('/'),
     });
     let response = next.run(request).await;
-    let (status, elapsed) = (response.status().as_u16(), started.elapsed());
-    serving.telemetry.answered(route, status, elapsed);
-    tracing::debug!(%method, %uri, status, elapsed_us = elapsed.as_micros(), "request answered");
+    tell(&serving, route, &method, &uri, response.status(), started);
     response
+}
+
+/// Counts and times an answer, and writes its line of the access log.
+pub(crate) fn tell(
+    serving: &Serving,
+    route: &str,
+    method: &Method,
+    uri: &Uri,
+    status: StatusCode,
+    started: Instant,
+) {
+    let elapsed = started.elapsed();
+    serving.telemetry.answered(route, status, elapsed);
+    tracing::debug!(%method, %uri, status = status.as_u16(), elapsed_us = elapsed.as_micros(), "request answered");
 }
 
 fn describe() {
@@ -172,7 +260,18 @@ fn describe() {
         LAST_SUCCESS_DAY,
         "Start of the newest day (UTC) of which a run succeeded, in Unix time"
     );
-    metrics::describe_counter!(SNAPSHOT_LOADS, "Attempts to load what is published, by outcome");
+    metrics::describe_counter!(
+        SNAPSHOT_LOADS,
+        "Attempts to load what is published, by outcome: loaded, failed, or refused as invalid"
+    );
+    metrics::describe_gauge!(SNAPSHOT_REFUSED, "1 while what is published is refused as invalid");
+    metrics::describe_gauge!(
+        SNAPSHOT_CONFIRMED_AT,
+        "When the database last said that what is served is what is published, in Unix time"
+    );
+    metrics::describe_gauge!(SNAPSHOT_FROM_DISK, "1 while what was kept on disk is served");
+    metrics::describe_gauge!(SNAPSHOT_KEPT_AT, "When what is served was last kept on disk, in Unix time");
+    metrics::describe_counter!(SNAPSHOT_KEEPS, "Attempts to keep what is served on disk, by outcome");
 }
 
 /// The start of the day (UTC), in Unix time.

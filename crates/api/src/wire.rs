@@ -2,10 +2,11 @@
 //!
 //! They borrow from the snapshot they were read from; the OpenAPI document is made from them.
 
-use domain::{AdvertiserId, Day, ModelName, RunId};
+use crate::problem::ProblemBody;
+use domain::{Day, ModelName, RunId};
 use jiff::Timestamp;
-use serde::{Serialize, Serializer};
-use std::collections::BTreeMap;
+use serde::{Deserialize, Serialize, Serializer};
+use std::{borrow::Cow, collections::BTreeMap};
 use utoipa::ToSchema;
 
 /// A product in its place.
@@ -33,8 +34,7 @@ pub struct Recommendation<'a> {
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct Recommendations<'a> {
     /// Whose products.
-    #[schema(value_type = String)]
-    pub advertiser_id: &'a AdvertiserId,
+    pub advertiser_id: &'a str,
     /// The model, in its own spelling.
     #[schema(value_type = String, example = "TopCTR")]
     pub model: &'a ModelName,
@@ -73,12 +73,66 @@ pub struct Held<'a> {
     pub message: &'a str,
 }
 
+/// Questions for several rankings.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Questions<'a> {
+    /// 1 to 1000 of them, answered in this order.
+    #[serde(borrow)]
+    pub requests: Vec<Question<'a>>,
+    /// The most products in each ranking; all without.
+    #[schema(minimum = 1, maximum = 1000)]
+    pub limit: Option<usize>,
+}
+
+/// A question for one ranking.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Question<'a> {
+    /// Whose products.
+    #[serde(borrow)]
+    #[schema(value_type = String)]
+    pub advertiser_id: Cow<'a, str>,
+    /// By which model, letters in either case.
+    #[serde(borrow)]
+    #[schema(value_type = String, example = "TopCTR")]
+    pub model: Cow<'a, str>,
+}
+
+/// Answers to several questions, all of one snapshot.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Answers<'a> {
+    /// One for each question, in their order.
+    pub results: Vec<Answer<'a>>,
+}
+
+/// The answer to one of several questions.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(untagged)]
+pub enum Answer<'a> {
+    /// The ranking, as if it had been asked for alone.
+    Ranking(Recommendations<'a>),
+    /// Why there is none.
+    Unanswered(Unanswered<'a>),
+}
+
+/// A question that has no answer.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Unanswered<'a> {
+    /// Whose products were asked for.
+    pub advertiser_id: &'a str,
+    /// By which model, as it was asked for.
+    #[schema(example = "TopCTR")]
+    pub model: &'a str,
+    /// Why there is no ranking.
+    pub problem: ProblemBody,
+}
+
 /// What every model said of one advertiser on the last published days.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct History<'a> {
     /// Whose products.
-    #[schema(value_type = String)]
-    pub advertiser_id: &'a AdvertiserId,
+    pub advertiser_id: &'a str,
     /// The oldest day in this answer.
     #[schema(value_type = String, format = Date, example = "2024-11-14")]
     pub from: Day,
@@ -114,10 +168,26 @@ pub struct Stats<'a> {
     pub models: &'a [ModelStats],
     /// The (advertiser, model) whose products change most from day to day: most change first, then by
     /// advertiser and model.
-    #[schema(value_type = Vec<VariableAdvertiser>)]
-    pub most_variable_advertisers: &'a [VariableAdvertiser],
+    pub most_variable_advertisers: Vec<VariableAdvertiser<'a>>,
     /// How far TopCTR and TopProduct name the same products on the newest published day.
     pub model_agreement: ModelAgreement<'a>,
+    /// Which part of the lists of advertisers this answer holds.
+    pub page: Page,
+}
+
+/// Which part of each list of advertisers an answer holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Page {
+    /// How many entries come before this part.
+    pub offset: usize,
+    /// The most entries of this part of each list.
+    pub limit: usize,
+    /// The `offset` of the next part; null when neither list goes on.
+    pub next_offset: Option<usize>,
+    /// Entries of the whole list.
+    pub most_variable_advertisers: usize,
+    /// Entries of the whole list.
+    pub model_agreement: usize,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
@@ -151,13 +221,12 @@ pub struct ModelStats {
 
 /// How much one advertiser's products by one model change from a published day to the next.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
-pub struct VariableAdvertiser {
+pub struct VariableAdvertiser<'a> {
     /// The advertiser.
-    #[schema(value_type = String)]
-    pub advertiser_id: AdvertiserId,
+    pub advertiser_id: &'a str,
     /// The model.
     #[schema(value_type = String, example = "TopCTR")]
-    pub model: ModelName,
+    pub model: &'a ModelName,
     /// The mean of 1 − Jaccard index between the product sets of consecutive published days, over the
     /// last 7 published days: 0 never changes, 1 shares no product.
     #[serde(serialize_with = "number")]
@@ -175,16 +244,14 @@ pub struct ModelAgreement<'a> {
     #[serde(serialize_with = "number_or_null")]
     pub mean_overlap: Option<f64>,
     /// Those advertisers, least agreement (Jaccard index) first, then by advertiser.
-    #[schema(value_type = Vec<AgreeingAdvertiser>)]
-    pub advertisers: &'a [AgreeingAdvertiser],
+    pub advertisers: Vec<AgreeingAdvertiser<'a>>,
 }
 
 /// How far TopCTR and TopProduct name the same products of one advertiser.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
-pub struct AgreeingAdvertiser {
+pub struct AgreeingAdvertiser<'a> {
     /// The advertiser.
-    #[schema(value_type = String)]
-    pub advertiser_id: AdvertiserId,
+    pub advertiser_id: &'a str,
     /// Products that both models name.
     pub common: usize,
     /// Those ÷ products that either names.
@@ -209,8 +276,23 @@ pub struct Readiness {
     pub advertisers: usize,
     /// Whether the newest published day is older than the schedule promises.
     pub stale: bool,
-    /// Why the last attempt to load failed; null when it did not.
+    /// Where what is served was read: `database`, or `disk` when the database could not be read since the start.
+    pub source: Option<SnapshotSource>,
+    /// When the database last said that what is served is what is published.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub confirmed_at: Option<Timestamp>,
+    /// Why the database could not be read, or what it publishes was refused, the last time; null when it could.
     pub last_load_error: Option<String>,
+}
+
+/// Where a snapshot was read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum SnapshotSource {
+    /// The database.
+    Database,
+    /// What this server kept on its own disk.
+    Disk,
 }
 
 /// How the server is, and how the nights go.
@@ -279,14 +361,18 @@ pub enum ReadinessStatus {
 
 /// A whole number is written without a fraction: 12, not 12.0.
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes fields by reference")]
-#[expect(clippy::cast_possible_truncation, reason = "whole and below 2^53")]
 fn number<S: Serializer>(number: &f64, serializer: S) -> Result<S::Ok, S::Error> {
-    const EXACT_MAX: f64 = 9_007_199_254_740_992.0;
-    if number.fract() == 0.0 && number.abs() < EXACT_MAX {
-        serializer.serialize_i64(*number as i64)
-    } else {
-        serializer.serialize_f64(*number)
+    match whole(*number) {
+        Some(whole) => serializer.serialize_i64(whole),
+        None => serializer.serialize_f64(*number),
     }
+}
+
+/// The number without its fraction, when it has none.
+#[expect(clippy::cast_possible_truncation, reason = "whole and below 2^53")]
+pub(crate) fn whole(number: f64) -> Option<i64> {
+    const EXACT_MAX: f64 = 9_007_199_254_740_992.0;
+    (number.fract() == 0.0 && number.abs() < EXACT_MAX).then_some(number as i64)
 }
 
 #[expect(clippy::ref_option, reason = "serde passes fields by reference")]

@@ -8,7 +8,8 @@ use crate::{
     holds::Holds,
     ledger::{self, LastRuns, NewRun, RunEnd, RunRecord, UnderWay},
     moves::{Back, Decision, Move, MoveRow, MovedBack},
-    postgres::Postgres,
+    packed::DayStamp,
+    postgres::{self, Postgres},
     published::{Pin, Published},
     sqlite::{self, Sqlite},
     time,
@@ -27,6 +28,23 @@ pub(crate) enum Backend {
     Sqlite(Sqlite),
 }
 
+/// Which database a URL is of.
+enum Kind {
+    Postgres,
+    Sqlite,
+}
+
+impl Kind {
+    fn of(url: &str) -> Result<Self, StoreError> {
+        match url.split_once(':').map(|(scheme, _)| scheme) {
+            Some("postgres" | "postgresql") => Ok(Self::Postgres),
+            Some("sqlite") => Ok(Self::Sqlite),
+            // What was given is not shown: a URL of another database may hold a password too.
+            _ => Err(StoreError::Url { reason: "it begins with neither sqlite: nor postgres:".into() }),
+        }
+    }
+}
+
 /// Calls the same method of whichever database it is.
 macro_rules! either {
     ($self:ident.$method:ident($($argument:expr),*)) => {
@@ -39,11 +57,16 @@ macro_rules! either {
 
 impl Backend {
     pub(crate) async fn open(url: &str) -> Result<Self, StoreError> {
-        match url.split_once(':').map(|(scheme, _)| scheme) {
-            Some("postgres" | "postgresql") => Postgres::open(url).await.map(Self::Postgres),
-            Some("sqlite") => Sqlite::open(url).await.map(Self::Sqlite),
-            // What was given is not shown: a URL of another database may hold a password too.
-            _ => Err(StoreError::Url { reason: "it begins with neither sqlite: nor postgres:".into() }),
+        match Kind::of(url)? {
+            Kind::Postgres => Postgres::open(url).await.map(Self::Postgres),
+            Kind::Sqlite => Sqlite::open(url).await.map(Self::Sqlite),
+        }
+    }
+
+    pub(crate) fn describe(url: &str) -> Result<String, StoreError> {
+        match Kind::of(url)? {
+            Kind::Postgres => postgres::describe_url(url),
+            Kind::Sqlite => sqlite::describe_url(url),
         }
     }
 
@@ -258,9 +281,9 @@ impl Backend {
         either!(self.run(run_id))?.map(RunRecord::try_from).transpose()
     }
 
-    pub(crate) async fn published(&self, days_max: usize) -> Result<Published, Failure> {
+    pub(crate) async fn published(&self, days_max: usize, known: &[DayStamp]) -> Result<Published, Failure> {
         let days_max = i64::try_from(days_max).unwrap_or(i64::MAX);
-        either!(self.published(days_max))
+        either!(self.published(days_max, known))
     }
 
     pub(crate) async fn publication_version(&self) -> Result<i64, Failure> {

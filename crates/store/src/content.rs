@@ -8,6 +8,7 @@ use crate::{
     error::StoreError,
     holds::{Hold, Holds},
     moves::TAKEN_BACK,
+    packed::{self, first_twice},
 };
 use domain::{AdvertiserId, Counts, DayRankings, ModelRankings, RankedProduct, Ranking};
 use sha2::{Digest, Sha256};
@@ -127,6 +128,11 @@ impl<'a> Content<'a> {
     pub(crate) fn models_json(&self) -> String {
         let names: Vec<_> = self.rankings.models.iter().map(|model| model.model.as_str()).collect();
         serde_json::Value::from(names).to_string()
+    }
+
+    /// The rankings by each model in parts, as `packed_rankings` keeps them.
+    pub(crate) fn parts(&self) -> impl Iterator<Item = (&'a str, Vec<Vec<u8>>)> + use<'a> {
+        self.rankings.models.iter().map(|of| (of.model.as_str(), packed::parts(&of.rankings)))
     }
 
     /// The rows of `rankings`, in the order of their key.
@@ -265,6 +271,9 @@ fn check_model(rankings: &DayRankings, model: &ModelRankings) -> Result<(), Stor
         }
         if ranking.products.is_empty() {
             return Err(inconsistent(format!("has an empty ranking for advertiser {advertiser:?}")));
+        }
+        if let Some(twice) = first_twice(ranking.products.iter().map(|product| product.product_id.as_str())) {
+            return Err(inconsistent(format!("ranks product {twice:?} of advertiser {advertiser:?} twice")));
         }
         for product in &ranking.products {
             if !product.score.is_finite() {

@@ -82,6 +82,16 @@ pub enum StoreError {
         /// The value and what is wrong with it.
         what: String,
     },
+    /// What is published of a day could not be served as it is.
+    #[error("{database} holds of {day} what cannot be served: {what}")]
+    Invalid {
+        /// The database, without password.
+        database: String,
+        /// The day.
+        day: Day,
+        /// What is wrong with it, with names, and what to do about it.
+        what: String,
+    },
     /// A run of that name is in the ledger.
     #[error("run {run_id} is already in the ledger")]
     RunExists {
@@ -268,6 +278,8 @@ pub(crate) enum Failure {
     Unknown(sqlx::Error),
     /// A stored value that cannot be read.
     Corrupt(String),
+    /// What is kept of a day and cannot be served.
+    Invalid { day: Day, what: String },
     /// A refusal that needs nothing added.
     Refused(StoreError),
 }

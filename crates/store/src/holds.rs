@@ -1,11 +1,12 @@
 //! What checks held back of a run, and why.
 
+use serde::{Deserialize, Serialize};
 use crate::columns::from_columns;
 use domain::AdvertiserId;
 use std::collections::BTreeMap;
 
 /// Why something is held back.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hold {
     /// The check that found it, by its name.
     pub check: String,

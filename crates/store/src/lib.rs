@@ -15,6 +15,7 @@ mod holds;
 mod ledger;
 mod migrations;
 mod moves;
+mod packed;
 mod patience;
 mod postgres;
 pub mod probe;
@@ -41,6 +42,9 @@ pub use history::{LastRankings, TotalsOfDay};
 pub use holds::{Hold, Holds};
 pub use ledger::{LastRuns, NewRun, Outcome, RunEnd, RunRecord, RunStatus, UnderWay};
 pub use moves::{Back, Decision, Move, MovedBack, TAKEN_BACK};
+pub use packed::{
+    Advertisers, Corrupt, DayStamp, PackedDay, PackedRanking, PackedRankings, Row, Rows, SeenRun, UnpackedDay,
+};
 pub use published::{Pin, Published, PublishedAdvertiser, PublishedDay, PublishedHold};
 pub use trouble::Trouble;
 pub use watch::Watch;
@@ -320,7 +324,7 @@ impl Store {
     /// What readers see of a day; none when they see nothing of it.
     ///
     /// # Errors
-    /// [`StoreError::Sql`] or [`StoreError::Corrupt`].
+    /// [`StoreError::Invalid`], [`StoreError::Sql`] or [`StoreError::Corrupt`].
     pub async fn rankings_of_day(&self, day: Day) -> Result<Option<DayRankings>, StoreError> {
         self.read_patiently(|| self.backend.rankings_of_day(day), || format!("read the rankings of {day}"))
             .await
@@ -329,7 +333,7 @@ impl Store {
     /// What a run made, also what is held back of it; none when it made nothing or is unknown.
     ///
     /// # Errors
-    /// [`StoreError::Sql`] or [`StoreError::Corrupt`].
+    /// [`StoreError::Invalid`], [`StoreError::Sql`] or [`StoreError::Corrupt`].
     pub async fn rankings_of_run(&self, run_id: &RunId) -> Result<Option<DayRankings>, StoreError> {
         self.read_patiently(
             || self.backend.rankings_of_run(run_id),
@@ -404,13 +408,14 @@ impl Store {
         self.read_patiently(|| self.backend.run(run_id), || format!("read run {run_id}")).await
     }
 
-    /// What is published of the `days_max` newest published days, as of one moment. Nothing before the
-    /// first migration.
+    /// What is published of the `days_max` newest published days, as of one moment; of days that are as `known`
+    /// says, nothing but that. Nothing before the first migration.
     ///
     /// # Errors
-    /// [`StoreError::Sql`] or [`StoreError::Corrupt`].
-    pub async fn published(&self, days_max: usize) -> Result<Published, StoreError> {
-        self.read_patiently(|| self.backend.published(days_max), || "read what is published".into()).await
+    /// [`StoreError::Invalid`] when some of it could not be served; [`StoreError::Sql`] or [`StoreError::Corrupt`].
+    pub async fn published(&self, days_max: usize, known: &[DayStamp]) -> Result<Published, StoreError> {
+        self.read_patiently(|| self.backend.published(days_max, known), || "read what is published".into())
+            .await
     }
 
     /// Grows with every publication that moved; 0 before any.
@@ -483,9 +488,18 @@ impl Store {
                 StoreError::OutcomeUnknown { operation: operation(), database, source }
             }
             Failure::Corrupt(what) => StoreError::Corrupt { database, what },
+            Failure::Invalid { day, what } => StoreError::Invalid { database, day, what },
             Failure::Refused(error) => error,
         }
     }
+}
+
+/// The database of a URL in messages, as [`Store::description`] tells it once it is open.
+///
+/// # Errors
+/// [`StoreError::Url`] when the URL is no database's.
+pub fn describe(url: &str) -> Result<String, StoreError> {
+    Backend::describe(url)
 }
 
 /// What came of a call, or that nothing did: a server that vanished without a word would be waited for for ever.

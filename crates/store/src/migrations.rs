@@ -20,6 +20,7 @@ const POSTGRES: &[Listed] = &[
     (3, "holds", include_str!("../migrations/postgres/0003_holds.sql")),
     (4, "moves", include_str!("../migrations/postgres/0004_moves.sql")),
     (5, "lease", include_str!("../migrations/postgres/0005_lease.sql")),
+    (6, "packed", include_str!("../migrations/postgres/0006_packed.sql")),
 ];
 
 const SQLITE: &[Listed] = &[
@@ -28,6 +29,7 @@ const SQLITE: &[Listed] = &[
     (3, "holds", include_str!("../migrations/sqlite/0003_holds.sql")),
     (4, "moves", include_str!("../migrations/sqlite/0004_moves.sql")),
     (5, "lease", include_str!("../migrations/sqlite/0005_lease.sql")),
+    (6, "packed", include_str!("../migrations/sqlite/0006_packed.sql")),
 ];
 
 pub(crate) fn of_postgres() -> Migrator {

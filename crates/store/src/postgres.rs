@@ -9,6 +9,7 @@ mod history;
 mod moves;
 mod pins;
 mod publish;
+mod published;
 mod read;
 mod trim;
 
@@ -238,6 +239,10 @@ fn is_known(parameter: &str) -> bool {
     KNOWN_PARAMETERS.contains(&parameter)
         || parameter.starts_with("options[")
         || parameter.starts_with("options%5B")
+}
+
+pub(crate) fn describe_url(url: &str) -> Result<String, StoreError> {
+    Ok(describe(&options(url)?))
 }
 
 fn describe(options: &PgConnectOptions) -> String {

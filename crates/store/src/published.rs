@@ -1,20 +1,19 @@
 //! What readers see, put together from rows.
 //!
-//! Rows go in, in the order of their keys; days with their advertisers and rankings come out. Nothing
-//! here asks a database.
+//! Rows of pins, of holds and of what is seen go in; what each keeps from being seen, or lets be seen, comes out.
+//! Nothing here asks a database.
 
 use crate::{
     columns::from_columns,
     error::Failure,
     holds::{Hold, HoldRow},
     moves::PIN,
+    packed::{DayStamp, PackedDay},
 };
-use domain::{
-    AdvertiserId, Counts, Day, DayRankings, ModelName, ModelRankings, ProductId, RankedProduct, Ranking,
-    RunId,
-};
+use domain::{AdvertiserId, Day, RunId};
 use jiff::Timestamp;
-use std::collections::{BTreeMap, BTreeSet};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// What is published at one moment: never a part of one publication and a part of another.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -25,7 +24,7 @@ pub struct Published {
     pub days: Vec<PublishedDay>,
     /// Other days, newest first, with nothing but what is seen last of advertisers that are held back on the
     /// newest days and not seen on any of them, or that are pinned to another day.
-    pub older: Vec<PublishedDay>,
+    pub older: Vec<PackedDay>,
     /// Who is pinned, in byte order; of each, what it is pinned to is in `days` or `older`.
     pub pins: Vec<Pin>,
     /// What is held back of these days and of later ones, in order of day and advertiser; also what a pin keeps
@@ -33,8 +32,67 @@ pub struct Published {
     pub holds: Vec<PublishedHold>,
 }
 
+/// One of the newest days.
+#[derive(Debug, Clone, PartialEq)]
+pub enum PublishedDay {
+    /// It is what the caller knows; nothing of it was read.
+    Known(DayStamp),
+    /// What is published of it.
+    Read(PackedDay),
+}
+
+impl PublishedDay {
+    /// What it was made of.
+    #[must_use]
+    pub fn stamp(&self) -> &DayStamp {
+        match self {
+            Self::Known(stamp) => stamp,
+            Self::Read(day) => &day.stamp,
+        }
+    }
+
+    /// What is published of it, unless it was known.
+    #[must_use]
+    pub fn read(&self) -> Option<&PackedDay> {
+        match self {
+            Self::Known(_) => None,
+            Self::Read(day) => Some(day),
+        }
+    }
+
+    /// The day.
+    #[must_use]
+    pub fn day(&self) -> Day {
+        self.stamp().day
+    }
+}
+
+/// The last event of a day that moved readers, as it is read; the time in milliseconds since 1970.
+#[derive(Debug)]
+pub(crate) struct EventRow {
+    pub(crate) day: String,
+    pub(crate) seq: i64,
+    pub(crate) run_id: String,
+    pub(crate) published_at: i64,
+}
+
+from_columns!(EventRow { day, seq, run_id, published_at });
+
+impl EventRow {
+    /// The stamp of the day, in which no pins are named yet.
+    pub(crate) fn stamp(&self) -> Result<DayStamp, Failure> {
+        Ok(DayStamp {
+            day: crate::ledger::day(&self.day)?,
+            seq: self.seq,
+            run_id: crate::ledger::run_id(&self.run_id)?,
+            published_at: crate::time::from_millisecond(self.published_at)?,
+            pins_digest: [0; 32],
+        })
+    }
+}
+
 /// An advertiser of whom readers see what a run made of its day, and nothing of later days.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pin {
     /// The advertiser.
     pub advertiser_id: AdvertiserId,
@@ -74,39 +132,15 @@ impl TryFrom<PinRow> for Pin {
     }
 }
 
-/// Puts `pins`, in byte order of their advertisers, into what is published of `day`. What they keep from being
-/// seen comes out as held back.
-pub(crate) fn pinned(
-    pins: &[Pin],
-    day: Day,
-    advertisers: Vec<PublishedAdvertiser>,
-) -> (Vec<PublishedAdvertiser>, Vec<PublishedHold>) {
-    let pin_of = |of: &PublishedAdvertiser| {
-        let found = pins.binary_search_by(|pin| pin.advertiser_id.cmp(&of.advertiser_id));
-        found.ok().map(|index| &pins[index]).filter(|pin| pin.day <= day)
-    };
-    let mut hidden = Vec::new();
-    let mut seen = advertisers;
-    seen.retain(|of| {
-        let pin = pin_of(of);
-        if let Some(pin) = pin.filter(|pin| pin.run_id != of.run_id) {
-            hidden.push(pin.hides(day, &of.run_id));
-        }
-        pin.is_none()
-    });
-    seen.extend(pins.iter().filter(|pin| pin.day == day).map(Pin::seen));
-    seen.sort_by(|a, b| a.advertiser_id.cmp(&b.advertiser_id));
-    (seen, hidden)
-}
-
 impl Pin {
     /// What readers see by it.
-    pub(crate) fn seen(&self) -> PublishedAdvertiser {
+    fn seen(&self) -> PublishedAdvertiser {
         let Self { advertiser_id, run_id, pinned_at, .. } = self.clone();
         PublishedAdvertiser { advertiser_id, run_id, published_at: pinned_at }
     }
 
-    fn hides(&self, day: Day, run_id: &RunId) -> PublishedHold {
+    /// What it keeps from being seen of a later day, or of another run of its own.
+    pub(crate) fn hides(&self, day: Day, run_id: &RunId) -> PublishedHold {
         let because = if self.reason.is_empty() { "" } else { ": " };
         let message = format!("pinned to run {} of {}{because}{}", self.run_id, self.day, self.reason);
         let hold = Hold { check: PIN.to_owned(), message };
@@ -134,19 +168,8 @@ pub(crate) fn holds(
     holds.into_values().collect()
 }
 
-/// Advertisers whose last ranking is on none of the days: pinned to another, or held back by themselves.
-pub(crate) fn unseen(days: &[PublishedDay], holds: &[PublishedHold], pins: &[Pin]) -> BTreeSet<AdvertiserId> {
-    let is_seen_on = |day: &PublishedDay, advertiser: &AdvertiserId| {
-        day.advertisers.binary_search_by(|of| of.advertiser_id.cmp(advertiser)).is_ok()
-    };
-    let held = holds.iter().filter_map(|hold| hold.advertiser_id.as_ref());
-    let held = held.filter(|advertiser| !days.iter().any(|day| is_seen_on(day, advertiser)));
-    let elsewhere = pins.iter().filter(|pin| days.iter().all(|day| day.day != pin.day));
-    held.chain(elsewhere.map(|pin| &pin.advertiser_id)).cloned().collect()
-}
-
 /// Something of a day that readers do not see, because a check held it back.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PublishedHold {
     /// The day.
     pub day: Day,
@@ -172,17 +195,6 @@ impl TryFrom<HoldRow> for PublishedHold {
     }
 }
 
-/// What is published of one day.
-#[derive(Debug, Clone, PartialEq)]
-pub struct PublishedDay {
-    /// The day.
-    pub day: Day,
-    /// The advertisers active on that day, in byte order.
-    pub advertisers: Vec<PublishedAdvertiser>,
-    /// What each computed model says, in byte order of its name; also a model that ranked nothing.
-    pub models: Vec<ModelRankings>,
-}
-
 /// An active advertiser, and whose rankings readers see of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PublishedAdvertiser {
@@ -194,181 +206,57 @@ pub struct PublishedAdvertiser {
     pub published_at: Timestamp,
 }
 
-/// A publication as it is read.
+/// What a pin keeps from being seen of a day, as it is read.
 #[derive(Debug)]
-pub(crate) struct AdvertiserRow {
+pub(crate) struct HiddenRow {
     pub(crate) advertiser_id: String,
     pub(crate) run_id: String,
-    pub(crate) published_at: String,
 }
 
-from_columns!(AdvertiserRow { advertiser_id, run_id, published_at });
+from_columns!(HiddenRow { advertiser_id, run_id });
 
-/// Builds the advertisers of a day from rows in byte order; what repeats is parsed once.
-#[derive(Debug, Default)]
-pub(crate) struct AdvertisersBuilder {
-    advertisers: Vec<PublishedAdvertiser>,
-    last: Option<(String, RunId, String, Timestamp)>,
+/// The rows as holds of `day`.
+pub(crate) fn hidden(pins: &[Pin], day: Day, rows: &[HiddenRow]) -> Result<Vec<PublishedHold>, Failure> {
+    let hold = |row: &HiddenRow| {
+        let run_id = crate::ledger::run_id(&row.run_id)?;
+        let pin = pins.iter().find(|pin| pin.advertiser_id.as_str() == row.advertiser_id);
+        Ok(pin.map(|pin| pin.hides(day, &run_id)))
+    };
+    rows.iter().filter_map(|row| hold(row).transpose()).collect()
 }
 
-impl AdvertisersBuilder {
-    pub(crate) fn push(&mut self, row: AdvertiserRow) -> Result<(), Failure> {
-        let is_repeated =
-            self.last.as_ref().is_some_and(|last| last.0 == row.run_id && last.2 == row.published_at);
-        if !is_repeated {
-            let run_id = crate::ledger::run_id(&row.run_id)?;
-            let published_at = crate::time::from_text(&row.published_at)?;
-            self.last = Some((row.run_id, run_id, row.published_at, published_at));
-        }
-        let (_, run_id, _, published_at) = self.last.as_ref().expect("set just above");
-        let (run_id, published_at) = (run_id.clone(), *published_at);
-        let advertiser_id = advertiser(&row.advertiser_id)?;
-        self.advertisers.push(PublishedAdvertiser { advertiser_id, run_id, published_at });
-        Ok(())
-    }
-
-    pub(crate) fn finish(self) -> Vec<PublishedAdvertiser> {
-        self.advertisers
-    }
-}
-
-/// What is seen last of advertisers, by day.
-#[derive(Debug, Default)]
-pub(crate) struct Last(BTreeMap<Day, Vec<PublishedAdvertiser>>);
-
-impl Last {
-    /// Adds what is seen of an advertiser; they come in byte order.
-    pub(crate) fn add(&mut self, day: Day, of: PublishedAdvertiser) {
-        self.0.entry(day).or_default().push(of);
-    }
-
-    /// The same, of a row: day, advertiser, run and when it was published.
-    pub(crate) fn add_row(&mut self, row: Option<(String, String, String, String)>) -> Result<(), Failure> {
-        let Some((day, advertiser_id, run_id, published_at)) = row else { return Ok(()) };
-        let mut of = AdvertisersBuilder::default();
-        of.push(AdvertiserRow { advertiser_id, run_id, published_at })?;
-        let day = crate::ledger::day(&day)?;
-        of.finish().into_iter().for_each(|of| self.add(day, of));
-        Ok(())
-    }
-
-    /// The days, newest first.
-    pub(crate) fn days(self) -> impl Iterator<Item = (Day, Vec<PublishedAdvertiser>)> {
-        self.0.into_iter().rev()
-    }
-}
-
-impl PublishedDay {
-    /// Its rankings, whoever made them.
-    pub(crate) fn into_rankings(self) -> DayRankings {
-        let active = self.advertisers.into_iter().map(|of| of.advertiser_id).collect();
-        DayRankings { day: self.day, active, models: self.models }
-    }
-}
-
-/// Builds a day from the rankings of the runs that its advertisers point to.
+/// What is seen of an advertiser, as it is read; the time in milliseconds since 1970.
 #[derive(Debug)]
-pub(crate) struct DayBuilder {
-    day: Day,
-    advertisers: Vec<PublishedAdvertiser>,
-    models: BTreeMap<ModelName, Vec<Ranking>>,
-    run: Option<RunId>,
-    model: Option<ModelName>,
-    /// The advertiser of the last row, and whether readers see its rankings from this run.
-    last: Option<(AdvertiserId, bool)>,
+pub(crate) struct SeenRow {
+    pub(crate) day: String,
+    pub(crate) advertiser_id: String,
+    pub(crate) run_id: String,
+    pub(crate) published_at: i64,
 }
 
-impl DayBuilder {
-    pub(crate) fn new(day: Day, advertisers: Vec<PublishedAdvertiser>) -> Self {
-        Self { day, advertisers, models: BTreeMap::new(), run: None, model: None, last: None }
-    }
+from_columns!(SeenRow { day, advertiser_id, run_id, published_at });
 
-    /// A builder of the day as one run made it, of whom it found active.
-    pub(crate) fn of_run(day: Day, run: &RunId, active: &[String]) -> Result<Self, Failure> {
-        let of = |id: &String| {
-            let published_at = Timestamp::UNIX_EPOCH;
-            Ok(PublishedAdvertiser { advertiser_id: advertiser(id)?, run_id: run.clone(), published_at })
+/// What is seen last of advertisers that are on none of the newest days, by day, newest first, in byte order: of
+/// those that are pinned elsewhere, and of those that `rows` tell.
+pub(crate) fn older(
+    days: &[Day],
+    pins: &[Pin],
+    rows: Vec<SeenRow>,
+) -> Result<impl Iterator<Item = (Day, Vec<PublishedAdvertiser>)>, Failure> {
+    let mut older: BTreeMap<Day, BTreeMap<AdvertiserId, PublishedAdvertiser>> = BTreeMap::new();
+    for row in rows {
+        let of = PublishedAdvertiser {
+            advertiser_id: advertiser(&row.advertiser_id)?,
+            run_id: crate::ledger::run_id(&row.run_id)?,
+            published_at: crate::time::from_millisecond(row.published_at)?,
         };
-        Ok(Self::new(day, active.iter().map(of).collect::<Result<_, Failure>>()?))
+        let day = crate::ledger::day(&row.day)?;
+        older.entry(day).or_default().insert(of.advertiser_id.clone(), of);
     }
-
-    /// Which rankings of a run are looked for, in the order in which they are taken.
-    pub(crate) fn wanted(&self, run: &RunId, models: &[ModelName]) -> Vec<(ModelName, AdvertiserId)> {
-        let of_run = self.advertisers.iter().filter(|of| of.run_id == *run);
-        let of_run: Vec<_> = of_run.map(|of| &of.advertiser_id).collect();
-        let of_model = |model: &ModelName| {
-            of_run.iter().map(|advertiser| (model.clone(), (*advertiser).clone())).collect::<Vec<_>>()
-        };
-        models.iter().flat_map(of_model).collect()
+    for pin in pins.iter().filter(|pin| !days.contains(&pin.day)) {
+        older.entry(pin.day).or_default().insert(pin.advertiser_id.clone(), pin.seen());
     }
-
-    /// The runs that the day's advertisers point to, each once.
-    pub(crate) fn runs(&self) -> BTreeSet<RunId> {
-        let mut runs = BTreeSet::new();
-        for group in self.advertisers.chunk_by(|a, b| a.run_id == b.run_id) {
-            if !runs.contains(&group[0].run_id) {
-                runs.insert(group[0].run_id.clone());
-            }
-        }
-        runs
-    }
-
-    /// Begins the rankings of `run`, which computed `models`.
-    pub(crate) fn run(&mut self, run: RunId, models: Vec<ModelName>) {
-        for model in models {
-            self.models.entry(model).or_default();
-        }
-        (self.run, self.model, self.last) = (Some(run), None, None);
-    }
-
-    /// Takes a row of the run begun last; rows come by model, advertiser and rank.
-    pub(crate) fn rank(
-        &mut self,
-        model: &str,
-        advertiser_id: &str,
-        product_id: &str,
-        score: f64,
-        counts: Counts,
-    ) -> Result<(), Failure> {
-        let is_next_model = self.model.as_ref().is_none_or(|last| last.as_str() != model);
-        if is_next_model {
-            self.model = Some(ModelName::new(model));
-        }
-        if is_next_model || self.last.as_ref().is_none_or(|(last, _)| last.as_str() != advertiser_id) {
-            self.begin_ranking(advertiser_id)?;
-        }
-        let Some((_, true)) = self.last else { return Ok(()) };
-        let product_id =
-            ProductId::new(product_id).map_err(|_| Failure::corrupt("a product id", product_id))?;
-        let model = self.model.as_ref().expect("set by the first row");
-        let ranking = self.models.get_mut(model).and_then(|rankings| rankings.last_mut());
-        let ranking = ranking.expect("begun by the advertiser's first row");
-        ranking.products.push(RankedProduct { product_id, score, counts });
-        Ok(())
-    }
-
-    fn begin_ranking(&mut self, advertiser_id: &str) -> Result<(), Failure> {
-        let advertiser_id = advertiser(advertiser_id)?;
-        let found = self.advertisers.binary_search_by(|known| known.advertiser_id.cmp(&advertiser_id));
-        let is_seen = found.is_ok_and(|at| Some(&self.advertisers[at].run_id) == self.run.as_ref());
-        if is_seen {
-            let model = self.model.clone().expect("set by the first row");
-            let ranking = Ranking { advertiser_id: advertiser_id.clone(), products: Vec::new() };
-            self.models.entry(model).or_default().push(ranking);
-        }
-        self.last = Some((advertiser_id, is_seen));
-        Ok(())
-    }
-
-    pub(crate) fn finish(self) -> PublishedDay {
-        let day = self.day;
-        let models = self.models.into_iter().map(|(model, mut rankings)| {
-            // Each run came in order; several runs of one day do not come in order of each other.
-            rankings.sort_by(|a, b| a.advertiser_id.cmp(&b.advertiser_id));
-            ModelRankings { day, model, rankings }
-        });
-        PublishedDay { day, models: models.collect(), advertisers: self.advertisers }
-    }
+    Ok(older.into_iter().rev().map(|(day, of)| (day, of.into_values().collect())))
 }
 
 pub(crate) fn advertiser(text: &str) -> Result<AdvertiserId, Failure> {

@@ -9,6 +9,7 @@ mod insert;
 mod moves;
 mod pins;
 mod publish;
+mod published;
 mod read;
 mod trim;
 
@@ -228,6 +229,10 @@ pub(crate) fn options(url: &str) -> Result<SqliteConnectOptions, StoreError> {
         .pragma("temp_store", "memory")
         // sqlx would log whole statements; what matters is logged by callers, once.
         .disable_statement_logging())
+}
+
+pub(crate) fn describe_url(url: &str) -> Result<String, StoreError> {
+    Ok(describe(options(url)?.get_filename()))
 }
 
 fn describe(path: &Path) -> String {

@@ -17,3 +17,9 @@ pub(crate) fn to_text(timestamp: Timestamp) -> String {
 pub(crate) fn from_text(text: &str) -> Result<Timestamp, Failure> {
     text.parse().map_err(|_| Failure::corrupt("a timestamp", text))
 }
+
+/// The time in milliseconds since 1970.
+pub(crate) fn from_millisecond(millisecond: i64) -> Result<Timestamp, Failure> {
+    let timestamp = Timestamp::from_millisecond(millisecond);
+    timestamp.map_err(|_| Failure::corrupt("a timestamp", &millisecond.to_string()))
+}

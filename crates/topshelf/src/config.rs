@@ -188,6 +188,13 @@ pub struct Serve {
     pub history_days: usize,
     /// Seconds between looks at the store for a new publication, when it cannot tell by itself.
     pub poll_seconds: u64,
+    /// Seconds for which a server that was told to end goes on answering, not ready any more, so that load balancers
+    /// notice; Ctrl-C does without.
+    pub drain_seconds: u64,
+    /// Mebibytes of memory for answers kept ready; those that find no room are written for each request.
+    pub prepared_mib: usize,
+    /// Where what is served is kept, for a start without the database; empty to keep nothing.
+    pub snapshot_dir: String,
 }
 
 impl Default for Retention {
@@ -267,7 +274,14 @@ impl Default for Schedule {
 
 impl Default for Serve {
     fn default() -> Self {
-        Self { listen: "127.0.0.1:8080".into(), history_days: 30, poll_seconds: 2 }
+        Self {
+            listen: "127.0.0.1:8080".into(),
+            history_days: 30,
+            poll_seconds: 2,
+            drain_seconds: 5,
+            prepared_mib: 128,
+            snapshot_dir: "topshelf-data/snapshot".into(),
+        }
     }
 }
 

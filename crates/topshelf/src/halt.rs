@@ -30,6 +30,13 @@ pub struct Stopped {
     why: Arc<str>,
 }
 
+impl Stopped {
+    /// Whether that was said why.
+    pub(crate) fn is_by(&self, why: &str) -> bool {
+        *self.why == *why
+    }
+}
+
 impl Halt {
     /// Nothing is told to stop yet.
     #[must_use]

@@ -1,6 +1,6 @@
 //! Who is measured, and how each is started.
 
-use super::{logs::Logs, peers::python};
+use super::{logs::Logs, peers::script};
 use crate::{
     Failure,
     repository::{program, succeed, target},
@@ -57,7 +57,7 @@ impl Contender {
         if self == Self::Topshelf {
             return night.run(logs, threads);
         }
-        let mut command = python(&format!("count_{}.py", self.file_stem()));
+        let mut command = script(&format!("count_{}.py", self.file_stem()));
         command.arg(&logs.folder).args([&logs.shape.day(), &threads.to_string()]).arg(answer);
         command.stdout(Stdio::null());
         Ok(command)
@@ -119,7 +119,7 @@ impl OurNight<'_> {
 
     /// Writes what was published as the peers write their answers; not measured.
     pub(super) fn write_answer(&self, logs: &Logs, answer: &Path) -> Result<(), Failure> {
-        succeed(python("published_answer.py").arg(self.database()).arg(logs.shape.day()).arg(answer))
+        succeed(script("published_answer.py").arg(self.database()).arg(logs.shape.day()).arg(answer))
     }
 
     /// How long the stage of counting took: from planning to what it left in the lake.

@@ -128,7 +128,7 @@ impl Options {
 pub(super) fn run(options: &Options) -> Result<(), Failure> {
     build_release()?;
     floor::build()?;
-    peers::install()?;
+    peers::install(peers::COUNT)?;
     let mut report = Report::new(options);
     for kind in options.kinds() {
         let logs = Logs::find_or_make(options.shape(kind), kind.format)?;

@@ -1,6 +1,6 @@
 //! The logs that everyone reads: generated once for each size and format, below `target/`.
 
-use super::peers::python;
+use super::peers::script;
 use crate::{
     Failure,
     repository::{program, succeed, target},
@@ -65,6 +65,11 @@ pub(super) struct Shape {
 }
 
 impl Shape {
+    /// The first day.
+    pub(super) fn first_day(&self) -> String {
+        day(1)
+    }
+
     /// The day that is ranked: the last one.
     pub(super) fn day(&self) -> String {
         day(self.days)
@@ -171,7 +176,7 @@ fn make(shape: &Shape, format: Format, folder: &Path) -> Result<(), Failure> {
     if format == Format::Parquet {
         let csv = Logs::find_or_make(*shape, Format::Csv)?;
         say(&format!("writing the logs as Parquet into {}", folder.display()));
-        return succeed(python("write_parquet.py").arg(csv.folder).arg(folder));
+        return succeed(script("write_parquet.py").arg(csv.folder).arg(folder));
     }
     let megabytes = shape.csv_bytes() / 1_000_000;
     say(&format!("generating about {megabytes} MB of logs (as plain CSV) in {}", folder.display()));

@@ -20,6 +20,11 @@ pub(super) fn description() -> String {
     )
 }
 
+/// Today, in UTC.
+pub(super) fn date() -> Result<String, Failure> {
+    Ok(stdout(Command::new("date").args(["-u", "+%F"]))?.trim().to_owned())
+}
+
 /// The memory of the machine.
 pub(super) fn memory_bytes() -> u64 {
     let kib = value("/proc/meminfo", "MemTotal").unwrap_or_default();

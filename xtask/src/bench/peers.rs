@@ -10,12 +10,22 @@ use std::{
     process::Command,
 };
 
-const REQUIREMENTS: &str = "benches/peers/requirements.txt";
+/// What the scripts of `benches/peers` need.
+pub(super) const COUNT: &str = "benches/peers/requirements.txt";
+/// What the server of `benches/serve` needs.
+pub(super) const SERVE: &str = "benches/serve/requirements.txt";
 
 /// A script of `benches/peers` in the virtual environment.
-pub(super) fn python(script: &str) -> Command {
-    let mut command = program(environment().join("bin/python"), &[]);
-    command.arg(root().join("benches/peers").join(script)).env("PYTHONDONTWRITEBYTECODE", "1");
+pub(super) fn script(name: &str) -> Command {
+    let mut command = python(&[]);
+    command.arg(root().join("benches/peers").join(name));
+    command
+}
+
+/// Python of the virtual environment.
+pub(super) fn python(arguments: &[&str]) -> Command {
+    let mut command = program(environment().join("bin/python"), arguments);
+    command.env("PYTHONDONTWRITEBYTECODE", "1");
     command
 }
 
@@ -23,17 +33,17 @@ fn environment() -> PathBuf {
     target().join("bench-venv")
 }
 
-/// Makes the virtual environment and brings it to the versions that are pinned. A tool that cannot be
-/// installed does not keep the others.
-pub(super) fn install() -> Result<(), Failure> {
+/// Makes the virtual environment and brings it to the versions that are pinned in `requirements`. A tool that
+/// cannot be installed does not keep the others.
+pub(super) fn install(requirements: &str) -> Result<(), Failure> {
     say("installing the other tools below target/bench-venv");
     if !environment().join("bin/python").exists() {
         succeed(program("python3", &["-m", "venv"]).arg(environment()))?;
     }
-    if succeed(pip().args(["--requirement", REQUIREMENTS])).is_ok() {
+    if succeed(pip().args(["--requirement", requirements])).is_ok() {
         return Ok(());
     }
-    for (name, version) in pinned()? {
+    for (name, version) in pinned(requirements)? {
         if succeed(pip().arg(format!("{name}=={version}"))).is_err() {
             say(&format!("could not install {name} {version}: what needs it will fail"));
         }
@@ -46,9 +56,9 @@ fn pip() -> Command {
     program(environment().join("bin/python"), &quietly)
 }
 
-/// The packages with their versions.
-pub(super) fn pinned() -> Result<Vec<(String, String)>, Failure> {
-    Ok(pins(&read(Path::new(REQUIREMENTS))?))
+/// The packages of `requirements` with their versions.
+pub(super) fn pinned(requirements: &str) -> Result<Vec<(String, String)>, Failure> {
+    Ok(pins(&read(Path::new(requirements))?))
 }
 
 fn pins(requirements: &str) -> Vec<(String, String)> {
@@ -70,8 +80,10 @@ mod tests {
 
     #[test]
     fn every_version_is_pinned() {
-        let requirements = read(Path::new(REQUIREMENTS)).unwrap();
-        let lines = requirements.lines().filter(|line| !line.starts_with('#'));
-        assert_eq!(pins(&requirements).len(), lines.count());
+        for file in [COUNT, SERVE] {
+            let requirements = read(Path::new(file)).unwrap();
+            let lines = requirements.lines().filter(|line| !line.starts_with('#'));
+            assert_eq!(pins(&requirements).len(), lines.count(), "{file}");
+        }
     }
 }

@@ -62,7 +62,7 @@ impl<'a> Report<'a> {
     /// The tables with what one must know to make them again.
     pub(super) fn tables(&self) -> Result<String, Failure> {
         let peers: Vec<_> =
-            peers::pinned()?.iter().map(|(name, version)| format!("{name} {version}")).collect();
+            peers::pinned(peers::COUNT)?.iter().map(|(name, version)| format!("{name} {version}")).collect();
         Ok(format!(
             "{}{}; {}.\n\nEach on {}; medians, and the ratio to the run of topshelf right before as the lowest of \
              all pairs. Same answer from all, to the byte, where a time stands; what takes more than {} s is run \

@@ -6,6 +6,7 @@ use crate::{
     response::with_type,
 };
 use axum::{
+    body::Body,
     http::{StatusCode, Uri, header},
     response::{IntoResponse, Response},
 };
@@ -21,6 +22,7 @@ use utoipa_swagger_ui::{Config, SwaggerFile};
     info(title = "topshelf", license(name = "MIT OR Apache-2.0", identifier = "MIT OR Apache-2.0")),
     paths(
         rankings::recommendations,
+        rankings::recommend_several,
         rankings::history,
         rankings::stats,
         health::health,
@@ -61,7 +63,7 @@ pub fn openapi_json() -> String {
     responses((status = 200, description = "OpenAPI 3.1", content_type = "application/json"))
 )]
 pub(super) async fn openapi() -> Response {
-    with_type(StatusCode::OK, "application/json", DOCUMENT.as_str())
+    with_type::<Body>(StatusCode::OK, "application/json", DOCUMENT.as_str())
 }
 
 /// The page's files stand beside it, so it needs its slash; a relative one, for proxies with a prefix.
@@ -92,7 +94,7 @@ fn page_file(file: SwaggerFile<'static>) -> Response {
 
 fn description() -> String {
     let mut text = "Each advertiser's top products, as of the newest published day.\n\n\
-        Every route answers GET and HEAD, with and without a trailing slash. Ids in paths are percent-encoded \
+        Every route but that of several rankings answers GET and HEAD, each with and without a trailing slash. Ids in paths are percent-encoded \
         once. Answers carry a strong `ETag` and say until when they may be kept; problems are \
         `application/problem+json` (RFC 9457), never to be kept, with one of these codes:\n\n\
         | code | status | meaning |\n|---|---|---|\n"

@@ -4,7 +4,7 @@ use super::Shared;
 use crate::{
     response::{no_store, with_type},
     serving::Serving,
-    wire::{Readiness, ReadinessStatus},
+    wire::{Readiness, ReadinessStatus, SnapshotSource},
 };
 use axum::{extract::State, http::StatusCode, response::Response};
 use std::fmt::Write;
@@ -43,13 +43,16 @@ fn example(serving: &Serving) -> (String, String) {
     let view = serving.view().ok();
     let example = view.as_ref().and_then(|view| view.snapshot.example());
     match example {
-        Some((advertiser, model)) => (encoded(advertiser.as_str()), encoded(model.as_str())),
+        Some((advertiser, model)) => (encoded(advertiser), encoded(model.as_str())),
         None => ("ADVERTISER".to_owned(), "TopCTR".to_owned()),
     }
 }
 
 fn state(readiness: &Readiness) -> String {
     let (class, text) = match (readiness.status, readiness.newest_day) {
+        (ReadinessStatus::Ready, Some(day)) if readiness.source == Some(SnapshotSource::Disk) => {
+            ("late", format!("serving {day} as it was kept on disk: the database does not answer"))
+        }
         (ReadinessStatus::Ready, Some(day)) if readiness.stale => {
             ("late", format!("serving {day}, which is late"))
         }

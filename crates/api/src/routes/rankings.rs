@@ -2,24 +2,35 @@
 
 use super::Shared;
 use crate::{
+    answer::{Found, json},
+    coding::Coding,
     problem::{Problem, ProblemBody},
     request::{Parameters, segment},
-    response::cacheable,
+    response::{Coded, cacheable, no_store, tagged, with_type},
+    serving::View,
     stats::LIMIT_MAX,
-    wire::{History, Recommendations, Stats},
+    wire::{Answers, History, Questions, Recommendations, Stats, Unanswered},
 };
 use axum::{
-    extract::State,
-    http::{HeaderMap, Uri},
-    response::Response,
+    body::{Body, Bytes},
+    extract::{State, rejection::BytesRejection},
+    http::{HeaderMap, Response, StatusCode, Uri},
 };
-use jiff::Timestamp;
 
 /// Published days that a history reaches back unless asked otherwise.
 const HISTORY_DAYS: usize = 7;
 
 /// Entries that a list of the statistics has unless asked otherwise.
 const STATS_LIMIT: usize = 20;
+
+/// The most products that a ranking can be asked for.
+const PRODUCTS_MAX: usize = 1000;
+
+/// The most questions that can be asked at once.
+const QUESTIONS_MAX: usize = 1000;
+
+/// The longest body of questions: as many as can be asked, with the longest ids, each byte escaped.
+pub(super) const QUESTIONS_BYTES_MAX: usize = 2 << 20;
 
 /// An advertiser's top products by one model
 ///
@@ -32,6 +43,8 @@ const STATS_LIMIT: usize = 20;
         ("advertiser" = String, Path, description = "The advertiser's id, percent-encoded once: a slash is %2F"),
         ("model" = String, Path, description = "The model, letters in either case", example = "TopCTR"),
         ("day" = Option<String>, Query, description = "A published day instead of the newest, YYYY-MM-DD"),
+        ("limit" = Option<usize>, Query, description = "The most products, best first; all of the ranking without",
+            minimum = 1, maximum = 1000),
     ),
     responses(
         (status = 200, description = "The ranking, never empty", body = Recommendations,
@@ -48,12 +61,85 @@ pub(super) async fn recommendations(
     State(serving): State<Shared>,
     uri: Uri,
     headers: HeaderMap,
-) -> Result<Response, Problem> {
-    let (advertiser, model) = (segment(&uri, 1)?, segment(&uri, 2)?);
-    let day = Parameters::of(&uri, &["day"])?.day("day")?;
+) -> Result<Response<Body>, Problem> {
+    recommend(&*serving.view()?, &uri, &headers).map(|response| response.map(Body::from))
+}
+
+/// The answer to a GET of `/recommendations/{advertiser}/{model}`.
+pub(crate) fn recommend(view: &View, uri: &Uri, headers: &HeaderMap) -> Result<Response<Bytes>, Problem> {
+    let (advertiser, model) = (segment(uri, 1)?, segment(uri, 2)?);
+    let parameters = Parameters::of(uri, &["day", "limit"])?;
+    let limit = parameters.number("limit", 1..=PRODUCTS_MAX)?;
+    let found = view.snapshot.find(&advertiser, &model, parameters.day("day")?, view.is_stale)?;
+    let write = |coding| match limit {
+        None => view.prepared.whole(&found, coding),
+        Some(limit) => Coded::once(found.to_bytes(limit), coding),
+    };
+    Ok(tagged(&found.tag(), view.lifetime(found.held.is_some()), headers, write))
+}
+
+/// Several rankings at once
+///
+/// Up to 1000 (advertiser, model), answered in their order and all from one snapshot: a ranking as if it had been
+/// asked for alone, or why there is none.
+#[utoipa::path(
+    post,
+    path = "/recommendations",
+    tag = "rankings",
+    request_body(content = Questions, content_type = "application/json"),
+    responses(
+        (status = 200, description = "An answer to each question", body = Answers),
+        (status = 400, description = "bad_body", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 413, description = "body_too_large", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 503, description = "snapshot_unavailable", body = ProblemBody, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn recommend_several(
+    State(serving): State<Shared>,
+    uri: Uri,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Response<Body>, Problem> {
+    Parameters::of(&uri, &[])?;
+    let body = body.map_err(|rejection| match rejection.status() {
+        StatusCode::PAYLOAD_TOO_LARGE => Problem::BodyTooLarge { bytes_max: QUESTIONS_BYTES_MAX },
+        _ => Problem::BadBody(rejection.body_text()),
+    })?;
+    let questions: Questions<'_> =
+        serde_json::from_slice(&body).map_err(|error| Problem::BadBody(error.to_string()))?;
+    let count = questions.requests.len();
+    if !(1..=QUESTIONS_MAX).contains(&count) {
+        return Err(Problem::BadBody(format!("there are {count} requests: expected 1 to {QUESTIONS_MAX}")));
+    }
+    if let Some(limit) = questions.limit.filter(|limit| !(1..=PRODUCTS_MAX).contains(limit)) {
+        return Err(Problem::BadBody(format!("limit is {limit}: expected a number from 1 to {PRODUCTS_MAX}")));
+    }
     let view = serving.view()?;
-    let answer = view.snapshot.recommendations(&advertiser, &model, day, view.promise.newest_day)?;
-    Ok(cacheable(&answer, view.max_age(Timestamp::now(), answer.held.is_some()), &headers))
+    let found: Vec<_> = questions
+        .requests
+        .iter()
+        .map(|question| view.snapshot.find(&question.advertiser_id, &question.model, None, view.is_stale))
+        .collect();
+    let length: usize = found.iter().flatten().map(Found::length).sum();
+    let mut answers = Vec::with_capacity(64 + length);
+    answers.extend_from_slice(br#"{"results":["#);
+    for (index, (question, found)) in questions.requests.iter().zip(found).enumerate() {
+        if index > 0 {
+            answers.push(b',');
+        }
+        match found {
+            Ok(found) => match questions.limit {
+                None => answers.extend_from_slice(&view.prepared.whole(&found, Coding::Identity).bytes),
+                Some(limit) => found.write(&mut answers, limit),
+            },
+            Err(problem) => answers.extend_from_slice(&json(&Unanswered {
+                advertiser_id: &question.advertiser_id,
+                model: &question.model,
+                problem: problem.body(),
+            })),
+        }
+    }
+    answers.extend_from_slice(b"]}");
+    Ok(no_store(with_type(StatusCode::OK, "application/json", answers)))
 }
 
 /// An advertiser's top products on the last published days
@@ -83,19 +169,25 @@ pub(super) async fn history(
     State(serving): State<Shared>,
     uri: Uri,
     headers: HeaderMap,
-) -> Result<Response, Problem> {
+) -> Result<Response<Body>, Problem> {
     let advertiser = segment(&uri, 1)?;
     let parameters = Parameters::of(&uri, &["days", "model"])?;
-    let days = parameters.number("days", HISTORY_DAYS, serving.options.history_days_kept)?;
+    let days_max = serving.options.history_days_kept;
+    let days = parameters.number("days", 1..=days_max)?.unwrap_or(HISTORY_DAYS.min(days_max));
     let view = serving.view()?;
-    let answer = view.snapshot.history(&advertiser, parameters.get("model"), days)?;
-    Ok(cacheable(&answer, view.max_age(Timestamp::now(), false), &headers))
+    let found = view.snapshot.find_history(&advertiser, parameters.get("model"), days)?;
+    let write = |coding| {
+        let mut body = Vec::with_capacity(found.length());
+        found.write(&mut body);
+        Coded::once(body, coding)
+    };
+    Ok(tagged(&found.tag(), view.lifetime(false), &headers, write).map(Body::from))
 }
 
 /// What is published, in numbers
 ///
 /// Counts of the newest published day, the advertisers whose products change most, and how far
-/// TopCTR and TopProduct agree.
+/// TopCTR and TopProduct agree. The lists of advertisers come in parts: `page.next_offset` is the `offset` of the next.
 #[utoipa::path(
     get,
     path = "/stats/",
@@ -103,6 +195,7 @@ pub(super) async fn history(
     params(
         ("limit" = Option<usize>, Query, description = "The most entries in each list of advertisers, 20 unless said otherwise",
             minimum = 1, maximum = 1000),
+        ("offset" = Option<usize>, Query, description = "How many entries of each list come before", minimum = 0),
     ),
     responses(
         (status = 200, description = "The numbers", body = Stats,
@@ -117,9 +210,11 @@ pub(super) async fn stats(
     State(serving): State<Shared>,
     uri: Uri,
     headers: HeaderMap,
-) -> Result<Response, Problem> {
-    let limit = Parameters::of(&uri, &["limit"])?.number("limit", STATS_LIMIT, LIMIT_MAX)?;
+) -> Result<Response<Body>, Problem> {
+    let parameters = Parameters::of(&uri, &["limit", "offset"])?;
+    let limit = parameters.number("limit", 1..=LIMIT_MAX)?.unwrap_or(STATS_LIMIT);
+    let offset = parameters.number("offset", 0..=usize::MAX / 2)?.unwrap_or(0);
     let view = serving.view()?;
-    let answer = view.snapshot.stats(limit)?;
-    Ok(cacheable(&answer, view.max_age(Timestamp::now(), false), &headers))
+    let answer = view.snapshot.stats(offset, limit)?;
+    Ok(cacheable(&answer, view.lifetime(false), &headers).map(Body::from))
 }

@@ -101,7 +101,7 @@ pub(crate) struct Site {
     pub(crate) address: SocketAddr,
     pub(crate) store: Store,
     promise: Arc<Mutex<Promise>>,
-    ending: Option<oneshot::Sender<()>>,
+    ending: Option<oneshot::Sender<Duration>>,
     running: JoinHandle<()>,
     _directory: TempDir,
 }
@@ -138,8 +138,7 @@ impl Site {
         let server = Server::bind(options, served, move |_| *asked.lock().unwrap()).await.unwrap();
         let address = server.address();
         let (ending, ended) = oneshot::channel();
-        let run = server.run(async move { ended.await.unwrap() });
-        let running = tokio::spawn(async { run.await.unwrap() });
+        let running = tokio::spawn(server.run(async move { ended.await.unwrap() }));
         Self { address, store, promise, ending: Some(ending), running, _directory: directory }
     }
 
@@ -220,9 +219,9 @@ impl Site {
             Promise { newest_day: day(newest_day), next_run_at, next_night_at: next_run_at };
     }
 
-    /// Tells the server to end.
-    pub(crate) fn end(&mut self) {
-        self.ending.take().expect("a server ends once").send(()).unwrap();
+    /// Tells the server to end, and to accept connections for so long before.
+    pub(crate) fn end(&mut self, drain: Duration) {
+        self.ending.take().expect("a server ends once").send(drain).unwrap();
     }
 
     /// Waits until the server has ended.
@@ -247,14 +246,35 @@ impl Site {
 
     /// The answer to `request` as it came, byte for byte as it was sent: no client rewrites the path.
     pub(crate) async fn ask(&self, request: &str) -> Answer {
+        let (mut answer, body) = self.ask_bytes(request).await;
+        answer.body = String::from_utf8(body).unwrap();
+        answer
+    }
+
+    /// The same, with the body as bytes beside it.
+    pub(crate) async fn ask_bytes(&self, request: &str) -> (Answer, Vec<u8>) {
         let (line, headers) = request.split_once('\n').unwrap_or((request, ""));
         let headers: String = headers.lines().map(|header| format!("{}\r\n", header.trim())).collect();
-        let text = format!("{line} HTTP/1.1\r\nHost: topshelf\r\nConnection: close\r\n{headers}\r\n");
+        self.exchange(&format!("{line} HTTP/1.1\r\nHost: topshelf\r\nConnection: close\r\n{headers}\r\n")).await
+    }
+
+    /// The answer to a POST of `body`.
+    pub(crate) async fn post(&self, path: &str, body: &str) -> Answer {
+        let length = body.len();
+        let head = format!("POST {path} HTTP/1.1\r\nHost: topshelf\r\nConnection: close\r\nContent-Length: {length}\r\n");
+        let (mut answer, body) = self.exchange(&format!("{head}\r\n{body}")).await;
+        answer.body = String::from_utf8(body).unwrap();
+        answer
+    }
+
+    async fn exchange(&self, text: &str) -> (Answer, Vec<u8>) {
         let mut connection = TcpStream::connect(self.address).await.unwrap();
         connection.write_all(text.as_bytes()).await.unwrap();
-        let mut answer = String::new();
-        connection.read_to_string(&mut answer).await.unwrap();
-        Answer::parse(&answer)
+        let mut answer = Vec::new();
+        connection.read_to_end(&mut answer).await.unwrap();
+        let end = answer.windows(4).position(|bytes| bytes == b"\r\n\r\n").expect("an answer has a head");
+        let body = answer.split_off(end + 4);
+        (Answer::parse(std::str::from_utf8(&answer).unwrap()), body)
     }
 }
 
@@ -267,12 +287,12 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
-    fn parse(text: &str) -> Self {
-        let (head, body) = text.split_once("\r\n\r\n").expect("an answer has a head");
-        let mut lines = head.lines();
+    /// The answer of that head, without its body.
+    fn parse(head: &str) -> Self {
+        let mut lines = head.trim_end().lines();
         let status = lines.next().and_then(|line| line.split(' ').nth(1)).expect("a status").parse().unwrap();
         let headers = lines.filter_map(|line| line.split_once(": "));
         let headers = headers.map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned())).collect();
-        Self { status, headers, body: body.to_owned() }
+        Self { status, headers, body: String::new() }
     }
 }

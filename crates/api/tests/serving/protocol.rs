@@ -43,7 +43,6 @@ async fn a_path_without_a_route_is_a_problem() {
     let site = site().await;
     let paths = [
         "/nothing",
-        "/recommendations",
         "/recommendations/acme",
         "/recommendations/a/b/TopCTR",
         "/history/",
@@ -143,4 +142,34 @@ async fn staleness_follows_the_schedule_and_changes_the_tag() {
     site.promise("2024-11-20", Timestamp::now() + 1.hour());
     site.until("/health/ready", "\"stale\":false").await;
     assert_eq!(site.ask(&format!("GET {route}\nIf-None-Match: {etag}")).await.status, 304);
+}
+
+#[tokio::test]
+async fn who_accepts_gzip_gets_it_under_a_tag_of_its_own() {
+    let products: Vec<_> = (1..=20).map(|number| (format!("product-{number}"), 1, number)).collect();
+    let products: Vec<_> = products.iter().map(|(id, clicks, number)| (id.as_str(), *clicks, *number)).collect();
+    let new = NewDay::new(&["TopCTR"]).ctr("acme", &products).ctr("small", &[("a", 1, 2)]);
+    let site = Site::publishing(vec![("2024-11-20", new)]).await;
+    for route in ["/recommendations/acme/TopCTR", "/recommendations/acme/TopCTR?limit=19", "/history/acme"] {
+        let plain = site.ask(&format!("GET {route}")).await;
+        assert_eq!((plain.headers["vary"].as_str(), plain.headers.get("content-encoding")), ("accept-encoding", None));
+        for _ in 0..2 {
+            let (head, body) = site.ask_bytes(&format!("GET {route}\nAccept-Encoding: br, gzip")).await;
+            assert_eq!((head.status, head.headers["content-encoding"].as_str()), (200, "gzip"), "{route}");
+            assert_eq!(head.headers["vary"], "accept-encoding");
+            assert_eq!(head.headers["content-length"], body.len().to_string());
+            assert!(body.len() * 2 < plain.body.len(), "{} of {}", body.len(), plain.body.len());
+            let mut text = String::new();
+            std::io::Read::read_to_string(&mut flate2::read::GzDecoder::new(&body[..]), &mut text).unwrap();
+            assert_eq!(text, plain.body);
+            let (tag, other) = (&head.headers["etag"], &plain.headers["etag"]);
+            assert_ne!(tag, other);
+            let known = site.ask(&format!("GET {route}\nAccept-Encoding: gzip\nIf-None-Match: {tag}")).await;
+            assert_eq!((known.status, &known.headers["etag"]), (304, tag));
+            let (unknown, _) = site.ask_bytes(&format!("GET {route}\nAccept-Encoding: gzip\nIf-None-Match: {other}")).await;
+            assert_eq!(unknown.status, 200);
+        }
+    }
+    let small = site.ask("GET /recommendations/small/TopCTR\nAccept-Encoding: gzip").await;
+    assert_eq!(small.headers.get("content-encoding"), None);
 }

@@ -110,7 +110,7 @@ async fn each_refusal_has_its_code_and_says_what_there_is() {
             "acme/TopCTR?date=2024-11-19",
             400,
             "bad_parameter",
-            "there is no parameter \"date\" here: the parameters are day",
+            "there is no parameter \"date\" here: the parameters are day, limit",
         ),
         (
             "acme%/TopCTR",

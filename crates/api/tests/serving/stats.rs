@@ -46,7 +46,9 @@ async fn the_numbers_are_those_of_the_definitions() {
         {\"advertiser_id\":\"calm\",\"model\":\"TopCTR\",\"mean_change\":0,\"days\":2}],\
         \"model_agreement\":{\"mean_overlap\":1,\"advertisers\":[\
         {\"advertiser_id\":\"acme\",\"common\":1,\"jaccard\":0.25},\
-        {\"advertiser_id\":\"calm\",\"common\":1,\"jaccard\":1}]}}"
+        {\"advertiser_id\":\"calm\",\"common\":1,\"jaccard\":1}]},\
+        \"page\":{\"offset\":0,\"limit\":20,\"next_offset\":null,\"most_variable_advertisers\":4,\
+        \"model_agreement\":2}}"
     );
 }
 
@@ -98,4 +100,36 @@ async fn lists_hold_twenty_unless_asked_otherwise_in_an_order_that_is_total() {
     for limit in ["0", "1001", "-1", "many", ""] {
         assert_eq!(stats(&site, &format!("?limit={limit}")).await["code"], "bad_parameter");
     }
+}
+
+#[tokio::test]
+async fn the_lists_come_in_parts_that_make_the_whole() {
+    let names: Vec<_> = (0..25).map(|number| format!("advertiser-{number:02}")).collect();
+    let day = |shift: usize| {
+        names.iter().enumerate().fold(NewDay::new(BOTH), |day, (number, name)| {
+            let products = ["a", "b", "c", "d", "e"];
+            let ctr = products.map(|product| (product, 1, 2));
+            let views = products.map(|product| (product, 1));
+            let from = (number + shift) % 4;
+            day.ctr(name, &ctr[from..]).views(name, &views[..=number % 5])
+        })
+    };
+    let site = Site::publishing(vec![("2024-11-20", day(0)), ("2024-11-21", day(1))]).await;
+    let whole = stats(&site, "?limit=1000").await;
+    assert_eq!(whole["page"]["next_offset"], Value::Null);
+    assert_eq!(whole["page"]["most_variable_advertisers"], 50);
+    let (mut variable, mut agreement, mut offset) = (Vec::new(), Vec::new(), json!(0));
+    while !offset.is_null() {
+        let part = stats(&site, &format!("?limit=7&offset={offset}")).await;
+        variable.extend(part["most_variable_advertisers"].as_array().unwrap().clone());
+        agreement.extend(part["model_agreement"]["advertisers"].as_array().unwrap().clone());
+        offset = part["page"]["next_offset"].clone();
+    }
+    assert_eq!(&variable, whole["most_variable_advertisers"].as_array().unwrap());
+    assert_eq!(&agreement, whole["model_agreement"]["advertisers"].as_array().unwrap());
+    assert_eq!((variable.len(), agreement.len()), (50, 25));
+    let past = stats(&site, "?offset=50").await;
+    assert_eq!((&past["most_variable_advertisers"], &past["page"]["next_offset"]), (&json!([]), &Value::Null));
+    let refused = site.check("GET /stats/?offset=-1").await;
+    assert!(refused.contains("parameter offset is \\\"-1\\\": expected a number from 0"), "{refused}");
 }

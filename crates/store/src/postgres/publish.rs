@@ -41,6 +41,7 @@ impl Postgres {
             Publication::Held { waiting_run } if waiting_run != run_id => waiting_run,
             Publication::Moved | Publication::Held { .. } => {
                 insert_rankings(&mut transaction, run_id, &content).await?;
+                insert_parts(&mut transaction, run_id, &content).await?;
                 insert_totals(&mut transaction, run_id, &content).await?;
                 run_id
             }
@@ -377,6 +378,29 @@ async fn insert_rankings(
         copy.end_row().await?;
     }
     copy.finish().await
+}
+
+/// What [`insert_rankings`] says, packed. In binary, which COPY of text would double.
+async fn insert_parts(
+    connection: &mut PgConnection,
+    run_id: &RunId,
+    content: &Content<'_>,
+) -> Result<(), sqlx::Error> {
+    for (model, parts) in content.parts() {
+        for (part, bytes) in (0_i32..).zip(&parts) {
+            sqlx::query(
+                "INSERT INTO packed_rankings (run_id, model, part, parts, bytes) VALUES ($1, $2, $3, $4, $5)",
+            )
+            .bind(run_id.as_str())
+            .bind(model)
+            .bind(part)
+            .bind(i32::try_from(parts.len()).unwrap_or(i32::MAX))
+            .bind(bytes)
+            .execute(&mut *connection)
+            .await?;
+        }
+    }
+    Ok(())
 }
 
 async fn insert_totals(

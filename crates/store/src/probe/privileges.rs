@@ -5,6 +5,7 @@ const NEEDED: &[(&str, &[&str])] = &[
     ("topshelf_migrations", &["SELECT"]),
     ("runs", &["SELECT", "INSERT", "UPDATE"]),
     ("rankings", &["SELECT", "INSERT", "DELETE"]),
+    ("packed_rankings", &["SELECT", "INSERT", "DELETE"]),
     ("publications", &["SELECT", "INSERT", "UPDATE", "DELETE"]),
     ("publication_events", &["SELECT", "INSERT"]),
     ("advertiser_totals", &["SELECT", "INSERT", "DELETE"]),

@@ -35,6 +35,30 @@ pub(super) async fn rankings(
     Ok(())
 }
 
+/// What [`rankings`] says, packed.
+pub(super) async fn parts(
+    connection: &mut SqliteConnection,
+    run_id: &RunId,
+    content: &Content<'_>,
+) -> Result<(), sqlx::Error> {
+    for (model, parts) in content.parts() {
+        let count = i64::try_from(parts.len()).unwrap_or(i64::MAX);
+        for (part, bytes) in (0_i64..).zip(parts) {
+            sqlx::query(
+                "INSERT INTO packed_rankings (run_id, model, part, parts, bytes) VALUES (?, ?, ?, ?, ?)",
+            )
+            .bind(run_id.as_str())
+            .bind(model)
+            .bind(part)
+            .bind(count)
+            .bind(bytes)
+            .execute(&mut *connection)
+            .await?;
+        }
+    }
+    Ok(())
+}
+
 pub(super) async fn publications(
     connection: &mut SqliteConnection,
     run_id: &RunId,

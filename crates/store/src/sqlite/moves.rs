@@ -68,7 +68,7 @@ impl Sqlite {
 
     /// Refuses a database that is there and was made by an earlier version.
     async fn expect_moves(&self, connection: &mut SqliteConnection) -> Result<(), Failure> {
-        if schema(connection).await? == Schema::Moves {
+        if schema(connection).await? >= Schema::Moves {
             return Ok(());
         }
         // Nothing at all is as good as nothing moved.

@@ -40,6 +40,7 @@ impl Sqlite {
             Publication::Held { waiting_run } if waiting_run != run_id => waiting_run,
             Publication::Moved | Publication::Held { .. } => {
                 insert::rankings(&mut transaction, run_id, &content).await?;
+                insert::parts(&mut transaction, run_id, &content).await?;
                 insert::totals(&mut transaction, run_id, &content).await?;
                 run_id
             }

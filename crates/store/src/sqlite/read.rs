@@ -1,19 +1,13 @@
-//! Reading the ledger and what is published from SQLite.
+//! Reading the ledger, who is pinned and which version readers see from SQLite.
 
 use super::{Sqlite, next_seq_sql};
 use crate::{
     error::Failure,
-    holds::HoldRow,
-    ledger::{self, RunRow, UnseenRow},
-    published::{
-        self, AdvertiserRow, AdvertisersBuilder, DayBuilder, Pin, PinRow, Published, PublishedDay,
-        PublishedHold,
-    },
+    ledger::{RunRow, UnseenRow},
+    published::{Pin, PinRow},
 };
-use domain::{AdvertiserId, Counts, Day, DayRankings, ModelName, RunId};
-use futures::TryStreamExt;
-use sqlx::{Row, SqliteConnection, sqlite::SqliteRow};
-use std::collections::BTreeSet;
+use domain::{Day, RunId};
+use sqlx::SqliteConnection;
 
 /// The columns of a run, read by name: a newer version may have added others.
 macro_rules! select_runs {
@@ -94,67 +88,10 @@ impl Sqlite {
         version(&mut connection, schema).await
     }
 
-    pub(crate) async fn published(&self, days_max: i64) -> Result<Published, Failure> {
-        let mut transaction = self.pool.begin().await?;
-        let schema = schema(&mut transaction).await?;
-        let version = version(&mut transaction, schema).await?;
-        let pins = pins(&mut transaction, schema).await?;
-        let (mut days, mut hidden) = (Vec::new(), Vec::new());
-        for (day, last_run) in published_days(&mut transaction, schema, days_max).await? {
-            let (day, last_run) = (ledger::day(&day)?, ledger::run_id(&last_run)?);
-            let (day, hidden_of_day) = published_day(&mut transaction, day, last_run, &pins).await?;
-            days.push(day);
-            hidden.extend(hidden_of_day);
-        }
-        let oldest = days.last().map_or_else(String::new, |day: &PublishedDay| day.day.to_string());
-        let held = self::holds(&mut transaction, schema, &oldest).await?;
-        let holds = published::holds(&pins, hidden, held);
-        let unseen = published::unseen(&days, &holds, &pins);
-        let older = older(&mut transaction, &oldest, unseen, &pins).await?;
-        transaction.commit().await?;
-        Ok(Published { version, days, older, pins, holds })
-    }
-
     pub(crate) async fn pins(&self) -> Result<Vec<Pin>, Failure> {
         let mut connection = self.pool.acquire().await?;
         let schema = schema(&mut connection).await?;
         pins(&mut connection, schema).await
-    }
-
-    pub(crate) async fn rankings_of_day(&self, day: Day) -> Result<Option<DayRankings>, Failure> {
-        let mut transaction = self.pool.begin().await?;
-        let last_run = last_run_seen(&mut transaction, day).await?;
-        let Some(last_run) = last_run else { return Ok(None) };
-        let pins = pins(&mut transaction, Schema::Moves).await?;
-        let (of_day, _) = published_day(&mut transaction, day, ledger::run_id(&last_run)?, &pins).await?;
-        Ok(Some(of_day.into_rankings()))
-    }
-
-    pub(crate) async fn rankings_of_run(&self, run_id: &RunId) -> Result<Option<DayRankings>, Failure> {
-        let mut transaction = self.pool.begin().await?;
-        let run: Option<(String, String, Option<String>)> = sqlx::query_as(
-            "SELECT day, coalesce(rankings_run_id, run_id), models FROM runs WHERE run_id = ?",
-        )
-        .bind(run_id.as_str())
-        .fetch_optional(&mut *transaction)
-        .await?;
-        let Some((day, run, Some(models))) = run else { return Ok(None) };
-        let run = ledger::run_id(&run)?;
-        // Runs of earlier versions have no totals.
-        let active: Vec<String> = sqlx::query_scalar(
-            "SELECT advertiser_id FROM advertiser_totals WHERE run_id = ?1
-             UNION SELECT advertiser_id FROM rankings WHERE run_id = ?1 ORDER BY 1",
-        )
-        .bind(run.as_str())
-        .fetch_all(&mut *transaction)
-        .await?;
-        if active.is_empty() {
-            return Ok(None);
-        }
-        let mut builder = DayBuilder::of_run(ledger::day(&day)?, &run, &active)?;
-        builder.run(run.clone(), ledger::models(&models)?);
-        rankings(&mut transaction, &run, &mut builder).await?;
-        Ok(Some(builder.finish().into_rankings()))
     }
 }
 
@@ -178,21 +115,24 @@ pub(super) enum Schema {
     Publications,
     Holds,
     Moves,
+    Packed,
 }
 
 pub(super) async fn schema(connection: &mut SqliteConnection) -> Result<Schema, sqlx::Error> {
-    let tables: i64 =
-        sqlx::query_scalar("SELECT count(*) FROM sqlite_master WHERE name IN ('holds', 'pins')")
-            .fetch_one(connection)
-            .await?;
+    let tables: i64 = sqlx::query_scalar(
+        "SELECT count(*) FROM sqlite_master WHERE name IN ('holds', 'pins', 'packed_rankings')",
+    )
+    .fetch_one(connection)
+    .await?;
     Ok(match tables {
         0 => Schema::Publications,
         1 => Schema::Holds,
-        _ => Schema::Moves,
+        2 => Schema::Moves,
+        _ => Schema::Packed,
     })
 }
 
-async fn version(connection: &mut SqliteConnection, schema: Schema) -> Result<i64, sqlx::Error> {
+pub(super) async fn version(connection: &mut SqliteConnection, schema: Schema) -> Result<i64, sqlx::Error> {
     let version = match schema {
         Schema::Publications => "SELECT coalesce(max(seq), 0) FROM publication_events",
         _ => concat!("SELECT ", next_seq_sql!(), " - 1"),
@@ -201,7 +141,7 @@ async fn version(connection: &mut SqliteConnection, schema: Schema) -> Result<i6
 }
 
 /// Who is pinned, in byte order.
-async fn pins(connection: &mut SqliteConnection, schema: Schema) -> Result<Vec<Pin>, Failure> {
+pub(super) async fn pins(connection: &mut SqliteConnection, schema: Schema) -> Result<Vec<Pin>, Failure> {
     if schema < Schema::Moves {
         return Ok(Vec::new());
     }
@@ -211,167 +151,4 @@ async fn pins(connection: &mut SqliteConnection, schema: Schema) -> Result<Vec<P
     .fetch_all(connection)
     .await?;
     rows.into_iter().map(Pin::try_from).collect()
-}
-
-/// What is held of the day `since`, in text, and of later ones.
-async fn holds(
-    connection: &mut SqliteConnection,
-    schema: Schema,
-    since: &str,
-) -> Result<Vec<PublishedHold>, Failure> {
-    if schema < Schema::Holds {
-        return Ok(Vec::new());
-    }
-    let rows: Vec<HoldRow> = sqlx::query_as(
-        "SELECT day, advertiser_id, run_id, check_name, message FROM holds WHERE day >= ? ORDER BY day, advertiser_id",
-    )
-    .bind(since)
-    .fetch_all(connection)
-    .await?;
-    rows.into_iter().map(PublishedHold::try_from).collect()
-}
-
-/// The newest days that readers see, newest first, each with the run of its last event.
-async fn published_days(
-    connection: &mut SqliteConnection,
-    schema: Schema,
-    days_max: i64,
-) -> Result<Vec<(String, String)>, sqlx::Error> {
-    let days = match schema {
-        Schema::Moves => {
-            "SELECT e.day, e.run_id FROM publication_events e
-             JOIN (SELECT max(seq) AS seq FROM publication_events WHERE kind NOT IN ('pin', 'unpin') GROUP BY day) last
-               ON last.seq = e.seq
-             WHERE e.is_seen ORDER BY e.day DESC LIMIT ?"
-        }
-        _ => {
-            "SELECT e.day, e.run_id FROM publication_events e
-             JOIN (SELECT max(seq) AS seq FROM publication_events GROUP BY day) last ON last.seq = e.seq
-             ORDER BY e.day DESC LIMIT ?"
-        }
-    };
-    sqlx::query_as(days).bind(days_max).fetch_all(connection).await
-}
-
-/// What readers see of the day, and what pins keep from them.
-async fn published_day(
-    connection: &mut SqliteConnection,
-    day: Day,
-    last_run: RunId,
-    pins: &[Pin],
-) -> Result<(PublishedDay, Vec<PublishedHold>), Failure> {
-    let advertisers = advertisers(connection, day).await?;
-    let (advertisers, hidden) = published::pinned(pins, day, advertisers);
-    let mut builder = DayBuilder::new(day, advertisers);
-    // The last event's run counts even when it published no advertiser: its models were computed.
-    let mut runs = builder.runs();
-    runs.insert(last_run);
-    for run in runs {
-        let models = models(connection, &run).await?;
-        builder.run(run.clone(), models);
-        rankings(connection, &run, &mut builder).await?;
-    }
-    Ok((builder.finish(), hidden))
-}
-
-async fn models(connection: &mut SqliteConnection, run: &RunId) -> Result<Vec<ModelName>, Failure> {
-    let models: Option<String> = sqlx::query_scalar("SELECT models FROM runs WHERE run_id = ?")
-        .bind(run.as_str())
-        .fetch_optional(connection)
-        .await?
-        .flatten();
-    Ok(models.as_deref().map(ledger::models).transpose()?.unwrap_or_default())
-}
-
-/// What is seen last of advertisers before the day `oldest`, in text.
-async fn older(
-    connection: &mut SqliteConnection,
-    oldest: &str,
-    advertisers: BTreeSet<AdvertiserId>,
-    pins: &[Pin],
-) -> Result<Vec<PublishedDay>, Failure> {
-    let mut last = published::Last::default();
-    for advertiser in advertisers {
-        match pins.iter().find(|pin| pin.advertiser_id == advertiser) {
-            Some(pin) => last.add(pin.day, pin.seen()),
-            None => {
-                let seen: Option<(String, String, String, String)> = sqlx::query_as(
-                    "SELECT p.day, p.advertiser_id, p.run_id, p.published_at
-                     FROM (SELECT DISTINCT day FROM publication_events WHERE day < ?) d
-                     JOIN publications p ON p.day = d.day AND p.advertiser_id = ? ORDER BY p.day DESC LIMIT 1",
-                )
-                .bind(oldest)
-                .bind(advertiser.as_str())
-                .fetch_optional(&mut *connection)
-                .await?;
-                last.add_row(seen)?;
-            }
-        }
-    }
-    let mut days = Vec::new();
-    for (day, advertisers) in last.days() {
-        let mut builder = DayBuilder::new(day, advertisers);
-        for run in builder.runs() {
-            let models = models(connection, &run).await?;
-            builder.run(run.clone(), models.clone());
-            for (model, advertiser) in builder.wanted(&run, &models) {
-                let mut rows = sqlx::query(
-                    "SELECT model, advertiser_id, product_id, score, impressions, clicks, views
-                     FROM rankings WHERE run_id = ? AND model = ? AND advertiser_id = ? ORDER BY rank",
-                )
-                .bind(run.as_str())
-                .bind(model.as_str())
-                .bind(advertiser.as_str())
-                .fetch(&mut *connection);
-                while let Some(row) = rows.try_next().await? {
-                    add_rank(&mut builder, &row)?;
-                }
-            }
-        }
-        days.push(builder.finish());
-    }
-    Ok(days)
-}
-
-async fn advertisers(
-    connection: &mut SqliteConnection,
-    day: Day,
-) -> Result<Vec<crate::PublishedAdvertiser>, Failure> {
-    let mut rows = sqlx::query_as::<_, AdvertiserRow>(
-        "SELECT advertiser_id, run_id, published_at FROM publications WHERE day = ? ORDER BY advertiser_id",
-    )
-    .bind(day.to_string())
-    .fetch(connection);
-    let mut advertisers = AdvertisersBuilder::default();
-    while let Some(row) = rows.try_next().await? {
-        advertisers.push(row)?;
-    }
-    Ok(advertisers.finish())
-}
-
-async fn rankings(
-    connection: &mut SqliteConnection,
-    run: &RunId,
-    builder: &mut DayBuilder,
-) -> Result<(), Failure> {
-    let mut rows = sqlx::query(
-        "SELECT model, advertiser_id, product_id, score, impressions, clicks, views
-         FROM rankings WHERE run_id = ? ORDER BY model, advertiser_id, rank",
-    )
-    .bind(run.as_str())
-    .fetch(connection);
-    while let Some(row) = rows.try_next().await? {
-        add_rank(builder, &row)?;
-    }
-    Ok(())
-}
-
-fn add_rank(builder: &mut DayBuilder, row: &SqliteRow) -> Result<(), Failure> {
-    let counts = Counts { impressions: count(row, 4)?, clicks: count(row, 5)?, views: count(row, 6)? };
-    builder.rank(row.try_get(0)?, row.try_get(1)?, row.try_get(2)?, row.try_get(3)?, counts)
-}
-
-fn count(row: &SqliteRow, column: usize) -> Result<u64, Failure> {
-    let count: i64 = row.try_get(column)?;
-    u64::try_from(count).map_err(|_| Failure::corrupt("a count", &count.to_string()))
 }

@@ -66,7 +66,7 @@ async fn a_run_ended_again_has_ended(database: Database) {
 async fn all(store: &Store) -> (Published, Vec<store::Move>, Vec<RunRecord>) {
     let mut runs = store.runs(100, None).await.unwrap();
     runs.iter_mut().for_each(|run| run.seen_at = None);
-    (store.published(30).await.unwrap(), store.moves(100, None).await.unwrap(), runs)
+    (store.published(30, &[]).await.unwrap(), store.moves(100, None).await.unwrap(), runs)
 }
 
 /// Publishes as a run of its own, and again: the same must be told, and nothing done.

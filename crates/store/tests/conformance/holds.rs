@@ -59,7 +59,7 @@ async fn accept(store: &Store, run: &RunId, id: &str) -> Result<u64, StoreError>
 }
 
 async fn seen(store: &Store) -> (String, Vec<PublishedHold>) {
-    let published = store.published(30).await.unwrap();
+    let published = store.published(30, &[]).await.unwrap();
     assert_eq!(store.publication_version().await.unwrap(), published.version);
     (crate::notation::plain(&crate::notation::show(&published)), published.holds)
 }
@@ -262,7 +262,7 @@ async fn what_was_published_before_is_told_to_checks(database: Database) {
     let told: Vec<_> = last.iter().map(|(id, products)| format!("{id}: {products:?}")).collect();
     assert_eq!(told, ["a: [\"p\"]", "b: [\"r\"]"]);
     check(
-        &store.published(30).await.unwrap(),
+        &store.published(30, &[]).await.unwrap(),
         "2024-11-19: a c\n TopCTR a: p=0.5\n TopProduct c: s=7\n 2024-11-18: a b\n TopCTR a: p=0.5 q=0.25\n TopCTR b: r=0.5",
     );
 }

@@ -11,6 +11,7 @@ mod ledger;
 mod migrating;
 mod moves;
 mod notation;
+mod packed;
 mod pins;
 mod property;
 mod publishing;

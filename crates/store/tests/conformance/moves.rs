@@ -77,7 +77,7 @@ async fn publish_held(store: &Store, text: &str, ids: &str) -> (RunId, Publicati
 
 /// What readers see and what is held: `a volume` or `all rollback`.
 async fn seen(store: &Store) -> (String, Vec<String>) {
-    let published = store.published(30).await.unwrap();
+    let published = store.published(30, &[]).await.unwrap();
     assert_eq!(store.publication_version().await.unwrap(), published.version);
     let whom = |id: &Option<AdvertiserId>| id.as_ref().map_or("all".to_owned(), ToString::to_string);
     let holds =

@@ -16,7 +16,7 @@ use domain::{
 };
 use jiff::Timestamp;
 use std::{collections::BTreeMap, fmt::Write};
-use store::{Holds, NewPublication, Publication, Published, PublishedDay, RunRecord, Store};
+use store::{Holds, NewPublication, Publication, Published, PublishedDay, RunRecord, Store, UnpackedDay};
 
 pub(crate) fn rankings(text: &str) -> DayRankings {
     let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
@@ -49,10 +49,11 @@ fn product(text: &str) -> RankedProduct {
 
 /// What is published, in the notation that [`rankings`] reads, days newest first.
 pub(crate) fn show(published: &Published) -> String {
-    published.days.iter().map(show_day).collect::<Vec<_>>().join("\n")
+    published.days.iter().map(|day| show_day(&unpacked(day))).collect::<Vec<_>>().join("\n")
 }
 
-fn show_day(day: &PublishedDay) -> String {
+/// The same of one day.
+pub(crate) fn show_day(day: &UnpackedDay) -> String {
     let active: Vec<_> = day.advertisers.iter().map(|of| of.advertiser_id.as_str()).collect();
     let mut text = format!("{}: {}\n", day.day, active.join(" "));
     for model in &day.models {
@@ -76,10 +77,19 @@ pub(crate) fn plain(text: &str) -> String {
     lines.join("\n")
 }
 
+/// A day that was read, in trees.
+#[track_caller]
+pub(crate) fn unpacked(day: &PublishedDay) -> UnpackedDay {
+    match day {
+        PublishedDay::Read(day) => day.unpack(),
+        PublishedDay::Known(stamp) => panic!("{stamp} was not read"),
+    }
+}
+
 /// The published day's rankings as they were handed in.
+#[track_caller]
 pub(crate) fn rankings_of(day: PublishedDay) -> DayRankings {
-    let active = day.advertisers.into_iter().map(|of| of.advertiser_id).collect();
-    DayRankings { day: day.day, active, models: day.models }
+    unpacked(&day).into_rankings()
 }
 
 /// Rankings of which nothing is held; each advertiser's products come to 5 impressions.

@@ -8,7 +8,7 @@ use domain::{
     AdvertiserId, Counts, DayRankings, ModelName, ModelRankings, ProductId, RankedProduct, Ranking,
 };
 use proptest::{collection::vec, option, prelude::*, test_runner::TestRunner};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use store::Publication;
 
 fn id() -> impl Strategy<Value = String> {
@@ -29,7 +29,11 @@ fn product() -> impl Strategy<Value = RankedProduct> {
 
 /// A day in which each active advertiser may have a ranking of each of three models.
 fn day_rankings() -> impl Strategy<Value = DayRankings> {
-    let ranking = || option::of(vec(product(), 1..4));
+    let unique = |products: Vec<RankedProduct>| {
+        let mut ids = BTreeSet::new();
+        products.into_iter().filter(|of| ids.insert(of.product_id.clone())).collect()
+    };
+    let ranking = move || option::of(vec(product(), 1..4).prop_map(unique));
     let active = prop::collection::btree_map(id(), vec(ranking(), 3), 0..6);
     let days =
         prop::sample::select(vec!["2024-02-29", "2024-11-20", "2024-11-21", "1970-01-01", "9999-12-31"]);
@@ -60,8 +64,8 @@ fn check(database: impl Future<Output = Database>) {
     let outcome = runner.run(&day_rankings(), |content| {
         runtime.block_on(async {
             publish(&store, &content).await;
-            let published = store.published(usize::MAX).await.unwrap();
-            let day = published.days.into_iter().find(|day| day.day == content.day).unwrap();
+            let published = store.published(usize::MAX, &[]).await.unwrap();
+            let day = published.days.into_iter().find(|day| day.day() == content.day).unwrap();
             prop_assert_eq!(rankings_of(day), content.clone());
             let again = publish(&store, &content).await.1;
             prop_assert!(matches!(again, Publication::Unchanged { .. }), "{:?}", again);

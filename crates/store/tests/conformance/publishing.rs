@@ -2,7 +2,7 @@
 
 use crate::{
     database::{Database, new_run, on_both},
-    notation::{check, publish, publish_at, rankings, rankings_of, unheld},
+    notation::{check, publish, publish_at, rankings, rankings_of, unheld, unpacked},
 };
 use domain::{
     AdvertiserId, Counts, DayRankings, ModelName, ModelRankings, ProductId, RankedProduct, Ranking,
@@ -26,7 +26,7 @@ on_both!(
 
 async fn nothing_is_published_at_first(database: Database) {
     let store = database.migrated().await;
-    assert_eq!(store.published(30).await.unwrap(), Published::default());
+    assert_eq!(store.published(30, &[]).await.unwrap(), Published::default());
     assert_eq!(store.publication_version().await.unwrap(), 0);
     assert_eq!(store.runs(10, None).await.unwrap(), []);
 }
@@ -42,7 +42,7 @@ async fn a_publication_replaces_its_day_and_no_other(database: Database) {
 
     assert_eq!(publication, Publication::Moved);
     assert_eq!(new_run.rankings_run_id, Some(new_run.run_id.clone()));
-    let published = store.published(30).await.unwrap();
+    let published = store.published(30, &[]).await.unwrap();
     assert_eq!(published.version, 3);
     check(
         &published,
@@ -52,7 +52,7 @@ async fn a_publication_replaces_its_day_and_no_other(database: Database) {
          2024-11-19: a
          TopCTR a: x=0.5",
     );
-    for advertiser in &published.days[0].advertisers {
+    for advertiser in &unpacked(&published.days[0]).advertisers {
         assert_eq!(advertiser.run_id, new_run.run_id);
         assert_eq!(advertiser.published_at.to_string(), "2024-11-21T03:00:00.123Z", "to the millisecond");
     }
@@ -68,8 +68,8 @@ async fn days_come_newest_first_whatever_the_order_of_publishing(database: Datab
         publish(&store, &rankings(&format!("{day}: a\n TopCTR a: x=0.5"))).await;
     }
     let days = async |days_max| {
-        let published = store.published(days_max).await.unwrap();
-        published.days.iter().map(|day| day.day.to_string()).collect::<Vec<_>>()
+        let published = store.published(days_max, &[]).await.unwrap();
+        published.days.iter().map(|day| day.day().to_string()).collect::<Vec<_>>()
     };
     assert_eq!(days(30).await, ["2024-11-22", "2024-11-21", "2024-11-20", "2023-12-31"]);
     assert_eq!(days(2).await, ["2024-11-22", "2024-11-21"]);
@@ -80,21 +80,21 @@ async fn an_advertiser_that_left_is_no_longer_there(database: Database) {
     let store = database.migrated().await;
     publish(&store, &rankings("2024-11-20: a b c\n TopCTR a: x=0.5\n TopCTR b: x=0.5")).await;
     publish(&store, &rankings("2024-11-20: a c\n TopCTR a: x=0.5")).await;
-    check(&store.published(30).await.unwrap(), "2024-11-20: a c\n TopCTR a: x=0.5");
+    check(&store.published(30, &[]).await.unwrap(), "2024-11-20: a c\n TopCTR a: x=0.5");
 }
 
 async fn the_same_content_again_moves_nothing(database: Database) {
     let store = database.migrated().await;
     let content = rankings("2024-11-20: a b\n TopCTR a: x=0.5 y=0.25\n TopProduct:");
     let (first_run, _) = publish_at(&store, &content, "2024-11-21T02:31:00Z").await;
-    let before = store.published(30).await.unwrap();
+    let before = store.published(30, &[]).await.unwrap();
     let (second_run, publication) = publish_at(&store, &content, "2024-11-22T02:31:00Z").await;
 
     assert_eq!(
         publication,
         Publication::Unchanged { published_run: first_run.run_id.clone(), is_held: false }
     );
-    assert_eq!(store.published(30).await.unwrap(), before);
+    assert_eq!(store.published(30, &[]).await.unwrap(), before);
     assert_eq!(second_run.rankings_digest, first_run.rankings_digest);
     assert_eq!(second_run.models, Some(vec![ModelName::new("TopCTR"), ModelName::new("TopProduct")]));
     assert_eq!(second_run.rankings_run_id, Some(first_run.run_id.clone()));
@@ -108,7 +108,7 @@ async fn the_same_content_again_moves_nothing(database: Database) {
     ] {
         let (_, publication) = publish(&store, &rankings(different)).await;
         assert_eq!(publication, Publication::Moved, "{different}");
-        check(&store.published(30).await.unwrap(), different);
+        check(&store.published(30, &[]).await.unwrap(), different);
     }
 }
 
@@ -117,10 +117,10 @@ async fn a_publication_that_someone_damaged_is_not_the_same(database: Database) 
     let content = rankings("2024-11-20: a b\n TopCTR a: x=0.5\n TopCTR b: x=0.5");
     publish(&store, &content).await;
     database.sql("DELETE FROM publications WHERE advertiser_id = 'a'").await;
-    check(&store.published(30).await.unwrap(), "2024-11-20: b\n TopCTR b: x=0.5");
+    check(&store.published(30, &[]).await.unwrap(), "2024-11-20: b\n TopCTR b: x=0.5");
     let (_, publication) = publish(&store, &content).await;
     assert_eq!(publication, Publication::Moved);
-    assert_eq!(rankings_of(store.published(1).await.unwrap().days.remove(0)), content);
+    assert_eq!(rankings_of(store.published(1, &[]).await.unwrap().days.remove(0)), content);
 }
 
 async fn content_that_comes_back_is_published_again(database: Database) {
@@ -131,7 +131,7 @@ async fn content_that_comes_back_is_published_again(database: Database) {
     publish(&store, &other).await;
     let (_, publication) = publish(&store, &one).await;
     assert_eq!(publication, Publication::Moved);
-    check(&store.published(30).await.unwrap(), "2024-11-20: a\n TopCTR a: x=0.5");
+    check(&store.published(30, &[]).await.unwrap(), "2024-11-20: a\n TopCTR a: x=0.5");
 
     // A run publishes once.
     let error = store.publish(&first_run.run_id, unheld(&other), first_run.started_at).await.unwrap_err();
@@ -144,7 +144,7 @@ async fn a_day_without_active_advertisers_is_published_and_unchanged(database: D
     let empty = rankings("2024-11-20:\n TopCTR:");
     assert_eq!(publish(&store, &empty).await.1, Publication::Moved);
     assert!(matches!(publish(&store, &empty).await.1, Publication::Unchanged { .. }));
-    check(&store.published(30).await.unwrap(), "2024-11-20:\n TopCTR:");
+    check(&store.published(30, &[]).await.unwrap(), "2024-11-20:\n TopCTR:");
 }
 
 fn one_product(advertiser: &str, product: &str, score: f64, counts: Counts) -> DayRankings {
@@ -179,7 +179,7 @@ async fn ids_of_any_text_come_back(database: Database) {
     ] {
         let content = one_product(id, id, 0.1 + 0.2, counts);
         publish(&store, &content).await;
-        assert_eq!(rankings_of(store.published(1).await.unwrap().days.remove(0)), content, "{id:?}");
+        assert_eq!(rankings_of(store.published(1, &[]).await.unwrap().days.remove(0)), content, "{id:?}");
     }
 }
 
@@ -228,7 +228,7 @@ async fn what_cannot_be_kept_is_refused_and_changes_nothing(database: Database) 
         &format!("run {} is of 2024-11-20 and cannot publish 2024-11-21", run.run_id),
     )
     .await;
-    let published = store.published(30).await.unwrap();
+    let published = store.published(30, &[]).await.unwrap();
     assert_eq!(published.version, 1);
     check(&published, "2024-11-20: a\n TopCTR a: x=0.5");
     assert_eq!(store.run(&run.run_id).await.unwrap().unwrap().rankings_digest, None);
@@ -274,7 +274,7 @@ async fn rankings_of_several_runs_make_one_day(database: Database) {
     let back = format!("UPDATE publications SET run_id = '{}' WHERE advertiser_id = 'b'", old_run.run_id);
     database.sql(&back).await;
     check(
-        &store.published(30).await.unwrap(),
+        &store.published(30, &[]).await.unwrap(),
         "2024-11-20: a b c
          Older:
          TopCTR a: y=0.5

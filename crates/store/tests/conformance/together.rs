@@ -3,7 +3,7 @@
 use crate::{
     database::{Database, on_both},
     moves::states,
-    notation::{publish, rankings, rankings_of},
+    notation::{publish, rankings, rankings_of, unpacked},
 };
 use domain::{AdvertiserId, Day, DayRankings};
 use std::{
@@ -66,7 +66,7 @@ async fn publications_of_one_day_take_turns(database: Database) {
     let contents: Vec<_> = (0..6).map(|product| content("2024-11-20", product)).collect();
     let results = publish_at_once(&database, contents.clone()).await;
     assert_eq!(results, vec![Publication::Moved; 6]);
-    let mut published = store.published(30).await.unwrap();
+    let mut published = store.published(30, &[]).await.unwrap();
     assert_eq!((published.version, published.days.len()), (6, 1));
     assert!(contents.contains(&rankings_of(published.days.remove(0))), "one of them, whole");
 }
@@ -75,7 +75,7 @@ async fn publications_of_several_days_are_all_counted(database: Database) {
     let store = database.migrated().await;
     let contents: Vec<_> = (10..16).map(|day| content(&format!("2024-11-{day}"), day)).collect();
     publish_at_once(&database, contents.clone()).await;
-    let published = store.published(30).await.unwrap();
+    let published = store.published(30, &[]).await.unwrap();
     assert_eq!(published.version, 6);
     let mut days: Vec<_> = published.days.into_iter().map(rankings_of).collect();
     days.reverse();
@@ -106,17 +106,18 @@ async fn readers_see_whole_publications_only(database: Database) {
     let reader = database.open().await;
     let mut version = 0;
     while version < 22 {
-        let published = reader.published(30).await.unwrap();
+        let published = reader.published(30, &[]).await.unwrap();
         assert!(published.version >= version, "readers never go back");
         version = published.version;
         // The older day is published first in each round: its round follows from the version alone.
         let rounds = [(version - 1) / 2, (version - 2) / 2];
         for ((day, round), published) in days.iter().zip(rounds).zip(published.days.into_iter().rev()) {
+            let published = unpacked(&published);
             let runs: BTreeSet<_> =
                 published.advertisers.iter().map(|advertiser| advertiser.run_id.clone()).collect();
             assert_eq!(runs.len(), 1);
             let expected = content(day, usize::try_from(round).unwrap());
-            assert!(rankings_of(published) == expected, "{day} at version {version}");
+            assert!(published.into_rankings() == expected, "{day} at version {version}");
         }
     }
     publishing.await.unwrap();
@@ -178,7 +179,7 @@ async fn work(store: Store, day: &str, side: usize, seen: Arc<AtomicUsize>) {
 /// What readers see of each advertiser that nobody pins: a line a day and run, with how many advertisers.
 fn unpinned(published: &Published) -> Vec<String> {
     let mut lines = Vec::new();
-    for day in &published.days {
+    for day in published.days.iter().map(unpacked) {
         let mut runs = BTreeMap::new();
         for of in day.advertisers.iter().filter(|of| !["a00", "a01"].contains(&of.advertiser_id.as_str())) {
             *runs.entry(&of.run_id).or_insert(0) += 1;
@@ -234,7 +235,7 @@ async fn whatever_readers_see_meanwhile_is_told_by_the_ledger(database: Database
                 let (store, mut seen, mut last) = (Store::open(&url).await.unwrap(), Vec::new(), 0);
                 let mut states = 0;
                 while !is_over.load(Ordering::Relaxed) {
-                    let published = store.published(30).await.unwrap();
+                    let published = store.published(30, &[]).await.unwrap();
                     assert!(published.version >= last, "readers never go back");
                     states += usize::from(published.version > last);
                     states_seen.fetch_max(states, Ordering::Relaxed);

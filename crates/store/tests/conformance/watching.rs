@@ -49,7 +49,7 @@ async fn what_was_published_before_watching_counts_unless_seen(database: Databas
     timeout(SOON, watch.changed()).await.expect("there is something to read");
 
     let mut watch = store.watch(OFTEN);
-    watch.seen(store.published(30).await.unwrap().version);
+    watch.seen(store.published(30, &[]).await.unwrap().version);
     assert!(timeout(A_WHILE, watch.changed()).await.is_err(), "it was read already");
 }
 

@@ -11,7 +11,7 @@ use crate::{
 };
 use domain::{Day, DayRange};
 use serde_json::json;
-use std::path::Path;
+use std::{path::Path, time::Duration};
 use store::Store;
 
 /// Ad rows of each day: enough for click rates that look like click rates.
@@ -32,7 +32,8 @@ pub(super) async fn demo(flags: Demo, global: &Global, output: Output) -> Result
     eprintln!("3/3  serving; Ctrl-C stops it\n");
     let addresses = addresses(&format!("http://{}", server.address()), &advertiser);
     output.either(&addresses.to_json(), || addresses.to_text())?;
-    server.run(serve::stopped(night.halt)).await.map_err(Failure::of)
+    server.run(serve::stopped(night.halt, Duration::ZERO)).await;
+    Ok(())
 }
 
 /// The demo's own places, whatever the configuration says; only the address can be chosen.
@@ -76,9 +77,8 @@ async fn run_days(night: &Night, range: DayRange) -> Result<(), Failure> {
 /// An advertiser with recommendations, to show as an example.
 async fn an_advertiser(night: &Night) -> Result<String, Failure> {
     let store = Store::open(&night.config.store.url).await?;
-    let published = store.published(1).await?;
-    let rankings = published.days.iter().flat_map(|day| &day.models).flat_map(|model| &model.rankings);
-    Ok(rankings.map(|ranking| ranking.advertiser_id.to_string()).next().unwrap_or_default())
+    let snapshot = api::load(&store, &serve::options(night)).await.map_err(Failure::of)?;
+    Ok(snapshot.example().map(|(advertiser, _)| advertiser.to_owned()).unwrap_or_default())
 }
 
 /// What can be asked for, and its URL.

@@ -10,13 +10,16 @@ use crate::{
 };
 use api::{Options, ServedStore, Server};
 use domain::ModelName;
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 use store::Store;
 use tokio::{runtime::Builder, sync::oneshot, time::timeout};
 use tracing::{info, warn};
 
 /// How long a night under way may take to end when all does: less than what container services wait.
 const NIGHT_ENDS_WITHIN: Duration = Duration::from_secs(25);
+
+/// How long a server waits for its database before it listens without.
+const DATABASE_TIME: Duration = Duration::from_secs(2);
 
 /// How the configuration says to serve.
 pub(super) fn options(night: &Night) -> Options {
@@ -25,6 +28,8 @@ pub(super) fn options(night: &Night) -> Options {
     Options {
         history_days_kept: serve.history_days,
         poll: Duration::from_secs(serve.poll_seconds),
+        prepared_bytes_max: serve.prepared_mib.saturating_mul(1 << 20),
+        snapshot_dir: Some(PathBuf::from(&serve.snapshot_dir)).filter(|dir| !dir.as_os_str().is_empty()),
         ..Options::new(serve.listen.clone(), models)
     }
 }
@@ -34,7 +39,9 @@ pub(super) async fn serve(night: Night) -> Result<(), Failure> {
     let server = bind(&night).await?;
     stop::at_signal(night.halt.clone());
     info!(address = %server.address(), "serving");
-    server.run(stopped(night.halt)).await.map_err(Failure::of)
+    let drain = drain(&night);
+    server.run(stopped(night.halt, drain)).await;
+    Ok(())
 }
 
 /// Runs every night at the scheduled time, until a stop signal.
@@ -51,16 +58,10 @@ pub(super) async fn up(night: Night) -> Result<(), Failure> {
     let server = bind(&night).await?;
     stop::at_signal(night.halt.clone());
     info!(address = %server.address(), "serving");
-    let halt = night.halt.clone();
+    let (halt, drain) = (night.halt.clone(), drain(&night));
     let nights = nights(night)?;
-    let serve = async {
-        let served = server.run(stopped(halt.clone())).await.map_err(Failure::of);
-        // One that failed ends the nights too.
-        halt.stop("the server has ended");
-        served
-    };
-    let (served, held) = tokio::join!(serve, held(nights, &halt));
-    served.and(held)
+    let ((), held) = tokio::join!(server.run(stopped(halt.clone(), drain)), held(nights, &halt));
+    held
 }
 
 /// Waits until the nights have ended, for so long when they are told to.
@@ -84,9 +85,15 @@ async fn held(mut nights: oneshot::Receiver<()>, halt: &Halt) -> Result<(), Fail
     Ok(())
 }
 
-/// Completes when the work is told to stop.
-pub(super) async fn stopped(halt: Halt) {
-    halt.until_stopped().await;
+/// Completes when the work is told to stop, with the time for which requests are still accepted: `drain`, but none for
+/// somebody who waits at a terminal.
+pub(super) async fn stopped(halt: Halt, drain: Duration) -> Duration {
+    let stopped = halt.until_stopped().await;
+    if stopped.is_by(stop::CTRL_C) { Duration::ZERO } else { drain }
+}
+
+fn drain(night: &Night) -> Duration {
+    Duration::from_secs(night.config.serve.drain_seconds)
 }
 
 /// Begins the nights, each at its time; what is returned completes when they have ended.
@@ -120,7 +127,12 @@ pub(super) async fn bind(night: &Night) -> Result<Server, Failure> {
 /// starting: it is tried again and again.
 async fn store(night: &Night) -> Result<ServedStore, Failure> {
     let url = &night.config.store.url;
-    match Store::open(url).await {
+    let opened = timeout(DATABASE_TIME, Store::open(url)).await;
+    let Ok(opened) = opened else {
+        warn!("the database does not answer; trying again");
+        return Ok(ServedStore::Url(url.clone()));
+    };
+    match opened {
         Ok(store) => {
             if let Err(error) = store.migrate().await {
                 warn!(%error, "could not migrate the database; serving what is there");

@@ -7,6 +7,9 @@ use tracing::warn;
 /// What a shell says of a process that Ctrl-C ended.
 const INTERRUPTED: i32 = 130;
 
+/// What the work is told when somebody presses Ctrl-C.
+pub(super) const CTRL_C: &str = "SIGINT";
+
 /// Tells the work to stop at SIGTERM or at Ctrl-C, from the call on.
 pub(super) fn at_signal(halt: Halt) {
     let listen = |kind| signal(kind).expect("the runtime has signals");
@@ -16,7 +19,7 @@ pub(super) fn at_signal(halt: Halt) {
         let mut is_second = false;
         loop {
             let name = tokio::select! {
-                _ = interrupted.recv() => "SIGINT",
+                _ = interrupted.recv() => CTRL_C,
                 _ = terminated.recv() => "SIGTERM",
             };
             if is_second {

@@ -193,6 +193,9 @@ const RETRIES_MAX: u32 = 100;
 /// A night that waits for longer is late in any case, and nobody has heard of it.
 const PATIENCE_SECONDS_MAX: u64 = 3600;
 
+/// Whoever tells a server to end does not wait for longer.
+const DRAIN_SECONDS_MAX: u64 = 3600;
+
 /// What types cannot say about values.
 fn check(config: &Config) -> Result<(), Failure> {
     check_input(&config.input)?;
@@ -213,6 +216,9 @@ fn check(config: &Config) -> Result<(), Failure> {
             "retention.keep_days",
             "is less than the 7 days that a night is compared with; 0 keeps all",
         ));
+    }
+    if config.serve.drain_seconds > DRAIN_SECONDS_MAX {
+        return Err(refused("serve.drain_seconds", "is more than an hour"));
     }
     if config.store.patience_seconds > PATIENCE_SECONDS_MAX {
         return Err(refused("store.patience_seconds", "is more than an hour"));

@@ -195,6 +195,8 @@ impl Scene {
             Command::new(program)
         };
         command.args(args).current_dir(self.folder()).stdin(Stdio::null()).env_clear();
+        // Whoever tells a server to end waits for it.
+        command.env("TOPSHELF_SERVE__DRAIN_SECONDS", "0");
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         command
     }

@@ -38,7 +38,7 @@ impl Site {
         let schedule = night.schedule.clone();
         let server = Server::bind(options, store.clone(), move |now| schedule.promise(now)).await.unwrap();
         let address = server.address();
-        let running = tokio::spawn(async { server.run(std::future::pending()).await.unwrap() });
+        let running = tokio::spawn(server.run(std::future::pending()));
         let site = Self { address, store, running };
         site.until_served().await;
         site

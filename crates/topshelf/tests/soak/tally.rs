@@ -6,7 +6,7 @@ use crate::{
     record::{Record, Sight},
 };
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap, hash_map::Entry},
     hash::{DefaultHasher, Hash, Hasher},
     sync::{
         Arc, Mutex,
@@ -49,8 +49,14 @@ pub(crate) struct Tally {
 /// What was read already in answers to each question. Of a body only its hash is kept, of 64 bits.
 #[derive(Debug, Default)]
 struct Bodies {
-    read: HashMap<(Question, u64), (String, Arc<Sight>)>,
+    read: HashMap<(Question, u64), Body>,
     by_etag: HashMap<(Question, String), u64>,
+}
+
+#[derive(Debug)]
+struct Body {
+    sight: Arc<Sight>,
+    etags: BTreeSet<String>,
 }
 
 impl Server {
@@ -120,7 +126,7 @@ impl Tally {
                 self.unchanged.fetch_add(1, SeqCst);
                 known.sight.clone()
             }
-            None => self.bodies.lock().unwrap().read(question, &etag, &answer.body)?,
+            None => self.bodies.lock().unwrap().read(&self.record, question, &etag, &answer.body)?,
         };
         let found = self.record.find(&sight, floor);
         let found = found.ok_or_else(|| {
@@ -176,24 +182,32 @@ impl Tally {
 }
 
 impl Bodies {
-    /// What the body shows; its tag must be that of no other answer to the question, and the body must have no other tag.
-    fn read(&mut self, question: Question, etag: &str, body: &[u8]) -> Result<Arc<Sight>, String> {
+    /// What the body shows. Its tag must be that of no other answer to the question; it has as many tags as states that show it,
+    /// since a tag may follow from the state.
+    fn read(
+        &mut self,
+        record: &Record,
+        question: Question,
+        etag: &str,
+        body: &[u8],
+    ) -> Result<Arc<Sight>, String> {
         let mut hasher = DefaultHasher::new();
         body.hash(&mut hasher);
         let hash = hasher.finish();
         if *self.by_etag.entry((question, etag.to_owned())).or_insert(hash) != hash {
             return Err(format!("another body had {etag}"));
         }
-        match self.read.get(&(question, hash)) {
-            Some((first, sight)) if first == etag => Ok(sight.clone()),
-            Some((first, _)) => Err(format!("the same body had {first}, and has {etag}")),
-            None => {
+        let body = match self.read.entry((question, hash)) {
+            Entry::Occupied(read) => read.into_mut(),
+            Entry::Vacant(vacant) => {
                 let sight = question.read(body).map_err(|wrong| format!("{wrong}: {}", beginning(body)))?;
-                let sight = Arc::new(sight);
-                self.read.insert((question, hash), (etag.to_owned(), sight.clone()));
-                Ok(sight)
+                vacant.insert(Body { sight: Arc::new(sight), etags: BTreeSet::new() })
             }
+        };
+        if body.etags.insert(etag.to_owned()) && body.etags.len() > record.times(&body.sight) {
+            return Err(format!("the same body had other tags, and has {etag}: {:?}", body.etags));
         }
+        Ok(body.sight.clone())
     }
 }
 

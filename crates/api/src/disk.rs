@@ -1,0 +1,344 @@
+//! What is served, kept on local disk for a start without the database.
+//!
+//! A directory holds a manifest and a file for each day, each with its checksum. Day files are written once and never
+//! changed; the manifest takes the place of the one before when all that it names is on the disk. So whatever happens
+//! while writing, what is read is one snapshot or none. What cannot be read is told and ignored.
+
+use crate::{
+    options::Options,
+    serving::Serving,
+    snapshot::{Kept, Snapshot},
+};
+use domain::ModelName;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use std::{
+    collections::HashMap,
+    fs::{self, File, TryLockError},
+    io::{self, BufWriter, Write},
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+};
+use store::{DayStamp, PackedDay, Pin, PublishedHold};
+use tokio::{sync::watch, task::JoinHandle};
+
+/// Changes when files of before can no longer be read.
+const FORMAT: u32 = 1;
+
+const MANIFEST: &str = "manifest";
+const LOCK: &str = "lock";
+const DAY_PREFIX: &str = "day-";
+const UNFINISHED: &str = ".unfinished";
+
+/// A directory in which a server keeps what it serves.
+#[derive(Debug, Clone)]
+pub(crate) struct Disk {
+    directory: PathBuf,
+    /// The day files that are there, as far as this process knows.
+    written: Arc<Mutex<HashMap<DayStamp, DayFile>>>,
+}
+
+/// What the files of the directory are.
+#[derive(Debug, Serialize, Deserialize)]
+struct Manifest {
+    program: String,
+    /// The database that it was read from.
+    database: String,
+    version: i64,
+    loaded_at: Timestamp,
+    days: Vec<DayFile>,
+    older: Vec<DayFile>,
+    pins: Vec<Pin>,
+    holds: Vec<PublishedHold>,
+}
+
+/// A day's file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct DayFile {
+    name: String,
+    stamp: String,
+    bytes: u64,
+    crc32: u32,
+}
+
+/// Why what was kept is not served.
+#[derive(Debug, thiserror::Error)]
+enum Unreadable {
+    #[error("could not read {}", path.display())]
+    Io { path: PathBuf, source: io::Error },
+    #[error("{} is of format {format}, and this version of the program reads {FORMAT}", path.display())]
+    Format { path: PathBuf, format: String },
+    #[error("{} is corrupt: {what}", path.display())]
+    Corrupt { path: PathBuf, what: String },
+    #[error("{} was kept of {kept}, and {database} is served", path.display())]
+    Database { path: PathBuf, kept: String, database: String },
+}
+
+impl Disk {
+    /// The directory of `options`; none when nothing is to be kept.
+    pub(crate) fn of(options: &Options) -> Option<Self> {
+        let directory = options.snapshot_dir.clone()?;
+        Some(Self { directory, written: Arc::default() })
+    }
+
+    /// What was kept of `database`. What there is and cannot be served is told and ignored.
+    pub(crate) async fn read(&self, database: &str, models: &[ModelName]) -> Option<Snapshot> {
+        let (disk, database, models) = (self.clone(), database.to_owned(), models.to_vec());
+        let read = move || disk.read_now(&database).map(|kept| kept.map(|kept| Snapshot::of_kept(kept, &models)));
+        let read = tokio::task::spawn_blocking(read).await;
+        match read {
+            Ok(Ok(kept)) => kept,
+            Ok(Err(error)) => {
+                tracing::warn!(error = crate::refresh::chain(&error), "what was kept on disk is ignored");
+                None
+            }
+            Err(error) => {
+                tracing::error!(%error, "could not read what was kept on disk: this is a defect");
+                None
+            }
+        }
+    }
+
+    fn read_now(&self, database: &str) -> Result<Option<Kept>, Unreadable> {
+        // Held until the end: another server may be about to replace the files. Without it, for example where
+        // nothing may be written, the checksums tell.
+        let lock = File::options().create(true).append(true).open(self.path(LOCK));
+        let _held = lock.ok().filter(|lock| lock.lock_shared().is_ok());
+        let path = self.path(MANIFEST);
+        let text = match fs::read(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(source) => return Err(Unreadable::Io { path, source }),
+        };
+        let manifest = Manifest::parse(&path, &text)?;
+        if manifest.database != database {
+            let (kept, database) = (manifest.database, database.to_owned());
+            return Err(Unreadable::Database { path, kept, database });
+        }
+        let days = manifest.days.iter().map(|file| self.read_day(file)).collect::<Result<_, _>>()?;
+        let older = manifest.older.iter().map(|file| self.read_day(file)).collect::<Result<_, _>>()?;
+        let Manifest { version, loaded_at, pins, holds, .. } = manifest;
+        Ok(Some(Kept { version, loaded_at, days, older, pins, holds }))
+    }
+
+    fn read_day(&self, file: &DayFile) -> Result<PackedDay, Unreadable> {
+        let path = self.path(&file.name);
+        let corrupt = |what: String| Unreadable::Corrupt { path: path.clone(), what };
+        let bytes = fs::read(&path).map_err(|source| Unreadable::Io { path: path.clone(), source })?;
+        if bytes.len() as u64 != file.bytes {
+            return Err(corrupt(format!("it has {} bytes, not {}", bytes.len(), file.bytes)));
+        }
+        if crc32fast::hash(&bytes) != file.crc32 {
+            return Err(corrupt("its checksum is another".into()));
+        }
+        let day = PackedDay::read(&bytes).map_err(|error| corrupt(error.to_string()))?;
+        if day.stamp.to_string() != file.stamp {
+            return Err(corrupt(format!("it holds {}", day.stamp)));
+        }
+        self.written().insert(day.stamp.clone(), file.clone());
+        Ok(day)
+    }
+
+    /// Keeps `snapshot` of `database`; whether it could, as another server may be keeping its own here.
+    fn write(&self, snapshot: &Snapshot, database: &str) -> io::Result<bool> {
+        fs::create_dir_all(&self.directory)?;
+        let lock = File::options().create(true).append(true).open(self.path(LOCK))?;
+        match lock.try_lock() {
+            Ok(()) => (),
+            Err(TryLockError::WouldBlock) => return Ok(false),
+            Err(TryLockError::Error(error)) => return Err(error),
+        }
+        let days = |days: &[Arc<crate::served_day::ServedDay>]| {
+            days.iter().map(|day| self.write_day(day.packed())).collect::<io::Result<Vec<_>>>()
+        };
+        let manifest = Manifest {
+            program: env!("CARGO_PKG_VERSION").to_owned(),
+            database: database.to_owned(),
+            version: snapshot.version(),
+            loaded_at: snapshot.loaded_at(),
+            days: days(snapshot.served_days())?,
+            older: days(snapshot.older_days())?,
+            pins: snapshot.pins().to_vec(),
+            holds: snapshot.holds().to_vec(),
+        };
+        let text = manifest.to_text();
+        self.replace(MANIFEST, |file| file.write_all(&text))?;
+        self.sweep(&manifest)?;
+        Ok(true)
+    }
+
+    fn write_day(&self, day: &PackedDay) -> io::Result<DayFile> {
+        let known = self.written().get(&day.stamp).cloned();
+        if let Some(known) = known.filter(|known| self.is_there(known)) {
+            return Ok(known);
+        }
+        let stamp = day.stamp.to_string();
+        // The name tells people the day; two stamps of it differ in the rest.
+        let name = format!("{DAY_PREFIX}{}-{:08x}", day.day, crc32fast::hash(stamp.as_bytes()));
+        let mut summed = Summed { hasher: crc32fast::Hasher::new(), bytes: 0 };
+        self.replace(&name, |file| {
+            let mut tee = Tee { file, summed: &mut summed };
+            day.write(&mut tee)
+        })?;
+        let file = DayFile { name, stamp, bytes: summed.bytes, crc32: summed.hasher.finalize() };
+        self.written().insert(day.stamp.clone(), file.clone());
+        Ok(file)
+    }
+
+    fn is_there(&self, file: &DayFile) -> bool {
+        fs::metadata(self.path(&file.name)).is_ok_and(|there| there.len() == file.bytes)
+    }
+
+    /// Puts a file in the place of another of that name, when all of it is on the disk.
+    fn replace(&self, name: &str, write: impl FnOnce(&mut BufWriter<File>) -> io::Result<()>) -> io::Result<()> {
+        let unfinished = self.path(&format!("{name}{UNFINISHED}"));
+        let written = (|| {
+            let mut file = BufWriter::with_capacity(1 << 20, File::create(&unfinished)?);
+            write(&mut file)?;
+            file.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()?;
+            fs::rename(&unfinished, self.path(name))?;
+            File::open(&self.directory)?.sync_all()
+        })();
+        if written.is_err() {
+            let _ = fs::remove_file(&unfinished); // what failed is told
+        }
+        written
+    }
+
+    /// Deletes the files of days that are not served any more, and what was left unfinished.
+    fn sweep(&self, manifest: &Manifest) -> io::Result<()> {
+        let served = || manifest.days.iter().chain(&manifest.older);
+        self.written().retain(|stamp, _| served().any(|file| file.stamp == stamp.to_string()));
+        for entry in fs::read_dir(&self.directory)? {
+            let name = entry?.file_name();
+            let Some(name) = name.to_str() else { continue };
+            let is_ours = name.starts_with(DAY_PREFIX) || name.ends_with(UNFINISHED);
+            if is_ours && !served().any(|file| file.name == name) {
+                fs::remove_file(self.path(name))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.directory.join(name)
+    }
+
+    fn written(&self) -> std::sync::MutexGuard<'_, HashMap<DayStamp, DayFile>> {
+        self.written.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// How the manifest's first line begins; its format and the checksum of all that follows come after.
+const TITLE: &str = "topshelf snapshot, format ";
+
+impl Manifest {
+    fn to_text(&self) -> Vec<u8> {
+        let json = serde_json::to_vec_pretty(self).expect("a manifest is made of text, numbers and lists");
+        let mut text = format!("{TITLE}{FORMAT}, crc32 {:08x}\n", crc32fast::hash(&json)).into_bytes();
+        text.extend_from_slice(&json);
+        text
+    }
+
+    fn parse(path: &Path, text: &[u8]) -> Result<Self, Unreadable> {
+        let corrupt = |what: &str| Unreadable::Corrupt { path: path.to_owned(), what: what.to_owned() };
+        let end = text.iter().position(|byte| *byte == b'\n').ok_or_else(|| corrupt("it has no first line"))?;
+        let first = std::str::from_utf8(&text[..end]).map_err(|_| corrupt("its first line is no text"))?;
+        let rest = first.strip_prefix(TITLE).ok_or_else(|| corrupt("its first line is another"))?;
+        let (format, crc32) = rest.split_once(", crc32 ").unwrap_or((rest, ""));
+        if format != FORMAT.to_string() {
+            return Err(Unreadable::Format { path: path.to_owned(), format: format.to_owned() });
+        }
+        let json = &text[end + 1..];
+        if format!("{:08x}", crc32fast::hash(json)) != crc32 {
+            return Err(corrupt("its checksum is another"));
+        }
+        serde_json::from_slice(json).map_err(|error| corrupt(&error.to_string()))
+    }
+}
+
+struct Summed {
+    hasher: crc32fast::Hasher,
+    bytes: u64,
+}
+
+/// Writes to a file, and sums up what was written.
+struct Tee<'a, W> {
+    file: &'a mut W,
+    summed: &'a mut Summed,
+}
+
+impl<W: Write> Write for Tee<'_, W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.file.write(bytes)?;
+        self.summed.hasher.update(&bytes[..written]);
+        self.summed.bytes += written as u64;
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
+/// A snapshot to keep, and the database that it is of.
+type ToKeep = Option<(Arc<Snapshot>, String)>;
+
+/// A task that keeps the last snapshot it is given; those that come while it writes give way to the last.
+pub(crate) struct Keeper {
+    last: Option<watch::Sender<ToKeep>>,
+    task: Option<JoinHandle<()>>,
+}
+
+impl Keeper {
+    /// Keeps in `disk`; nothing without.
+    pub(crate) fn start(disk: Option<Disk>, serving: Arc<Serving>) -> Self {
+        let Some(disk) = disk else { return Self { last: None, task: None } };
+        let (last, given) = watch::channel(None);
+        Self { last: Some(last), task: Some(tokio::spawn(keep(disk, given, serving))) }
+    }
+
+    /// Keeps `snapshot` of `database`, unless another comes before its turn.
+    pub(crate) fn keep(&self, snapshot: Arc<Snapshot>, database: &str) {
+        if let Some(last) = &self.last {
+            last.send_replace(Some((snapshot, database.to_owned())));
+        }
+    }
+}
+
+impl Drop for Keeper {
+    fn drop(&mut self) {
+        self.task.iter().for_each(JoinHandle::abort);
+    }
+}
+
+async fn keep(
+    disk: Disk,
+    mut given: watch::Receiver<ToKeep>,
+    serving: Arc<Serving>,
+) {
+    let mut is_in_trouble = false;
+    while given.changed().await.is_ok() {
+        let Some((snapshot, database)) = given.borrow_and_update().clone() else { continue };
+        let write = { let disk = disk.clone(); move || disk.write(&snapshot, &database) };
+        let written = match tokio::task::spawn_blocking(write).await {
+            Ok(written) => written,
+            Err(error) => Err(io::Error::other(error)),
+        };
+        let directory = disk.directory.display();
+        match &written {
+            Ok(true) => (),
+            Ok(false) => tracing::debug!(%directory, "another server keeps what it serves here"),
+            Err(error) if !is_in_trouble => tracing::warn!(
+                %error,
+                %directory,
+                "could not keep what is served on disk: without the database, the next start serves what was kept before"
+            ),
+            Err(_) => (),
+        }
+        is_in_trouble = written.is_err();
+        if let Some(is_kept) = written.map_or(Some(false), |is_ours| is_ours.then_some(true)) {
+            serving.telemetry.kept(is_kept);
+        }
+    }
+}
