@@ -24,6 +24,15 @@ pub(crate) enum Sight {
 /// What is published, newest day first.
 type State = Vec<(Day, Publication)>;
 
+impl Sight {
+    fn is_of(&self, state: &State) -> bool {
+        match self {
+            Self::Newest(day, publication) => state.first() == Some(&(*day, *publication)),
+            Self::Days(days) => state == days,
+        }
+    }
+}
+
 #[derive(Debug, Default)]
 pub(crate) struct Record(Mutex<Noted>);
 
@@ -54,11 +63,12 @@ impl Record {
     /// The first state, no earlier than `floor`, that shows this.
     pub(crate) fn find(&self, sight: &Sight, floor: usize) -> Option<usize> {
         let noted = self.noted();
-        let shows = |state: &State| match sight {
-            Sight::Newest(day, publication) => state.first() == Some(&(*day, *publication)),
-            Sight::Days(days) => state == days,
-        };
-        noted.states.iter().skip(floor).position(shows).map(|after| floor + after)
+        noted.states.iter().skip(floor).position(|state| sight.is_of(state)).map(|after| floor + after)
+    }
+
+    /// How many states show this; one that was taken back may come again.
+    pub(crate) fn times(&self, sight: &Sight) -> usize {
+        self.noted().states.iter().filter(|state| sight.is_of(state)).count()
     }
 
     /// What is published is of this version, and readers are to see it.
@@ -123,6 +133,7 @@ fn a_state_is_found_from_the_floor_on_and_wholly() {
     assert_eq!([0, 1, 2].map(|floor| record.find(&newest(two), floor)), [Some(0), Some(2), Some(2)]);
     assert_eq!([0, 1, 2].map(|floor| record.find(&newest(three), floor)), [Some(1), Some(1), None]);
     assert_eq!(record.find(&newest(one), 0), None);
+    assert_eq!([one, two, three].map(|publication| record.times(&newest(publication))), [0, 2, 1]);
     assert_eq!(record.find(&Sight::Days(vec![(newer, three), (older, one)]), 0), Some(1));
     assert_eq!(record.find(&Sight::Days(vec![(newer, three), (older, two)]), 0), None);
     assert_eq!(record.find(&Sight::Days(vec![(newer, three)]), 0), None);

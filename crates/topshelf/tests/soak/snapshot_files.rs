@@ -151,7 +151,9 @@ pub(crate) fn damage(folder: &Path, random: &mut Random) -> Option<String> {
         }
         _ => {
             let bit = 1 << random.below(8);
-            bytes.get_mut(place).map(|byte| *byte ^= bit);
+            if let Some(byte) = bytes.get_mut(place) {
+                *byte ^= bit;
+            }
             "has another bit"
         }
     };

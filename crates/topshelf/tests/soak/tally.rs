@@ -6,7 +6,7 @@ use crate::{
     record::{Record, Sight},
 };
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap, hash_map::Entry},
     hash::{DefaultHasher, Hash, Hasher},
     sync::{
         Arc, Mutex,
@@ -46,12 +46,17 @@ pub(crate) struct Tally {
     wrong: Mutex<Vec<String>>,
 }
 
-/// What was read already. Of a body only its hash is kept, of 64 bits.
+/// What was read already in answers to each question. Of a body only its hash is kept, of 64 bits.
 #[derive(Debug, Default)]
 struct Bodies {
-    sights: HashMap<(Question, u64), Arc<Sight>>,
-    by_etag: HashMap<String, u64>,
-    etags: HashMap<u64, String>,
+    read: HashMap<(Question, u64), Body>,
+    by_etag: HashMap<(Question, String), u64>,
+}
+
+#[derive(Debug)]
+struct Body {
+    sight: Arc<Sight>,
+    etags: BTreeSet<String>,
 }
 
 impl Server {
@@ -121,7 +126,7 @@ impl Tally {
                 self.unchanged.fetch_add(1, SeqCst);
                 known.sight.clone()
             }
-            None => self.bodies.lock().unwrap().read(question, &etag, &answer.body)?,
+            None => self.bodies.lock().unwrap().read(&self.record, question, &etag, &answer.body)?,
         };
         let found = self.record.find(&sight, floor);
         let found = found.ok_or_else(|| {
@@ -177,25 +182,32 @@ impl Tally {
 }
 
 impl Bodies {
-    /// What the body shows; its tag must be that of no other body, and the body must have no other tag.
-    fn read(&mut self, question: Question, etag: &str, body: &[u8]) -> Result<Arc<Sight>, String> {
+    /// What the body shows. Its tag must be that of no other answer to the question; it has as many tags as states that show it,
+    /// since a tag may follow from the state.
+    fn read(
+        &mut self,
+        record: &Record,
+        question: Question,
+        etag: &str,
+        body: &[u8],
+    ) -> Result<Arc<Sight>, String> {
         let mut hasher = DefaultHasher::new();
         body.hash(&mut hasher);
         let hash = hasher.finish();
-        if *self.by_etag.entry(etag.to_owned()).or_insert(hash) != hash {
+        if *self.by_etag.entry((question, etag.to_owned())).or_insert(hash) != hash {
             return Err(format!("another body had {etag}"));
         }
-        let first = self.etags.entry(hash).or_insert_with(|| etag.to_owned());
-        if first != etag {
-            return Err(format!("the same body had {first}, and has {etag}"));
+        let body = match self.read.entry((question, hash)) {
+            Entry::Occupied(read) => read.into_mut(),
+            Entry::Vacant(vacant) => {
+                let sight = question.read(body).map_err(|wrong| format!("{wrong}: {}", beginning(body)))?;
+                vacant.insert(Body { sight: Arc::new(sight), etags: BTreeSet::new() })
+            }
+        };
+        if body.etags.insert(etag.to_owned()) && body.etags.len() > record.times(&body.sight) {
+            return Err(format!("the same body had other tags, and has {etag}: {:?}", body.etags));
         }
-        if let Some(sight) = self.sights.get(&(question, hash)) {
-            return Ok(sight.clone());
-        }
-        let sight = question.read(body).map_err(|wrong| format!("{wrong}: {}", beginning(body)))?;
-        let sight = Arc::new(sight);
-        self.sights.insert((question, hash), sight.clone());
-        Ok(sight)
+        Ok(body.sight.clone())
     }
 }
 
