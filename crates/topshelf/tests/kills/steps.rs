@@ -27,9 +27,14 @@ const fn step(name: &'static str, event: &'static str, condition: &'static str) 
 
 const NOTES: &str = "NEW.rankings_digest IS NOT NULL AND OLD.rankings_digest IS NULL";
 
-const STEPS: [Step; 9] = [
+const STEPS: [Step; 10] = [
     step("it enters itself in the ledger", "BEFORE INSERT ON runs", "1 = 1"),
     step("it has written half a ranking", "BEFORE INSERT ON rankings", "NEW.rank = 3"),
+    step(
+        "it has packed half of its rankings",
+        "BEFORE INSERT ON packed_rankings",
+        "NEW.model = 'TopProduct'",
+    ),
     step("it has written its rankings", "BEFORE INSERT ON advertiser_totals", "NEW.advertiser_id = 'a0'"),
     step("it has removed what readers see", "AFTER DELETE ON publications", "OLD.advertiser_id = 'a2'"),
     step(
