@@ -44,13 +44,13 @@ pub(crate) enum Fault {
 }
 
 /// The faults of so many seconds, each at its moment from the beginning on.
-pub(crate) fn faults(seconds: u64, has_files: bool, random: &mut Random) -> Vec<(Duration, Fault)> {
+pub(crate) fn faults(seconds: u64, random: &mut Random) -> Vec<(Duration, Fault)> {
     let each = |period: u64| 0..(seconds / period).max(1);
     let stops =
         each(120).map(|number| Fault::Restart(if number % 2 == 0 { Stop::Fast } else { Stop::Immediate }));
     let kills = each(120).map(|_| Fault::Kill);
     let silences = each(60).map(|_| Fault::Silence);
-    let damages = each(60).map(|_| Fault::Damage).filter(|_| has_files);
+    let damages = each(60).map(|_| Fault::Damage);
     let mut faults: Vec<_> = stops.chain(kills).chain(silences).chain(damages).collect();
     for place in (1..faults.len()).rev() {
         let other = random.below(place as u64 + 1);

@@ -169,7 +169,8 @@ async fn look(fleet: Arc<Fleet>, tally: Arc<Tally>, is_over: Arc<AtomicBool>) {
             if let Ok((200, Some(version))) = seen {
                 tally.record.shown(version);
             }
-            let mut may_fall = false;
+            // It may have left meanwhile.
+            let mut may_fall = true;
             fleet.change(&member.server, |member| {
                 member.is_ready = is_ready;
                 may_fall = member.may_fall;

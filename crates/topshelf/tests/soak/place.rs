@@ -50,11 +50,6 @@ impl Place {
         (Self { record, tally, fleet: Arc::default(), proxy, scene, cluster }, publisher)
     }
 
-    /// Whether the program has a key of configuration whose name is this.
-    pub(crate) fn has_key(&self, key: &str) -> bool {
-        self.scene.end_well(&["config"]).stdout.contains(key)
-    }
-
     /// A server that listens, ready or not.
     pub(crate) fn start(&self) -> (Service, Arc<Server>) {
         let mut service = Service::start(&self.scene, &["serve"]);

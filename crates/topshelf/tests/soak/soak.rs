@@ -6,7 +6,7 @@ use crate::{
     memory::Memory,
     place::Place,
     publisher::Publishing,
-    snapshot_files::{KEY, outlive_a_start_without_database},
+    snapshot_files::outlive_a_start_without_database,
 };
 use std::{
     env,
@@ -48,8 +48,7 @@ fn readers_see_whole_answers_whatever_happens_to_the_database() {
     place.record.is_calm(true);
 
     let began = Instant::now();
-    let has_files = place.has_key(KEY);
-    for (moment, fault) in faults(seconds, has_files, &mut random) {
+    for (moment, fault) in faults(seconds, &mut random) {
         wait_until(began + moment, &place);
         println!("{:4} s: {fault:?}", began.elapsed().as_secs());
         fault.happen(&mut place, &mut random);
@@ -65,9 +64,7 @@ fn readers_see_whole_answers_whatever_happens_to_the_database() {
     load.stop();
     place.all_is_current(&server);
     service.stop("TERM");
-    if has_files {
-        outlive_a_start_without_database(&mut place);
-    }
+    outlive_a_start_without_database(&mut place);
 
     let (publications, worst_delay) = (place.record.publications(), place.record.worst_delay());
     println!("{}", place.tally.summary());

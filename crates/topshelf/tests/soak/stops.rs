@@ -35,9 +35,7 @@ const ROUNDS: u32 = 2;
 /// A place whose servers go on answering for a while.
 fn place() -> (Place, Publishing) {
     let (mut place, publisher) = Place::new();
-    if place.has_key("drain_seconds") {
-        place.scene.environment("TOPSHELF_SERVE__DRAIN_SECONDS", DRAIN_SECONDS);
-    }
+    place.scene.environment("TOPSHELF_SERVE__DRAIN_SECONDS", DRAIN_SECONDS);
     (place, Publishing::start(publisher))
 }
 
