@@ -1,5 +1,7 @@
 //! What `fill_store` publishes is what readers of the store get.
 
+#![allow(clippy::unwrap_used, reason = "a test that fails says so")]
+
 use bench_servers::rankings;
 use serde_json::Value;
 use std::process::Command;

@@ -1,5 +1,7 @@
 //! The client with a pace of its own against the server of a constant, as they are run.
 
+#![allow(clippy::unwrap_used, reason = "a test that fails says so")]
+
 use serde_json::Value;
 use std::{
     fs,

@@ -200,7 +200,8 @@ mod tests {
 
     fn day(text: &str) -> PackedDay {
         let day: Day = text.parse().unwrap();
-        let (run_id, published_at) = (RunId::new(Timestamp::UNIX_EPOCH, 7), "2024-11-21T02:31:00.5Z".parse().unwrap());
+        let (run_id, published_at) =
+            (RunId::new(Timestamp::UNIX_EPOCH, 7), "2024-11-21T02:31:00.5Z".parse().unwrap());
         let mut ids = ADVERTISERS.map(|id| AdvertiserId::new(id).unwrap());
         ids.sort();
         let advertisers = ids.clone().map(|advertiser_id| PublishedAdvertiser {

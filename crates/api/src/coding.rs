@@ -68,10 +68,14 @@ mod tests {
             }
             Coding::of(&headers)
         };
-        for accepts in [&["gzip"][..], &["br, GZIP;q=0.5"], &["deflate", "gzip ; q=1"], &["identity, gzip;q=0.001"]] {
+        for accepts in
+            [&["gzip"][..], &["br, GZIP;q=0.5"], &["deflate", "gzip ; q=1"], &["identity, gzip;q=0.001"]]
+        {
             assert_eq!(coding(accepts), Coding::Gzip, "{accepts:?}");
         }
-        for refuses in [&[][..], &[""], &["br"], &["gzip;q=0"], &["gzip; q=0.0, br"], &["gzip;q=x"], &["xgzip"]] {
+        for refuses in
+            [&[][..], &[""], &["br"], &["gzip;q=0"], &["gzip; q=0.0, br"], &["gzip;q=x"], &["xgzip"]]
+        {
             assert_eq!(coding(refuses), Coding::Identity, "{refuses:?}");
         }
     }

@@ -84,7 +84,8 @@ impl Disk {
     /// What was kept of `database`. What there is and cannot be served is told and ignored.
     pub(crate) async fn read(&self, database: &str, models: &[ModelName]) -> Option<Snapshot> {
         let (disk, database, models) = (self.clone(), database.to_owned(), models.to_vec());
-        let read = move || disk.read_now(&database).map(|kept| kept.map(|kept| Snapshot::of_kept(kept, &models)));
+        let read =
+            move || disk.read_now(&database).map(|kept| kept.map(|kept| Snapshot::of_kept(kept, &models)));
         let read = tokio::task::spawn_blocking(read).await;
         match read {
             Ok(Ok(kept)) => kept,
@@ -190,7 +191,11 @@ impl Disk {
     }
 
     /// Puts a file in the place of another of that name, when all of it is on the disk.
-    fn replace(&self, name: &str, write: impl FnOnce(&mut BufWriter<File>) -> io::Result<()>) -> io::Result<()> {
+    fn replace(
+        &self,
+        name: &str,
+        write: impl FnOnce(&mut BufWriter<File>) -> io::Result<()>,
+    ) -> io::Result<()> {
         let unfinished = self.path(&format!("{name}{UNFINISHED}"));
         let written = (|| {
             let mut file = BufWriter::with_capacity(1 << 20, File::create(&unfinished)?);
@@ -242,7 +247,8 @@ impl Manifest {
 
     fn parse(path: &Path, text: &[u8]) -> Result<Self, Unreadable> {
         let corrupt = |what: &str| Unreadable::Corrupt { path: path.to_owned(), what: what.to_owned() };
-        let end = text.iter().position(|byte| *byte == b'\n').ok_or_else(|| corrupt("it has no first line"))?;
+        let end =
+            text.iter().position(|byte| *byte == b'\n').ok_or_else(|| corrupt("it has no first line"))?;
         let first = std::str::from_utf8(&text[..end]).map_err(|_| corrupt("its first line is no text"))?;
         let rest = first.strip_prefix(TITLE).ok_or_else(|| corrupt("its first line is another"))?;
         let (format, crc32) = rest.split_once(", crc32 ").unwrap_or((rest, ""));
@@ -312,15 +318,14 @@ impl Drop for Keeper {
     }
 }
 
-async fn keep(
-    disk: Disk,
-    mut given: watch::Receiver<ToKeep>,
-    serving: Arc<Serving>,
-) {
+async fn keep(disk: Disk, mut given: watch::Receiver<ToKeep>, serving: Arc<Serving>) {
     let mut is_in_trouble = false;
     while given.changed().await.is_ok() {
         let Some((snapshot, database)) = given.borrow_and_update().clone() else { continue };
-        let write = { let disk = disk.clone(); move || disk.write(&snapshot, &database) };
+        let write = {
+            let disk = disk.clone();
+            move || disk.write(&snapshot, &database)
+        };
         let written = match tokio::task::spawn_blocking(write).await {
             Ok(written) => written,
             Err(error) => Err(io::Error::other(error)),

@@ -35,7 +35,7 @@ pub use server::{Server, ServerError};
 pub use snapshot::{Refusal, Snapshot};
 pub use stats::LIMIT_MAX;
 pub use wire::{
-    Advertisers, AgreeingAdvertiser, Answer, Answers, Health, History, HistoryDay, ModelAgreement, ModelStats, Page, Question, Questions, Readiness,
-    ReadinessStatus, Recommendation, Recommendations, RunSeen, RunsSeen, SnapshotSource, Stats, Unanswered,
-    VariableAdvertiser,
+    Advertisers, AgreeingAdvertiser, Answer, Answers, Health, History, HistoryDay, ModelAgreement,
+    ModelStats, Page, Question, Questions, Readiness, ReadinessStatus, Recommendation, Recommendations,
+    RunSeen, RunsSeen, SnapshotSource, Stats, Unanswered, VariableAdvertiser,
 };

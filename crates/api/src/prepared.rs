@@ -54,14 +54,20 @@ impl Prepared {
     /// Writes all answers, when there is room for them.
     pub(crate) fn fill(&self, snapshot: &Snapshot) {
         let Some(newest) = snapshot.served_days().first() else { return };
-        let all = newest.rankings().iter().flat_map(|(_, rankings)| (0..newest.active()).map(|place| rankings.ranking(place)));
-        let about: usize = all.filter(|ranking| !ranking.is_empty()).map(|ranking| Found::length_of(ranking)).sum();
+        let all = newest
+            .rankings()
+            .iter()
+            .flat_map(|(_, rankings)| (0..newest.active()).map(|place| rankings.ranking(place)));
+        let about: usize =
+            all.filter(|ranking| !ranking.is_empty()).map(|ranking| Found::length_of(ranking)).sum();
         if about > self.room.load(Ordering::Relaxed) {
             return;
         }
         for place in 0..newest.active() {
             for (model, _) in newest.rankings() {
-                if let Ok(found) = snapshot.find(newest.advertiser(place), model.as_str(), None, self.is_stale) {
+                if let Ok(found) =
+                    snapshot.find(newest.advertiser(place), model.as_str(), None, self.is_stale)
+                {
                     self.whole(&found, Coding::Identity);
                 }
             }

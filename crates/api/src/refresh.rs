@@ -15,9 +15,12 @@ use tokio::task::JoinError;
 /// Days needed whatever is kept for readers: `/stats` means over a week.
 const STATS_DAYS: usize = 7;
 
-/// The first and the longest pause after a failure.
+/// The first and the longest pause after a failure; no longer than what is published is asked for anyway.
 const RETRY_MIN: Duration = Duration::from_millis(250);
 const RETRY_MAX: Duration = Duration::from_secs(10);
+
+/// After the first failures, every so many are told.
+const TELL_EVERY: u32 = 30;
 
 /// How long the database may take to tell what is published, before what was kept on disk is served.
 const DATABASE_TIME: Duration = Duration::from_secs(3);
@@ -42,7 +45,10 @@ pub enum LoadError {
 impl LoadError {
     /// Whether what is published is at fault, not the way to it.
     fn is_refusal(&self) -> bool {
-        matches!(self, Self::Refused(_) | Self::Store(StoreError::Invalid { .. } | StoreError::Corrupt { .. }))
+        matches!(
+            self,
+            Self::Refused(_) | Self::Store(StoreError::Invalid { .. } | StoreError::Corrupt { .. })
+        )
     }
 }
 
@@ -145,24 +151,30 @@ async fn prepare(serving: &Serving) {
 }
 
 /// The pause after a failure; each further one doubles it.
-struct Pause(Duration);
+struct Pause {
+    next: Duration,
+    failures: u32,
+}
 
 impl Pause {
     fn new() -> Self {
-        Self(RETRY_MIN)
+        Self { next: RETRY_MIN, failures: 0 }
     }
 
     async fn after(&mut self, serving: &Serving, error: &LoadError, what: &str) {
+        let what = if error.is_refusal() { "what is published is refused" } else { what };
         let told = chain(error);
-        if error.is_refusal() {
-            tracing::error!(error = told, retry_ms = self.0.as_millis(), "what is published is refused");
-            serving.load_refused(told);
-        } else {
-            tracing::error!(error = told, retry_ms = self.0.as_millis(), "{what}");
-            serving.load_failed(told);
+        if self.failures < 3 || self.failures.is_multiple_of(TELL_EVERY) {
+            tracing::error!(error = told, failures = self.failures + 1, "{what}; trying again");
         }
-        tokio::time::sleep(self.0).await;
-        self.0 = (self.0 * 2).min(RETRY_MAX);
+        if error.is_refusal() {
+            serving.load_refused(told)
+        } else {
+            serving.load_failed(told)
+        }
+        tokio::time::sleep(self.next).await;
+        self.failures += 1;
+        self.next = (self.next * 2).min(RETRY_MAX).min(serving.options.poll.max(RETRY_MIN));
     }
 }
 

@@ -80,7 +80,9 @@ impl Parameters {
         let number = text.parse().ok().filter(|number| range.contains(number));
         number.map(Some).ok_or_else(|| {
             let (min, max) = range.into_inner();
-            Problem::BadParameter(format!("parameter {name} is {text:?}: expected a number from {min} to {max}"))
+            Problem::BadParameter(format!(
+                "parameter {name} is {text:?}: expected a number from {min} to {max}"
+            ))
         })
     }
 }

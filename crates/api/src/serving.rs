@@ -227,9 +227,10 @@ impl Serving {
         change(&mut state);
         let last = self.view.load();
         let room = self.options.prepared_bytes_max;
-        let view = state.snapshot.clone().map(|snapshot| {
-            View::new(snapshot, state.promise, Timestamp::now(), last.as_deref(), room)
-        });
+        let view = state
+            .snapshot
+            .clone()
+            .map(|snapshot| View::new(snapshot, state.promise, Timestamp::now(), last.as_deref(), room));
         self.telemetry.stale(view.as_ref().is_none_or(|view| view.is_stale));
         self.view.store(view.map(Arc::new));
     }

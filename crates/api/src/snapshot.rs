@@ -334,7 +334,10 @@ impl Snapshot {
         let [to, from] = [days.first(), days.last()].map(|end| end.expect("at least one day").0.day());
         let days = days.into_iter().map(|(day, place)| HistoryDay {
             day: day.day(),
-            models: day.rankings_of(place, model).map(|(model, ranking)| (model, wire_rows(ranking))).collect(),
+            models: day
+                .rankings_of(place, model)
+                .map(|(model, ranking)| (model, wire_rows(ranking)))
+                .collect(),
         });
         Ok(History { advertiser_id, from, to, days: days.collect() })
     }
@@ -399,9 +402,7 @@ impl Snapshot {
         };
         match self.holds.of_day(advertiser, day) {
             Some(held) => Problem::held_back(advertiser, held),
-            None => {
-                Problem::InactiveAdvertiser { advertiser_id, day, last_active_day: last_active.day() }
-            }
+            None => Problem::InactiveAdvertiser { advertiser_id, day, last_active_day: last_active.day() },
         }
     }
 }

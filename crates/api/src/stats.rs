@@ -230,12 +230,15 @@ fn variable(days: &[Arc<ServedDay>], changes: &[Arc<Changes>], models: &[ModelNa
     let mut all = Vec::new();
     let mut values = Vec::with_capacity(changes.len());
     for places in EachAdvertiser::of(days) {
-        let (day, place) = (0u8..).zip(&places).find_map(|(day, place)| Some((day, (*place)?))).expect("on some day");
+        let (day, place) =
+            (0u8..).zip(&places).find_map(|(day, place)| Some((day, (*place)?))).expect("on some day");
         for (model, changes) in (0u16..).zip(&of_models) {
             values.clear();
             for (newer, changes) in places.iter().zip(changes) {
                 let overlap = newer.zip(*changes).map(|(place, changes)| changes[place as usize]);
-                values.extend(overlap.filter(|overlap| overlap.either > 0).map(|overlap| 1.0 - overlap.jaccard()));
+                values.extend(
+                    overlap.filter(|overlap| overlap.either > 0).map(|overlap| 1.0 - overlap.jaccard()),
+                );
             }
             let days = u8::try_from(values.len()).expect("a week has few days");
             if let Some(mean_change) = mean(&mut values) {
@@ -266,7 +269,8 @@ impl Iterator for EachAdvertiser<'_> {
     fn next(&mut self) -> Option<Self::Item> {
         let at = |(day, next): (&Arc<ServedDay>, &usize)| (*next < day.active()).then_some(*next);
         let heads: Vec<_> = self.days.iter().zip(&self.next).map(at).collect();
-        let advertisers = || self.days.iter().zip(&heads).map(|(day, place)| place.map(|place| day.advertiser(place)));
+        let advertisers =
+            || self.days.iter().zip(&heads).map(|(day, place)| place.map(|place| day.advertiser(place)));
         let first = advertisers().flatten().min()?;
         let is_first: Vec<_> = advertisers().map(|advertiser| advertiser == Some(first)).collect();
         let mut places = Vec::with_capacity(self.days.len());
@@ -286,7 +290,8 @@ fn mean(values: &mut [f64]) -> Option<f64> {
 }
 
 fn agreement(day: &ServedDay) -> (Option<f64>, Vec<Agreement>) {
-    let [Some(left), Some(right)] = AGREEMENT_MODELS.map(|model| day.rankings_by(&ModelName::new(model))) else {
+    let [Some(left), Some(right)] = AGREEMENT_MODELS.map(|model| day.rankings_by(&ModelName::new(model)))
+    else {
         return (None, Vec::new());
     };
     let mut sets = Sets::default();
@@ -316,7 +321,8 @@ impl Sets {
     /// The overlap of two rankings.
     fn overlap(&mut self, left: PackedRanking<'_>, right: PackedRanking<'_>) -> Overlap {
         let [left, right] = [left, right].map(|ranking| self.products(ranking));
-        let is_in_right = |(hash, id): &&(u64, &str)| right.iter().any(|other| other.0 == *hash && other.1 == *id);
+        let is_in_right =
+            |(hash, id): &&(u64, &str)| right.iter().any(|other| other.0 == *hash && other.1 == *id);
         let common = left.iter().filter(is_in_right).count();
         let count = |length: usize| u32::try_from(length).expect("a ranking has fewer than 2^31 products");
         Overlap { common: count(common), either: count(left.len() + right.len() - common) }

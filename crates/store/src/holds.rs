@@ -1,8 +1,8 @@
 //! What checks held back of a run, and why.
 
-use serde::{Deserialize, Serialize};
 use crate::columns::from_columns;
 use domain::AdvertiserId;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// Why something is held back.

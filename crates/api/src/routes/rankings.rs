@@ -111,7 +111,9 @@ pub(super) async fn recommend_several(
         return Err(Problem::BadBody(format!("there are {count} requests: expected 1 to {QUESTIONS_MAX}")));
     }
     if let Some(limit) = questions.limit.filter(|limit| !(1..=PRODUCTS_MAX).contains(limit)) {
-        return Err(Problem::BadBody(format!("limit is {limit}: expected a number from 1 to {PRODUCTS_MAX}")));
+        return Err(Problem::BadBody(format!(
+            "limit is {limit}: expected a number from 1 to {PRODUCTS_MAX}"
+        )));
     }
     let view = serving.view()?;
     let found: Vec<_> = questions

@@ -255,13 +255,16 @@ impl Site {
     pub(crate) async fn ask_bytes(&self, request: &str) -> (Answer, Vec<u8>) {
         let (line, headers) = request.split_once('\n').unwrap_or((request, ""));
         let headers: String = headers.lines().map(|header| format!("{}\r\n", header.trim())).collect();
-        self.exchange(&format!("{line} HTTP/1.1\r\nHost: topshelf\r\nConnection: close\r\n{headers}\r\n")).await
+        self.exchange(&format!("{line} HTTP/1.1\r\nHost: topshelf\r\nConnection: close\r\n{headers}\r\n"))
+            .await
     }
 
     /// The answer to a POST of `body`.
     pub(crate) async fn post(&self, path: &str, body: &str) -> Answer {
         let length = body.len();
-        let head = format!("POST {path} HTTP/1.1\r\nHost: topshelf\r\nConnection: close\r\nContent-Length: {length}\r\n");
+        let head = format!(
+            "POST {path} HTTP/1.1\r\nHost: topshelf\r\nConnection: close\r\nContent-Length: {length}\r\n"
+        );
         let (mut answer, body) = self.exchange(&format!("{head}\r\n{body}")).await;
         answer.body = String::from_utf8(body).unwrap();
         answer

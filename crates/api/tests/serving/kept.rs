@@ -9,7 +9,8 @@ use std::{
 use store::Store;
 use tempfile::TempDir;
 
-const ROUTES: &[&str] = &["/recommendations/acme/TopCTR", "/history/acme", "/stats?limit=5", "/history/beta?days=1"];
+const ROUTES: &[&str] =
+    &["/recommendations/acme/TopCTR", "/history/acme", "/stats?limit=5", "/history/beta?days=1"];
 
 fn new_day(product: &str) -> NewDay {
     NewDay::new(&["TopCTR", "TopProduct"])
@@ -50,7 +51,9 @@ impl Place {
         let url = if self.database().is_dir() { "sqlite::memory:".to_owned() } else { self.url() };
         let store = match Store::open(&url).await {
             Ok(store) => store,
-            Err(_) => Store::open(&format!("sqlite:{}", self.directory.path().join("other.db").display())).await.unwrap(),
+            Err(_) => Store::open(&format!("sqlite:{}", self.directory.path().join("other.db").display()))
+                .await
+                .unwrap(),
         };
         let snapshot = self.snapshot();
         let change = |options: &mut api::Options| options.snapshot_dir = Some(snapshot);
@@ -123,7 +126,12 @@ async fn without_the_database_what_was_kept_is_served_until_it_is_back() {
     let site = place.start().await;
     let ready = site.until("/health/ready", "\"source\":\"disk\"").await;
     assert!(ready.starts_with("200"), "{ready}");
-    for told in ["\"status\":\"ready\"", "\"newest_day\":\"2024-11-20\"", "\"confirmed_at\":null", "\"last_load_error\":\"could not connect"] {
+    for told in [
+        "\"status\":\"ready\"",
+        "\"newest_day\":\"2024-11-20\"",
+        "\"confirmed_at\":null",
+        "\"last_load_error\":\"could not connect",
+    ] {
         assert!(ready.contains(told), "{told}: {ready}");
     }
     let metrics = site.check("GET /metrics").await;
@@ -131,7 +139,10 @@ async fn without_the_database_what_was_kept_is_served_until_it_is_back() {
     assert_eq!(answers(&site).await, answers_before);
     place.find_database();
     let ready = site.until("/health/ready", "\"source\":\"database\"").await;
-    assert!(ready.contains("\"last_load_error\":null") && !ready.contains("\"confirmed_at\":null"), "{ready}");
+    assert!(
+        ready.contains("\"last_load_error\":null") && !ready.contains("\"confirmed_at\":null"),
+        "{ready}"
+    );
     let metrics = site.check("GET /metrics").await;
     assert!(metrics.contains("\ntopshelf_snapshot_from_disk 0\n"), "{metrics}");
     assert_eq!(answers(&site).await, answers_before);

@@ -152,12 +152,16 @@ async fn staleness_follows_the_schedule_and_changes_the_tag() {
 #[tokio::test]
 async fn who_accepts_gzip_gets_it_under_a_tag_of_its_own() {
     let products: Vec<_> = (1..=20).map(|number| (format!("product-{number}"), 1, number)).collect();
-    let products: Vec<_> = products.iter().map(|(id, clicks, number)| (id.as_str(), *clicks, *number)).collect();
+    let products: Vec<_> =
+        products.iter().map(|(id, clicks, number)| (id.as_str(), *clicks, *number)).collect();
     let new = NewDay::new(&["TopCTR"]).ctr("acme", &products).ctr("small", &[("a", 1, 2)]);
     let site = Site::publishing(vec![("2024-11-20", new)]).await;
     for route in ["/recommendations/acme/TopCTR", "/recommendations/acme/TopCTR?limit=19", "/history/acme"] {
         let plain = site.ask(&format!("GET {route}")).await;
-        assert_eq!((plain.headers["vary"].as_str(), plain.headers.get("content-encoding")), ("accept-encoding", None));
+        assert_eq!(
+            (plain.headers["vary"].as_str(), plain.headers.get("content-encoding")),
+            ("accept-encoding", None)
+        );
         for _ in 0..2 {
             let (head, body) = site.ask_bytes(&format!("GET {route}\nAccept-Encoding: br, gzip")).await;
             assert_eq!((head.status, head.headers["content-encoding"].as_str()), (200, "gzip"), "{route}");
@@ -171,7 +175,8 @@ async fn who_accepts_gzip_gets_it_under_a_tag_of_its_own() {
             assert_ne!(tag, other);
             let known = site.ask(&format!("GET {route}\nAccept-Encoding: gzip\nIf-None-Match: {tag}")).await;
             assert_eq!((known.status, &known.headers["etag"]), (304, tag));
-            let (unknown, _) = site.ask_bytes(&format!("GET {route}\nAccept-Encoding: gzip\nIf-None-Match: {other}")).await;
+            let (unknown, _) =
+                site.ask_bytes(&format!("GET {route}\nAccept-Encoding: gzip\nIf-None-Match: {other}")).await;
             assert_eq!(unknown.status, 200);
         }
     }

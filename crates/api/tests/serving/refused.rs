@@ -5,7 +5,9 @@ use sqlx::{Connection, SqliteConnection};
 use std::time::Duration;
 
 fn new_day(product: &str) -> NewDay {
-    NewDay::new(&["TopCTR"]).ctr("acme", &[(product, 1, 2), ("b", 1, 3), ("c", 1, 4)]).ctr("beta", &[("x", 1, 9)])
+    NewDay::new(&["TopCTR"])
+        .ctr("acme", &[(product, 1, 2), ("b", 1, 3), ("c", 1, 4)])
+        .ctr("beta", &[("x", 1, 9)])
 }
 
 /// Runs `statements` on the database, and says that something was published of the day.
@@ -23,7 +25,9 @@ async fn check(statements: &str, told: &str) {
     let site = Site::publishing(vec![("2024-11-19", new_day("z")), ("2024-11-20", new_day("a"))]).await;
     let answers = async || {
         let mut answers = Vec::new();
-        for path in ["/recommendations/acme/TopCTR", "/recommendations/beta/TopCTR", "/history/acme", "/stats"] {
+        for path in
+            ["/recommendations/acme/TopCTR", "/recommendations/beta/TopCTR", "/history/acme", "/stats"]
+        {
             answers.push(site.ask(&format!("GET {path}")).await.body);
         }
         answers
@@ -53,7 +57,8 @@ fn of_newest(statement: &str) -> String {
 
 #[tokio::test]
 async fn a_rank_that_is_missing() {
-    check(&of_newest("DELETE FROM rankings WHERE {run} AND advertiser_id = 'acme' AND rank = 2"), "rank").await;
+    check(&of_newest("DELETE FROM rankings WHERE {run} AND advertiser_id = 'acme' AND rank = 2"), "rank")
+        .await;
 }
 
 #[tokio::test]
@@ -64,17 +69,23 @@ async fn a_product_that_comes_twice() {
 
 #[tokio::test]
 async fn a_model_that_the_run_did_not_compute() {
-    check(&of_newest("UPDATE rankings SET model = 'TopGuess' WHERE {run} AND advertiser_id = 'beta'"), "TopGuess").await;
+    check(
+        &of_newest("UPDATE rankings SET model = 'TopGuess' WHERE {run} AND advertiser_id = 'beta'"),
+        "TopGuess",
+    )
+    .await;
 }
 
 #[tokio::test]
 async fn a_day_without_any_ranking() {
-    check(&of_newest("DELETE FROM rankings WHERE {run}"), "no advertiser has any ranking of 2024-11-20").await;
+    check(&of_newest("DELETE FROM rankings WHERE {run}"), "no advertiser has any ranking of 2024-11-20")
+        .await;
 }
 
 #[tokio::test]
 async fn a_day_without_any_advertiser() {
-    check("DELETE FROM publications WHERE day = '2024-11-20'", "no advertiser has any ranking of 2024-11-20").await;
+    check("DELETE FROM publications WHERE day = '2024-11-20'", "no advertiser has any ranking of 2024-11-20")
+        .await;
 }
 
 #[tokio::test]
@@ -83,7 +94,10 @@ async fn a_database_that_was_emptied() {
     let before = site.ask("GET /recommendations/acme/TopCTR").await.body;
     let path = site.store.description().strip_prefix("sqlite:").unwrap().to_owned();
     let mut connection = SqliteConnection::connect(&format!("sqlite:{path}")).await.unwrap();
-    sqlx::raw_sql("DELETE FROM publications; DELETE FROM publication_events; DELETE FROM rankings").execute(&mut connection).await.unwrap();
+    sqlx::raw_sql("DELETE FROM publications; DELETE FROM publication_events; DELETE FROM rankings")
+        .execute(&mut connection)
+        .await
+        .unwrap();
     site.until("/health/ready", "the database publishes nothing").await;
     assert_eq!(site.ask("GET /recommendations/acme/TopCTR").await.body, before);
 }
@@ -92,7 +106,8 @@ async fn a_database_that_was_emptied() {
 async fn a_day_that_somebody_takes_back_is_not_refused() {
     let site = Site::publishing(vec![("2024-11-20", new_day("a"))]).await;
     let back = store::Back::Before("2024-11-20".parse().unwrap());
-    let decision = store::Decision { advertiser: None, reason: "wrong", at: "2024-11-21T09:00:00Z".parse().unwrap() };
+    let decision =
+        store::Decision { advertiser: None, reason: "wrong", at: "2024-11-21T09:00:00Z".parse().unwrap() };
     site.store.roll_back(back, decision).await.unwrap();
     let answer = site.until("/recommendations/acme/TopCTR", "no_publication_yet").await;
     assert!(answer.starts_with("404"), "{answer}");

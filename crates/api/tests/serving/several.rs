@@ -26,10 +26,17 @@ async fn get(site: &Site, path: &str) -> Value {
 #[tokio::test]
 async fn each_question_is_answered_as_if_it_was_asked_alone_in_order() {
     let site = site().await;
-    let questions = [("acme", "TopProduct"), ("idle", "TopCTR"), ("a/\"ü\"\n", "topctr"), ("nobody", "TopCTR"), ("acme", "Best")];
+    let questions = [
+        ("acme", "TopProduct"),
+        ("idle", "TopCTR"),
+        ("a/\"ü\"\n", "topctr"),
+        ("nobody", "TopCTR"),
+        ("acme", "Best"),
+    ];
     let body = json!({"requests": questions.map(|(advertiser, model)| json!({"advertiser_id": advertiser, "model": model}))});
     let (status, answer) = ask(&site, &body.to_string()).await;
-    let paths = ["acme/TopProduct", "idle/TopCTR", "a%2F%22%C3%BC%22%0A/topctr", "nobody/TopCTR", "acme/Best"];
+    let paths =
+        ["acme/TopProduct", "idle/TopCTR", "a%2F%22%C3%BC%22%0A/topctr", "nobody/TopCTR", "acme/Best"];
     let mut expected = Vec::new();
     for ((advertiser, model), path) in questions.iter().zip(paths) {
         let alone = get(&site, path).await;
@@ -70,9 +77,15 @@ async fn a_body_that_cannot_be_understood_is_a_problem_that_says_what_is_expecte
         ("{}", "missing field `requests`"),
         (r#"{"requests":[]}"#, "there are 0 requests: expected 1 to 1000"),
         (&many, "there are 1001 requests: expected 1 to 1000"),
-        (r#"{"requests":[{"advertiser":"acme"}]}"#, "unknown field `advertiser`, expected `advertiser_id` or `model`"),
+        (
+            r#"{"requests":[{"advertiser":"acme"}]}"#,
+            "unknown field `advertiser`, expected `advertiser_id` or `model`",
+        ),
         (r#"{"requests":[{"advertiser_id":"acme"}]}"#, "missing field `model`"),
-        (&format!(r#"{{"requests":[{question}],"limit":0}}"#), "limit is 0: expected a number from 1 to 1000"),
+        (
+            &format!(r#"{{"requests":[{question}],"limit":0}}"#),
+            "limit is 0: expected a number from 1 to 1000",
+        ),
         (&format!(r#"{{"requests":[{question}],"day":"2024-11-20"}}"#), "unknown field `day`"),
     ] {
         let (status, problem) = ask(&site, body).await;

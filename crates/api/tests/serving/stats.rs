@@ -129,7 +129,10 @@ async fn the_lists_come_in_parts_that_make_the_whole() {
     assert_eq!(&agreement, whole["model_agreement"]["advertisers"].as_array().unwrap());
     assert_eq!((variable.len(), agreement.len()), (50, 25));
     let past = stats(&site, "?offset=50").await;
-    assert_eq!((&past["most_variable_advertisers"], &past["page"]["next_offset"]), (&json!([]), &Value::Null));
+    assert_eq!(
+        (&past["most_variable_advertisers"], &past["page"]["next_offset"]),
+        (&json!([]), &Value::Null)
+    );
     let refused = site.check("GET /stats/?offset=-1").await;
     assert!(refused.contains("parameter offset is \\\"-1\\\": expected a number from 0"), "{refused}");
 }
