@@ -236,7 +236,7 @@ mod tests {
         };
         let days = ["2024-11-21", "2024-11-20"].map(|text| PublishedDay::Read(day(text))).into();
         let published = Published { version: 1, days, holds: vec![hold], ..Published::default() };
-        Snapshot::build(published, None, &[], Timestamp::UNIX_EPOCH)
+        Snapshot::build(published, None, &[], Timestamp::UNIX_EPOCH).unwrap()
     }
 
     #[test]

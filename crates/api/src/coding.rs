@@ -15,15 +15,6 @@ pub(crate) enum Coding {
     Gzip,
 }
 
-/// How much is done to make bytes fewer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Effort {
-    /// They are sent once.
-    Once,
-    /// They are kept, and sent often.
-    Kept,
-}
-
 impl Coding {
     /// The one that the client prefers: gzip when it accepts it.
     pub(crate) fn of(request: &HeaderMap) -> Self {
@@ -31,7 +22,9 @@ impl Coding {
         let mut offers = values.flat_map(|value| value.split(',')).map(|offer| {
             let mut parts = offer.split(';').map(str::trim);
             let name = parts.next().unwrap_or_default();
-            let quality = parts.find_map(|part| part.strip_prefix("q=")).map_or(Ok(1.0), str::parse::<f32>);
+            let quality = parts
+                .find_map(|part| part.strip_prefix("q=").or_else(|| part.strip_prefix("Q=")))
+                .map_or(Ok(1.0), str::parse::<f32>);
             (name, quality.is_ok_and(|quality| quality > 0.0))
         });
         let accepts = offers.any(|(name, is_accepted)| is_accepted && name.eq_ignore_ascii_case("gzip"));
@@ -39,15 +32,12 @@ impl Coding {
     }
 
     /// `answer` in this coding; none when it is to be sent as it is.
-    pub(crate) fn encode(self, answer: &[u8], effort: Effort) -> Option<Bytes> {
+    pub(crate) fn encode(self, answer: &[u8]) -> Option<Bytes> {
         if self == Self::Identity || answer.len() < GZIP_BYTES_MIN {
             return None;
         }
-        let level = match effort {
-            Effort::Once => Compression::fast(),
-            Effort::Kept => Compression::default(),
-        };
-        let mut encoder = GzEncoder::new(Vec::with_capacity(answer.len() / 4), level);
+        // The same for all, kept or not: a tag names the same bytes on every server.
+        let mut encoder = GzEncoder::new(Vec::with_capacity(answer.len() / 4), Compression::fast());
         encoder.write_all(answer).expect("a Vec takes any bytes");
         let mut encoded = encoder.finish().expect("a Vec takes any bytes");
         encoded.shrink_to_fit();
@@ -73,9 +63,16 @@ mod tests {
         {
             assert_eq!(coding(accepts), Coding::Gzip, "{accepts:?}");
         }
-        for refuses in
-            [&[][..], &[""], &["br"], &["gzip;q=0"], &["gzip; q=0.0, br"], &["gzip;q=x"], &["xgzip"]]
-        {
+        for refuses in [
+            &[][..],
+            &[""],
+            &["br"],
+            &["gzip;q=0"],
+            &["gzip;Q=0"],
+            &["gzip; q=0.0, br"],
+            &["gzip;q=x"],
+            &["xgzip"],
+        ] {
             assert_eq!(coding(refuses), Coding::Identity, "{refuses:?}");
         }
     }

@@ -9,7 +9,7 @@ use crate::{
     serving::Serving,
     snapshot::{Kept, Snapshot},
 };
-use domain::ModelName;
+use domain::{Day, ModelName};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::{
@@ -18,6 +18,7 @@ use std::{
     io::{self, BufWriter, Write},
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 use store::{DayStamp, PackedDay, Pin, PublishedHold};
 use tokio::{sync::watch, task::JoinHandle};
@@ -217,8 +218,7 @@ impl Disk {
         for entry in fs::read_dir(&self.directory)? {
             let name = entry?.file_name();
             let Some(name) = name.to_str() else { continue };
-            let is_ours = name.starts_with(DAY_PREFIX) || name.ends_with(UNFINISHED);
-            if is_ours && !served().any(|file| file.name == name) {
+            if is_ours(name) && !served().any(|file| file.name == name) {
                 fs::remove_file(self.path(name))?;
             }
         }
@@ -233,6 +233,22 @@ impl Disk {
         self.written.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+/// Whether a file of that name is one that a server writes: others are nobody's to delete.
+fn is_ours(name: &str) -> bool {
+    let finished = name.strip_suffix(UNFINISHED).unwrap_or(name);
+    let is_day = finished.strip_prefix(DAY_PREFIX).and_then(|rest| rest.split_at_checked(10)).is_some_and(
+        |(day, sum)| {
+            let is_digit = |byte: &u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(byte);
+            let sum = sum.strip_prefix('-').map(str::as_bytes);
+            day.parse::<Day>().is_ok() && sum.is_some_and(|sum| sum.len() == 8 && sum.iter().all(is_digit))
+        },
+    );
+    is_day || (finished == MANIFEST && finished != name)
+}
+
+/// The pause before the directory is asked for again that another server writes in.
+const LOCKED_PAUSE: Duration = Duration::from_secs(2);
 
 /// How the manifest's first line begins; its format and the checksum of all that follows come after.
 const TITLE: &str = "topshelf snapshot, format ";
@@ -333,7 +349,11 @@ async fn keep(disk: Disk, mut given: watch::Receiver<ToKeep>, serving: Arc<Servi
         let directory = disk.directory.display();
         match &written {
             Ok(true) => (),
-            Ok(false) => tracing::debug!(%directory, "another server keeps what it serves here"),
+            Ok(false) => {
+                tracing::debug!(%directory, "another server keeps what it serves here; trying again");
+                tokio::time::sleep(LOCKED_PAUSE).await;
+                given.mark_changed();
+            }
             Err(error) if !is_in_trouble => tracing::warn!(
                 %error,
                 %directory,
@@ -344,6 +364,32 @@ async fn keep(disk: Disk, mut given: watch::Receiver<ToKeep>, serving: Arc<Servi
         is_in_trouble = written.is_err();
         if let Some(is_kept) = written.map_or(Some(false), |is_ours| is_ours.then_some(true)) {
             serving.telemetry.kept(is_kept);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_files_that_a_server_writes_are_its_own() {
+        for name in ["day-2024-11-20-0a1b2c3d", "day-2024-11-20-0a1b2c3d.unfinished", "manifest.unfinished"] {
+            assert!(is_ours(name), "{name}");
+        }
+        for name in [
+            "day-2024-11-20.csv",
+            "day-2024-11-20",
+            "day-2024-13-20-0a1b2c3d",
+            "day-2024-11-20-0a1b2c3",
+            "day-2024-11-20-0A1B2C3D",
+            "day-2024-11-20-0a1b2c3d.csv",
+            "day-ünicode-0a1b2c3d",
+            "logs.unfinished",
+            "manifest",
+            "lock",
+        ] {
+            assert!(!is_ours(name), "{name}");
         }
     }
 }

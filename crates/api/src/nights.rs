@@ -6,20 +6,27 @@ use crate::{
     wire::{RunSeen, RunsSeen},
 };
 use jiff::Timestamp;
+use std::time::Duration;
 use store::{LastRuns, RunRecord, Store, StoreError};
+
+/// Who has not answered by then does not.
+const LOOK_TIME_MAX: Duration = Duration::from_secs(10);
 
 /// Looks at the ledger as often as publications are asked for, until the task is dropped.
 pub(crate) async fn follow_runs(serving: &Serving, store: &Store) {
     let mut is_in_trouble = false;
     loop {
-        match look(store).await {
+        let seen = tokio::time::timeout(LOOK_TIME_MAX, look(store)).await;
+        match seen
+            .map_err(|_| "the database gives no answer".to_owned())
+            .and_then(|seen| seen.map_err(|error| crate::refresh::chain(&error)))
+        {
             Ok((version, runs)) => {
                 serving.confirm(version);
                 serving.runs_are(runs);
                 is_in_trouble = false;
             }
             Err(error) => {
-                let error = crate::refresh::chain(&error);
                 if !is_in_trouble {
                     tracing::warn!(error, "cannot read how the nights go");
                 }

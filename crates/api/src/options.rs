@@ -55,6 +55,7 @@ pub struct Promise {
 ///
 /// A server that shall start without its database is given the URL: it opens the store itself and goes
 /// on trying until it can.
+#[derive(Clone)]
 pub enum ServedStore {
     /// A store that is open.
     Open(Box<Store>),

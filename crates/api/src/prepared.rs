@@ -4,12 +4,7 @@
 //! turns stale. When all such answers fit into the room there is, they are written ahead; else each is written when it
 //! is first asked for, until the room is used up, and from then on anew for each request.
 
-use crate::{
-    answer::Found,
-    coding::{Coding, Effort},
-    response::Coded,
-    snapshot::Snapshot,
-};
+use crate::{answer::Found, coding::Coding, response::Coded, snapshot::Snapshot};
 use bytes::Bytes;
 use std::sync::{
     OnceLock,
@@ -45,7 +40,7 @@ pub(crate) struct Slot {
 impl Prepared {
     /// Room of so many bytes for answers of `snapshot`, none of them written yet.
     pub(crate) fn new(snapshot: &Snapshot, is_stale: bool, room: usize) -> Self {
-        let newest = snapshot.served_days().first();
+        let newest = snapshot.served_days().first().filter(|_| room > 0);
         let slots = |active: usize| (0..active).map(|_| OnceLock::new()).collect();
         let models = newest.map_or_else(Vec::new, |day| day.models().map(|_| slots(day.active())).collect());
         Self { is_stale, models, room: AtomicUsize::new(room) }
@@ -100,7 +95,7 @@ impl Prepared {
         if let Some(bytes) = ready.gzip.get() {
             return Coded { bytes: bytes.clone(), coding };
         }
-        match coding.encode(&ready.identity, Effort::Kept) {
+        match coding.encode(&ready.identity) {
             None => Coded { bytes: ready.identity.clone(), coding: Coding::Identity },
             Some(bytes) => {
                 if self.take_room(bytes.len()) {

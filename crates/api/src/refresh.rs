@@ -4,7 +4,7 @@ use crate::{
     disk::{Disk, Keeper},
     nights::follow_runs,
     options::{Options, ServedStore},
-    serving::Serving,
+    serving::{Serving, View},
     snapshot::{Refusal, Snapshot},
 };
 use jiff::Timestamp;
@@ -15,7 +15,7 @@ use tokio::task::JoinError;
 /// Days needed whatever is kept for readers: `/stats` means over a week.
 const STATS_DAYS: usize = 7;
 
-/// The first and the longest pause after a failure; no longer than what is published is asked for anyway.
+/// The first and the longest pause after a failure.
 const RETRY_MIN: Duration = Duration::from_millis(250);
 const RETRY_MAX: Duration = Duration::from_secs(10);
 
@@ -24,6 +24,9 @@ const TELL_EVERY: u32 = 30;
 
 /// How long the database may take to tell what is published, before what was kept on disk is served.
 const DATABASE_TIME: Duration = Duration::from_secs(3);
+
+/// How long what was kept on disk may take to be read.
+const DISK_TIME: Duration = Duration::from_secs(20);
 
 /// How often the schedule is asked what it promises.
 const PROMISE_PERIOD: Duration = Duration::from_millis(500);
@@ -55,12 +58,16 @@ impl LoadError {
 /// Loads what is published now. A store without tables publishes nothing, which is no error.
 ///
 /// # Errors
-/// [`LoadError`] when the store cannot be read.
+/// [`LoadError`] when the store cannot be read, or a day cannot be served.
 pub async fn load(store: &Store, options: &Options) -> Result<Snapshot, LoadError> {
-    load_after(store, options, None).await
+    let snapshot = load_after(store, options, None).await?;
+    match snapshot.refused().first() {
+        Some(refusal) => Err(refusal.clone().into()),
+        None => Ok(snapshot),
+    }
 }
 
-/// Loads what is published now; days that `last` has are taken from there.
+/// Loads what is published now, when it may take the place of `last`; days that `last` has are taken from there.
 async fn load_after(
     store: &Store,
     options: &Options,
@@ -69,84 +76,99 @@ async fn load_after(
     let known = last.as_ref().map_or_else(Vec::new, |last| last.stamps());
     let published = store.published(options.history_days_kept.max(STATS_DAYS), &known).await?;
     let models = options.models.clone();
-    let build = move || Snapshot::build(published, last.as_deref(), &models, Timestamp::now());
-    tokio::task::spawn_blocking(build).await.map_err(LoadError::Build)
+    let build = move || {
+        let snapshot = Snapshot::build(published, last.as_deref(), &models, Timestamp::now())?;
+        match last {
+            Some(last) => snapshot.accepted_after(&last),
+            None => Ok(snapshot),
+        }
+    };
+    Ok(tokio::task::spawn_blocking(build).await.map_err(LoadError::Build)??)
 }
 
 /// Replaces the snapshot whenever a publication moves, keeps it on disk, and notes how the nights go, until the task is
 /// dropped.
 pub(crate) async fn follow_publications(serving: Arc<Serving>, store: ServedStore) {
     let disk = Disk::of(&serving.options);
-    let kept = match (&disk, store.describe()) {
-        (Some(disk), Some(database)) => disk.read(&database, &serving.options.models).await.map(Arc::new),
-        _ => None,
-    };
-    let keeper = Keeper::start(disk, serving.clone());
-    let kept_is_served = serve_kept_unless_loaded(&serving, kept.clone());
+    let keeper = Keeper::start(disk.clone(), serving.clone());
     let follow = async {
         let mut pause = Pause::new();
-        let store = loop {
-            match store.open().await {
-                Ok(store) => break store,
-                Err(error) => {
-                    serving.serve_kept_if_any(kept.as_ref());
-                    pause.after(&serving, &error.into(), "could not open the store").await;
-                }
-            }
-        };
+        // What is on the disk need not be read from the database.
+        let ((), store) =
+            tokio::join!(read_kept(&serving, disk.as_ref(), &store), open(&serving, &store, &mut pause));
         serving.opened(store.description());
-        tokio::join!(follow(&serving, &store, kept.clone(), &keeper, pause), follow_runs(&serving, &store));
+        tokio::join!(follow(&serving, &store, &keeper, pause), follow_runs(&serving, &store));
     };
-    tokio::join!(follow, kept_is_served);
+    let serve_kept = async {
+        tokio::time::sleep(DATABASE_TIME).await;
+        serving.serve_kept();
+    };
+    tokio::join!(follow, serve_kept);
 }
 
-/// Serves what was kept on disk when the database takes long to tell what is published.
-async fn serve_kept_unless_loaded(serving: &Serving, kept: Option<Arc<Snapshot>>) {
-    tokio::time::sleep(DATABASE_TIME).await;
-    serving.serve_kept_if_any(kept.as_ref());
+/// Reads what was kept on disk, for a start without the database.
+async fn read_kept(serving: &Serving, disk: Option<&Disk>, store: &ServedStore) {
+    let (Some(disk), Some(database)) = (disk, store.describe()) else { return };
+    match tokio::time::timeout(DISK_TIME, disk.read(&database, &serving.options.models)).await {
+        Ok(kept) => serving.keep_at_hand(kept.map(Arc::new)),
+        Err(_) => tracing::warn!("what was kept on disk takes long to read, and is ignored"),
+    }
 }
 
-async fn follow(
-    serving: &Serving,
-    store: &Store,
-    mut last: Option<Arc<Snapshot>>,
-    keeper: &Keeper,
-    mut pause: Pause,
-) {
+async fn open(serving: &Serving, store: &ServedStore, pause: &mut Pause) -> Store {
+    loop {
+        match store.open().await {
+            Ok(store) => return store,
+            Err(error) => {
+                serving.serve_kept();
+                pause.after(serving, &error.into(), "could not open the store").await;
+            }
+        }
+    }
+}
+
+async fn follow(serving: &Serving, store: &Store, keeper: &Keeper, mut pause: Pause) {
     let mut watch = store.watch(serving.options.poll);
     loop {
-        let loaded = load_after(store, &serving.options, last.clone()).await;
-        let loaded = loaded.and_then(|snapshot| match &last {
-            Some(last) => Ok(snapshot.accepted_after(last)?),
-            None => Ok(snapshot),
-        });
-        match loaded {
+        match load_after(store, &serving.options, serving.last()).await {
             Ok(snapshot) => {
                 let snapshot = Arc::new(snapshot);
                 let (version, newest_day) = (snapshot.version(), snapshot.newest_day());
                 tracing::info!(version, ?newest_day, "snapshot loaded");
-                serving.replace(snapshot.clone());
+                for refusal in snapshot.refused() {
+                    tracing::error!(error = %refusal, "a day is left out, or served as it was before");
+                }
+                let replaced = serving.replace(snapshot.clone());
+                tokio::spawn(let_go(replaced));
+                keeper.keep(snapshot, store.description());
                 prepare(serving).await;
-                keeper.keep(snapshot.clone(), store.description());
-                last = Some(snapshot);
                 pause = Pause::new();
                 watch.seen(version);
                 watch.changed().await;
             }
             Err(error) => {
-                serving.serve_kept_if_any(last.as_ref());
+                serving.serve_kept();
                 pause.after(serving, &error, "could not load what is published").await;
             }
         }
     }
 }
 
-/// Writes the answers that are asked most ahead, if there is room for them.
+/// Gives back the memory of what was served, once no request reads it: none shall wait for that.
+async fn let_go(replaced: Option<Arc<View>>) {
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let _ = tokio::task::spawn_blocking(move || drop(replaced)).await; // nothing waits for it
+}
+
+/// Writes the answers that are asked most ahead, if there is room for them, and computes the statistics.
 async fn prepare(serving: &Serving) {
     let Ok(view) = serving.view() else { return };
-    let filled = tokio::task::spawn_blocking(move || view.prepared.fill(&view.snapshot)).await;
-    if let Err(error) = filled {
-        tracing::error!(%error, "could not write answers ahead: this is a defect");
+    let prepare = move || {
+        view.prepared.fill(&view.snapshot);
+        view.snapshot.statistics();
+    };
+    if let Err(error) = tokio::task::spawn_blocking(prepare).await {
+        tracing::error!(%error, "could not prepare answers: this is a defect");
     }
 }
 
@@ -174,7 +196,10 @@ impl Pause {
         }
         tokio::time::sleep(self.next).await;
         self.failures += 1;
-        self.next = (self.next * 2).min(RETRY_MAX).min(serving.options.poll.max(RETRY_MIN));
+        // What is refused stays so until somebody acts; what failed is asked for as often as what is published.
+        let longest =
+            if error.is_refusal() { RETRY_MAX } else { serving.options.poll.clamp(RETRY_MIN, RETRY_MAX) };
+        self.next = (self.next * 2).min(longest);
     }
 }
 

@@ -1,11 +1,6 @@
 //! How answers are sent: JSON with a strong `ETag` and a lifetime, problems without one.
 
-use crate::{
-    answer::json,
-    coding::{Coding, Effort},
-    entity_tag::EntityTag,
-    problem::Problem,
-};
+use crate::{answer::json, coding::Coding, entity_tag::EntityTag, problem::Problem};
 use axum::{
     body::{Body, Bytes},
     http::{HeaderMap, HeaderValue, Response, StatusCode, header},
@@ -29,7 +24,7 @@ pub(crate) struct Coded {
 impl Coded {
     /// An answer that is sent once, in `coding` if that is worth it.
     pub(crate) fn once(answer: Vec<u8>, coding: Coding) -> Self {
-        match coding.encode(&answer, Effort::Once) {
+        match coding.encode(&answer) {
             Some(bytes) => Self { bytes, coding },
             None => Self { bytes: answer.into(), coding: Coding::Identity },
         }

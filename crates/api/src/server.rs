@@ -7,6 +7,7 @@ use crate::{
     routes,
     serving::Serving,
 };
+use futures::FutureExt;
 use hyper::server::conn::http1;
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
@@ -21,6 +22,12 @@ use tokio::{
 
 /// How long connections may take to end after the listener closed, before they are cut.
 const END_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// How long the last connections have to send their request before those that sent none are closed.
+const LAST_REQUEST_TIME: Duration = Duration::from_millis(100);
+
+/// The pause before work that broke off begins anew.
+const DEFECT_PAUSE: Duration = Duration::from_secs(1);
 
 /// The pause after a connection could not be accepted because this process has too many open files.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -78,8 +85,10 @@ impl Server {
     pub async fn run(self, shutdown: impl Future<Output = Duration>) {
         let Self { listener, serving, store, .. } = self;
         let mut tasks = JoinSet::new(); // aborts them when dropped
-        tasks.spawn(follow_publications(serving.clone(), store));
-        tasks.spawn(follow_schedule(serving.clone()));
+        let followed = serving.clone();
+        tasks.spawn(for_ever(move || follow_publications(followed.clone(), store.clone())));
+        let followed = serving.clone();
+        tasks.spawn(for_ever(move || follow_schedule(followed.clone())));
         let front = Front::new(serving.clone(), routes::router(serving.clone()));
         let connections = GracefulShutdown::new();
         let drained = async {
@@ -92,10 +101,26 @@ impl Server {
             () = accept(&listener, &front, &connections) => (),
             () = drained => (),
         }
+        // Who has connected is answered: the kernel has said yes in our name.
+        while let Some(Ok((connection, _))) = listener.accept().now_or_never() {
+            serve(connection, front.clone(), &connections);
+        }
         drop(listener);
+        tokio::time::sleep(LAST_REQUEST_TIME).await;
         if tokio::time::timeout(END_TIMEOUT, connections.shutdown()).await.is_err() {
             tracing::warn!("connections still open were cut");
         }
+    }
+}
+
+/// Does work that does not end; when it does, which is a defect, it begins anew.
+async fn for_ever<W: Future<Output = ()> + Send + 'static>(work: impl Fn() -> W) {
+    loop {
+        let mut task = JoinSet::new(); // aborts it when dropped
+        task.spawn(work());
+        let ended = task.join_next().await;
+        tracing::error!(?ended, "a task of the server broke off and begins anew: this is a defect");
+        tokio::time::sleep(DEFECT_PAUSE).await;
     }
 }
 

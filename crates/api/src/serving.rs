@@ -15,7 +15,7 @@ use axum::http::HeaderValue;
 use jiff::Timestamp;
 use std::{
     sync::{
-        Arc, Mutex, OnceLock, PoisonError,
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -49,6 +49,8 @@ struct State {
     snapshot: Option<Arc<Snapshot>>,
     source: SnapshotSource,
     confirmed_at: Option<Timestamp>,
+    /// What was kept on disk, until something is served.
+    kept: Option<Arc<Snapshot>>,
 }
 
 /// What one request answers from, start to end.
@@ -66,7 +68,8 @@ pub(crate) struct View {
 impl Serving {
     pub(crate) fn new(options: Options, schedule: Schedule) -> Self {
         let promise = schedule(Timestamp::now());
-        let state = State { promise, snapshot: None, source: SnapshotSource::Database, confirmed_at: None };
+        let source = SnapshotSource::Database;
+        let state = State { promise, snapshot: None, source, confirmed_at: None, kept: None };
         Self {
             options,
             telemetry: Telemetry::new(),
@@ -101,34 +104,49 @@ impl Serving {
         self.store_description.get().map(String::as_str)
     }
 
-    /// Serves `snapshot`, read from the database, from now on.
-    pub(crate) fn replace(&self, snapshot: Arc<Snapshot>) {
+    /// Serves `snapshot`, read from the database, from now on. Returns what was served before.
+    pub(crate) fn replace(&self, snapshot: Arc<Snapshot>) -> Option<Arc<View>> {
         self.telemetry.loaded(&snapshot);
-        self.load_error.store(None);
+        let refused = snapshot.refused().first().map(|refusal| Arc::new(refusal.to_string()));
+        self.load_error.store(refused);
         self.confirm_error.store(None);
         let now = now();
-        self.change(|state| {
+        let replaced = self.change(|state| {
             state.snapshot = Some(snapshot);
             state.source = SnapshotSource::Database;
             state.confirmed_at = Some(now);
+            state.kept = None;
         });
         self.telemetry.confirmed(now);
+        replaced
     }
 
-    /// Serves `kept`, what was kept on disk, from now on, unless something is served already.
-    pub(crate) fn serve_kept_if_any(&self, kept: Option<&Arc<Snapshot>>) {
-        let Some(kept) = kept else { return };
-        let mut is_served = false;
+    /// The snapshot that is served, or that could be.
+    pub(crate) fn last(&self) -> Option<Arc<Snapshot>> {
+        let state = self.state();
+        state.snapshot.clone().or_else(|| state.kept.clone())
+    }
+
+    /// Notes what was kept on disk, in case that the database does not tell what is published.
+    pub(crate) fn keep_at_hand(&self, kept: Option<Arc<Snapshot>>) {
+        self.state().kept = kept;
+    }
+
+    /// Serves what was kept on disk, if there is such, unless something is served already.
+    pub(crate) fn serve_kept(&self) {
+        let mut served = None;
         self.change(|state| {
-            if state.snapshot.is_none() {
-                (state.snapshot, state.source) = (Some(kept.clone()), SnapshotSource::Disk);
-                is_served = true;
+            if state.snapshot.is_none()
+                && let Some(kept) = state.kept.take()
+            {
+                served = Some(kept.clone());
+                (state.snapshot, state.source) = (Some(kept), SnapshotSource::Disk);
             }
         });
-        if is_served {
+        if let Some(kept) = served {
             let (version, newest_day, loaded_at) = (kept.version(), kept.newest_day(), kept.loaded_at());
-            tracing::warn!(version, ?newest_day, %loaded_at, "the database does not tell what is published: serving what was kept on disk");
-            self.telemetry.serves_kept(kept);
+            tracing::warn!(version, ?newest_day, %loaded_at, "serving what was kept on disk, until the database tells what is published");
+            self.telemetry.serves_kept(&kept);
         }
     }
 
@@ -136,7 +154,7 @@ impl Serving {
     pub(crate) fn confirm(&self, version: i64) {
         self.confirm_error.store(None);
         let now = now();
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.state();
         if state.source == SnapshotSource::Database
             && state.snapshot.as_ref().is_some_and(|snapshot| snapshot.version() == version)
         {
@@ -176,7 +194,7 @@ impl Serving {
     }
 
     pub(crate) fn health(&self) -> Health {
-        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let state = self.state();
         let next_run_at = state.promise.next_night_at;
         drop(state);
         Health { readiness: self.readiness(), next_run_at, runs: self.runs.load().as_deref().cloned() }
@@ -193,7 +211,7 @@ impl Serving {
     }
 
     pub(crate) fn readiness(&self) -> Readiness {
-        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let state = self.state();
         let snapshot = state.snapshot.as_ref();
         let error = self.load_error.load();
         let error = error.as_deref().cloned().or_else(|| self.confirm_error.load().as_deref().cloned());
@@ -221,9 +239,13 @@ impl Serving {
         }
     }
 
-    /// Changes what is known, and with it what readers see.
-    fn change(&self, change: impl FnOnce(&mut State)) {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Changes what is known, and with it what readers see. Returns what they saw before.
+    fn change(&self, change: impl FnOnce(&mut State)) -> Option<Arc<View>> {
+        let mut state = self.state();
         change(&mut state);
         let last = self.view.load();
         let room = self.options.prepared_bytes_max;
@@ -232,7 +254,7 @@ impl Serving {
             .clone()
             .map(|snapshot| View::new(snapshot, state.promise, Timestamp::now(), last.as_deref(), room));
         self.telemetry.stale(view.as_ref().is_none_or(|view| view.is_stale));
-        self.view.store(view.map(Arc::new));
+        self.view.swap(view.map(Arc::new))
     }
 }
 
@@ -297,7 +319,7 @@ mod tests {
         };
         let days = vec![PublishedDay::Read(PackedDay::pack(day, &[], &[], stamp).unwrap())];
         let published = Published { version, days, ..Published::default() };
-        Arc::new(Snapshot::build(published, None, &[], Timestamp::UNIX_EPOCH))
+        Arc::new(Snapshot::build(published, None, &[], Timestamp::UNIX_EPOCH).unwrap())
     }
 
     #[test]

@@ -9,14 +9,14 @@ use crate::{
     prepared::Slot,
     problem::Problem,
     served_day::ServedDay,
-    stats::Statistics,
+    stats::{Changes, Statistics},
     wire::{History, HistoryDay, Recommendation, Recommendations, Stats},
 };
 use domain::{AdvertiserId, Counts, Day, ModelName};
 use jiff::Timestamp;
 use std::{
     collections::{BTreeSet, HashMap},
-    sync::Arc,
+    sync::{Arc, Mutex, OnceLock, PoisonError},
 };
 use store::{DayStamp, PackedDay, PackedRanking, Pin, Published, PublishedDay, PublishedHold, Row};
 
@@ -35,7 +35,13 @@ pub struct Snapshot {
     /// The days of those who are pinned.
     pinned_days: HashMap<AdvertiserId, Day>,
     holds: Holds,
-    statistics: Option<Statistics>,
+    refused: Vec<Refusal>,
+    /// Advertisers that are held of the newest day, and those of them of whom nothing of it is seen.
+    held: usize,
+    unseen: usize,
+    statistics: OnceLock<Statistics>,
+    /// What the last snapshot's statistics were made of, until this one's are.
+    known_changes: Mutex<Vec<Arc<Changes>>>,
 }
 
 /// A snapshot as it was kept on disk.
@@ -64,7 +70,15 @@ pub enum Refusal {
         /// Published before.
         days: usize,
     },
-    /// A day is published without any ranking, where there were some.
+    /// What is published of a day could not be served as it is.
+    #[error("what is published of {day} cannot be served: {what}")]
+    Day {
+        /// The day.
+        day: Day,
+        /// What is wrong with it, with names, and what to do about it.
+        what: String,
+    },
+    /// The newest day is published without any ranking, where there were some, and nothing of it is held or pinned.
     #[error(
         "no advertiser has any ranking of {day}, where {rankings} were published of {last_day}: `topshelf rollback` takes readers back to what they saw before"
     )]
@@ -83,7 +97,8 @@ impl Snapshot {
     pub(crate) fn of_kept(kept: Kept, models: &[ModelName]) -> Self {
         let Kept { version, loaded_at, days, older, pins, holds } = kept;
         let days = days.into_iter().map(PublishedDay::Read).collect();
-        Self::build(Published { version, days, older, pins, holds }, None, models, loaded_at)
+        let published = Published { version, days, older, pins, holds };
+        Self::build(published, None, models, loaded_at).expect("days that were read are not refused")
     }
 
     /// The same, when it may take the place of `last`.
@@ -92,44 +107,60 @@ impl Snapshot {
     /// A [`Refusal`] when it is empty where there was something.
     pub(crate) fn accepted_after(self, last: &Self) -> Result<Self, Refusal> {
         // Whoever takes a day back moves the version on.
-        if self.days.is_empty() && !last.days.is_empty() && self.version < last.version {
+        if self.days.is_empty() && !last.days.is_empty() && self.version <= last.version {
             let (version, last_version, days) = (self.version, last.version, last.days.len());
             return Err(Refusal::Emptied { version, last_version, days });
         }
-        for day in self.days.iter().filter(|day| day.ranking_count() == 0) {
-            let before = last.days.iter().find(|before| before.day() <= day.day());
-            if let Some(before) = before.filter(|before| before.ranking_count() > 0) {
-                let (rankings, last_day) = (before.ranking_count(), before.day());
-                return Err(Refusal::EmptyDay { day: day.day(), rankings, last_day });
-            }
+        let Some(newest) = self.days.first().filter(|newest| newest.ranking_count() == 0) else {
+            return Ok(self);
+        };
+        // What is held back, taken back or hidden by a pin is missing because somebody or something said so.
+        let is_meant = !self.pins.is_empty() || self.holds.all().iter().any(|hold| hold.day == newest.day());
+        let before = last.days.iter().find(|before| before.day() <= newest.day());
+        if let Some(before) = before.filter(|before| !is_meant && before.ranking_count() > 0) {
+            let (day, rankings, last_day) = (newest.day(), before.ranking_count(), before.day());
+            return Err(Refusal::EmptyDay { day, rankings, last_day });
         }
         Ok(self)
     }
 
     /// Makes a snapshot of `published`, loaded at `loaded_at`, with the days of `last` that did not change. `models`
-    /// are known beside those found.
+    /// are known beside those found. In the place of a day that is refused comes what `last` has of it, or nothing.
+    ///
+    /// # Errors
+    /// A [`Refusal`] when the newest day is refused and there is a `last` that can stay, or when there is no other day.
     ///
     /// # Panics
     /// When a day is said to be known and is not in `last`.
-    #[must_use]
     pub fn build(
         published: Published,
         last: Option<&Self>,
         models: &[ModelName],
         loaded_at: Timestamp,
-    ) -> Self {
-        let serve = |day| match day {
-            PublishedDay::Read(day) => Arc::new(ServedDay::new(day)),
-            PublishedDay::Known(stamp) => {
-                let known = last.and_then(|last| last.days.iter().find(|day| *day.stamp() == stamp));
-                known.expect("only days of the last snapshot are known").clone()
+    ) -> Result<Self, Refusal> {
+        let last_days = last.map_or(&[][..], |last| &last.days);
+        let (mut days, mut refused) = (Vec::new(), Vec::new());
+        for (age, published) in published.days.into_iter().enumerate() {
+            let day = published.day();
+            match published {
+                PublishedDay::Read(read) => days.push(Arc::new(ServedDay::new(read))),
+                PublishedDay::Known(stamp) => {
+                    let known = last_days.iter().find(|day| *day.stamp() == stamp);
+                    days.push(known.expect("only days of the last snapshot are known").clone());
+                }
+                PublishedDay::Refused { what, .. } if age == 0 && !last_days.is_empty() => {
+                    return Err(Refusal::Day { day, what });
+                }
+                PublishedDay::Refused { what, .. } => {
+                    days.extend(last_days.iter().find(|before| before.day() == day).cloned());
+                    refused.push(Refusal::Day { day, what });
+                }
             }
-        };
-        let mut days: Vec<_> = published.days.into_iter().map(serve).collect();
-        days.sort_by_key(|day| std::cmp::Reverse(day.day()));
+        }
+        if let Some(refusal) = refused.first().filter(|_| days.is_empty()) {
+            return Err(refusal.clone());
+        }
         let older = published.older.into_iter().map(|day| Arc::new(ServedDay::new(day))).collect();
-        let last_statistics = last.and_then(|last| last.statistics.as_ref());
-        let statistics = Statistics::of(&days, last_statistics);
         let mut snapshot = Self {
             version: published.version,
             loaded_at,
@@ -139,16 +170,51 @@ impl Snapshot {
             pinned_days: published.pins.iter().map(|pin| (pin.advertiser_id.clone(), pin.day)).collect(),
             pins: published.pins,
             holds: Holds::new(published.holds),
-            statistics: None,
+            refused,
+            held: 0,
+            unseen: 0,
+            statistics: OnceLock::new(),
+            known_changes: Mutex::new(last.map_or_else(Vec::new, Self::changes)),
         };
         snapshot.models = snapshot.known_models(models);
-        snapshot.statistics = statistics.map(|statistics| {
-            let newest = &snapshot.days[0];
+        if let Some(newest) = snapshot.days.first() {
             let held: Vec<_> = snapshot.holds.advertisers(newest.day()).collect();
             let is_unseen = |advertiser: &&&AdvertiserId| newest.place(advertiser.as_str()).is_none();
-            statistics.with_held(held.len(), held.iter().filter(is_unseen).count())
-        });
-        snapshot
+            (snapshot.held, snapshot.unseen) = (held.len(), held.iter().filter(is_unseen).count());
+        }
+        Ok(snapshot)
+    }
+
+    /// Why days are missing, or are served as they were before.
+    #[must_use]
+    pub fn refused(&self) -> &[Refusal] {
+        &self.refused
+    }
+
+    /// What was computed for the statistics, or would be used for them.
+    fn changes(&self) -> Vec<Arc<Changes>> {
+        match self.statistics.get() {
+            Some(statistics) => statistics.changes().to_vec(),
+            None => self.known_changes.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+        }
+    }
+
+    /// Whether the statistics can be told at once.
+    pub(crate) fn has_statistics(&self) -> bool {
+        self.days.is_empty() || self.statistics.get().is_some()
+    }
+
+    /// The statistics, computed when they are first asked for; none when nothing is published.
+    pub(crate) fn statistics(&self) -> Option<&Statistics> {
+        if self.days.is_empty() {
+            return None;
+        }
+        let compute = || {
+            let statistics = Statistics::of(&self.days, &self.changes());
+            self.known_changes.lock().unwrap_or_else(PoisonError::into_inner).clear();
+            statistics.with_held(self.held, self.unseen)
+        };
+        Some(self.statistics.get_or_init(compute))
     }
 
     /// The version of what is published that this is a copy of.
@@ -199,7 +265,7 @@ impl Snapshot {
     /// How many advertisers are active on the newest published day.
     #[must_use]
     pub fn active_advertiser_count(&self) -> usize {
-        self.statistics.as_ref().map_or(0, |statistics| statistics.advertisers.active)
+        self.days.first().map_or(0, |newest| newest.active() + self.unseen)
     }
 
     /// Whether the newest published day is older than `promised_day`, or nothing is published.
@@ -347,7 +413,7 @@ impl Snapshot {
     /// # Errors
     /// [`Problem::NoPublicationYet`] when nothing is published.
     pub fn stats(&self, offset: usize, limit: usize) -> Result<Stats<'_>, Problem> {
-        let statistics = self.statistics.as_ref().ok_or(Problem::NoPublicationYet)?;
+        let statistics = self.statistics().ok_or(Problem::NoPublicationYet)?;
         Ok(statistics.answer(offset, limit))
     }
 

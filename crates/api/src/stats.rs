@@ -1,4 +1,4 @@
-//! What is published, in numbers, computed once when a snapshot is built.
+//! What is published, in numbers, computed once for a snapshot.
 //!
 //! Change and agreement are Jaccard's (1901): products in both sets ÷ products in either. Change from
 //! day to day is one minus it. What was computed of two days is kept as long as both are served.
@@ -30,7 +30,7 @@ const AGREEMENT_MODELS: [&str; 2] = ["TopCTR", "TopProduct"];
 pub(crate) struct Statistics {
     /// The newest, which most numbers are of, and those before it whose changes are in the means.
     days: Vec<Arc<ServedDay>>,
-    pub(crate) advertisers: Advertisers,
+    advertisers: Advertisers,
     models: Vec<ModelStats>,
     /// The models of the changes, by byte order.
     changing_models: Vec<ModelName>,
@@ -78,16 +78,16 @@ pub(crate) struct Changes {
 }
 
 impl Statistics {
-    /// The numbers of `days`, which come newest first; none when there are no days. What was computed already for
-    /// `last` is taken from there.
-    pub(crate) fn of(days: &[Arc<ServedDay>], last: Option<&Self>) -> Option<Self> {
-        let newest = days.first()?;
+    /// The numbers of `days`, at least one, which come newest first. `known` was computed before, of these days or
+    /// of others. It takes seconds for a hundred thousand advertisers.
+    pub(crate) fn of(days: &[Arc<ServedDay>], known: &[Arc<Changes>]) -> Self {
+        let newest = &days[0];
         let days = &days[..days.len().min(CHANGE_DAYS)];
-        let changes = changes(days, last.map_or(&[], |last| &last.changes));
+        let changes = changes(days, known);
         let changing_models = changing_models(days);
         let variable = variable(days, &changes, &changing_models);
         let (mean_overlap, agreement) = agreement(newest);
-        Some(Self {
+        Self {
             days: days.to_vec(),
             advertisers: advertiser_counts(newest),
             models: model_stats(newest),
@@ -96,7 +96,12 @@ impl Statistics {
             mean_overlap,
             agreement,
             changes,
-        })
+        }
+    }
+
+    /// What later numbers need not compute again.
+    pub(crate) fn changes(&self) -> &[Arc<Changes>] {
+        &self.changes
     }
 
     /// The same, when so many of the active advertisers are held, so many of them without any ranking of the
@@ -152,7 +157,7 @@ fn advertiser_counts(day: &ServedDay) -> Advertisers {
 
 fn model_stats(day: &ServedDay) -> Vec<ModelStats> {
     let of_model = |(model, rankings): &(ModelName, PackedRankings)| {
-        let sizes = (0..day.active()).map(|place| rankings.ranking(place).rows().count());
+        let sizes = (0..day.active()).map(|place| rankings.ranking(place).product_ids().count());
         let (mut advertisers, mut recommendations) = (0, 0);
         for size in sizes.filter(|size| *size > 0) {
             advertisers += 1;
@@ -189,7 +194,7 @@ fn changes(days: &[Arc<ServedDay>], known: &[Arc<Changes>]) -> Vec<Arc<Changes>>
 impl Changes {
     fn between(newer: &ServedDay, older: &ServedDay) -> Self {
         let older_places = places_on(newer, older);
-        let mut sets = Sets::default();
+        let sets = Sets::default();
         let mut models = Vec::new();
         for (model, rankings) in newer.rankings() {
             let Some(before) = older.rankings_by(model) else { continue };
@@ -294,7 +299,7 @@ fn agreement(day: &ServedDay) -> (Option<f64>, Vec<Agreement>) {
     else {
         return (None, Vec::new());
     };
-    let mut sets = Sets::default();
+    let sets = Sets::default();
     let mut all = Vec::new();
     for place in 0..day.active() {
         let rankings = [left, right].map(|rankings| rankings.ranking(place));
@@ -311,7 +316,10 @@ fn agreement(day: &ServedDay) -> (Option<f64>, Vec<Agreement>) {
     (mean_overlap, all)
 }
 
-/// Room for two sets of products, used again and again.
+/// Of so many products, looking at each is faster than keeping them in order.
+const PRODUCTS_FEW: usize = 32;
+
+/// Compares sets of products.
 #[derive(Default)]
 struct Sets {
     hasher: DefaultHashBuilder,
@@ -319,18 +327,33 @@ struct Sets {
 
 impl Sets {
     /// The overlap of two rankings.
-    fn overlap(&mut self, left: PackedRanking<'_>, right: PackedRanking<'_>) -> Overlap {
+    fn overlap(&self, left: PackedRanking<'_>, right: PackedRanking<'_>) -> Overlap {
+        if left == right {
+            let common = count(left.product_ids().count());
+            return Overlap { common, either: common };
+        }
         let [left, right] = [left, right].map(|ranking| self.products(ranking));
-        let is_in_right =
-            |(hash, id): &&(u64, &str)| right.iter().any(|other| other.0 == *hash && other.1 == *id);
+        let is_in_right = |product: &&(u64, &[u8])| match right.len() {
+            ..=PRODUCTS_FEW => right.contains(product),
+            _ => right.binary_search(product).is_ok(),
+        };
         let common = left.iter().filter(is_in_right).count();
-        let count = |length: usize| u32::try_from(length).expect("a ranking has fewer than 2^31 products");
         Overlap { common: count(common), either: count(left.len() + right.len() - common) }
     }
 
-    fn products<'a>(&self, ranking: PackedRanking<'a>) -> Vec<(u64, &'a str)> {
-        ranking.rows().map(|row| (self.hasher.hash_one(row.product_id), row.product_id)).collect()
+    /// Each with a hash of it first, which tells most apart; in order when they are many.
+    fn products<'a>(&self, ranking: PackedRanking<'a>) -> Vec<(u64, &'a [u8])> {
+        let mut products = Vec::with_capacity(PRODUCTS_FEW);
+        products.extend(ranking.product_ids().map(|id| (self.hasher.hash_one(id), id)));
+        if products.len() > PRODUCTS_FEW {
+            products.sort_unstable();
+        }
+        products
     }
+}
+
+fn count(products: usize) -> u32 {
+    u32::try_from(products).expect("a ranking has fewer than 2^31 products")
 }
 
 impl Overlap {

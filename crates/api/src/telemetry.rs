@@ -94,7 +94,7 @@ impl Telemetry {
     pub(crate) fn loaded(&self, snapshot: &Snapshot) {
         with_local_recorder(&self.recorder, || {
             counter!(SNAPSHOT_LOADS, "outcome" => "loaded").increment(1);
-            gauge!(SNAPSHOT_REFUSED).set(0.0);
+            gauge!(SNAPSHOT_REFUSED).set(f64::from(u8::from(!snapshot.refused().is_empty())));
             gauge!(SNAPSHOT_FROM_DISK).set(0.0);
         });
         self.serves(snapshot);
@@ -264,7 +264,10 @@ fn describe() {
         SNAPSHOT_LOADS,
         "Attempts to load what is published, by outcome: loaded, failed, or refused as invalid"
     );
-    metrics::describe_gauge!(SNAPSHOT_REFUSED, "1 while what is published is refused as invalid");
+    metrics::describe_gauge!(
+        SNAPSHOT_REFUSED,
+        "1 while what is published, or a day of it, is refused as invalid"
+    );
     metrics::describe_gauge!(
         SNAPSHOT_CONFIRMED_AT,
         "When the database last said that what is served is what is published, in Unix time"

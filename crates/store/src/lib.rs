@@ -409,10 +409,11 @@ impl Store {
     }
 
     /// What is published of the `days_max` newest published days, as of one moment; of days that are as `known`
-    /// says, nothing but that. Nothing before the first migration.
+    /// says, nothing but that; of days that could not be served, why. Nothing before the first migration.
     ///
     /// # Errors
-    /// [`StoreError::Invalid`] when some of it could not be served; [`StoreError::Sql`] or [`StoreError::Corrupt`].
+    /// [`StoreError::Sql`] or [`StoreError::Corrupt`]; [`StoreError::Invalid`] when what is seen last of an advertiser that
+    /// is on none of these days could not be served.
     pub async fn published(&self, days_max: usize, known: &[DayStamp]) -> Result<Published, StoreError> {
         self.read_patiently(|| self.backend.published(days_max, known), || "read what is published".into())
             .await

@@ -21,7 +21,7 @@ pub use rankings::PackedRankings;
 pub use stamp::DayStamp;
 
 pub(crate) use builder::{DayBuilder, each_of};
-pub(crate) use parts::{PartsOfModel, parts};
+pub(crate) use parts::{PARTS_FORMAT, PartsOfModel, parts};
 pub(crate) use ranking::first_twice;
 
 /// Why bytes or rankings are not a packed day.

@@ -39,6 +39,13 @@ pub enum PublishedDay {
     Known(DayStamp),
     /// What is published of it.
     Read(PackedDay),
+    /// What is published of it could not be served as it is.
+    Refused {
+        /// What it was made of.
+        stamp: DayStamp,
+        /// What is wrong with it, with names, and what to do about it.
+        what: String,
+    },
 }
 
 impl PublishedDay {
@@ -46,16 +53,25 @@ impl PublishedDay {
     #[must_use]
     pub fn stamp(&self) -> &DayStamp {
         match self {
-            Self::Known(stamp) => stamp,
+            Self::Known(stamp) | Self::Refused { stamp, .. } => stamp,
             Self::Read(day) => &day.stamp,
         }
     }
 
-    /// What is published of it, unless it was known.
+    /// What was read of a day that is not known.
+    pub(crate) fn of(stamp: DayStamp, read: Result<PackedDay, Failure>) -> Result<Self, Failure> {
+        match read {
+            Ok(day) => Ok(Self::Read(day)),
+            Err(Failure::Invalid { what, .. }) => Ok(Self::Refused { stamp, what }),
+            Err(failure) => Err(failure),
+        }
+    }
+
+    /// What is published of it, unless it was known or is refused.
     #[must_use]
     pub fn read(&self) -> Option<&PackedDay> {
         match self {
-            Self::Known(_) => None,
+            Self::Known(_) | Self::Refused { .. } => None,
             Self::Read(day) => Some(day),
         }
     }

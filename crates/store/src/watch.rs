@@ -5,10 +5,18 @@
 
 use crate::Store;
 use sqlx::postgres::PgListener;
-use std::time::Duration;
+use std::{io, time::Duration};
+use tokio::time::timeout;
 
 /// The pause before listening again after the connection was lost.
 const RELISTEN_PAUSE: Duration = Duration::from_millis(200);
+
+/// Whoever has not answered by then does not.
+const ANSWER_TIME_MAX: Duration = Duration::from_secs(10);
+
+fn no_answer() -> sqlx::Error {
+    sqlx::Error::Io(io::Error::new(io::ErrorKind::TimedOut, "no answer"))
+}
 
 /// Waits for publications; made by [`Store::watch`].
 pub struct Watch {
@@ -54,7 +62,8 @@ impl Watch {
         if self.listener.is_some() {
             return true;
         }
-        match self.store.backend.listen().await {
+        match timeout(ANSWER_TIME_MAX, self.store.backend.listen()).await.unwrap_or_else(|_| Err(no_answer()))
+        {
             Ok(listener) => {
                 self.listener = listener;
                 true
@@ -67,7 +76,9 @@ impl Watch {
     }
 
     async fn is_moved(&mut self, is_listening: bool) -> bool {
-        match self.store.publication_version().await {
+        let version = timeout(ANSWER_TIME_MAX, self.store.publication_version()).await;
+        let version = version.map_err(|_| no_answer().into()).and_then(|version| version.map_err(Box::from));
+        match version {
             Ok(version) => {
                 if is_listening {
                     self.tell_recovery();
@@ -78,7 +89,8 @@ impl Watch {
                 is_moved
             }
             Err(error) => {
-                self.tell_trouble(&error, "cannot ask for publications, going on trying");
+                let error: Box<dyn std::error::Error + Send + Sync> = error;
+                self.tell_trouble(&*error, "cannot ask for publications, going on trying");
                 false
             }
         }
@@ -90,7 +102,7 @@ impl Watch {
             tokio::time::sleep(self.poll).await;
             return false;
         };
-        match tokio::time::timeout(self.poll, listener.try_recv()).await {
+        match timeout(self.poll, listener.try_recv()).await {
             // None: the connection was lost and is there again, and may have missed something.
             Ok(Ok(_)) => true,
             Ok(Err(error)) => {

@@ -22,7 +22,10 @@ mod spill;
 
 use clap::Parser;
 use failure::{Exit, Failure};
-use std::process::ExitCode;
+use std::{process::ExitCode, time::Duration};
+
+/// How long the process waits at its end for work that cannot be told to stop.
+const ENDS_WITHIN: Duration = Duration::from_secs(5);
 
 /// The program: parses the command line, does what it says, reports a failure once.
 #[must_use]
@@ -34,7 +37,12 @@ pub fn main() -> ExitCode {
     logging::start(cli.global.log_format, cli.command.logs_at_info());
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let done = match runtime {
-        Ok(runtime) => runtime.block_on(commands::execute(cli)),
+        Ok(runtime) => {
+            let done = runtime.block_on(commands::execute(cli));
+            // What still blocks, a disk that hangs say, does not keep the process.
+            runtime.shutdown_timeout(ENDS_WITHIN);
+            done
+        }
         Err(error) => Err(Failure::explained(Exit::Failed, error)),
     };
     match done {

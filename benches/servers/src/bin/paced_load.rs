@@ -8,17 +8,11 @@ use bench_servers::latencies::Percentiles;
 use clap::Parser;
 use std::{
     error::Error,
-    fs, io,
-    path::PathBuf,
-    sync::Arc,
-    thread,
-    time::{Duration, Instant},
-};
-use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    fs,
+    io::{self, Read as _, Write as _},
     net::TcpStream,
-    sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel},
-    task::JoinSet,
+    path::PathBuf,
+    time::{Duration, Instant},
 };
 
 /// How long after the last request was due all answers must be there.
@@ -44,84 +38,104 @@ struct Arguments {
     connections: usize,
 }
 
-/// A request, and when it is due.
-struct Due {
-    at: Instant,
-    request: usize,
-}
-
-// One thread: the server, on the same machine, needs the others.
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), Box<dyn Error>> {
+fn main() -> Result<(), Box<dyn Error>> {
     let arguments = Arguments::parse();
     let paths = fs::read_to_string(&arguments.paths)?;
     let request = |path| format!("GET {path} HTTP/1.1\r\nHost: {}\r\n\r\n", arguments.address).into_bytes();
-    let requests: Arc<Vec<Vec<u8>>> = Arc::new(paths.lines().map(request).collect());
+    let requests: Vec<Vec<u8>> = paths.lines().map(request).collect();
     if requests.is_empty() || arguments.connections == 0 {
         return Err("there is nothing to ask for, or nobody to ask".into());
     }
-    let (mut connections, mut calls) = (JoinSet::new(), Vec::new());
-    for _ in 0..arguments.connections {
-        let stream = TcpStream::connect(&arguments.address).await?;
-        stream.set_nodelay(true)?;
-        let (sender, due) = unbounded_channel();
-        calls.push(sender);
-        connections.spawn(answer_in_turn(stream, due, requests.clone()));
-    }
-    let (rate, count) = (arguments.rate, requests.len());
+    let connect = |_| Connection::to(&arguments.address);
+    let connections = (0..arguments.connections).map(connect).collect::<io::Result<Vec<_>>>()?;
     let time = Duration::from_secs_f64(arguments.seconds);
-    thread::spawn(move || call_in_time(rate, time, count, &calls));
-    let all = tokio::time::timeout(time + PATIENCE, connections.join_all()).await;
-    let all = all.map_err(|_| "the server does not keep up with this pace")?;
-    let latencies: Vec<Vec<Duration>> = all.into_iter().collect::<io::Result<_>>()?;
-    println!("{}", serde_json::to_string(&Percentiles::of(latencies.concat()))?);
+    let latencies = ask(connections, &requests, arguments.rate, time)?;
+    println!("{}", serde_json::to_string(&Percentiles::of(latencies))?);
     Ok(())
 }
 
-/// Calls the connections in turn, each at the time when its request is due. A thread of its own: the
-/// runtime's timers go by whole milliseconds.
-fn call_in_time(rate: f64, time: Duration, requests: usize, calls: &[UnboundedSender<Due>]) {
-    let started = Instant::now();
-    for (number, call) in calls.iter().cycle().enumerate() {
-        #[expect(clippy::cast_precision_loss, reason = "a time to the microsecond needs no more")]
-        let due_after = Duration::from_secs_f64(number as f64 / rate);
-        if due_after >= time {
-            return;
-        }
-        let at = started + due_after;
-        thread::sleep(at.saturating_duration_since(Instant::now()));
-        if call.send(Due { at, request: number % requests }).is_err() {
-            return; // the connection has failed, and says so
-        }
-    }
-}
-
-/// Sends each request that is due after the answer to the one before; how late each answer was there.
-async fn answer_in_turn(
-    mut stream: TcpStream,
-    mut due: UnboundedReceiver<Due>,
-    requests: Arc<Vec<Vec<u8>>>,
+/// Sends each request when it is due, over a connection that waits for nothing; how late each answer was there.
+///
+/// One thread that never sleeps: what wakes a thread takes longer than the server does.
+fn ask(
+    mut connections: Vec<Connection>,
+    requests: &[Vec<u8>],
+    rate: f64,
+    time: Duration,
 ) -> io::Result<Vec<Duration>> {
-    let (mut latencies, mut received) = (Vec::new(), Vec::new());
-    while let Some(Due { at, request }) = due.recv().await {
-        stream.write_all(&requests[request]).await?;
-        read_answer(&mut stream, &mut received).await?;
-        latencies.push(at.elapsed());
+    let (mut idle, mut busy): (Vec<usize>, Vec<usize>) = ((0..connections.len()).rev().collect(), Vec::new());
+    let (mut latencies, mut next) = (Vec::new(), 0);
+    let started = Instant::now();
+    loop {
+        while let Some(at) =
+            due(next, rate, time).map(|after| started + after).filter(|at| *at <= Instant::now())
+        {
+            let Some(connection) = idle.pop() else { break };
+            connections[connection].send(&requests[next % requests.len()], at)?;
+            busy.push(connection);
+            next += 1;
+        }
+        let mut index = 0;
+        while index < busy.len() {
+            match connections[busy[index]].answered()? {
+                None => index += 1,
+                Some(latency) => {
+                    latencies.push(latency);
+                    idle.push(busy.swap_remove(index));
+                }
+            }
+        }
+        if busy.is_empty() && due(next, rate, time).is_none() {
+            return Ok(latencies);
+        }
+        if started.elapsed() > time + PATIENCE {
+            return Err(io::Error::other("the server does not keep up with this pace"));
+        }
     }
-    Ok(latencies)
 }
 
-/// Reads one answer, whose status must be 200. `received` is room to read into.
-async fn read_answer(stream: &mut TcpStream, received: &mut Vec<u8>) -> io::Result<()> {
-    received.clear();
-    loop {
-        if stream.read_buf(received).await? == 0 {
-            return Err(io::ErrorKind::UnexpectedEof.into());
+/// When the request of that number is due after the start; none when there is no such request.
+fn due(number: usize, rate: f64, time: Duration) -> Option<Duration> {
+    #[expect(clippy::cast_precision_loss, reason = "a time to the microsecond needs no more")]
+    let after = Duration::from_secs_f64(number as f64 / rate);
+    (after < time).then_some(after)
+}
+
+/// A connection that stays open, with one request at a time.
+struct Connection {
+    stream: TcpStream,
+    /// When the request under way was due.
+    due: Instant,
+    received: Vec<u8>,
+}
+
+impl Connection {
+    fn to(address: &str) -> io::Result<Self> {
+        let stream = TcpStream::connect(address)?;
+        stream.set_nodelay(true)?;
+        stream.set_nonblocking(true)?;
+        Ok(Self { stream, due: Instant::now(), received: Vec::new() })
+    }
+
+    fn send(&mut self, request: &[u8], due: Instant) -> io::Result<()> {
+        self.received.clear();
+        self.due = due;
+        self.stream.write_all(request)
+    }
+
+    /// How late the answer is there, once it is; its status must be 200.
+    fn answered(&mut self) -> io::Result<Option<Duration>> {
+        let mut bytes = [0; 16 * 1024];
+        match self.stream.read(&mut bytes) {
+            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(length) => self.received.extend_from_slice(&bytes[..length]),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
+            Err(error) => return Err(error),
         }
-        match answer_bytes(received)? {
-            Some(bytes) if received.len() > bytes => return Err(io::Error::other("an answer is too long")),
-            Some(bytes) if received.len() == bytes => return Ok(()),
-            _ => {}
+        match answer_bytes(&self.received)? {
+            Some(bytes) if self.received.len() > bytes => Err(io::Error::other("an answer is too long")),
+            Some(bytes) if self.received.len() == bytes => Ok(Some(self.due.elapsed())),
+            _ => Ok(None),
         }
     }
 }
@@ -165,15 +179,9 @@ mod tests {
     }
 
     #[test]
-    fn requests_are_due_evenly_and_connections_take_turns() {
-        let (senders, mut receivers): (Vec<_>, Vec<_>) = (0..2).map(|_| unbounded_channel()).unzip();
-        call_in_time(1_000.0, Duration::from_millis(5), 3, &senders);
-        let mut due = |receiver: usize| receivers[receiver].try_recv().ok();
-        let calls = [0, 1, 0, 1, 0].map(|receiver| due(receiver).unwrap());
-        assert_eq!(calls.each_ref().map(|call| call.request), [0, 1, 2, 0, 1]);
-        for (number, call) in (0..).zip(&calls) {
-            assert_eq!(call.at - calls[0].at, Duration::from_millis(number));
-        }
-        assert!(due(1).is_none());
+    fn requests_are_due_evenly() {
+        let due = |number| due(number, 1_000.0, Duration::from_millis(3));
+        assert_eq!([0, 1, 2].map(due), [0, 1, 2].map(|ms| Some(Duration::from_millis(ms))));
+        assert_eq!(due(3), None);
     }
 }

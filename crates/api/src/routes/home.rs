@@ -50,9 +50,10 @@ fn example(serving: &Serving) -> (String, String) {
 
 fn state(readiness: &Readiness) -> String {
     let (class, text) = match (readiness.status, readiness.newest_day) {
-        (ReadinessStatus::Ready, Some(day)) if readiness.source == Some(SnapshotSource::Disk) => {
-            ("late", format!("serving {day} as it was kept on disk: the database does not answer"))
-        }
+        (ReadinessStatus::Ready, Some(day)) if readiness.source == Some(SnapshotSource::Disk) => (
+            "late",
+            format!("serving {day} as it was kept on disk, until the database tells what is published"),
+        ),
         (ReadinessStatus::Ready, Some(day)) if readiness.stale => {
             ("late", format!("serving {day}, which is late"))
         }

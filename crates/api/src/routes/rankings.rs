@@ -217,6 +217,12 @@ pub(super) async fn stats(
     let limit = parameters.number("limit", 1..=LIMIT_MAX)?.unwrap_or(STATS_LIMIT);
     let offset = parameters.number("offset", 0..=usize::MAX / 2)?.unwrap_or(0);
     let view = serving.view()?;
+    if !view.snapshot.has_statistics() {
+        // It was published a moment ago, and its numbers are being computed.
+        let snapshot = view.snapshot.clone();
+        let computed = tokio::task::spawn_blocking(move || snapshot.statistics().is_some());
+        computed.await.map_err(|_| Problem::Internal)?;
+    }
     let answer = view.snapshot.stats(offset, limit)?;
     Ok(cacheable(&answer, view.lifetime(false), &headers).map(Body::from))
 }

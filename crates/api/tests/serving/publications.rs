@@ -227,3 +227,36 @@ async fn ending_lets_readiness_fall_first_and_requests_in_flight_end() {
     site.ended().await;
     assert!(TcpStream::connect(address).await.is_err());
 }
+
+#[tokio::test]
+async fn while_it_ends_each_answer_asks_the_client_to_connect_anew() {
+    let mut site =
+        Site::publishing(vec![("2024-11-20", NewDay::new(&["TopCTR"]).ctr("acme", &[("a", 1, 2)]))]).await;
+    let address = site.address;
+    let connect = async || TcpStream::connect(address).await.unwrap();
+    let ask = async |connection: &mut TcpStream, path: &str| {
+        let request = format!("GET {path} HTTP/1.1\r\nHost: topshelf\r\n\r\n");
+        connection.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = vec![0; 16 * 1024];
+        let length = connection.read(&mut answer).await.unwrap();
+        String::from_utf8(answer[..length].to_vec()).unwrap()
+    };
+    let (mut busy, mut routed, mut idle) = (connect().await, connect().await, connect().await);
+    let paths = ["/recommendations/acme/TopCTR", "/stats", "/recommendations/acme/TopCTR"];
+    for (connection, path) in [&mut busy, &mut routed, &mut idle].into_iter().zip(paths) {
+        let answer = ask(connection, path).await;
+        assert!(answer.starts_with("HTTP/1.1 200") && !answer.contains("connection: close"), "{answer}");
+    }
+    site.end(Duration::from_millis(700));
+    site.until("/health/ready", "shutting_down").await;
+    for (connection, path) in [(&mut busy, paths[0]), (&mut routed, paths[1])] {
+        let answer = ask(connection, path).await;
+        assert!(answer.starts_with("HTTP/1.1 200") && answer.contains("connection: close"), "{answer}");
+        assert_eq!(connection.read(&mut [0; 16]).await.unwrap(), 0, "it is closed");
+    }
+    // Who comes while it ends is answered; who is silent to the end is let go.
+    let answer = ask(&mut connect().await, paths[0]).await;
+    assert!(answer.starts_with("HTTP/1.1 200") && answer.contains("connection: close"), "{answer}");
+    assert_eq!(idle.read(&mut [0; 16]).await.unwrap(), 0);
+    site.ended().await;
+}

@@ -6,6 +6,9 @@
 use super::ranking::{self, Row, take_count};
 use domain::{RankedProduct, Ranking};
 
+/// The form of the parts, which changes when programs of before could not read them: those read the rows then.
+pub(crate) const PARTS_FORMAT: i32 = 1;
+
 /// A part that has so many bytes is not gone on with.
 const PART_BYTES: usize = 1 << 20;
 

@@ -57,6 +57,15 @@ impl<'a> PackedRanking<'a> {
             None => Rows { form: IS_VIEWS, rest: &[] },
         }
     }
+
+    /// The ids of the products, best first, for those who only compare them.
+    pub fn product_ids(self) -> impl Iterator<Item = &'a [u8]> {
+        let Rows { form, mut rest } = self.rows();
+        std::iter::from_fn(move || {
+            let row = (!rest.is_empty()).then(|| take_row(form, &mut rest));
+            row.map(|row| row.expect("a ranking was checked when it was packed").id)
+        })
+    }
 }
 
 impl std::fmt::Debug for PackedRanking<'_> {

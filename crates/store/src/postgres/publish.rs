@@ -7,6 +7,7 @@ use crate::{
     error::Failure,
     holds::Holds,
     moves::TAKEN_BACK,
+    packed::PARTS_FORMAT,
     time,
 };
 use domain::{Day, RunId};
@@ -389,12 +390,13 @@ async fn insert_parts(
     for (model, parts) in content.parts() {
         for (part, bytes) in (0_i32..).zip(&parts) {
             sqlx::query(
-                "INSERT INTO packed_rankings (run_id, model, part, parts, bytes) VALUES ($1, $2, $3, $4, $5)",
+                "INSERT INTO packed_rankings (run_id, model, part, parts, format, bytes) VALUES ($1, $2, $3, $4, $5, $6)",
             )
             .bind(run_id.as_str())
             .bind(model)
             .bind(part)
             .bind(i32::try_from(parts.len()).unwrap_or(i32::MAX))
+            .bind(PARTS_FORMAT)
             .bind(bytes)
             .execute(&mut *connection)
             .await?;

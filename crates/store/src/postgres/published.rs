@@ -11,7 +11,7 @@ use crate::{
     error::Failure,
     holds::HoldRow,
     ledger,
-    packed::{self, DayBuilder, DayStamp, PackedDay, PartsOfModel},
+    packed::{self, DayBuilder, DayStamp, PARTS_FORMAT, PackedDay, PartsOfModel},
     published::{self, EventRow, HiddenRow, Pin, Published, PublishedDay, PublishedHold, SeenRow},
 };
 use domain::{Counts, Day, DayRankings, ModelName, RunId};
@@ -33,7 +33,10 @@ impl Postgres {
             hidden.extend(self::hidden(&mut transaction, stamp.day, &pins).await?);
             days.push(match known.contains(&stamp) {
                 true => PublishedDay::Known(stamp),
-                false => PublishedDay::Read(read_day(&mut transaction, schema, stamp, &pins).await?),
+                false => {
+                    let read = read_day(&mut transaction, schema, stamp.clone(), &pins).await;
+                    PublishedDay::of(stamp, read)?
+                }
             });
         }
         let newest: Vec<_> = days.iter().map(PublishedDay::day).collect();
@@ -222,9 +225,10 @@ async fn parts_of(connection: &mut PgConnection, run: &RunId) -> Result<Vec<Part
     sqlx::query_as(
         "SELECT model, count(*) AS count, min(parts)::bigint AS parts_min, max(parts)::bigint AS parts_max,
                 max(part)::bigint AS last, sum(octet_length(bytes)) AS bytes
-         FROM packed_rankings WHERE run_id = $1 GROUP BY model",
+         FROM packed_rankings WHERE run_id = $1 AND format = $2 GROUP BY model",
     )
     .bind(run.as_str())
+    .bind(PARTS_FORMAT)
     .fetch_all(connection)
     .await
 }
@@ -235,9 +239,11 @@ async fn parts(
     builder: &mut DayBuilder<'_>,
 ) -> Result<(), Failure> {
     let mut rows = sqlx::query(
-        "SELECT model, part::bigint, bytes FROM packed_rankings p WHERE run_id = $1 ORDER BY p.model, p.part",
+        "SELECT model, part::bigint, bytes FROM packed_rankings p
+         WHERE run_id = $1 AND format = $2 ORDER BY p.model, p.part",
     )
     .bind(run.as_str())
+    .bind(PARTS_FORMAT)
     .fetch(connection);
     while let Some(row) = rows.try_next().await? {
         builder.part(row.try_get(0)?, row.try_get(1)?, row.try_get(2)?)?;

@@ -1,6 +1,6 @@
 //! Rows into SQLite, many to a statement.
 
-use crate::{content::Content, time};
+use crate::{content::Content, packed::PARTS_FORMAT, time};
 use domain::RunId;
 use jiff::Timestamp;
 use sqlx::{AssertSqlSafe, SqliteConnection};
@@ -45,12 +45,13 @@ pub(super) async fn parts(
         let count = i64::try_from(parts.len()).unwrap_or(i64::MAX);
         for (part, bytes) in (0_i64..).zip(parts) {
             sqlx::query(
-                "INSERT INTO packed_rankings (run_id, model, part, parts, bytes) VALUES (?, ?, ?, ?, ?)",
+                "INSERT INTO packed_rankings (run_id, model, part, parts, format, bytes) VALUES (?, ?, ?, ?, ?, ?)",
             )
             .bind(run_id.as_str())
             .bind(model)
             .bind(part)
             .bind(count)
+            .bind(PARTS_FORMAT)
             .bind(bytes)
             .execute(&mut *connection)
             .await?;

@@ -82,7 +82,7 @@ pub(crate) fn plain(text: &str) -> String {
 pub(crate) fn unpacked(day: &PublishedDay) -> UnpackedDay {
     match day {
         PublishedDay::Read(day) => day.unpack(),
-        PublishedDay::Known(stamp) => panic!("{stamp} was not read"),
+        other => panic!("{other:?} was not read"),
     }
 }
 

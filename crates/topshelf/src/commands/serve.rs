@@ -10,7 +10,10 @@ use crate::{
 };
 use api::{Options, ServedStore, Server};
 use domain::ModelName;
-use std::{path::PathBuf, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 use store::Store;
 use tokio::{runtime::Builder, sync::oneshot, time::timeout};
 use tracing::{info, warn};
@@ -20,6 +23,9 @@ const NIGHT_ENDS_WITHIN: Duration = Duration::from_secs(25);
 
 /// How long a server waits for its database before it listens without.
 const DATABASE_TIME: Duration = Duration::from_secs(2);
+
+/// How long a server waits for its database to be migrated before it listens all the same.
+const MIGRATION_TIME: Duration = Duration::from_secs(10);
 
 /// How the configuration says to serve.
 pub(super) fn options(night: &Night) -> Options {
@@ -134,16 +140,24 @@ async fn store(night: &Night) -> Result<ServedStore, Failure> {
     };
     match opened {
         Ok(store) => {
-            if let Err(error) = store.migrate().await {
-                warn!(%error, "could not migrate the database; serving what is there");
+            match timeout(MIGRATION_TIME, store.migrate()).await {
+                Ok(Ok(())) => (),
+                Ok(Err(error)) => warn!(%error, "could not migrate the database; serving what is there"),
+                Err(_) => warn!("migrating the database takes long; serving what is there"),
             }
             Ok(store.into())
         }
-        Err(error) if error.is_permanent() => Err(error.into()),
+        Err(error) if error.is_permanent() && !has_kept(night) => Err(error.into()),
         Err(error) => {
             let failure = Failure::of(error);
             warn!(error = failure.chain(), "the database does not answer; trying again");
             Ok(ServedStore::Url(url.clone()))
         }
     }
+}
+
+/// Whether something was kept on disk that may be served without the database.
+fn has_kept(night: &Night) -> bool {
+    let directory = &night.config.serve.snapshot_dir;
+    !directory.is_empty() && Path::new(directory).join("manifest").exists()
 }
