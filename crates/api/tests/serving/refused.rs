@@ -170,7 +170,8 @@ async fn an_older_day_that_is_damaged_is_left_out_or_stays_as_it_was() {
     let url = format!("sqlite:{}", place.path().join("damaged.db").display());
     let store = store::Store::open(&url).await.unwrap();
     store.migrate().await.unwrap();
-    let serve = async || Site::serve(store.clone().into(), store.clone(), tempfile::tempdir().unwrap(), |_| ()).await;
+    let serve =
+        async || Site::serve(store.clone().into(), store.clone(), tempfile::tempdir().unwrap(), |_| ()).await;
     let site = serve().await;
     for (day, product) in [("2024-11-19", "z"), ("2024-11-20", "a"), ("2024-11-21", "n")] {
         site.publish(day, 1, new_day(product)).await;
@@ -178,11 +179,15 @@ async fn an_older_day_that_is_damaged_is_left_out_or_stays_as_it_was() {
     site.until_served().await;
     let older = "/recommendations/acme/TopCTR?day=2024-11-20";
     let before = site.ask(&format!("GET {older}")).await.body;
-    tamper(&site, &of_newest("DELETE FROM rankings WHERE {run} AND advertiser_id = 'acme' AND rank = 2")).await;
+    tamper(&site, &of_newest("DELETE FROM rankings WHERE {run} AND advertiser_id = 'acme' AND rank = 2"))
+        .await;
     let check = async |site: &Site, expected: &str| {
         site.until_served().await;
         let ready = site.check("GET /health/ready").await;
-        assert!(ready.starts_with("200") && ready.contains("what is published of 2024-11-20 cannot be served"), "{ready}");
+        assert!(
+            ready.starts_with("200") && ready.contains("what is published of 2024-11-20 cannot be served"),
+            "{ready}"
+        );
         let metrics = site.check("GET /metrics").await;
         assert!(metrics.contains("\ntopshelf_snapshot_refused 1\n"), "{metrics}");
         let newest = site.check("GET /recommendations/acme/TopCTR").await;

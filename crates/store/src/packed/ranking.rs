@@ -1,8 +1,8 @@
 //! The bytes of one ranking.
 //!
 //! One byte tells where the scores come from, for all rows alike: 0, each is the views; 1, each is clicks ÷
-//! impressions; 2, each row carries its own. Then a row each product, best first: the length of its id in one byte,
-//! the id, the score as eight bytes when rows carry it (lowest first), and impressions, clicks and views in seven
+//! impressions; 2, each row carries its own; 3, the same, and each is a whole number, written as counts are. Then a row each product, best first: the length of its id in one byte,
+//! the id, the score when rows carry it (in form 2 as eight bytes, lowest first), and impressions, clicks and views in seven
 //! bits a byte (lowest first, the highest bit says that more follow, as few bytes as the number needs). No ranking has
 //! no bytes at all. The same ranking always gives the same bytes.
 
@@ -12,6 +12,10 @@ use std::collections::HashSet;
 const IS_VIEWS: u8 = 0;
 const IS_CTR: u8 = 1;
 const IS_GIVEN: u8 = 2;
+const IS_WHOLE: u8 = 3;
+
+/// Whole numbers below it are told apart by `f64`.
+const WHOLE_END: f64 = 9_007_199_254_740_992.0;
 
 /// Products of a ranking that are each compared with all before.
 const MANY: usize = 64;
@@ -102,8 +106,10 @@ pub(super) fn pack<'a>(rows: impl Iterator<Item = Row<'a>> + Clone, bytes: &mut 
     for row in rows {
         bytes.push(u8::try_from(row.product_id.len()).expect("an id has at most 255 bytes"));
         bytes.extend_from_slice(row.product_id.as_bytes());
-        if form == IS_GIVEN {
-            bytes.extend_from_slice(&positive(row.score).to_le_bytes());
+        match form {
+            IS_GIVEN => bytes.extend_from_slice(&positive(row.score).to_le_bytes()),
+            IS_WHOLE => push_count(bytes, whole(row.score).expect("the form says so")),
+            _ => (),
         }
         let Counts { impressions, clicks, views } = row.counts;
         [impressions, clicks, views].into_iter().for_each(|count| push_count(bytes, count));
@@ -118,7 +124,16 @@ fn form<'a>(rows: impl Iterator<Item = Row<'a>> + Clone) -> u8 {
         };
         rows.clone().all(is_row)
     };
-    [IS_VIEWS, IS_CTR].into_iter().find(|form| is(*form)).unwrap_or(IS_GIVEN)
+    let implied = [IS_VIEWS, IS_CTR].into_iter().find(|form| is(*form));
+    implied.unwrap_or_else(|| {
+        if rows.clone().all(|row| whole(row.score).is_some()) { IS_WHOLE } else { IS_GIVEN }
+    })
+}
+
+/// The score without its fraction, when it has none and is not negative.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "whole, and from 0 to 2^53")]
+fn whole(score: f64) -> Option<u64> {
+    (score.fract() == 0.0 && (0.0..WHOLE_END).contains(&score)).then_some(score as u64)
 }
 
 /// The score that counts give; none in the form that gives it in each row.
@@ -146,7 +161,7 @@ impl Checker {
     /// Looks at every byte; says what is wrong in words that follow "the ranking".
     pub(super) fn check(&mut self, bytes: &[u8]) -> Result<(), String> {
         let (form, mut rest) = match bytes.split_first() {
-            Some((form @ IS_VIEWS..=IS_GIVEN, rest)) if !rest.is_empty() => (*form, rest),
+            Some((form @ IS_VIEWS..=IS_WHOLE, rest)) if !rest.is_empty() => (*form, rest),
             Some((_, [])) | None => return Err("has no product".into()),
             Some((form, _)) => return Err(format!("is of the unknown form {form}")),
         };
@@ -213,6 +228,7 @@ impl RawRow<'_> {
         let is_right = match form {
             IS_VIEWS => true,
             IS_CTR => self.counts.impressions > 0,
+            IS_WHOLE => self.given_score < WHOLE_END,
             // A negative zero would be another score that is the same.
             _ => self.given_score.is_finite() && self.given_score.to_bits() != (-0.0_f64).to_bits(),
         };
@@ -238,6 +254,8 @@ fn take_row<'a>(form: u8, rest: &mut &'a [u8]) -> Result<RawRow<'a>, &'static st
             *rest = tail;
             f64::from_le_bytes(*score)
         }
+        #[expect(clippy::cast_precision_loss, reason = "what is past 2^53 is refused")]
+        IS_WHOLE => take_count(rest)? as f64,
         _ => 0.0,
     };
     let counts =
@@ -348,6 +366,10 @@ mod tests {
         check(&[("x", 0.5, counts(2, 1, 0)), ("y", 1.0 / 3.0, counts(3, 1, 9))], IS_CTR, 1 + 5 + 5);
         check(&[("x", 0.5, counts(2, 1, 0)), ("y", 0.25, counts(0, 1, 9))], IS_GIVEN, 1 + 13 + 13);
         check(&[("x", 0.0, counts(0, 0, 0))], IS_VIEWS, 6);
+        check(&[("x", 300.0, counts(300, 1, 0)), ("y", 0.0, counts(0, 1, 9))], IS_WHOLE, 1 + 8 + 6);
+        check(&[("x", WHOLE_END - 1.0, counts(1, 1, 1))], IS_WHOLE, 1 + 5 + 8);
+        check(&[("x", WHOLE_END, counts(1, 1, 1))], IS_GIVEN, 1 + 5 + 8);
+        check(&[("x", -1.0, counts(1, 1, 1))], IS_GIVEN, 1 + 5 + 8);
         let longest = "é".repeat(127) + "x";
         check(
             &[(&longest, f64::MAX, counts(u64::MAX, 1 << 63, 1 << 62))],
@@ -367,7 +389,9 @@ mod tests {
         let refused = |bytes: &[u8]| Checker::default().check(bytes).unwrap_err();
         assert_eq!(refused(&[]), "has no product");
         assert_eq!(refused(&[0]), "has no product");
-        assert_eq!(refused(&[3, 1, b'x', 0, 0, 0]), "is of the unknown form 3");
+        assert_eq!(refused(&[4, 1, b'x', 0, 0, 0]), "is of the unknown form 4");
+        let past = [&[3, 1, b'x'][..], &[0x80; 7], &[0x10, 0, 0, 0]].concat();
+        assert_eq!(refused(&past), "scores product \"x\" 9007199254740992.0");
         assert_eq!(refused(&[0, 0, 0, 0, 0]), "has an empty product id");
         assert_eq!(refused(&[0, 9, b'x', 0, 0, 0]), "ends amid a product");
         assert_eq!(refused(&[2, 1, b'x', 0, 0, 0]), "ends amid a product");
@@ -406,14 +430,14 @@ mod tests {
     proptest! {
         #[test]
         fn junk_is_refused_or_is_the_bytes_of_what_it_says(
-            form in 0..4_u8, tail in proptest::collection::vec(prop_oneof![0..4_u8, any::<u8>()], 0..40),
+            form in 0..5_u8, tail in proptest::collection::vec(prop_oneof![0..4_u8, any::<u8>()], 0..40),
         ) {
             let bytes = [&[form][..], &tail].concat();
             if Checker::default().check(&bytes).is_ok() {
                 let rows: Vec<_> = PackedRanking(&bytes).rows().map(|row| (row.product_id, row.score, row.counts)).collect();
                 let again = packed(&rows);
                 // A form may be spelled out where a shorter one would do.
-                prop_assert!(again == bytes || again[0] < form);
+                prop_assert!(again == bytes || again[0] != form);
             }
         }
     }
