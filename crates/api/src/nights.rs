@@ -41,8 +41,11 @@ pub(crate) async fn follow_runs(serving: &Serving, store: &Store) {
 /// The version of what is published, and how the nights go.
 async fn look(store: &Store) -> Result<(i64, RunsSeen), StoreError> {
     let version = store.publication_version().await?;
-    let under_way = store.under_way().await?.iter().map(|under_way| seen(&under_way.run)).collect();
+    let mut under_way: Vec<_> =
+        store.under_way().await?.iter().map(|under_way| seen(&under_way.run)).collect();
     let LastRuns { ended, succeeded } = store.last_runs().await?;
+    // One that has ended between the two questions is not under way any more.
+    under_way.retain(|run| ended.as_ref().is_none_or(|ended| ended.run_id != run.run_id));
     let runs = RunsSeen {
         seen_at: Timestamp::now(),
         under_way,
