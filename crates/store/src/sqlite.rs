@@ -190,7 +190,10 @@ async fn insert_run(connection: &mut SqliteConnection, run: &NewRun) -> Result<(
 async fn connect_in_turn(options: &SqliteConnectOptions) -> Result<SqlitePool, sqlx::Error> {
     let deadline = Instant::now() + CONNECT_TIMEOUT;
     loop {
-        let pool = SqlitePoolOptions::new().max_connections(CONNECTIONS_MAX).acquire_timeout(CONNECT_TIMEOUT);
+        let pool = SqlitePoolOptions::new()
+            .max_connections(CONNECTIONS_MAX)
+            .acquire_timeout(CONNECT_TIMEOUT)
+            .after_release(|connection, _| Box::pin(is_reusable(connection)));
         match pool.connect_with(options.clone()).await {
             Err(sqlx::Error::Database(error)) if is_busy(&*error) && Instant::now() < deadline => {
                 tokio::time::sleep(BUSY_PAUSE).await;
@@ -198,6 +201,14 @@ async fn connect_in_turn(options: &SqliteConnectOptions) -> Result<SqlitePool, s
             connected => return connected,
         }
     }
+}
+
+/// Whether the connection that is given back may be lent again. Where the disk is full SQLite ends the transaction by
+/// itself; sqlx fails to end it once more, takes it for open ever after and would begin no other.
+async fn is_reusable(connection: &mut SqliteConnection) -> Result<bool, sqlx::Error> {
+    // The end of a transaction that was dropped is still on its way to the connection, in order.
+    connection.ping().await?;
+    Ok(!connection.is_in_transaction())
 }
 
 /// The primary result code SQLITE_BUSY, with any extension in the higher bits.
@@ -274,4 +285,28 @@ use next_seq_sql;
 /// The next number of what readers may notice. Taken before holds are deleted: it must rise.
 async fn next_seq(connection: &mut SqliteConnection) -> Result<i64, sqlx::Error> {
     sqlx::query_scalar(concat!("SELECT ", next_seq_sql!())).fetch_one(connection).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn every_connection_begins_anew_after_a_disk_was_full() {
+        let folder = tempfile::tempdir().unwrap();
+        let sqlite = Sqlite::open(&format!("sqlite:{}/full.db", folder.path().display())).await.unwrap();
+        let mut publication = sqlite.pool.begin_with("BEGIN IMMEDIATE").await.unwrap();
+        for statement in ["CREATE TABLE t (b BLOB)", "PRAGMA max_page_count = 10"] {
+            sqlx::query(statement).execute(&mut *publication).await.unwrap();
+        }
+        let fill = sqlx::query("INSERT INTO t VALUES (zeroblob(10 << 20))");
+        let full = fill.execute(&mut *publication).await.unwrap_err();
+        assert!(full.to_string().contains("disk is full"), "{full}");
+        drop(publication);
+
+        let mut all = Vec::new();
+        for _ in 0..CONNECTIONS_MAX {
+            all.push(sqlite.pool.begin_with("BEGIN").await.unwrap());
+        }
+    }
 }

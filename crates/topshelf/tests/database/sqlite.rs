@@ -51,23 +51,10 @@ fn full_disk() {
     assert!(!told.contains("trying again"), "{told}");
     disk.free();
     assert_eq!(database.prompt().rows(&views_sql()), before);
-    // Where there is no room for that either, the next run ends it.
     let recorded = ledger(&database).pop().unwrap();
-    assert!(
-        recorded == "running" || recorded.starts_with("failed: could not publish 2024-11-20"),
-        "{recorded}"
-    );
+    assert!(recorded.starts_with("failed: could not publish 2024-11-20"), "{recorded}\n{told}");
 
     stage.start().ends_with(0);
-    let ended: Vec<_> =
-        ledger(&database).into_iter().map(|run| run.split(':').next().unwrap().to_owned()).collect();
-    assert!(
-        ended.ends_with(&[
-            if recorded == "running" { "died" } else { "failed" }.to_owned(),
-            "succeeded".to_owned()
-        ]),
-        "{ended:?}"
-    );
     assert_eq!(database.prompt().rows(&views_sql()), stage.version.views());
     assert_eq!(database.prompt().rows("PRAGMA integrity_check"), ["ok"]);
 }
