@@ -226,17 +226,23 @@ impl<'a> Arena<'a> {
     fn at_pace(&self, pace: f64) -> Result<Vec<(Contender, pace::Latencies)>, Failure> {
         let (requests, file) = (Kind::Recommendations.requests(&self.pairs), self.folder.join("paths"));
         let how = (self.options.connections, self.load.time);
-        let both = &self.servers[..2];
+        let (both, cores) = (&self.servers[..2], pace::Cores::of_machine()?);
+        for (_, running) in both {
+            running.confine(&cores.servers)?;
+        }
         let mut latencies = vec![Vec::new(); both.len()];
         for round in 1..=self.options.rounds {
             for ((contender, running), latencies) in both.iter().zip(&mut latencies) {
-                let turn = pace::load(running, &requests, &file, pace, how)?;
+                let turn = pace::load(running, &requests, &file, pace, how, &cores)?;
                 say(&format!(
                     "round {round}: {contender} at {pace:.0} requests/s: p99 {:.0} µs",
                     turn.p99_us
                 ));
                 latencies.push(turn);
             }
+        }
+        for (_, running) in both {
+            running.confine(&cores.all)?;
         }
         let medians = latencies.iter().map(|all| pace::Latencies::medians(all));
         Ok(both.iter().map(|(contender, _)| *contender).zip(medians).collect())

@@ -64,7 +64,8 @@ impl Report<'_> {
             .collect();
         Ok(format!(
             "As many requests as each server bears, for {} (advertiser, model) in turn; {} bytes an answer:\n\n{}\n\
-             {} requests a second, half of topshelf's, each counted from when it was due:\n\n{}\n\
+             {} requests a second, half of topshelf's, each counted from when it was due, from a client with a core \
+             of its own to a server on the others:\n\n{}\n\
              Each kind of request to topshelf by itself:\n\n{}\n\
              Load by wrk on the same machine, over {connections} connections that stay open. In turn, {rounds} rounds \
              of {seconds} s each: medians, of each figure and of the ratio to topshelf in the same round. CPU is the \

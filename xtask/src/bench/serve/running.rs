@@ -3,7 +3,7 @@
 use super::{ask::ask, request::Request};
 use crate::{
     Failure,
-    repository::{cannot_start, program, words, works},
+    repository::{cannot_start, program, stdout, words, works},
 };
 use std::{
     fs,
@@ -58,6 +58,17 @@ impl Running {
             }
             thread::sleep(Duration::from_millis(5));
         }
+    }
+
+    /// Lets all its threads run on these cores alone, as `taskset` writes them.
+    pub(super) fn confine(&self, cores: &str) -> Result<(), Failure> {
+        for pid in family(self.process.id()) {
+            stdout(&mut program(
+                "taskset",
+                &["--all-tasks", "--cpu-list", "--pid", cores, &pid.to_string()],
+            ))?;
+        }
+        Ok(())
     }
 
     /// User and system time of all its processes so far.
