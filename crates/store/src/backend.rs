@@ -6,18 +6,19 @@ use crate::{
     error::{Failure, StoreError},
     history::{LastRankings, TotalsOfDay, TotalsRow},
     holds::Holds,
+    keys::{self, ApiKey, KeyId, KeyRow, NewApiKey},
     ledger::{self, LastRuns, NewRun, RunEnd, RunRecord, UnderWay},
     moves::{Back, Decision, Move, MoveRow, MovedBack},
     packed::DayStamp,
     postgres::{self, Postgres},
-    published::{Pin, Published},
+    published::{self, Pin, Published},
     sqlite::{self, Sqlite},
     time,
 };
 use domain::{AdvertiserId, Counts, Day, DayRankings, ModelName, RunId};
 use jiff::Timestamp;
 use sqlx::postgres::PgListener;
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 /// How long a connection may take, and how long an operation waits for one.
 pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -288,6 +289,40 @@ impl Backend {
 
     pub(crate) async fn publication_version(&self) -> Result<i64, Failure> {
         Ok(either!(self.publication_version())?)
+    }
+
+    pub(crate) async fn add_key(&self, key: &NewApiKey) -> Result<(), Failure> {
+        either!(self.add_key(key))
+    }
+
+    pub(crate) async fn keys(&self) -> Result<Vec<ApiKey>, Failure> {
+        let rows: Vec<KeyRow> = either!(self.keys())?;
+        rows.into_iter().map(ApiKey::try_from).collect()
+    }
+
+    pub(crate) async fn keys_version(&self) -> Result<i64, Failure> {
+        Ok(either!(self.keys_version())?.unwrap_or(0))
+    }
+
+    pub(crate) async fn revoke_key(&self, key: &str, at: Timestamp) -> Result<ApiKey, Failure> {
+        // No key has it, and PostgreSQL does not take it.
+        let revoked = if key.contains('\0') { None } else { either!(self.revoke_key(key, at))? };
+        revoked.ok_or_else(|| StoreError::KeyUnknown { key: key.to_owned() }.into())
+    }
+
+    pub(crate) async fn note_keys_used(&self, used: &[(KeyId, Timestamp)]) -> Result<(), Failure> {
+        let used = keys::last_uses(used);
+        if used.is_empty() { Ok(()) } else { either!(self.note_keys_used(&used)) }
+    }
+
+    pub(crate) async fn seen_advertisers(
+        &self,
+        of: &[AdvertiserId],
+    ) -> Result<BTreeSet<AdvertiserId>, Failure> {
+        // No advertiser that was published has it, and PostgreSQL does not take it.
+        let of: Vec<&str> = of.iter().map(AdvertiserId::as_str).filter(|id| !id.contains('\0')).collect();
+        let seen: Vec<String> = either!(self.seen_advertisers(&of))?;
+        seen.iter().map(|id| published::advertiser(id)).collect()
     }
 
     /// Listens for publications, where the database can tell of them.

@@ -1,7 +1,11 @@
 //! What can go wrong, in terms of the operation and its object. No message holds a password.
 
-use crate::transient;
+use crate::{
+    keys::{KeyId, KeyName},
+    transient,
+};
 use domain::{AdvertiserId, Day, RunId};
+use jiff::Timestamp;
 use std::{io, path::PathBuf};
 
 /// Why the store did not do what it was asked. The cause is the error's source.
@@ -183,6 +187,22 @@ pub enum StoreError {
     NotPinned {
         /// The advertiser.
         advertiser: AdvertiserId,
+    },
+    /// An API key in force has the name, or it is the id of a key.
+    #[error("the name {name:?} is taken by API key {key_id}, which was made at {created_at}", name = name.as_str())]
+    KeyNameTaken {
+        /// The name.
+        name: KeyName,
+        /// The key that has it.
+        key_id: KeyId,
+        /// When that was made.
+        created_at: Timestamp,
+    },
+    /// No API key has the id or the name.
+    #[error("there is no API key {key:?}")]
+    KeyUnknown {
+        /// What was asked for.
+        key: String,
     },
     /// The run was begun for another day.
     #[error("run {run_id} is of {run_day} and cannot publish {day}")]

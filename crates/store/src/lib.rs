@@ -1,7 +1,8 @@
-//! Publications and the ledger of runs, on PostgreSQL 13+ and SQLite.
+//! Publications, the ledger of runs and the API's keys, on PostgreSQL 13+ and SQLite.
 //!
 //! Runs begin, publish the rankings of their day in one transaction, and end; what is published comes
-//! back out as one consistent copy. Both databases keep the same tables and give the same answers.
+//! back out as one consistent copy. Keys are made and revoked, and come back out as they are. Both databases keep the
+//! same tables and give the same answers.
 //!
 //! Never here: computing or judging rankings, deciding which run to publish, caching what was read.
 
@@ -12,6 +13,7 @@ mod decision;
 mod error;
 mod history;
 mod holds;
+mod keys;
 mod ledger;
 mod migrations;
 mod moves;
@@ -33,13 +35,14 @@ use domain::{AdvertiserId, Counts, Day, DayRankings, ModelName, RunId};
 use error::Failure;
 use jiff::Timestamp;
 use patience::Patience;
-use std::{fmt, io, time::Duration};
+use std::{collections::BTreeSet, fmt, io, time::Duration};
 
 pub use content::NewPublication;
 pub use decision::Publication;
 pub use error::StoreError;
 pub use history::{LastRankings, TotalsOfDay};
 pub use holds::{Hold, Holds};
+pub use keys::{ApiKey, KeyDigest, KeyId, KeyName, KeyNameError, KeyScope, KeyText, NewApiKey, NoRandomness};
 pub use ledger::{LastRuns, NewRun, Outcome, RunEnd, RunRecord, RunStatus, UnderWay};
 pub use moves::{Back, Decision, Move, MovedBack, TAKEN_BACK};
 pub use packed::{
@@ -426,6 +429,67 @@ impl Store {
     pub async fn publication_version(&self) -> Result<i64, StoreError> {
         let version = read(self.backend.publication_version().await);
         version.map_err(|failure| self.error(failure, || "read the version of what is published".into()))
+    }
+
+    /// Makes a key, which is in force from then on. The same key again is that key.
+    ///
+    /// # Errors
+    /// [`StoreError::KeyNameTaken`] while a key in force is called so, and when the name is the id of a key;
+    /// [`StoreError::Sql`] when the database fails, and when the key is for none of the advertisers.
+    pub async fn add_key(&self, key: &NewApiKey) -> Result<(), StoreError> {
+        self.patiently(|| self.backend.add_key(key), || format!("make API key {:?}", key.name.as_str())).await
+    }
+
+    /// All keys, those too that are revoked, in the order in which they were made. None before the migration that
+    /// makes their table.
+    ///
+    /// # Errors
+    /// [`StoreError::Sql`], also when the role may not read them ([`Trouble::MissingRight`]), or [`StoreError::Corrupt`].
+    pub async fn keys(&self) -> Result<Vec<ApiKey>, StoreError> {
+        self.read_patiently(|| self.backend.keys(), || "read the API keys".into()).await
+    }
+
+    /// Another number after each key that is made or revoked, by whomever; 0 before any. Whoever asks for it before it
+    /// reads [`Store::keys`] misses nothing. Costs one row of one table.
+    ///
+    /// # Errors
+    /// [`StoreError::Sql`], also when the role may not read it ([`Trouble::MissingRight`]).
+    pub async fn keys_version(&self) -> Result<i64, StoreError> {
+        let version = read(self.backend.keys_version().await);
+        version.map_err(|failure| self.error(failure, || "read the version of the API keys".into()))
+    }
+
+    /// Takes a key out of force, for good: the one of this id, else the one in force of this name, else the last that had
+    /// it. Returns it as it is then: one that was revoked before keeps its `revoked_at`, which is not `at`.
+    ///
+    /// # Errors
+    /// [`StoreError::KeyUnknown`]; [`StoreError::Sql`] when the database fails.
+    pub async fn revoke_key(&self, key: &str, at: Timestamp) -> Result<ApiKey, StoreError> {
+        self.patiently(|| self.backend.revoke_key(key, at), || format!("revoke API key {key:?}")).await
+    }
+
+    /// Notes when keys were used, in one statement; a moment before the one noted, and a key that is not there, change
+    /// nothing. Tried once: what is lost is noted when the key is used again. In SQLite it waits while a night
+    /// publishes, up to a minute.
+    ///
+    /// # Errors
+    /// [`StoreError::Sql`]; of a server that only reads with [`Trouble::MissingRight`], [`Trouble::ReadOnly`] or
+    /// [`Trouble::ReadOnlyFile`].
+    pub async fn note_keys_used(&self, used: &[(KeyId, Timestamp)]) -> Result<(), StoreError> {
+        let noted = answered(self.backend.note_keys_used(used)).await;
+        noted.map_err(|failure| self.error(failure, || "note when API keys were used".into()))
+    }
+
+    /// Those of the advertisers that have been active on a day which readers see.
+    ///
+    /// # Errors
+    /// [`StoreError::Sql`] or [`StoreError::Corrupt`].
+    pub async fn seen_advertisers(&self, of: &[AdvertiserId]) -> Result<BTreeSet<AdvertiserId>, StoreError> {
+        self.read_patiently(
+            || self.backend.seen_advertisers(of),
+            || "look which advertisers are published".into(),
+        )
+        .await
     }
 
     /// Watches for publications: told of them at once by PostgreSQL, and asking every `poll` besides.

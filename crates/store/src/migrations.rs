@@ -21,6 +21,7 @@ const POSTGRES: &[Listed] = &[
     (4, "moves", include_str!("../migrations/postgres/0004_moves.sql")),
     (5, "lease", include_str!("../migrations/postgres/0005_lease.sql")),
     (6, "packed", include_str!("../migrations/postgres/0006_packed.sql")),
+    (7, "keys", include_str!("../migrations/postgres/0007_keys.sql")),
 ];
 
 const SQLITE: &[Listed] = &[
@@ -30,6 +31,7 @@ const SQLITE: &[Listed] = &[
     (4, "moves", include_str!("../migrations/sqlite/0004_moves.sql")),
     (5, "lease", include_str!("../migrations/sqlite/0005_lease.sql")),
     (6, "packed", include_str!("../migrations/sqlite/0006_packed.sql")),
+    (7, "keys", include_str!("../migrations/sqlite/0007_keys.sql")),
 ];
 
 pub(crate) fn of_postgres() -> Migrator {

@@ -6,6 +6,7 @@
 mod accept;
 mod history;
 mod insert;
+mod keys;
 mod moves;
 mod pins;
 mod publish;

@@ -21,6 +21,8 @@ pub enum Trouble {
     ConnectionLost,
     /// The server has no connection left for us.
     TooManyConnections,
+    /// The role may not do it.
+    MissingRight,
 }
 
 impl StoreError {
@@ -77,6 +79,7 @@ fn trouble(error: &Error) -> Option<Trouble> {
         "55P03" => Some(Trouble::Locked),
         "53100" => Some(Trouble::DiskFull),
         "25006" => Some(Trouble::ReadOnly),
+        "42501" => Some(Trouble::MissingRight),
         "53300" => Some(Trouble::TooManyConnections),
         "57P01" | "57P02" | "57P03" | "57P05" | "25P03" => Some(Trouble::ConnectionLost),
         code => code.starts_with("08").then_some(Trouble::ConnectionLost),

@@ -1,6 +1,10 @@
 //! A PostgreSQL server: where it is, how it is to be reached, and what it says once it lets us in.
 
-use super::{Lacking, Migrations, Refusal, Schema, migrations::Row, privileges};
+use super::{
+    Lacking, Migrations, Refusal, Schema,
+    migrations::Row,
+    privileges::{self, Needs},
+};
 use crate::{StoreError, migrations, postgres};
 use sqlx::{
     AssertSqlSafe, ConnectOptions, Connection, PgConnection,
@@ -277,8 +281,8 @@ impl PostgresSession {
         )
         .fetch_one(&mut self.connection)
         .await?;
-        let (mut tables, _) = privileges::asked();
-        tables.dedup();
+        let of = [privileges::OF_NIGHTS, privileges::OF_KEYS].concat();
+        let tables: Vec<_> = of.iter().map(|(table, _)| (*table).to_owned()).collect();
         let of_others = sqlx::query_scalar(
             "SELECT name FROM unnest($1::text[]) AS asked(name)
              JOIN pg_class ON pg_class.oid = to_regclass(name)
@@ -295,7 +299,19 @@ impl PostgresSession {
     /// # Errors
     /// When the server does not answer.
     pub async fn lacking(&mut self) -> Result<Vec<Lacking>, Refusal> {
-        let (tables, privileges) = privileges::asked();
+        self.lacking_of(privileges::OF_NIGHTS).await
+    }
+
+    /// What the role may not do of what a server does that asks for API keys, once all migrations are applied.
+    ///
+    /// # Errors
+    /// When the server does not answer.
+    pub async fn lacking_for_keys(&mut self) -> Result<Vec<Lacking>, Refusal> {
+        self.lacking_of(privileges::OF_KEYS).await
+    }
+
+    async fn lacking_of(&mut self, needs: &Needs) -> Result<Vec<Lacking>, Refusal> {
+        let (tables, privileges) = privileges::asked(needs);
         let answers = sqlx::query_as(
             "SELECT name, privilege, to_regclass(name) IS NOT NULL
              FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS asked(name, privilege, place)

@@ -1,7 +1,10 @@
 //! What a night does to each table, and so what its role must be allowed.
 
-/// Each table and view, with what nights, `rollback` and `pin` do to it.
-const NEEDED: &[(&str, &[&str])] = &[
+/// Tables and views, each with what is done to it.
+pub(super) type Needs = [(&'static str, &'static [&'static str])];
+
+/// What nights, `rollback` and `pin` do.
+pub(super) const OF_NIGHTS: &Needs = &[
     ("topshelf_migrations", &["SELECT"]),
     ("runs", &["SELECT", "INSERT", "UPDATE"]),
     ("rankings", &["SELECT", "INSERT", "DELETE"]),
@@ -15,6 +18,9 @@ const NEEDED: &[(&str, &[&str])] = &[
     ("pins", &["SELECT", "INSERT", "UPDATE", "DELETE"]),
     ("seen_publications", &["SELECT"]),
 ];
+
+/// What a server does that asks for API keys.
+pub(super) const OF_KEYS: &Needs = &[("api_keys", &["SELECT"]), ("api_keys_version", &["SELECT"])];
 
 /// Something that the role may not do, or cannot because the table is not there.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,9 +44,9 @@ pub struct Schema {
     pub of_others: Vec<String>,
 }
 
-/// All tables with one privilege each, as two lists of the same length.
-pub(super) fn asked() -> (Vec<String>, Vec<String>) {
-    let pairs = NEEDED.iter().flat_map(|(table, privileges)| privileges.iter().map(move |of| (*table, *of)));
+/// The tables with one privilege each, as two lists of the same length.
+pub(super) fn asked(needs: &Needs) -> (Vec<String>, Vec<String>) {
+    let pairs = needs.iter().flat_map(|(table, privileges)| privileges.iter().map(move |of| (*table, *of)));
     pairs.map(|(table, privilege)| (table.to_owned(), privilege.to_owned())).unzip()
 }
 
@@ -70,7 +76,8 @@ mod tests {
         let made: Vec<_> = made.collect();
         assert!(made.contains(&"runs"), "{made:?}");
         for table in made {
-            assert!(NEEDED.iter().any(|(needed, _)| *needed == table), "{table} is in no list of privileges");
+            let is_asked = OF_NIGHTS.iter().chain(OF_KEYS).any(|(needed, _)| *needed == table);
+            assert!(is_asked, "{table} is in no list of privileges");
         }
     }
 }

@@ -6,6 +6,7 @@ mod again;
 mod connecting;
 mod database;
 mod holds;
+mod keys;
 mod lease;
 mod ledger;
 mod migrating;
