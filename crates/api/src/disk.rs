@@ -1,6 +1,6 @@
 //! What is served, kept on local disk for a start without the database.
 //!
-//! A directory holds a manifest and a file for each day, each with its checksum. Day files are written once and never
+//! A directory holds a manifest, a file for each day and one of the valid keys, each with its checksum. Day files are written once and never
 //! changed; the manifest takes the place of the one before when all that it names is on the disk. So whatever happens
 //! while writing, what is read is one snapshot or none. What cannot be read is told and ignored.
 
@@ -11,7 +11,7 @@ use crate::{
 };
 use domain::{Day, ModelName};
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::{
     collections::HashMap,
     fs::{self, File, TryLockError},
@@ -27,6 +27,7 @@ use tokio::{sync::watch, task::JoinHandle};
 const FORMAT: u32 = 1;
 
 const MANIFEST: &str = "manifest";
+pub(crate) const KEYS: &str = "keys";
 const LOCK: &str = "lock";
 const DAY_PREFIX: &str = "day-";
 const UNFINISHED: &str = ".unfinished";
@@ -64,7 +65,7 @@ struct DayFile {
 
 /// Why what was kept is not served.
 #[derive(Debug, thiserror::Error)]
-enum Unreadable {
+pub(crate) enum Unreadable {
     #[error("could not read {}", path.display())]
     Io { path: PathBuf, source: io::Error },
     #[error("{} is of format {format}, and this version of the program reads {FORMAT}", path.display())]
@@ -112,7 +113,7 @@ impl Disk {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(source) => return Err(Unreadable::Io { path, source }),
         };
-        let manifest = Manifest::parse(&path, &text)?;
+        let manifest: Manifest = unsealed(&path, TITLE, &text)?;
         if manifest.database != database {
             let (kept, database) = (manifest.database, database.to_owned());
             return Err(Unreadable::Database { path, kept, database });
@@ -143,13 +144,7 @@ impl Disk {
 
     /// Keeps `snapshot` of `database`; whether it could, as another server may be keeping its own here.
     fn write(&self, snapshot: &Snapshot, database: &str) -> io::Result<bool> {
-        fs::create_dir_all(&self.directory)?;
-        let lock = File::options().create(true).append(true).open(self.path(LOCK))?;
-        match lock.try_lock() {
-            Ok(()) => (),
-            Err(TryLockError::WouldBlock) => return Ok(false),
-            Err(TryLockError::Error(error)) => return Err(error),
-        }
+        let Some(_held) = self.lock()? else { return Ok(false) };
         let days = |days: &[Arc<crate::served_day::ServedDay>]| {
             days.iter().map(|day| self.write_day(day.packed())).collect::<io::Result<Vec<_>>>()
         };
@@ -163,10 +158,21 @@ impl Disk {
             pins: snapshot.pins().to_vec(),
             holds: snapshot.holds().to_vec(),
         };
-        let text = manifest.to_text();
+        let text = sealed(TITLE, &manifest);
         self.replace(MANIFEST, |file| file.write_all(&text))?;
         self.sweep(&manifest)?;
         Ok(true)
+    }
+
+    /// The right to write here, until dropped; none when another server has it.
+    pub(crate) fn lock(&self) -> io::Result<Option<File>> {
+        fs::create_dir_all(&self.directory)?;
+        let lock = File::options().create(true).append(true).open(self.path(LOCK))?;
+        match lock.try_lock() {
+            Ok(()) => Ok(Some(lock)),
+            Err(TryLockError::WouldBlock) => Ok(None),
+            Err(TryLockError::Error(error)) => Err(error),
+        }
     }
 
     fn write_day(&self, day: &PackedDay) -> io::Result<DayFile> {
@@ -192,7 +198,7 @@ impl Disk {
     }
 
     /// Puts a file in the place of another of that name, when all of it is on the disk.
-    fn replace(
+    pub(crate) fn replace(
         &self,
         name: &str,
         write: impl FnOnce(&mut BufWriter<File>) -> io::Result<()>,
@@ -225,7 +231,7 @@ impl Disk {
         Ok(())
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.directory.join(name)
     }
 
@@ -244,39 +250,39 @@ fn is_ours(name: &str) -> bool {
             day.parse::<Day>().is_ok() && sum.is_some_and(|sum| sum.len() == 8 && sum.iter().all(is_digit))
         },
     );
-    is_day || (finished == MANIFEST && finished != name)
+    is_day || ([MANIFEST, KEYS].contains(&finished) && finished != name)
 }
 
 /// The pause before the directory is asked for again that another server writes in.
 const LOCKED_PAUSE: Duration = Duration::from_secs(2);
 
-/// How the manifest's first line begins; its format and the checksum of all that follows come after.
-const TITLE: &str = "topshelf snapshot, format ";
+/// How the manifest's first line begins.
+const TITLE: &str = "topshelf snapshot";
 
-impl Manifest {
-    fn to_text(&self) -> Vec<u8> {
-        let json = serde_json::to_vec_pretty(self).expect("a manifest is made of text, numbers and lists");
-        let mut text = format!("{TITLE}{FORMAT}, crc32 {:08x}\n", crc32fast::hash(&json)).into_bytes();
-        text.extend_from_slice(&json);
-        text
-    }
+/// `content` as JSON, behind a line with the title, the format and the checksum of all that follows.
+pub(crate) fn sealed(title: &str, content: &impl Serialize) -> Vec<u8> {
+    let json = serde_json::to_vec_pretty(content).expect("it is made of text, numbers and lists");
+    let mut text = format!("{title}, format {FORMAT}, crc32 {:08x}\n", crc32fast::hash(&json)).into_bytes();
+    text.extend_from_slice(&json);
+    text
+}
 
-    fn parse(path: &Path, text: &[u8]) -> Result<Self, Unreadable> {
-        let corrupt = |what: &str| Unreadable::Corrupt { path: path.to_owned(), what: what.to_owned() };
-        let end =
-            text.iter().position(|byte| *byte == b'\n').ok_or_else(|| corrupt("it has no first line"))?;
-        let first = std::str::from_utf8(&text[..end]).map_err(|_| corrupt("its first line is no text"))?;
-        let rest = first.strip_prefix(TITLE).ok_or_else(|| corrupt("its first line is another"))?;
-        let (format, crc32) = rest.split_once(", crc32 ").unwrap_or((rest, ""));
-        if format != FORMAT.to_string() {
-            return Err(Unreadable::Format { path: path.to_owned(), format: format.to_owned() });
-        }
-        let json = &text[end + 1..];
-        if format!("{:08x}", crc32fast::hash(json)) != crc32 {
-            return Err(corrupt("its checksum is another"));
-        }
-        serde_json::from_slice(json).map_err(|error| corrupt(&error.to_string()))
+/// What was sealed, when nothing of it has changed.
+pub(crate) fn unsealed<T: DeserializeOwned>(path: &Path, title: &str, text: &[u8]) -> Result<T, Unreadable> {
+    let corrupt = |what: &str| Unreadable::Corrupt { path: path.to_owned(), what: what.to_owned() };
+    let end = text.iter().position(|byte| *byte == b'\n').ok_or_else(|| corrupt("it has no first line"))?;
+    let first = std::str::from_utf8(&text[..end]).map_err(|_| corrupt("its first line is no text"))?;
+    let rest = first.strip_prefix(title).and_then(|rest| rest.strip_prefix(", format "));
+    let rest = rest.ok_or_else(|| corrupt("its first line is another"))?;
+    let (format, crc32) = rest.split_once(", crc32 ").unwrap_or((rest, ""));
+    if format != FORMAT.to_string() {
+        return Err(Unreadable::Format { path: path.to_owned(), format: format.to_owned() });
     }
+    let json = &text[end + 1..];
+    if format!("{:08x}", crc32fast::hash(json)) != crc32 {
+        return Err(corrupt("its checksum is another"));
+    }
+    serde_json::from_slice(json).map_err(|error| corrupt(&error.to_string()))
 }
 
 struct Summed {
@@ -374,7 +380,12 @@ mod tests {
 
     #[test]
     fn only_files_that_a_server_writes_are_its_own() {
-        for name in ["day-2024-11-20-0a1b2c3d", "day-2024-11-20-0a1b2c3d.unfinished", "manifest.unfinished"] {
+        for name in [
+            "day-2024-11-20-0a1b2c3d",
+            "day-2024-11-20-0a1b2c3d.unfinished",
+            "manifest.unfinished",
+            "keys.unfinished",
+        ] {
             assert!(is_ours(name), "{name}");
         }
         for name in [
@@ -387,6 +398,7 @@ mod tests {
             "day-ünicode-0a1b2c3d",
             "logs.unfinished",
             "manifest",
+            "keys",
             "lock",
         ] {
             assert!(!is_ours(name), "{name}");

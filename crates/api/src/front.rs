@@ -4,6 +4,7 @@
 //! heap. The answer is what the router would have given.
 
 use crate::{
+    access::Caller,
     problem::Problem,
     routes::{panicked, recommend},
     serving::Serving,
@@ -43,13 +44,16 @@ impl Front {
     }
 
     /// The answer to a request for one ranking.
-    fn recommend(&self, request: &Request<Incoming>) -> Response<Bytes> {
+    fn recommend(&self, caller: &Caller, request: &Request<Incoming>) -> Response<Bytes> {
         let started = Instant::now();
         let uri = request.uri();
         // A panic is a defect; this keeps it to its request, as the router's layer does.
-        let answer = catch_unwind(AssertUnwindSafe(|| match &*self.serving.glance() {
-            Some(view) => recommend(view, uri, request.headers()),
-            None => Err(Problem::SnapshotUnavailable),
+        let answer = catch_unwind(AssertUnwindSafe(|| {
+            let scope = caller.scope()?;
+            match &*self.serving.glance() {
+                Some(view) => recommend(view, scope, uri, request.headers()),
+                None => Err(Problem::SnapshotUnavailable),
+            }
         }));
         let answer = answer.unwrap_or_else(|panic| Err(panicked(&*panic)));
         let response = answer.unwrap_or_else(|problem| problem.answer());
@@ -71,11 +75,13 @@ impl Service<Request<Incoming>> for Front {
     type Error = Infallible;
     type Future = Either<Ready<Answered>, BoxFuture<'static, Answered>>;
 
-    fn call(&self, request: Request<Incoming>) -> Self::Future {
+    fn call(&self, mut request: Request<Incoming>) -> Self::Future {
+        let caller = self.serving.access.caller(request.headers());
         if request.method() == Method::GET && is_of_one_ranking(request.uri()) {
-            let response = self.with_farewell(self.recommend(&request));
+            let response = self.with_farewell(self.recommend(&caller, &request));
             return Either::Left(ready(Ok(response.map(|body| FrontBody::Left(Full::new(body))))));
         }
+        request.extensions_mut().insert(caller);
         let front = self.clone();
         Either::Right(
             async move {

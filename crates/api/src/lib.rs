@@ -5,12 +5,15 @@
 //! answer is wholly old or wholly new. Nothing here counts, ranks or writes to the store, and nothing
 //! knows the schedule: the binary says what should be published by now through a [`Promise`].
 
+mod access;
 mod answer;
 mod coding;
 mod disk;
 mod entity_tag;
+mod follow_keys;
 mod front;
 mod held;
+mod kept_keys;
 mod nights;
 mod options;
 mod prepared;
@@ -27,7 +30,7 @@ mod stats;
 mod telemetry;
 mod wire;
 
-pub use options::{Options, Promise, ServedStore};
+pub use options::{Keys, Options, Promise, ServedStore};
 pub use problem::{Code, Problem, ProblemBody};
 pub use refresh::{LoadError, load};
 pub use routes::openapi_json;

@@ -2,7 +2,7 @@
 
 use domain::{Day, ModelName};
 use jiff::Timestamp;
-use std::{path::PathBuf, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 use store::{Store, StoreError};
 
 /// How to serve.
@@ -19,6 +19,8 @@ pub struct Options {
     pub poll: Duration,
     /// The most memory for answers kept ready, in bytes. Answers that find no room are written for each request.
     pub prepared_bytes_max: usize,
+    /// Whether callers must send an API key.
+    pub keys: Keys,
     /// A directory to keep what is served in, for a start without the database; none to keep nothing.
     pub snapshot_dir: Option<PathBuf>,
 }
@@ -33,7 +35,31 @@ impl Options {
             history_days_kept: 30,
             poll: Duration::from_secs(2),
             prepared_bytes_max: 128 << 20,
+            keys: Keys::Auto,
             snapshot_dir: None,
+        }
+    }
+}
+
+/// Whether callers must send an API key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Keys {
+    /// On every address but loopback.
+    #[default]
+    Auto,
+    /// Yes.
+    Required,
+    /// No: whoever reaches the server may see all.
+    Off,
+}
+
+impl Keys {
+    /// Whether a server that listens there asks for keys.
+    pub(crate) fn are_asked_for(self, listening: SocketAddr) -> bool {
+        match self {
+            Self::Auto => !listening.ip().to_canonical().is_loopback(),
+            Self::Required => true,
+            Self::Off => false,
         }
     }
 }

@@ -97,6 +97,19 @@ pub enum Problem {
     /// A parameter or a part of the path cannot be understood.
     #[error("{0}")]
     BadParameter(String),
+    /// No valid key was sent.
+    #[error(
+        "this server asks for an API key, and none that is valid was sent: send it as `Authorization: Bearer KEY` or as `X-Api-Key: KEY`; `topshelf keys` makes and lists them"
+    )]
+    Unauthorized,
+    /// The key is valid for some advertisers, and this is told of all together.
+    #[error(
+        "this API key is for single advertisers; what is asked for is told of all together, to keys for all"
+    )]
+    Forbidden,
+    /// The server could not read yet which keys are valid.
+    #[error("this server could not read yet which API keys are valid; it keeps trying")]
+    KeysUnavailable,
     /// No route has that path.
     #[error(
         "there is nothing at {path:?}; see /openapi.json for what there is, and encode a slash inside an id as %2F"
@@ -158,6 +171,12 @@ pub enum Code {
     BadBody,
     /// 413: the body is too long.
     BodyTooLarge,
+    /// 401: no valid API key was sent.
+    Unauthorized,
+    /// 403: the API key is for single advertisers, and this is told of all together.
+    Forbidden,
+    /// 503: this server could not read yet which API keys are valid; another may.
+    KeysUnavailable,
     /// 404: no route has that path.
     NotFound,
     /// 405: the route does not know the method.
@@ -170,7 +189,7 @@ pub enum Code {
 
 impl Code {
     /// Every code.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 19] = [
         Self::UnknownAdvertiser,
         Self::InactiveAdvertiser,
         Self::HeldBack,
@@ -183,6 +202,9 @@ impl Code {
         Self::BadParameter,
         Self::BadBody,
         Self::BodyTooLarge,
+        Self::Unauthorized,
+        Self::Forbidden,
+        Self::KeysUnavailable,
         Self::NotFound,
         Self::MethodNotAllowed,
         Self::SnapshotUnavailable,
@@ -221,6 +243,9 @@ impl Code {
             Self::BadParameter => ("bad_parameter", 400, "a parameter cannot be understood"),
             Self::BadBody => ("bad_body", 400, "the body cannot be understood"),
             Self::BodyTooLarge => ("body_too_large", 413, "the body is too long"),
+            Self::Unauthorized => ("unauthorized", 401, "no valid API key was sent"),
+            Self::Forbidden => ("forbidden", 403, "the API key is for single advertisers"),
+            Self::KeysUnavailable => ("keys_unavailable", 503, "the API keys could not be read yet"),
             Self::NotFound => ("not_found", 404, "there is nothing at this path"),
             Self::MethodNotAllowed => ("method_not_allowed", 405, "the method is not allowed"),
             Self::SnapshotUnavailable => ("snapshot_unavailable", 503, "nothing could be loaded yet"),
@@ -255,6 +280,16 @@ impl Problem {
         Self::HeldBack { advertiser_id: advertiser.to_owned(), day: held.day, check, message }
     }
 
+    /// The same, of another advertiser of whom nothing is known.
+    pub(crate) fn about(self, advertiser: &str) -> Self {
+        match self {
+            Self::UnknownAdvertiser { oldest_day, newest_day, .. } => {
+                Self::UnknownAdvertiser { advertiser_id: advertiser.to_owned(), oldest_day, newest_day }
+            }
+            other => other,
+        }
+    }
+
     /// The stable code.
     #[must_use]
     pub fn code(&self) -> Code {
@@ -271,6 +306,9 @@ impl Problem {
             Self::BadParameter(_) => Code::BadParameter,
             Self::BadBody(_) => Code::BadBody,
             Self::BodyTooLarge { .. } => Code::BodyTooLarge,
+            Self::Unauthorized => Code::Unauthorized,
+            Self::Forbidden => Code::Forbidden,
+            Self::KeysUnavailable => Code::KeysUnavailable,
             Self::NotFound { .. } => Code::NotFound,
             Self::MethodNotAllowed { .. } => Code::MethodNotAllowed,
             Self::SnapshotUnavailable => Code::SnapshotUnavailable,

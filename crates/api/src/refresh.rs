@@ -2,6 +2,7 @@
 
 use crate::{
     disk::{Disk, Keeper},
+    follow_keys::{follow_keys, read_kept_keys},
     nights::follow_runs,
     options::{Options, ServedStore},
     serving::{Serving, View},
@@ -26,7 +27,7 @@ const TELL_EVERY: u32 = 30;
 const DATABASE_TIME: Duration = Duration::from_secs(3);
 
 /// How long what was kept on disk may take to be read.
-const DISK_TIME: Duration = Duration::from_secs(20);
+pub(crate) const DISK_TIME: Duration = Duration::from_secs(20);
 
 /// How often the schedule is asked what it promises.
 const PROMISE_PERIOD: Duration = Duration::from_millis(500);
@@ -94,10 +95,18 @@ pub(crate) async fn follow_publications(serving: Arc<Serving>, store: ServedStor
     let follow = async {
         let mut pause = Pause::new();
         // What is on the disk need not be read from the database.
-        let ((), store) =
-            tokio::join!(read_kept(&serving, disk.as_ref(), &store), open(&serving, &store, &mut pause));
+        let kept = async {
+            // The keys are few, and a snapshot is not served without them.
+            read_kept_keys(&serving, disk.as_ref(), &store).await;
+            read_kept(&serving, disk.as_ref(), &store).await;
+        };
+        let ((), store) = tokio::join!(kept, open(&serving, &store, &mut pause));
         serving.opened(store.description());
-        tokio::join!(follow(&serving, &store, &keeper, pause), follow_runs(&serving, &store));
+        tokio::join!(
+            follow(&serving, &store, &keeper, pause),
+            follow_runs(&serving, &store),
+            follow_keys(&serving, &store, disk.as_ref())
+        );
     };
     let serve_kept = async {
         tokio::time::sleep(DATABASE_TIME).await;

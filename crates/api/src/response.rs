@@ -1,6 +1,6 @@
 //! How answers are sent: JSON with a strong `ETag` and a lifetime, problems without one.
 
-use crate::{answer::json, coding::Coding, entity_tag::EntityTag, problem::Problem};
+use crate::{answer::json, coding::Coding, entity_tag::EntityTag, problem::Problem, serving::Keeping};
 use axum::{
     body::{Body, Bytes},
     http::{HeaderMap, HeaderValue, Response, StatusCode, header},
@@ -13,7 +13,6 @@ const RETRY_AFTER_SECONDS: &str = "2";
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const GZIP: HeaderValue = HeaderValue::from_static("gzip");
-const ACCEPT_ENCODING: HeaderValue = HeaderValue::from_static("accept-encoding");
 
 /// An answer's bytes, and the coding that they are in.
 pub(crate) struct Coded {
@@ -31,11 +30,11 @@ impl Coded {
     }
 }
 
-/// The answer of `tag` that caches may keep as `lifetime` says; 304 when the client has it already, and `write` is
+/// The answer of `tag` that may be kept as `keeping` says; 304 when the client has it already, and `write` is
 /// not called. `write` is told which coding the client prefers.
 pub(crate) fn tagged(
     tag: EntityTag,
-    lifetime: HeaderValue,
+    keeping: Keeping,
     request: &HeaderMap,
     write: impl FnOnce(Coding) -> Coded,
 ) -> Response<Bytes> {
@@ -54,20 +53,16 @@ pub(crate) fn tagged(
         Response::new(bytes)
     };
     headers.insert(header::ETAG, tag.header(preferred));
-    headers.insert(header::CACHE_CONTROL, lifetime);
-    headers.insert(header::VARY, ACCEPT_ENCODING);
+    headers.insert(header::CACHE_CONTROL, keeping.cache_control);
+    headers.insert(header::VARY, keeping.vary);
     *response.headers_mut() = headers;
     response
 }
 
 /// The same of a small `answer`, tagged by its bytes.
-pub(crate) fn cacheable(
-    answer: &impl Serialize,
-    lifetime: HeaderValue,
-    request: &HeaderMap,
-) -> Response<Bytes> {
+pub(crate) fn cacheable(answer: &impl Serialize, keeping: Keeping, request: &HeaderMap) -> Response<Bytes> {
     let body = json(answer);
-    tagged(EntityTag::of([&body]), lifetime, request, |coding| Coded::once(body, coding))
+    tagged(EntityTag::of([&body]), keeping, request, |coding| Coded::once(body, coding))
 }
 
 /// `answer` as JSON that nobody may keep.
@@ -96,6 +91,9 @@ impl Problem {
         let status = StatusCode::from_u16(body.status).expect("a code has a status of HTTP");
         let mut response = no_store(with_type(status, "application/problem+json", json(&body)));
         let headers = response.headers_mut();
+        if status == StatusCode::UNAUTHORIZED {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"topshelf\""));
+        }
         if status == StatusCode::SERVICE_UNAVAILABLE {
             headers.insert(header::RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_SECONDS));
         }

@@ -70,7 +70,11 @@ impl Server {
         let error = |source| ServerError::Listen { listen: options.listen.clone(), source };
         let listener = TcpListener::bind(&options.listen).await.map_err(error)?;
         let address = listener.local_addr().map_err(error)?;
-        let serving = Arc::new(Serving::new(options, Box::new(promise)));
+        let asks_for_keys = options.keys.are_asked_for(address);
+        if !asks_for_keys && !address.ip().is_loopback() {
+            tracing::warn!(%address, "no API keys are asked for: whoever reaches this address sees all");
+        }
+        let serving = Arc::new(Serving::new(options, asks_for_keys, Box::new(promise)));
         Ok(Self { listener, address, serving, store: store.into() })
     }
 

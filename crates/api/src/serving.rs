@@ -3,6 +3,8 @@
 //! Readers take both at once, without waiting; the tasks of [`crate::refresh`] replace them.
 
 use crate::{
+    access::{Access, Keyring},
+    answer::{Found, FoundHistory},
     options::{Options, Promise},
     prepared::Prepared,
     problem::Problem,
@@ -12,6 +14,7 @@ use crate::{
 };
 use arc_swap::{ArcSwapOption, Guard};
 use axum::http::HeaderValue;
+use domain::Day;
 use jiff::Timestamp;
 use std::{
     sync::{
@@ -20,6 +23,7 @@ use std::{
     },
     time::Duration,
 };
+use store::KeyScope;
 
 /// How long an answer may be kept when the promised day is late and may come at any moment.
 const LATE_MAX_AGE: Duration = Duration::from_secs(60);
@@ -31,6 +35,7 @@ pub(crate) type Schedule = Box<dyn Fn(Timestamp) -> Promise + Send + Sync>;
 pub(crate) struct Serving {
     pub(crate) options: Options,
     pub(crate) telemetry: Telemetry,
+    pub(crate) access: Access,
     store_description: OnceLock<String>,
     schedule: Schedule,
     state: Mutex<State>,
@@ -61,18 +66,26 @@ pub(crate) struct View {
     pub(crate) is_stale: bool,
     /// The answers asked most.
     pub(crate) prepared: Arc<Prepared>,
-    /// `Cache-Control` of answers that stay until the next run, and of those that may change at any moment.
-    lifetimes: [HeaderValue; 2],
+    /// Of answers that stay until the next run, and of those that may change at any moment.
+    keeping: [Keeping; 2],
+}
+
+/// Who may keep an answer and for how long, and which headers of a request it depends on.
+#[derive(Debug, Clone)]
+pub(crate) struct Keeping {
+    pub(crate) cache_control: HeaderValue,
+    pub(crate) vary: HeaderValue,
 }
 
 impl Serving {
-    pub(crate) fn new(options: Options, schedule: Schedule) -> Self {
+    pub(crate) fn new(options: Options, asks_for_keys: bool, schedule: Schedule) -> Self {
         let promise = schedule(Timestamp::now());
         let source = SnapshotSource::Database;
         let state = State { promise, snapshot: None, source, confirmed_at: None, kept: None };
         Self {
             options,
             telemetry: Telemetry::new(),
+            access: Access::new(asks_for_keys),
             store_description: OnceLock::new(),
             schedule,
             state: Mutex::new(state),
@@ -180,6 +193,12 @@ impl Serving {
         self.load_error.store(Some(Arc::new(error)));
     }
 
+    /// Knows these keys from now on, and no others.
+    pub(crate) fn know_keys(&self, keyring: Keyring) {
+        self.telemetry.keys(keyring.len());
+        self.access.replace(keyring);
+    }
+
     /// Asks the schedule what it promises by now, and for how long answers may be kept from now on.
     pub(crate) fn renew_promise(&self) {
         let promise = (self.schedule)(Timestamp::now());
@@ -248,11 +267,11 @@ impl Serving {
         let mut state = self.state();
         change(&mut state);
         let last = self.view.load();
-        let room = self.options.prepared_bytes_max;
-        let view = state
-            .snapshot
-            .clone()
-            .map(|snapshot| View::new(snapshot, state.promise, Timestamp::now(), last.as_deref(), room));
+        let (room, is_private) = (self.options.prepared_bytes_max, self.access.asks_for_keys());
+        let view = state.snapshot.clone().map(|snapshot| {
+            let keepings = keepings(state.promise, Timestamp::now(), is_private);
+            View::new(snapshot, state.promise, keepings, last.as_deref(), room)
+        });
         self.telemetry.stale(view.as_ref().is_none_or(|view| view.is_stale));
         self.view.swap(view.map(Arc::new))
     }
@@ -265,12 +284,10 @@ fn now() -> Timestamp {
 }
 
 impl View {
-    /// Answers may be kept until the next run begins; shortly, when the promised day is late and may be published at
-    /// any moment, or when something newer is held and may be accepted.
     fn new(
         snapshot: Arc<Snapshot>,
         promise: Promise,
-        now: Timestamp,
+        keeping: [Keeping; 2],
         last: Option<&Self>,
         room: usize,
     ) -> Self {
@@ -280,19 +297,77 @@ impl View {
             Some(last) => last.prepared.clone(),
             None => Arc::new(Prepared::new(&snapshot, is_stale, room)),
         };
-        let until_next_run = promise.next_run_at.duration_since(now);
-        let until_next_run = Duration::try_from(until_next_run).unwrap_or(Duration::ZERO);
-        let lifetimes = [until_next_run, until_next_run.min(LATE_MAX_AGE)].map(|max_age| {
-            let lifetime = bytes::Bytes::from(format!("public, max-age={}", max_age.as_secs()));
-            HeaderValue::from_maybe_shared(lifetime).expect("the value is printable ASCII")
-        });
-        Self { snapshot, is_stale, prepared, lifetimes }
+        Self { snapshot, is_stale, prepared, keeping }
     }
 
-    /// For how long an answer may be kept, as `Cache-Control` says it.
-    pub(crate) fn lifetime(&self, is_held: bool) -> HeaderValue {
-        self.lifetimes[usize::from(self.is_stale || is_held)].clone()
+    /// How an answer may be kept.
+    pub(crate) fn keeping(&self, is_held: bool) -> Keeping {
+        self.keeping[usize::from(self.is_stale || is_held)].clone()
     }
+
+    /// Finds what `model` recommends on `day`, or on the newest published day, of an advertiser that may not exist for
+    /// the caller.
+    ///
+    /// # Errors
+    /// A [`Problem`] that says why there is nothing.
+    pub(crate) fn find(
+        &self,
+        scope: &KeyScope,
+        advertiser: &str,
+        model: &str,
+        day: Option<Day>,
+    ) -> Result<Found<'_>, Problem> {
+        as_seen(scope, advertiser, |advertiser| self.snapshot.find(advertiser, model, day, self.is_stale))
+    }
+
+    /// The same of the last `days_max` published days, by all models or `model` alone.
+    ///
+    /// # Errors
+    /// A [`Problem`] that says why there is nothing.
+    pub(crate) fn find_history(
+        &self,
+        scope: &KeyScope,
+        advertiser: &str,
+        model: Option<&str>,
+        days_max: usize,
+    ) -> Result<FoundHistory<'_>, Problem> {
+        as_seen(scope, advertiser, |advertiser| self.snapshot.find_history(advertiser, model, days_max))
+    }
+}
+
+/// Nobody is called so: an id has at least one byte.
+const NOBODY: &str = "";
+
+/// Finds what there is of an advertiser, or what there is of nobody when it does not exist for the caller.
+fn as_seen<F>(
+    scope: &KeyScope,
+    advertiser: &str,
+    find: impl FnOnce(&str) -> Result<F, Problem>,
+) -> Result<F, Problem> {
+    if scope.covers(advertiser) {
+        return find(advertiser);
+    }
+    match find(NOBODY) {
+        Err(problem) => Err(problem.about(advertiser)),
+        Ok(_) => Err(Problem::Internal),
+    }
+}
+
+/// Answers may be kept until the next run begins; shortly, when the promised day is late and may be published at
+/// any moment, or when something newer is held and may be accepted. What not all may see is kept by who asked alone.
+fn keepings(promise: Promise, now: Timestamp, is_private: bool) -> [Keeping; 2] {
+    let until_next_run = promise.next_run_at.duration_since(now);
+    let until_next_run = Duration::try_from(until_next_run).unwrap_or(Duration::ZERO);
+    let (by, vary) = match is_private {
+        true => ("private", "accept-encoding, authorization, x-api-key"),
+        false => ("public", "accept-encoding"),
+    };
+    [until_next_run, until_next_run.min(LATE_MAX_AGE)].map(|max_age| {
+        let cache_control = bytes::Bytes::from(format!("{by}, max-age={}", max_age.as_secs()));
+        let cache_control =
+            HeaderValue::from_maybe_shared(cache_control).expect("the value is printable ASCII");
+        Keeping { cache_control, vary: HeaderValue::from_static(vary) }
+    })
 }
 
 #[cfg(test)]
@@ -304,6 +379,7 @@ mod tests {
         let day = "2024-11-20".parse().unwrap();
         Serving::new(
             Options::new("127.0.0.1:0", Vec::new()),
+            false,
             Box::new(move |now| Promise { newest_day: day, next_run_at: now, next_night_at: now }),
         )
     }

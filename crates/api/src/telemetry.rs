@@ -42,6 +42,8 @@ const SNAPSHOT_REFUSED: &str = "topshelf_snapshot_refused";
 const SNAPSHOT_CONFIRMED_AT: &str = "topshelf_snapshot_confirmed_at_seconds";
 const SNAPSHOT_FROM_DISK: &str = "topshelf_snapshot_from_disk";
 const SNAPSHOT_KEPT_AT: &str = "topshelf_snapshot_kept_at_seconds";
+const KEYS_VALID: &str = "topshelf_keys_valid";
+const KEYS_CONFIRMED_AT: &str = "topshelf_keys_confirmed_at_seconds";
 const SNAPSHOT_KEEPS: &str = "topshelf_snapshot_keeps_total";
 
 /// Upper bounds of the latency histogram: answers come from memory, so they begin at 50 µs.
@@ -145,6 +147,18 @@ impl Telemetry {
         });
     }
 
+    /// Notes how many API keys are valid.
+    pub(crate) fn keys(&self, valid: usize) {
+        with_local_recorder(&self.recorder, || gauge!(KEYS_VALID).set(approximately(valid)));
+    }
+
+    /// Notes that the database said which API keys are valid.
+    pub(crate) fn keys_confirmed(&self, at: Timestamp) {
+        with_local_recorder(&self.recorder, || {
+            gauge!(KEYS_CONFIRMED_AT).set(approximately(at.as_second()));
+        });
+    }
+
     pub(crate) fn stale(&self, is_stale: bool) {
         with_local_recorder(&self.recorder, || gauge!(SNAPSHOT_STALE).set(f64::from(u8::from(is_stale))));
     }
@@ -240,6 +254,11 @@ fn describe() {
     metrics::describe_gauge!(
         SNAPSHOT_STALE,
         "1 when the newest published day is older than the schedule promises"
+    );
+    metrics::describe_gauge!(KEYS_VALID, "API keys that are valid; absent where none are asked for");
+    metrics::describe_gauge!(
+        KEYS_CONFIRMED_AT,
+        "When the database last told which API keys are valid, in Unix time"
     );
     metrics::describe_gauge!(NEXT_RUN_AT, "When the next night begins, in Unix time");
     metrics::describe_gauge!(

@@ -285,6 +285,19 @@ pub struct Readiness {
     pub last_load_error: Option<String>,
 }
 
+/// What a caller is told of whether this server can answer.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+#[serde(untagged)]
+pub(crate) enum ReadinessTold {
+    /// All of it, where no keys are asked for or to who holds one for all advertisers.
+    Whole(Readiness),
+    /// In one word.
+    Status {
+        /// In one word.
+        status: ReadinessStatus,
+    },
+}
+
 /// Where a snapshot was read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]

@@ -195,6 +195,21 @@ pub struct Serve {
     pub prepared_mib: usize,
     /// Where what is served is kept, for a start without the database; empty to keep nothing.
     pub snapshot_dir: String,
+    /// Whether callers must send an API key: `auto` (on every address but loopback), `required` or `off`.
+    pub keys: Keys,
+}
+
+/// Whether callers must send an API key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Keys {
+    /// On every address but loopback.
+    #[default]
+    Auto,
+    /// Yes.
+    Required,
+    /// No.
+    Off,
 }
 
 impl Default for Retention {
@@ -281,6 +296,7 @@ impl Default for Serve {
             drain_seconds: 5,
             prepared_mib: 128,
             snapshot_dir: "topshelf-data/snapshot".into(),
+            keys: Keys::Auto,
         }
     }
 }

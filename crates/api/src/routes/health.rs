@@ -2,10 +2,12 @@
 
 use super::Shared;
 use crate::{
+    access::Caller,
+    problem::Problem,
     response::{fresh, no_store, with_type},
-    wire::{Health, Readiness, ReadinessStatus},
+    wire::{Health, ReadinessStatus, ReadinessTold},
 };
-use axum::{extract::State, http::StatusCode, response::Response};
+use axum::{Extension, extract::State, http::StatusCode, response::Response};
 use serde_json::json;
 
 /// Whether the process answers
@@ -17,19 +19,24 @@ pub(super) async fn live() -> Response {
 /// Whether this server can answer
 ///
 /// Ready means that the store was read, even when it publishes nothing yet: sending traffic elsewhere
-/// would not help.
+/// would not help. Where keys are asked for, only who holds one for all advertisers is told more than the status.
 #[utoipa::path(
     get,
     path = "/health/ready",
     tag = "health",
     responses(
-        (status = 200, description = "ready, no_publication_yet", body = Readiness),
-        (status = 503, description = "snapshot_unavailable, shutting_down", body = Readiness),
+        (status = 200, description = "ready, no_publication_yet", body = ReadinessTold),
+        (status = 503, description = "snapshot_unavailable, shutting_down", body = ReadinessTold),
     )
 )]
-pub(super) async fn ready(State(serving): State<Shared>) -> Response {
+pub(super) async fn ready(State(serving): State<Shared>, Extension(caller): Extension<Caller>) -> Response {
     let readiness = serving.readiness();
-    fresh(status_of(readiness.status), &readiness)
+    let status = readiness.status;
+    let told = match caller.sees_all() {
+        Ok(()) => ReadinessTold::Whole(readiness),
+        Err(_) => ReadinessTold::Status { status },
+    };
+    fresh(status_of(status), &told)
 }
 
 /// How the server is, and how the nights go
@@ -45,9 +52,13 @@ pub(super) async fn ready(State(serving): State<Shared>) -> Response {
         (status = 503, description = "snapshot_unavailable, shutting_down", body = Health),
     )
 )]
-pub(super) async fn health(State(serving): State<Shared>) -> Response {
+pub(super) async fn health(
+    State(serving): State<Shared>,
+    Extension(caller): Extension<Caller>,
+) -> Result<Response, Problem> {
+    caller.sees_all()?;
     let health = serving.health();
-    fresh(status_of(health.readiness.status), &health)
+    Ok(fresh(status_of(health.readiness.status), &health))
 }
 
 fn status_of(readiness: ReadinessStatus) -> StatusCode {
@@ -66,10 +77,11 @@ fn status_of(readiness: ReadinessStatus) -> StatusCode {
     tag = "health",
     responses((status = 200, description = "Prometheus' text format", body = String, content_type = "text/plain"))
 )]
-pub(super) async fn metrics(State(serving): State<Shared>) -> Response {
-    no_store(with_type(
-        StatusCode::OK,
-        "text/plain; version=0.0.4; charset=utf-8",
-        serving.telemetry.render(),
-    ))
+pub(super) async fn metrics(
+    State(serving): State<Shared>,
+    Extension(caller): Extension<Caller>,
+) -> Result<Response, Problem> {
+    caller.sees_all()?;
+    let text = serving.telemetry.render();
+    Ok(no_store(with_type(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", text)))
 }

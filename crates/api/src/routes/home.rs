@@ -2,26 +2,34 @@
 
 use super::Shared;
 use crate::{
+    access::Caller,
     response::{no_store, with_type},
     serving::Serving,
     wire::{Readiness, ReadinessStatus, SnapshotSource},
 };
-use axum::{extract::State, http::StatusCode, response::Response};
+use axum::{Extension, extract::State, http::StatusCode, response::Response};
 use std::fmt::Write;
 
 const PAGE: &str = include_str!("home.html");
 
-pub(super) async fn home(State(serving): State<Shared>) -> Response {
-    no_store(with_type(StatusCode::OK, "text/html; charset=utf-8", page(&serving)))
+pub(super) async fn home(State(serving): State<Shared>, Extension(caller): Extension<Caller>) -> Response {
+    no_store(with_type(StatusCode::OK, "text/html; charset=utf-8", page(&serving, caller.sees_all().is_ok())))
 }
 
-fn page(serving: &Serving) -> String {
+/// The page; who may not see all is told what runs here, and nothing of what is published.
+fn page(serving: &Serving, is_told_all: bool) -> String {
     let readiness = serving.readiness();
-    let (advertiser, model) = example(serving);
+    let (advertiser, model) = example(serving, is_told_all);
+    let facts = match is_told_all {
+        true => facts(&readiness, serving.store_description()),
+        false => {
+            "<dt>Keys</dt><dd>asked for: send yours as <code>Authorization: Bearer KEY</code></dd>".to_owned()
+        }
+    };
     let values = [
         ("{{version}}", env!("CARGO_PKG_VERSION").to_owned()),
-        ("{{state}}", state(&readiness)),
-        ("{{facts}}", facts(&readiness, serving.store_description())),
+        ("{{state}}", state(&readiness, is_told_all)),
+        ("{{facts}}", facts),
         ("{{recommendations}}", link(&format!("recommendations/{advertiser}/{model}"))),
         ("{{history}}", link(&format!("history/{advertiser}/"))),
     ];
@@ -38,9 +46,9 @@ fn page(serving: &Serving) -> String {
     page + rest
 }
 
-/// The path segments of an advertiser and a model to try; made up when nothing is published.
-fn example(serving: &Serving) -> (String, String) {
-    let view = serving.view().ok();
+/// The path segments of an advertiser and a model to try; made up when there are none to tell.
+fn example(serving: &Serving, is_told_all: bool) -> (String, String) {
+    let view = serving.view().ok().filter(|_| is_told_all);
     let example = view.as_ref().and_then(|view| view.snapshot.example());
     match example {
         Some((advertiser, model)) => (encoded(advertiser), encoded(model.as_str())),
@@ -48,8 +56,10 @@ fn example(serving: &Serving) -> (String, String) {
     }
 }
 
-fn state(readiness: &Readiness) -> String {
-    let (class, text) = match (readiness.status, readiness.newest_day) {
+fn state(readiness: &Readiness, is_told_all: bool) -> String {
+    let newest_day = readiness.newest_day.filter(|_| is_told_all);
+    let (class, text) = match (readiness.status, newest_day) {
+        (ReadinessStatus::Ready, None) => ("good", "serving".to_owned()),
         (ReadinessStatus::Ready, Some(day)) if readiness.source == Some(SnapshotSource::Disk) => (
             "late",
             format!("serving {day} as it was kept on disk, until the database tells what is published"),

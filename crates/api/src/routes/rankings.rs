@@ -2,6 +2,7 @@
 
 use super::Shared;
 use crate::{
+    access::Caller,
     answer::{Found, json},
     coding::Coding,
     problem::{Problem, ProblemBody},
@@ -12,10 +13,12 @@ use crate::{
     wire::{Answers, History, Questions, Recommendations, Stats, Unanswered},
 };
 use axum::{
+    Extension,
     body::{Body, Bytes},
     extract::{State, rejection::BytesRejection},
     http::{HeaderMap, Response, StatusCode, Uri},
 };
+use store::KeyScope;
 
 /// Published days that a history reaches back unless asked otherwise.
 const HISTORY_DAYS: usize = 7;
@@ -59,23 +62,30 @@ pub(super) const QUESTIONS_BYTES_MAX: usize = 2 << 20;
 )]
 pub(super) async fn recommendations(
     State(serving): State<Shared>,
+    Extension(caller): Extension<Caller>,
     uri: Uri,
     headers: HeaderMap,
 ) -> Result<Response<Body>, Problem> {
-    recommend(&*serving.view()?, &uri, &headers).map(|response| response.map(Body::from))
+    let scope = caller.scope()?;
+    recommend(&*serving.view()?, scope, &uri, &headers).map(|response| response.map(Body::from))
 }
 
-/// The answer to a GET of `/recommendations/{advertiser}/{model}`.
-pub(crate) fn recommend(view: &View, uri: &Uri, headers: &HeaderMap) -> Result<Response<Bytes>, Problem> {
+/// The answer to a GET of `/recommendations/{advertiser}/{model}` by whom `scope` exists for.
+pub(crate) fn recommend(
+    view: &View,
+    scope: &KeyScope,
+    uri: &Uri,
+    headers: &HeaderMap,
+) -> Result<Response<Bytes>, Problem> {
     let (advertiser, model) = (segment(uri, 1)?, segment(uri, 2)?);
     let parameters = Parameters::of(uri, &["day", "limit"])?;
     let limit = parameters.number("limit", 1..=PRODUCTS_MAX)?;
-    let found = view.snapshot.find(&advertiser, &model, parameters.day("day")?, view.is_stale)?;
+    let found = view.find(scope, &advertiser, &model, parameters.day("day")?)?;
     let write = |coding| match limit {
         None => view.prepared.whole(&found, coding),
         Some(limit) => Coded::once(found.to_bytes(limit), coding),
     };
-    Ok(tagged(found.tag(limit), view.lifetime(found.held.is_some()), headers, write))
+    Ok(tagged(found.tag(limit), view.keeping(found.held.is_some()), headers, write))
 }
 
 /// Several rankings at once
@@ -96,9 +106,11 @@ pub(crate) fn recommend(view: &View, uri: &Uri, headers: &HeaderMap) -> Result<R
 )]
 pub(super) async fn recommend_several(
     State(serving): State<Shared>,
+    Extension(caller): Extension<Caller>,
     uri: Uri,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response<Body>, Problem> {
+    let scope = caller.scope()?;
     Parameters::of(&uri, &[])?;
     let body = body.map_err(|rejection| match rejection.status() {
         StatusCode::PAYLOAD_TOO_LARGE => Problem::BodyTooLarge { bytes_max: QUESTIONS_BYTES_MAX },
@@ -119,7 +131,7 @@ pub(super) async fn recommend_several(
     let found: Vec<_> = questions
         .requests
         .iter()
-        .map(|question| view.snapshot.find(&question.advertiser_id, &question.model, None, view.is_stale))
+        .map(|question| view.find(scope, &question.advertiser_id, &question.model, None))
         .collect();
     let length: usize = found.iter().flatten().map(Found::length).sum();
     let mut answers = Vec::with_capacity(64 + length);
@@ -169,21 +181,23 @@ pub(super) async fn recommend_several(
 )]
 pub(super) async fn history(
     State(serving): State<Shared>,
+    Extension(caller): Extension<Caller>,
     uri: Uri,
     headers: HeaderMap,
 ) -> Result<Response<Body>, Problem> {
+    let scope = caller.scope()?;
     let advertiser = segment(&uri, 1)?;
     let parameters = Parameters::of(&uri, &["days", "model"])?;
     let days_max = serving.options.history_days_kept;
     let days = parameters.number("days", 1..=days_max)?.unwrap_or(HISTORY_DAYS.min(days_max));
     let view = serving.view()?;
-    let found = view.snapshot.find_history(&advertiser, parameters.get("model"), days)?;
+    let found = view.find_history(scope, &advertiser, parameters.get("model"), days)?;
     let write = |coding| {
         let mut body = Vec::with_capacity(found.length());
         found.write(&mut body);
         Coded::once(body, coding)
     };
-    Ok(tagged(found.tag(), view.lifetime(false), &headers, write).map(Body::from))
+    Ok(tagged(found.tag(), view.keeping(false), &headers, write).map(Body::from))
 }
 
 /// What is published, in numbers
@@ -210,9 +224,11 @@ pub(super) async fn history(
 )]
 pub(super) async fn stats(
     State(serving): State<Shared>,
+    Extension(caller): Extension<Caller>,
     uri: Uri,
     headers: HeaderMap,
 ) -> Result<Response<Body>, Problem> {
+    caller.sees_all()?;
     let parameters = Parameters::of(&uri, &["limit", "offset"])?;
     let limit = parameters.number("limit", 1..=LIMIT_MAX)?.unwrap_or(STATS_LIMIT);
     let offset = parameters.number("offset", 0..=usize::MAX / 2)?.unwrap_or(0);
@@ -224,5 +240,5 @@ pub(super) async fn stats(
         computed.await.map_err(|_| Problem::Internal)?;
     }
     let answer = view.snapshot.stats(offset, limit)?;
-    Ok(cacheable(&answer, view.lifetime(false), &headers).map(Body::from))
+    Ok(cacheable(&answer, view.keeping(false), &headers).map(Body::from))
 }

@@ -9,6 +9,7 @@ use jiff::{Timestamp, ToSpan};
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::SocketAddr,
+    path::Path,
     sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
@@ -22,7 +23,7 @@ use tokio::{
 };
 
 /// Longer than anything here takes on a machine that is not broken.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 pub(crate) fn day(text: &str) -> Day {
     text.parse().unwrap()
@@ -103,7 +104,7 @@ pub(crate) struct Site {
     promise: Arc<Mutex<Promise>>,
     ending: Option<oneshot::Sender<Duration>>,
     running: JoinHandle<()>,
-    _directory: TempDir,
+    directory: TempDir,
 }
 
 impl Site {
@@ -139,7 +140,7 @@ impl Site {
         let address = server.address();
         let (ending, ended) = oneshot::channel();
         let running = tokio::spawn(server.run(async move { ended.await.unwrap() }));
-        Self { address, store, promise, ending: Some(ending), running, _directory: directory }
+        Self { address, store, promise, ending: Some(ending), running, directory }
     }
 
     /// A server that serves `days`, each of a run of its own, oldest first.
@@ -224,6 +225,26 @@ impl Site {
         self.ending.take().expect("a server ends once").send(drain).unwrap();
     }
 
+    /// The URL of its store.
+    pub(crate) fn url(&self) -> String {
+        format!("sqlite:{}", self.directory().join("topshelf.db").display())
+    }
+
+    /// The directory of its store.
+    pub(crate) fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// Waits until the server has ended, and puts a folder in the place of its database; all that is dropped with what
+    /// is returned.
+    pub(crate) async fn ended_without_its_database(self) -> TempDir {
+        tokio::time::timeout(PATIENCE, self.running).await.expect("the server ends").unwrap();
+        let database = self.directory.path().join("topshelf.db");
+        std::fs::rename(&database, self.directory.path().join("lost.db")).unwrap();
+        std::fs::create_dir(&database).unwrap();
+        self.directory
+    }
+
     /// Waits until the server has ended.
     pub(crate) async fn ended(self) {
         tokio::time::timeout(PATIENCE, self.running).await.expect("the server ends").unwrap();
@@ -261,9 +282,14 @@ impl Site {
 
     /// The answer to a POST of `body`.
     pub(crate) async fn post(&self, path: &str, body: &str) -> Answer {
+        self.post_with(path, "X-Nothing: more", body).await
+    }
+
+    /// The same, with another header.
+    pub(crate) async fn post_with(&self, path: &str, header: &str, body: &str) -> Answer {
         let length = body.len();
         let head = format!(
-            "POST {path} HTTP/1.1\r\nHost: topshelf\r\nConnection: close\r\nContent-Length: {length}\r\n"
+            "POST {path} HTTP/1.1\r\nHost: topshelf\r\nConnection: close\r\nContent-Length: {length}\r\n{header}\r\n"
         );
         let (mut answer, body) = self.exchange(&format!("{head}\r\n{body}")).await;
         answer.body = String::from_utf8(body).unwrap();

@@ -8,6 +8,7 @@ mod held;
 mod history;
 mod ids;
 mod kept;
+mod keys;
 mod protocol;
 mod publications;
 mod recommendations;

@@ -2,13 +2,14 @@
 
 use super::stop;
 use crate::{
+    config,
     failure::{Exit, Failure},
     halt::Halt,
     pipeline::Night,
     progress::Progress,
     scheduler,
 };
-use api::{Options, ServedStore, Server};
+use api::{Keys, Options, ServedStore, Server};
 use domain::ModelName;
 use std::{
     path::{Path, PathBuf},
@@ -35,6 +36,11 @@ pub(super) fn options(night: &Night) -> Options {
         history_days_kept: serve.history_days,
         poll: Duration::from_secs(serve.poll_seconds),
         prepared_bytes_max: serve.prepared_mib.saturating_mul(1 << 20),
+        keys: match serve.keys {
+            config::Keys::Auto => Keys::Auto,
+            config::Keys::Required => Keys::Required,
+            config::Keys::Off => Keys::Off,
+        },
         snapshot_dir: Some(PathBuf::from(&serve.snapshot_dir)).filter(|dir| !dir.as_os_str().is_empty()),
         ..Options::new(serve.listen.clone(), models)
     }
