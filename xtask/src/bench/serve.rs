@@ -204,12 +204,20 @@ impl<'a> Arena<'a> {
     fn in_turn(&self) -> Result<Vec<Compared>, Failure> {
         let requests = Kind::Recommendations.requests(&self.pairs);
         let mut turns: Vec<_> = self.servers.iter().map(|_| Turns::default()).collect();
+        let requests_to = |running: &Running| {
+            requests.iter().cloned().map(|request| running.request(request)).collect::<Vec<_>>()
+        };
         for (_, running) in &self.servers {
-            wrk::load(&running.address, &requests, &self.load.file, (self.options.connections, WARM_UP))?;
+            wrk::load(
+                &running.address,
+                &requests_to(running),
+                &self.load.file,
+                (self.options.connections, WARM_UP),
+            )?;
         }
         for round in 1..=self.options.rounds {
             for ((contender, running), turns) in self.servers.iter().zip(&mut turns) {
-                let turn = self.load.turn(running, &requests)?;
+                let turn = self.load.turn(running, &requests_to(running))?;
                 say(&format!("round {round}: {contender}: {turn}"));
                 turns.0.push(turn);
             }
@@ -226,8 +234,10 @@ impl<'a> Arena<'a> {
     fn at_pace(&self, pace: f64) -> Result<Vec<(Contender, pace::Latencies)>, Failure> {
         let (requests, file) = (Kind::Recommendations.requests(&self.pairs), self.folder.join("paths"));
         let how = (self.options.connections, self.load.time);
-        let (both, cores) = (&self.servers[..2], pace::Cores::of_machine()?);
-        for (_, running) in both {
+        let is_paced = |contender| matches!(contender, Contender::Topshelf | Contender::Constant);
+        let both: Vec<_> = self.servers.iter().filter(|(contender, _)| is_paced(*contender)).collect();
+        let cores = pace::Cores::of_machine()?;
+        for (_, running) in &both {
             running.confine(&cores.servers)?;
         }
         let mut latencies = vec![Vec::new(); both.len()];
@@ -241,7 +251,7 @@ impl<'a> Arena<'a> {
                 latencies.push(turn);
             }
         }
-        for (_, running) in both {
+        for (_, running) in &both {
             running.confine(&cores.all)?;
         }
         let medians = latencies.iter().map(|all| pace::Latencies::medians(all));

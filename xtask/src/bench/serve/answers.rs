@@ -57,7 +57,7 @@ pub(super) fn of_middle_size(pairs: &[Pair]) -> &[u8] {
 /// Fails when a server does not recommend what topshelf recommends.
 pub(super) fn compare(contender: Contender, running: &Running, pairs: &[Pair]) -> Result<(), Failure> {
     for pair in pairs.iter().step_by(pairs.len().div_ceil(COMPARED)) {
-        let theirs = ask(&running.address, &Request::get(pair.path()))?;
+        let theirs = ask(&running.address, &running.request(Request::get(pair.path())))?;
         let ours = serde_json::from_slice(&pair.body).unwrap_or_default();
         if theirs.status != 200 || !are_same(&ours, &theirs.json().unwrap_or_default()) {
             return Err(format!("{contender} does not answer {} as topshelf does", pair.path()).into());

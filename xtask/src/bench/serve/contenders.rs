@@ -4,7 +4,7 @@ use super::{free_address, running::Running};
 use crate::{
     Failure,
     bench::peers,
-    repository::{program, root, target},
+    repository::{program, root, stdout, target},
 };
 use std::{fmt, fs, path::Path, process::Command, thread, time::Duration};
 
@@ -15,6 +15,8 @@ const START_TIME_MAX: Duration = Duration::from_secs(60);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Contender {
     Topshelf,
+    /// The same, asking for a key and counting the requests of each.
+    Guarded,
     /// Answers the same bytes to everyone.
     Constant,
     /// Reads PostgreSQL on each request.
@@ -24,15 +26,17 @@ pub(super) enum Contender {
 
 impl Contender {
     /// In the order of the table, and of the turns.
-    pub(super) const ALL: [Self; 4] = [Self::Topshelf, Self::Constant, Self::Reading, Self::FastApi];
+    pub(super) const ALL: [Self; 5] =
+        [Self::Topshelf, Self::Guarded, Self::Constant, Self::Reading, Self::FastApi];
 
-    /// Our requests a second ÷ its: at least so many.
-    pub(super) fn goal(self) -> Option<f64> {
+    /// What our requests a second ÷ its are to be.
+    pub(super) fn goal(self) -> Option<&'static str> {
         match self {
             Self::Topshelf => None,
-            Self::Constant => Some(0.9),
-            Self::Reading => Some(3.0),
-            Self::FastApi => Some(30.0),
+            Self::Guarded => Some("≤ 1.11"),
+            Self::Constant => Some("≥ 0.9"),
+            Self::Reading => Some("≥ 3"),
+            Self::FastApi => Some("≥ 30"),
         }
     }
 
@@ -50,8 +54,13 @@ impl Contender {
         path: &str,
     ) -> Result<Running, Failure> {
         let address = free_address()?;
+        let mut header = None;
         let mut command = match self {
             Self::Topshelf => topshelf(&address, store, folder),
+            Self::Guarded => {
+                header = Some(format!("X-Api-Key: {}", new_key(store, folder)?));
+                guarded(topshelf(&address, store, folder))
+            }
             Self::Constant => {
                 let file = folder.join("constant");
                 fs::write(&file, body)
@@ -68,6 +77,7 @@ impl Contender {
             Self::FastApi => fastapi(&address, store),
         };
         let mut running = Running::start(&mut command, address)?;
+        running.header = header;
         running.wait(path, START_TIME_MAX, |_| true)?;
         Ok(running)
     }
@@ -77,6 +87,7 @@ impl fmt::Display for Contender {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
             Self::Topshelf => "topshelf",
+            Self::Guarded => "topshelf, with keys and limits",
             Self::Constant => "axum, a constant",
             Self::Reading => "axum, PostgreSQL on each request",
             Self::FastApi => "FastAPI, PostgreSQL on each request",
@@ -91,6 +102,21 @@ pub(in crate::bench) fn topshelf(address: &str, store: &str, folder: &Path) -> C
     // No configuration file of the repository has a say.
     command.current_dir(folder).env("TOPSHELF_LOG", "error");
     command
+}
+
+/// The same, guarded: a limit that nobody reaches is counted all the same.
+fn guarded(mut topshelf: Command) -> Command {
+    topshelf.env("TOPSHELF_SERVE__KEYS", "required").env("TOPSHELF_SERVE__SNAPSHOT_DIR", "");
+    topshelf.env("TOPSHELF_SERVE__REQUESTS_PER_SECOND", "1000000000");
+    topshelf
+}
+
+/// Makes a key for all advertisers; its text.
+fn new_key(store: &str, folder: &Path) -> Result<String, Failure> {
+    let create = ["keys", "create", "--all", "--name", "bench", "--store", store];
+    let mut command = program(target().join("release/topshelf"), &create);
+    command.current_dir(folder).env("TOPSHELF_LOG", "error");
+    Ok(stdout(&mut command)?.trim().to_owned())
 }
 
 /// A program of `benches/servers`.

@@ -90,7 +90,7 @@ impl Report<'_> {
             let (ratio, lowest) = turns.ratios(ours);
             let compared = contender.goal().map_or_else(
                 || "1.0 | | |".to_owned(),
-                |goal| format!("{} | {} | ≥ {goal} |", ratio_text(ratio), ratio_text(lowest)),
+                |goal| format!("{} | {} | {goal} |", ratio_text(ratio), ratio_text(lowest)),
             );
             format!(
                 "| {contender} | {} | {} | {:.1} | {:.1} | {} | {compared}\n",

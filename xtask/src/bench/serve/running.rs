@@ -25,6 +25,8 @@ pub(in crate::bench) struct Running {
     /// Host and port.
     pub(in crate::bench) address: String,
     pub(in crate::bench) started: Instant,
+    /// What each request to it carries, as it is written.
+    pub(super) header: Option<String>,
 }
 
 impl Running {
@@ -33,7 +35,7 @@ impl Running {
         command.stdin(Stdio::null()).stdout(Stdio::null());
         let started = Instant::now();
         let process = command.spawn().map_err(|error| cannot_start(command, &error))?;
-        Ok(Self { process, what: words(command), address, started })
+        Ok(Self { process, what: words(command), address, started, header: None })
     }
 
     /// Waits until the server answers `path` with 200 and `is_there` likes the answer's body; how long after its
@@ -45,7 +47,9 @@ impl Running {
         is_there: impl Fn(&serde_json::Value) -> bool,
     ) -> Result<Duration, Failure> {
         loop {
-            let answer = ask(&self.address, &Request::get(path)).ok().filter(|answer| answer.status == 200);
+            let answer = ask(&self.address, &self.request(Request::get(path)))
+                .ok()
+                .filter(|answer| answer.status == 200);
             let elapsed = self.started.elapsed();
             if answer.is_some_and(|answer| is_there(&answer.json().unwrap_or_default())) {
                 return Ok(elapsed);
@@ -58,6 +62,11 @@ impl Running {
             }
             thread::sleep(Duration::from_millis(5));
         }
+    }
+
+    /// The request as this server asks for it.
+    pub(super) fn request(&self, request: Request) -> Request {
+        Request { header: self.header.clone().or(request.header), ..request }
     }
 
     /// Lets all its threads run on these cores alone, as `taskset` writes them.
