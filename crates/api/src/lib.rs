@@ -6,15 +6,21 @@
 //! knows the schedule: the binary says what should be published by now through a [`Promise`].
 
 mod answer;
+mod body;
+mod caller;
 mod coding;
 mod disk;
+mod door;
 mod entity_tag;
+mod entrance;
 mod front;
 mod held;
+mod limits;
 mod nights;
 mod options;
 mod prepared;
 mod problem;
+mod pulse;
 mod refresh;
 mod request;
 mod response;
@@ -25,8 +31,11 @@ mod serving;
 mod snapshot;
 mod stats;
 mod telemetry;
+mod tls;
 mod wire;
 
+pub use caller::Networks;
+pub use limits::Limits;
 pub use options::{Options, Promise, ServedStore};
 pub use problem::{Code, Problem, ProblemBody};
 pub use refresh::{LoadError, load};
@@ -34,6 +43,7 @@ pub use routes::openapi_json;
 pub use server::{Server, ServerError};
 pub use snapshot::{Refusal, Snapshot};
 pub use stats::LIMIT_MAX;
+pub use tls::{TlsError, TlsFiles};
 pub use wire::{
     Advertisers, AgreeingAdvertiser, Answer, Answers, Health, History, HistoryDay, ModelAgreement,
     ModelStats, Page, Question, Questions, Readiness, ReadinessStatus, Recommendation, Recommendations,

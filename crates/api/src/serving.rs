@@ -3,6 +3,7 @@
 //! Readers take both at once, without waiting; the tasks of [`crate::refresh`] replace them.
 
 use crate::{
+    limits::{Rates, Room},
     options::{Options, Promise},
     prepared::Prepared,
     problem::Problem,
@@ -31,6 +32,9 @@ pub(crate) type Schedule = Box<dyn Fn(Timestamp) -> Promise + Send + Sync>;
 pub(crate) struct Serving {
     pub(crate) options: Options,
     pub(crate) telemetry: Telemetry,
+    /// None without a limit.
+    pub(crate) rates: Option<Rates>,
+    pub(crate) room: Arc<Room>,
     store_description: OnceLock<String>,
     schedule: Schedule,
     state: Mutex<State>,
@@ -71,6 +75,8 @@ impl Serving {
         let source = SnapshotSource::Database;
         let state = State { promise, snapshot: None, source, confirmed_at: None, kept: None };
         Self {
+            rates: Rates::new(&options.limits),
+            room: Room::new(options.limits.bodies_bytes_max),
             options,
             telemetry: Telemetry::new(),
             store_description: OnceLock::new(),

@@ -24,6 +24,7 @@ fn page(serving: &Serving) -> String {
         ("{{facts}}", facts(&readiness, serving.store_description())),
         ("{{recommendations}}", link(&format!("recommendations/{advertiser}/{model}"))),
         ("{{history}}", link(&format!("history/{advertiser}/"))),
+        ("{{of_operators}}", of_operators(serving).to_owned()),
     ];
     // The page is cut where values go, so a value that looks like a place for another stays itself.
     let mut page = String::new();
@@ -36,6 +37,17 @@ fn page(serving: &Serving) -> String {
         rest = &rest[start + place.len()..];
     }
     page + rest
+}
+
+/// What operators ask, unless they do so elsewhere.
+fn of_operators(serving: &Serving) -> &'static str {
+    match serving.options.operator_listen {
+        Some(_) => "",
+        None => {
+            "<tr><td><a href=\"health\">/health</a></td><td>the same, and how the nights go</td></tr>\n\
+            <tr><td><a href=\"metrics\">/metrics</a></td><td>for Prometheus</td></tr>"
+        }
+    }
 }
 
 /// The path segments of an advertiser and a model to try; made up when nothing is published.

@@ -3,6 +3,7 @@
 use super::Shared;
 use crate::{
     answer::{Found, json},
+    body,
     coding::Coding,
     problem::{Problem, ProblemBody},
     request::{Parameters, segment},
@@ -13,7 +14,7 @@ use crate::{
 };
 use axum::{
     body::{Body, Bytes},
-    extract::{State, rejection::BytesRejection},
+    extract::State,
     http::{HeaderMap, Response, StatusCode, Uri},
 };
 
@@ -30,7 +31,7 @@ const PRODUCTS_MAX: usize = 1000;
 const QUESTIONS_MAX: usize = 1000;
 
 /// The longest body of questions: as many as can be asked, with the longest ids, each byte escaped.
-pub(super) const QUESTIONS_BYTES_MAX: usize = 2 << 20;
+const QUESTIONS_BYTES_MAX: usize = 2 << 20;
 
 /// An advertiser's top products by one model
 ///
@@ -97,13 +98,11 @@ pub(crate) fn recommend(view: &View, uri: &Uri, headers: &HeaderMap) -> Result<R
 pub(super) async fn recommend_several(
     State(serving): State<Shared>,
     uri: Uri,
-    body: Result<Bytes, BytesRejection>,
+    headers: HeaderMap,
+    body: Body,
 ) -> Result<Response<Body>, Problem> {
     Parameters::of(&uri, &[])?;
-    let body = body.map_err(|rejection| match rejection.status() {
-        StatusCode::PAYLOAD_TOO_LARGE => Problem::BodyTooLarge { bytes_max: QUESTIONS_BYTES_MAX },
-        _ => Problem::BadBody(rejection.body_text()),
-    })?;
+    let (body, _room) = body::read(&serving, &headers, body, QUESTIONS_BYTES_MAX).await?;
     let questions: Questions<'_> =
         serde_json::from_slice(&body).map_err(|error| Problem::BadBody(error.to_string()))?;
     let count = questions.requests.len();
