@@ -54,7 +54,11 @@ pub(crate) fn with_room(serving: &Serving, response: Response<Bytes>) -> Result<
 }
 
 /// Gives a route's work its time, and its answer room.
-pub(crate) async fn limit(State(serving): State<Arc<Serving>>, request: Request, next: Next) -> Response<Body> {
+pub(crate) async fn limit(
+    State(serving): State<Arc<Serving>>,
+    request: Request,
+    next: Next,
+) -> Response<Body> {
     let time = serving.options.limits.request_time;
     let Ok(response) = timeout(time, next.run(request)).await else {
         return Problem::TookTooLong { time }.into_response();

@@ -232,8 +232,8 @@ mod tests {
     fn refusals_are_told_once_a_minute() {
         let mut open = Open::default();
         let now = Instant::now();
-        let told = [0, 1, 59, 60, 61, 119, 121]
-            .map(|seconds| open.is_told(now + Duration::from_secs(seconds)));
+        let told =
+            [0, 1, 59, 60, 61, 119, 121].map(|seconds| open.is_told(now + Duration::from_secs(seconds)));
         assert_eq!(told, [true, false, false, true, false, false, true]);
     }
 }

@@ -105,11 +105,8 @@ impl Rates {
         let interval = 1_000_000_000_u64.checked_div(rate)?.max(1);
         let burst = if limits.requests_burst == 0 { rate } else { u64::from(limits.requests_burst) };
         let hasher = DefaultHashBuilder::default();
-        let shard = || Shard {
-            full_at: HashMap::with_hasher(hasher.clone()),
-            others_full_at: 0,
-            sweep_at: 0,
-        };
+        let shard =
+            || Shard { full_at: HashMap::with_hasher(hasher.clone()), others_full_at: 0, sweep_at: 0 };
         let shards = (0..SHARDS).map(|_| Mutex::new(shard())).collect();
         Some(Self { began: Instant::now(), interval, burst: burst.saturating_mul(interval), hasher, shards })
     }
@@ -120,7 +117,6 @@ impl Rates {
     /// When there are too many: how long until the next may come.
     pub(crate) fn count(&self, caller: Caller, now: Instant) -> Result<(), Duration> {
         let now = nanos(now.saturating_duration_since(self.began));
-        #[expect(clippy::cast_possible_truncation, reason = "any bits of the hash do")]
         let shard = (self.hasher.hash_one(caller) >> 32) as usize % SHARDS;
         let mut shard = self.shards[shard].lock().unwrap_or_else(PoisonError::into_inner);
         let full_at = shard.place_of(caller, now);

@@ -287,7 +287,11 @@ impl AsyncWrite for Stream {
             Bare::Plain(stream) => Pin::new(stream).poll_flush(context),
             Bare::Tls(stream) => Pin::new(stream).poll_flush(context),
         };
-        if flushed.is_pending() { self.waits() } else { self.flushed(context) }
+        if flushed.is_pending() {
+            self.waits()
+        } else {
+            self.flushed(context)
+        }
         flushed
     }
 
@@ -358,7 +362,8 @@ mod tests {
             }
         };
         let limits = limits();
-        let overdue = tokio::select! { overdue = pulse.overdue(&limits) => overdue, () = drip => unreachable!() };
+        let overdue =
+            tokio::select! { overdue = pulse.overdue(&limits) => overdue, () = drip => unreachable!() };
         assert_eq!(overdue, Overdue::Head);
     }
 

@@ -205,8 +205,7 @@ impl Pair {
         if certificates.is_empty() {
             return Err(TlsError::NoCertificate(files.certificate.clone()));
         }
-        let key =
-            PrivateKeyDer::from_pem_slice(&self.key).map_err(|_| TlsError::NoKey(files.key.clone()))?;
+        let key = PrivateKeyDer::from_pem_slice(&self.key).map_err(|_| TlsError::NoKey(files.key.clone()))?;
         let (certificate, key_file) = (files.certificate.clone(), files.key.clone());
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let config = ServerConfig::builder_with_provider(provider)

@@ -145,7 +145,15 @@ impl Site {
         let (address, operator_address) = (server.address(), server.operator_address());
         let (ending, ended) = oneshot::channel();
         let running = tokio::spawn(server.run(async move { ended.await.unwrap() }));
-        Self { address, operator_address, store, promise, ending: Some(ending), running, _directory: directory }
+        Self {
+            address,
+            operator_address,
+            store,
+            promise,
+            ending: Some(ending),
+            running,
+            _directory: directory,
+        }
     }
 
     /// Why a server with those options does not serve.
@@ -350,11 +358,21 @@ impl Connection {
 
     /// The next answer, of a length that its head tells.
     pub(crate) async fn answer(&mut self) -> Answer {
+        let head = self.head().await;
+        self.body(head).await
+    }
+
+    /// The head of the next answer.
+    pub(crate) async fn head(&mut self) -> Answer {
         let mut head = Vec::new();
         while !head.ends_with(b"\r\n\r\n") {
             head.push(within(self.0.read_u8()).await.unwrap());
         }
-        let mut answer = Answer::parse(std::str::from_utf8(&head).unwrap());
+        Answer::parse(std::str::from_utf8(&head).unwrap())
+    }
+
+    /// The same answer with its body.
+    pub(crate) async fn body(&mut self, mut answer: Answer) -> Answer {
         let mut body = vec![0; answer.headers["content-length"].parse().unwrap()];
         within(self.0.read_exact(&mut body)).await.unwrap();
         answer.body = String::from_utf8(body).unwrap();
@@ -384,7 +402,7 @@ pub(crate) struct Answer {
 
 impl Answer {
     /// The answer of that head, without its body.
-    pub(crate) fn parse(head: &str) -> Self {
+    fn parse(head: &str) -> Self {
         let mut lines = head.trim_end().lines();
         let status = lines.next().and_then(|line| line.split(' ').nth(1)).expect("a status").parse().unwrap();
         let headers = lines.filter_map(|line| line.split_once(": "));

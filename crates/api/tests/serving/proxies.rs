@@ -28,7 +28,8 @@ async fn who_is_not_trusted_says_in_vain_for_whom_it_asks() {
 async fn behind_a_trusted_proxy_each_client_is_counted_for_itself() {
     let told = through(&["127.0.0.0/8"], |number| format!("X-Forwarded-For: 198.51.100.{number}")).await;
     assert_eq!(told, 40);
-    let told = through(&["127.0.0.1"], |number| format!("X-Forwarded-For: 203.0.113.{number}, 198.51.100.1")).await;
+    let told =
+        through(&["127.0.0.1"], |number| format!("X-Forwarded-For: 203.0.113.{number}, 198.51.100.1")).await;
     assert!((10..20).contains(&told), "what a client writes itself is not believed: {told}");
     let told = through(&["127.0.0.1"], |number| format!("Forwarded: for=198.51.100.{number}")).await;
     assert!((10..20).contains(&told), "another header is not read: {told}");

@@ -1,6 +1,6 @@
 //! Certificate and key from files: how they are used, replaced, and refused.
 
-use crate::harness::{Connection, NewDay, Site, within};
+use crate::harness::{Connection, Site, within};
 use api::TlsFiles;
 use rcgen::{CertificateParams, KeyPair};
 use rustls::{
@@ -180,12 +180,8 @@ async fn what_does_not_fit_leaves_the_last_in_service() {
     let site = site(&files).await;
     let failed = "topshelf_tls_reloads_total{outcome=\"failed\"}";
     let mut count = 0.0;
-    let broken: [(&str, &str); 4] = [
-        (&new.certificate, &old.key),
-        ("no certificate", &new.key),
-        (&new.certificate, "no key"),
-        ("", ""),
-    ];
+    let broken: [(&str, &str); 4] =
+        [(&new.certificate, &old.key), ("no certificate", &new.key), (&new.certificate, "no key"), ("", "")];
     for (certificate, key) in broken {
         files.write(certificate, key);
         count += 1.0;
@@ -255,7 +251,11 @@ async fn at_the_start_it_is_said_which_file_is_wrong_and_how() {
         (&good.key, &good.key, "serve.tls_certificate CERTIFICATE holds no certificate"),
         (&good.certificate, "nothing", "serve.tls_key KEY holds no private key"),
         (&good.certificate, &good.certificate, "serve.tls_key KEY holds no private key"),
-        (&good.certificate, &other.key, "serve.tls_key KEY is not the key of the first certificate in CERTIFICATE"),
+        (
+            &good.certificate,
+            &other.key,
+            "serve.tls_key KEY is not the key of the first certificate in CERTIFICATE",
+        ),
     ];
     for (certificate, key, expected) in cases {
         let files = Files::of(&good);

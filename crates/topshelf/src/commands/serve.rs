@@ -148,15 +148,15 @@ fn nights(night: Night) -> Result<oneshot::Receiver<()>, Failure> {
 pub(super) async fn bind(night: &Night) -> Result<Server, Failure> {
     let schedule = night.schedule.clone();
     let store = store(night).await?;
-    Server::bind(options(night), store, move |now| schedule.promise(now))
-        .await
-        .map_err(|error| {
-            let help = match &error {
-                ServerError::Listen { .. } => "--listen 127.0.0.1:0 takes a free port",
-                ServerError::Tls(_) => "`openssl x509 -in FILE -noout -subject -enddate` tells what a certificate is",
-            };
-            Failure::of(error).help(help)
-        })
+    Server::bind(options(night), store, move |now| schedule.promise(now)).await.map_err(|error| {
+        let help = match &error {
+            ServerError::Listen { .. } => "--listen 127.0.0.1:0 takes a free port",
+            ServerError::Tls(_) => {
+                "`openssl x509 -in FILE -noout -subject -enddate` tells what a certificate is"
+            }
+        };
+        Failure::of(error).help(help)
+    })
 }
 
 /// Says where.

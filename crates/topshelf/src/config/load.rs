@@ -442,7 +442,10 @@ mod tests {
         let serve = |keys: &str, expected| check(&format!("[serve]\n{keys}"), &[], &none, expected);
         serve("tls_certificate = \"c.pem\"", "serve.tls_certificate is set, but serve.tls_key is not");
         serve("tls_key = \"k.pem\"", "serve.tls_key is set, but serve.tls_certificate is not");
-        serve("trusted_proxies = [\"10.0.0.0/8\", \"vpc\"]", "serve.trusted_proxies has \"vpc\", which is no network");
+        serve(
+            "trusted_proxies = [\"10.0.0.0/8\", \"vpc\"]",
+            "serve.trusted_proxies has \"vpc\", which is no network",
+        );
         serve("operator_listen = \"9090\"", "serve.operator_listen is \"9090\", which is not host:port");
         serve("head_kib_max = 4", "serve.head_kib_max is 4, which is not between 8 and 1024");
         serve("write_seconds = 0", "serve.write_seconds is 0, which is not between 1 and 3600");
