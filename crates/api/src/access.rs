@@ -50,14 +50,14 @@ impl Access {
     }
 
     /// Whose request has these headers.
-    pub(crate) fn caller(&self, headers: &HeaderMap) -> Caller {
+    pub(crate) fn asker(&self, headers: &HeaderMap) -> Asker {
         if !self.asks_for_keys {
-            return Caller::Anyone;
+            return Asker::Anyone;
         }
-        let Some(text) = sent_key(headers) else { return Caller::Nobody };
+        let Some(text) = sent_key(headers) else { return Asker::Nobody };
         match &*self.keyring.load() {
-            None => Caller::Untold,
-            Some(keyring) => keyring.find(text).map_or(Caller::Nobody, Caller::Holder),
+            None => Asker::Untold,
+            Some(keyring) => keyring.find(text).map_or(Asker::Nobody, Asker::Holder),
         }
     }
 }
@@ -141,7 +141,7 @@ impl Keyring {
 
 /// Who asks.
 #[derive(Debug, Clone)]
-pub(crate) enum Caller {
+pub(crate) enum Asker {
     /// Whoever reaches a server that asks for no keys.
     Anyone,
     /// The holder of a valid key.
@@ -152,7 +152,7 @@ pub(crate) enum Caller {
     Untold,
 }
 
-impl Caller {
+impl Asker {
     /// Which advertisers exist for it.
     ///
     /// # Errors

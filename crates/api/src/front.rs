@@ -1,12 +1,17 @@
-//! The service of a connection: the route that is asked thousands of times a second, and a door to all others.
+//! The service of a connection: what is refused, the route that is asked thousands of times a second, and a door to all
+//! others.
 //!
-//! A request for one ranking is answered at once, from the snapshot in service: no routing, no waiting, no future on the
+//! Whoever asks too often or for too much is told so before anything is looked up. A request for one ranking is answered at once, from the snapshot in service: no routing, no waiting, no future on the
 //! heap. The answer is what the router would have given.
 
 use crate::{
-    access::Caller,
+    access::Asker,
+    body::with_room,
+    caller::{Caller, Peer},
+    limits::Limits,
     problem::Problem,
-    routes::{panicked, recommend},
+    pulse::Pulse,
+    routes::{operator_router, panicked, recommend, router},
     serving::Serving,
     telemetry::{RECOMMENDATIONS, tell},
 };
@@ -20,6 +25,7 @@ use http_body_util::Full;
 use hyper::{body::Incoming, service::Service};
 use std::{
     convert::Infallible,
+    net::IpAddr,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
     time::Instant,
@@ -31,31 +37,101 @@ pub(crate) type FrontBody = http_body_util::Either<Full<Bytes>, Body>;
 
 type Answered = Result<Response<FrontBody>, Infallible>;
 
-/// The service of one connection.
+/// What is behind a listener.
 #[derive(Clone)]
 pub(crate) struct Front {
     serving: Arc<Serving>,
     router: Router,
+    is_for_operators: bool,
+}
+
+/// The service of one connection.
+pub(crate) struct Visit {
+    front: Front,
+    peer: Peer,
+    pulse: Arc<Pulse>,
 }
 
 impl Front {
-    pub(crate) fn new(serving: Arc<Serving>, router: Router) -> Self {
-        Self { serving, router }
+    /// What all may ask.
+    pub(crate) fn public(serving: Arc<Serving>) -> Self {
+        let router = router(serving.clone());
+        Self { serving, router, is_for_operators: false }
+    }
+
+    /// What operators ask, on a listener of their own.
+    pub(crate) fn for_operators(serving: Arc<Serving>) -> Self {
+        let router = operator_router(serving.clone());
+        Self { serving, router, is_for_operators: true }
+    }
+
+    pub(crate) fn limits(&self) -> &Limits {
+        &self.serving.options.limits
+    }
+
+    /// The other end of a connection from `address`.
+    pub(crate) fn peer(&self, address: IpAddr) -> Peer {
+        Peer::new(address, &self.serving.options.trusted_proxies)
+    }
+
+    /// The service of a connection from `peer`.
+    pub(crate) fn visit(&self, peer: Peer, pulse: Arc<Pulse>) -> Visit {
+        Visit { front: self.clone(), peer, pulse }
+    }
+
+    /// Who asks. Operators show no key on the listener that is theirs.
+    fn asker(&self, request: &Request<Incoming>) -> Asker {
+        if self.is_for_operators { Asker::Anyone } else { self.serving.access.asker(request.headers()) }
+    }
+
+    /// Whether the request may be answered, as far as its head tells.
+    fn check(
+        &self,
+        asker: &Asker,
+        request: &Request<Incoming>,
+        peer: Peer,
+        now: Instant,
+    ) -> Result<(), Problem> {
+        let Limits { path_bytes_max, headers_max, .. } = self.serving.options.limits;
+        let (uri, headers) = (request.uri(), request.headers());
+        if let Some(rates) = &self.serving.rates
+            && !self.is_for_operators
+            && !is_probe(uri)
+        {
+            let address = || peer.address_of(headers, &self.serving.options.trusted_proxies);
+            let caller = asker.key_id().map_or_else(|| Caller::at(address()), Caller::Key);
+            rates.count(caller, now).map_err(Problem::too_many_requests)?;
+        }
+        if uri.path().len() + uri.query().map_or(0, |query| 1 + query.len()) > path_bytes_max {
+            return Err(Problem::PathTooLong { bytes_max: path_bytes_max });
+        }
+        if headers.len() > headers_max {
+            return Err(Problem::TooManyHeaders { headers_max });
+        }
+        Ok(())
+    }
+
+    /// Says why there is no answer.
+    fn refuse(&self, problem: &Problem, request: &Request<Incoming>, started: Instant) -> Response<Bytes> {
+        let response = problem.answer();
+        let route = if is_of_one_ranking(request.uri()) { RECOMMENDATIONS } else { "none" };
+        tell(&self.serving, route, request.method(), request.uri(), response.status(), started);
+        response
     }
 
     /// The answer to a request for one ranking.
-    fn recommend(&self, caller: &Caller, request: &Request<Incoming>) -> Response<Bytes> {
-        let started = Instant::now();
+    fn recommend(&self, asker: &Asker, request: &Request<Incoming>, started: Instant) -> Response<Bytes> {
         let uri = request.uri();
         // A panic is a defect; this keeps it to its request, as the router's layer does.
         let answer = catch_unwind(AssertUnwindSafe(|| {
-            let scope = caller.scope()?;
+            let scope = asker.scope()?;
             match &*self.serving.glance() {
                 Some(view) => recommend(view, scope, uri, request.headers()),
                 None => Err(Problem::SnapshotUnavailable),
             }
         }));
         let answer = answer.unwrap_or_else(|panic| Err(panicked(&*panic)));
+        let answer = answer.and_then(|response| with_room(&self.serving, response));
         let response = answer.unwrap_or_else(|problem| problem.answer());
         tell(&self.serving, RECOMMENDATIONS, request.method(), uri, response.status(), started);
         response
@@ -70,22 +146,37 @@ impl Front {
     }
 }
 
-impl Service<Request<Incoming>> for Front {
+impl Visit {
+    /// An answer that is there.
+    fn at_once(&self, response: Response<Bytes>) -> <Self as Service<Request<Incoming>>>::Future {
+        let response = self.front.with_farewell(response);
+        self.pulse.answered();
+        Either::Left(ready(Ok(response.map(|body| FrontBody::Left(Full::new(body))))))
+    }
+}
+
+impl Service<Request<Incoming>> for Visit {
     type Response = Response<FrontBody>;
     type Error = Infallible;
     type Future = Either<Ready<Answered>, BoxFuture<'static, Answered>>;
 
     fn call(&self, mut request: Request<Incoming>) -> Self::Future {
-        let caller = self.serving.access.caller(request.headers());
-        if request.method() == Method::GET && is_of_one_ranking(request.uri()) {
-            let response = self.with_farewell(self.recommend(&caller, &request));
-            return Either::Left(ready(Ok(response.map(|body| FrontBody::Left(Full::new(body))))));
+        let started = Instant::now();
+        self.pulse.asked();
+        let front = &self.front;
+        let asker = front.asker(&request);
+        if let Err(problem) = front.check(&asker, &request, self.peer, started) {
+            return self.at_once(front.refuse(&problem, &request, started));
         }
-        request.extensions_mut().insert(caller);
-        let front = self.clone();
+        if request.method() == Method::GET && is_of_one_ranking(request.uri()) && !front.is_for_operators {
+            return self.at_once(front.recommend(&asker, &request, started));
+        }
+        let (front, pulse) = (front.clone(), self.pulse.clone());
+        request.extensions_mut().insert(asker);
         Either::Right(
             async move {
                 let Ok(response) = front.router.clone().oneshot(request.map(Body::new)).await;
+                pulse.answered();
                 Ok(front.with_farewell(response).map(FrontBody::Right))
             }
             .boxed(),
@@ -99,6 +190,11 @@ fn is_of_one_ranking(uri: &Uri) -> bool {
     let mut segments = rest.strip_suffix('/').unwrap_or(rest).split('/');
     let is_id = |segment: Option<&str>| segment.is_some_and(|segment| !segment.is_empty());
     is_id(segments.next()) && is_id(segments.next()) && segments.next().is_none()
+}
+
+/// Whether it is asked by load balancers, which are told how this server is whatever else they have asked.
+fn is_probe(uri: &Uri) -> bool {
+    matches!(uri.path().trim_end_matches('/'), "/health/live" | "/health/ready")
 }
 
 #[cfg(test)]

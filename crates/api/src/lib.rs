@@ -7,17 +7,23 @@
 
 mod access;
 mod answer;
+mod body;
+mod caller;
 mod coding;
 mod disk;
+mod door;
 mod entity_tag;
+mod entrance;
 mod follow_keys;
 mod front;
 mod held;
 mod kept_keys;
+mod limits;
 mod nights;
 mod options;
 mod prepared;
 mod problem;
+mod pulse;
 mod refresh;
 mod request;
 mod response;
@@ -28,8 +34,11 @@ mod serving;
 mod snapshot;
 mod stats;
 mod telemetry;
+mod tls;
 mod wire;
 
+pub use caller::Networks;
+pub use limits::Limits;
 pub use options::{Keys, Options, Promise, ServedStore};
 pub use problem::{Code, Problem, ProblemBody};
 pub use refresh::{LoadError, load};
@@ -37,6 +46,7 @@ pub use routes::openapi_json;
 pub use server::{Server, ServerError};
 pub use snapshot::{Refusal, Snapshot};
 pub use stats::LIMIT_MAX;
+pub use tls::{TlsError, TlsFiles};
 pub use wire::{
     Advertisers, AgreeingAdvertiser, Answer, Answers, Health, History, HistoryDay, ModelAgreement,
     ModelStats, Page, Question, Questions, Readiness, ReadinessStatus, Recommendation, Recommendations,

@@ -1,5 +1,6 @@
 //! What the binary tells the server.
 
+use crate::{caller::Networks, limits::Limits, tls::TlsFiles};
 use domain::{Day, ModelName};
 use jiff::Timestamp;
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
@@ -23,6 +24,14 @@ pub struct Options {
     pub keys: Keys,
     /// A directory to keep what is served in, for a start without the database; none to keep nothing.
     pub snapshot_dir: Option<PathBuf>,
+    /// Host and port of a listener for operators; then what only they ask is there alone.
+    pub operator_listen: Option<String>,
+    /// Certificate and key; none for HTTP without TLS.
+    pub tls: Option<TlsFiles>,
+    /// How much of the server one caller, and all of them together, may take.
+    pub limits: Limits,
+    /// Whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Networks,
 }
 
 impl Options {
@@ -37,6 +46,10 @@ impl Options {
             prepared_bytes_max: 128 << 20,
             keys: Keys::Auto,
             snapshot_dir: None,
+            operator_listen: None,
+            tls: None,
+            limits: Limits::default(),
+            trusted_proxies: Networks::default(),
         }
     }
 }

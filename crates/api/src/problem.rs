@@ -3,6 +3,7 @@
 use crate::wire::Held;
 use domain::{Day, ModelName};
 use serde::Serialize;
+use std::time::Duration;
 use utoipa::ToSchema;
 
 /// Why a request has no answer. Its text is the `detail`: what was asked, why there is nothing, what to do.
@@ -135,6 +136,39 @@ pub enum Problem {
         /// Those that are.
         allowed: &'static str,
     },
+    /// The path and its query are too long.
+    #[error("the path and its query have more than {bytes_max} bytes: ask for several rankings in a body")]
+    PathTooLong {
+        /// The longest that is looked at.
+        bytes_max: usize,
+    },
+    /// There are too many headers.
+    #[error("the request has more than {headers_max} headers: leave some out")]
+    TooManyHeaders {
+        /// The most that are looked at.
+        headers_max: usize,
+    },
+    /// The body came too slowly.
+    #[error("the body did not come within {} s: send it at once, or in several requests", time.as_secs_f64())]
+    BodyTooSlow {
+        /// How long it was waited for.
+        time: Duration,
+    },
+    /// The caller asks too often.
+    #[error("too many requests: the next may come in {retry_after_seconds} s")]
+    TooManyRequests {
+        /// When to ask again.
+        retry_after_seconds: u64,
+    },
+    /// The memory for bodies and long answers is used up.
+    #[error("too many long requests and answers are under way: ask again soon, or for less at once")]
+    Overloaded,
+    /// The work took too long.
+    #[error("the request was not answered within {} s, and was given up", time.as_secs_f64())]
+    TookTooLong {
+        /// How long it was waited for.
+        time: Duration,
+    },
     /// The server could not load what is published yet.
     #[error("this server could not load what is published yet; it keeps trying, /health/ready says why")]
     SnapshotUnavailable,
@@ -185,11 +219,23 @@ pub enum Code {
     SnapshotUnavailable,
     /// 500: a defect of this program.
     Internal,
+    /// 414: the path and its query are too long.
+    PathTooLong,
+    /// 431: there are too many headers.
+    TooManyHeaders,
+    /// 408: the body came too slowly.
+    BodyTooSlow,
+    /// 429: the caller asks too often; `Retry-After` says when to ask again.
+    TooManyRequests,
+    /// 503: too many long requests and answers are under way; `Retry-After` says when to ask again.
+    Overloaded,
+    /// 503: the work took too long and was given up.
+    TookTooLong,
 }
 
 impl Code {
     /// Every code.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 25] = [
         Self::UnknownAdvertiser,
         Self::InactiveAdvertiser,
         Self::HeldBack,
@@ -209,6 +255,12 @@ impl Code {
         Self::MethodNotAllowed,
         Self::SnapshotUnavailable,
         Self::Internal,
+        Self::PathTooLong,
+        Self::TooManyHeaders,
+        Self::BodyTooSlow,
+        Self::TooManyRequests,
+        Self::Overloaded,
+        Self::TookTooLong,
     ];
 
     /// The code as clients see it.
@@ -250,6 +302,12 @@ impl Code {
             Self::MethodNotAllowed => ("method_not_allowed", 405, "the method is not allowed"),
             Self::SnapshotUnavailable => ("snapshot_unavailable", 503, "nothing could be loaded yet"),
             Self::Internal => ("internal", 500, "the server failed to answer"),
+            Self::PathTooLong => ("path_too_long", 414, "the path and its query are too long"),
+            Self::TooManyHeaders => ("too_many_headers", 431, "there are too many headers"),
+            Self::BodyTooSlow => ("body_too_slow", 408, "the body came too slowly"),
+            Self::TooManyRequests => ("too_many_requests", 429, "the caller asks too often"),
+            Self::Overloaded => ("overloaded", 503, "too many long requests and answers are under way"),
+            Self::TookTooLong => ("took_too_long", 503, "the work took too long"),
         }
     }
 }
@@ -290,6 +348,11 @@ impl Problem {
         }
     }
 
+    /// The caller asks too often; the next request may come after `wait`.
+    pub(crate) fn too_many_requests(wait: Duration) -> Self {
+        Self::TooManyRequests { retry_after_seconds: wait.as_millis().div_ceil(1000).max(1) as u64 }
+    }
+
     /// The stable code.
     #[must_use]
     pub fn code(&self) -> Code {
@@ -313,6 +376,12 @@ impl Problem {
             Self::MethodNotAllowed { .. } => Code::MethodNotAllowed,
             Self::SnapshotUnavailable => Code::SnapshotUnavailable,
             Self::Internal => Code::Internal,
+            Self::PathTooLong { .. } => Code::PathTooLong,
+            Self::TooManyHeaders { .. } => Code::TooManyHeaders,
+            Self::BodyTooSlow { .. } => Code::BodyTooSlow,
+            Self::TooManyRequests { .. } => Code::TooManyRequests,
+            Self::Overloaded => Code::Overloaded,
+            Self::TookTooLong { .. } => Code::TookTooLong,
         }
     }
 

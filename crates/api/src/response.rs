@@ -97,6 +97,12 @@ impl Problem {
         if status == StatusCode::SERVICE_UNAVAILABLE {
             headers.insert(header::RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_SECONDS));
         }
+        if let Self::TooManyRequests { retry_after_seconds } = self {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(*retry_after_seconds));
+        }
+        if let Self::BodyTooSlow { .. } = self {
+            headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
         if let Self::MethodNotAllowed { allowed, .. } = self {
             headers.insert(header::ALLOW, HeaderValue::from_static(allowed));
         }

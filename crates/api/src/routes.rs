@@ -6,13 +6,13 @@ mod home;
 mod rankings;
 
 use crate::{
+    body,
     problem::Problem,
     serving::Serving,
     telemetry::{RECOMMENDATIONS, observe},
 };
 use axum::{
     Router,
-    extract::DefaultBodyLimit,
     http::{Method, Uri},
     middleware::from_fn_with_state,
     response::IntoResponse,
@@ -25,25 +25,46 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 type Shared = Arc<Serving>;
 
-/// Everything that is served.
+/// Everything that the public listener serves: without an operators' listener, what they ask too.
 pub(crate) fn router(serving: Shared) -> Router {
     let router = Router::new().route("/", get(home::home)).route("/docs", get(docs::to_docs));
     let router = router.route("/docs/", get(docs::docs)).route("/docs/{file}", get(docs::docs));
     let router = both(router, RECOMMENDATIONS, &get(rankings::recommendations));
     let questions = post(rankings::recommend_several).fallback(only_post);
-    let questions = questions.layer(DefaultBodyLimit::max(rankings::QUESTIONS_BYTES_MAX));
     let router = both(router, "/recommendations", &questions);
     let router = both(router, "/history/{advertiser}", &get(rankings::history));
     let router = both(router, "/stats", &get(rankings::stats));
-    let router = both(router, "/health", &get(health::health));
-    let router = both(router, "/health/live", &get(health::live));
-    let router = both(router, "/health/ready", &get(health::ready));
-    let router = both(router, "/metrics", &get(health::metrics));
     let router = both(router, "/openapi.json", &get(docs::openapi));
+    let router = match serving.options.operator_listen {
+        Some(_) => probes(router),
+        None => of_operators(probes(router)),
+    };
+    finished(router, serving)
+}
+
+/// Everything that the operators' listener serves.
+pub(crate) fn operator_router(serving: Shared) -> Router {
+    finished(of_operators(probes(Router::new())), serving)
+}
+
+/// What load balancers and orchestrators ask.
+fn probes(router: Router<Shared>) -> Router<Shared> {
+    let router = both(router, "/health/live", &get(health::live));
+    both(router, "/health/ready", &get(health::ready))
+}
+
+/// What only operators ask.
+fn of_operators(router: Router<Shared>) -> Router<Shared> {
+    both(both(router, "/health", &get(health::health)), "/metrics", &get(health::metrics))
+}
+
+/// The same with an answer to everything else.
+fn finished(router: Router<Shared>, serving: Shared) -> Router {
     router
         .method_not_allowed_fallback(method_not_allowed)
         .fallback(not_found)
         .layer(CatchPanicLayer::custom(|panic: Box<dyn Any + Send>| panicked(&*panic).into_response()))
+        .layer(from_fn_with_state(serving.clone(), body::limit))
         .layer(from_fn_with_state(serving.clone(), observe))
         .with_state(serving)
 }

@@ -1,56 +1,75 @@
 //! The server: bound, then run until it is told to end.
 
 use crate::{
+    door::{Door, DoorMetrics},
+    entrance::Entrance,
     front::Front,
+    limits::Limits,
     options::{Options, Promise, ServedStore},
     refresh::{follow_publications, follow_schedule},
-    routes,
     serving::Serving,
+    tls::{Tls, TlsError},
 };
-use futures::FutureExt;
-use hyper::server::conn::http1;
-use hyper_util::{
-    rt::{TokioIo, TokioTimer},
-    server::graceful::GracefulShutdown,
-};
+use futures::future::join_all;
+use hyper_util::server::graceful::GracefulShutdown;
 use jiff::Timestamp;
 use std::{future::Future, io, net::SocketAddr, sync::Arc, time::Duration};
-use tokio::{
-    net::{TcpListener, TcpStream},
-    task::JoinSet,
-};
+use tokio::{net::TcpListener, task::JoinSet};
 
 /// How long connections may take to end after the listener closed, before they are cut.
 const END_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// How long the last connections have to send their request before those that sent none are closed.
+/// How long the last connections have to send their request before those that sent none are closed; with TLS, to agree
+/// on keys first.
 const LAST_REQUEST_TIME: Duration = Duration::from_millis(100);
+const LAST_TLS_REQUEST_TIME: Duration = Duration::from_millis(500);
 
 /// The pause before work that broke off begins anew.
 const DEFECT_PAUSE: Duration = Duration::from_secs(1);
 
-/// The pause after a connection could not be accepted because this process has too many open files.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// Connections of operators, whom no crowd at the public door keeps out.
+const OPERATOR_CONNECTIONS_MAX: usize = 256;
 
 /// Why a server does not serve.
 #[derive(Debug, thiserror::Error)]
 pub enum ServerError {
     /// The address cannot be listened on.
-    #[error("could not listen on {listen}: choose another address with serve.listen")]
+    #[error("could not listen on {listen}: choose another address with {key}")]
     Listen {
+        /// The configuration key that names it.
+        key: &'static str,
         /// The address, as configured.
         listen: String,
         /// Why not.
         source: io::Error,
     },
+    /// Certificate and key cannot be used.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
 }
 
 /// A server that listens; it answers once it runs.
 pub struct Server {
-    listener: TcpListener,
-    address: SocketAddr,
+    public: Listening,
+    operator: Option<Listening>,
+    tls: Option<Arc<Tls>>,
     serving: Arc<Serving>,
     store: ServedStore,
+}
+
+/// A socket that is listened on.
+struct Listening {
+    listener: TcpListener,
+    address: SocketAddr,
+}
+
+impl Listening {
+    async fn bind(key: &'static str, listen: &str) -> Result<Self, ServerError> {
+        let error = |source| ServerError::Listen { key, listen: listen.to_owned(), source };
+        let listener = TcpListener::bind(listen).await.map_err(error)?;
+        let address = listener.local_addr().map_err(error)?;
+        Ok(Self { listener, address })
+    }
 }
 
 impl Server {
@@ -61,39 +80,54 @@ impl Server {
     /// It never migrates the store.
     ///
     /// # Errors
-    /// [`ServerError::Listen`] when the address cannot be listened on.
+    /// [`ServerError::Listen`] when an address cannot be listened on, [`ServerError::Tls`] when certificate and key
+    /// cannot be used.
     pub async fn bind(
         options: Options,
         store: impl Into<ServedStore>,
         promise: impl Fn(Timestamp) -> Promise + Send + Sync + 'static,
     ) -> Result<Self, ServerError> {
-        let error = |source| ServerError::Listen { listen: options.listen.clone(), source };
-        let listener = TcpListener::bind(&options.listen).await.map_err(error)?;
-        let address = listener.local_addr().map_err(error)?;
-        let asks_for_keys = options.keys.are_asked_for(address);
-        if !asks_for_keys && !address.ip().is_loopback() {
-            tracing::warn!(%address, "no API keys are asked for: whoever reaches this address sees all");
+        let public = Listening::bind("serve.listen", &options.listen).await?;
+        let operator = match &options.operator_listen {
+            Some(listen) => Some(Listening::bind("serve.operator_listen", listen).await?),
+            None => None,
+        };
+        let asks_for_keys = options.keys.are_asked_for(public.address);
+        if !asks_for_keys && !public.address.ip().is_loopback() {
+            tracing::warn!(address = %public.address, "no API keys are asked for: whoever reaches this address sees all");
         }
         let serving = Arc::new(Serving::new(options, asks_for_keys, Box::new(promise)));
-        Ok(Self { listener, address, serving, store: store.into() })
+        let tls = serving.options.tls.clone().map(|files| Tls::load(files, &serving.telemetry));
+        let tls = tls.transpose()?.map(Arc::new);
+        Ok(Self { public, operator, tls, serving, store: store.into() })
     }
 
     /// The address listened on.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
-        self.address
+        self.public.address
+    }
+
+    /// The same as a URL, without a path.
+    #[must_use]
+    pub fn url(&self) -> String {
+        let scheme = if self.tls.is_some() { "https" } else { "http" };
+        format!("{scheme}://{}", self.public.address)
+    }
+
+    /// The address listened on for operators, if they have one of their own.
+    #[must_use]
+    pub fn operator_address(&self) -> Option<SocketAddr> {
+        self.operator.as_ref().map(|listening| listening.address)
     }
 
     /// Serves until `shutdown` completes: readiness falls, and connections are accepted for as long as it says, the time
     /// a load balancer needs to notice. Each answer then asks the client to connect anew. At last those in flight end.
     pub async fn run(self, shutdown: impl Future<Output = Duration>) {
-        let Self { listener, serving, store, .. } = self;
-        let mut tasks = JoinSet::new(); // aborts them when dropped
-        let followed = serving.clone();
-        tasks.spawn(for_ever(move || follow_publications(followed.clone(), store.clone())));
-        let followed = serving.clone();
-        tasks.spawn(for_ever(move || follow_schedule(followed.clone())));
-        let front = Front::new(serving.clone(), routes::router(serving.clone()));
+        let serving = self.serving.clone();
+        let last_request_time = if self.tls.is_some() { LAST_TLS_REQUEST_TIME } else { LAST_REQUEST_TIME };
+        let _tasks = self.follow();
+        let entrances = self.entrances();
         let connections = GracefulShutdown::new();
         let drained = async {
             let drain = shutdown.await;
@@ -102,18 +136,49 @@ impl Server {
             tokio::time::sleep(drain).await;
         };
         tokio::select! {
-            () = accept(&listener, &front, &connections) => (),
+            _ = join_all(entrances.iter().map(|entrance| entrance.accept(&connections))) => (),
             () = drained => (),
         }
         // Who has connected is answered: the kernel has said yes in our name.
-        while let Some(Ok((connection, _))) = listener.accept().now_or_never() {
-            serve(connection, front.clone(), &connections);
-        }
-        drop(listener);
-        tokio::time::sleep(LAST_REQUEST_TIME).await;
+        entrances.iter().for_each(|entrance| entrance.accept_waiting(&connections));
+        drop(entrances);
+        tokio::time::sleep(last_request_time).await;
         if tokio::time::timeout(END_TIMEOUT, connections.shutdown()).await.is_err() {
             tracing::warn!("connections still open were cut");
         }
+    }
+
+    /// Begins what goes on beside answering, until what is returned is dropped.
+    fn follow(&self) -> JoinSet<()> {
+        let Self { serving, store, .. } = self;
+        let mut tasks = JoinSet::new();
+        let (followed, store) = (serving.clone(), store.clone());
+        tasks.spawn(for_ever(move || follow_publications(followed.clone(), store.clone())));
+        let followed = serving.clone();
+        tasks.spawn(for_ever(move || follow_schedule(followed.clone())));
+        if let Some(tls) = self.tls.clone() {
+            let serving = serving.clone();
+            tasks.spawn(for_ever(move || tls.clone().follow(serving.clone())));
+        }
+        tasks
+    }
+
+    fn entrances(self) -> Vec<Entrance> {
+        let Self { serving, public, operator, tls, .. } = self;
+        let metrics = DoorMetrics::new(&serving.telemetry);
+        let limits = serving.options.limits.clone();
+        let operator = operator.map(|listening| {
+            let limits = Limits {
+                connections_max: OPERATOR_CONNECTIONS_MAX,
+                connections_per_address_max: OPERATOR_CONNECTIONS_MAX,
+                ..limits.clone()
+            };
+            let front = Front::for_operators(serving.clone());
+            Entrance::new(listening.listener, Door::new(&limits, metrics.clone()), front, None)
+        });
+        let front = Front::public(serving.clone());
+        let public = Entrance::new(public.listener, Door::new(&limits, metrics), front, tls);
+        [public].into_iter().chain(operator).collect()
     }
 }
 
@@ -126,42 +191,4 @@ async fn for_ever<W: Future<Output = ()> + Send + 'static>(work: impl Fn() -> W)
         tracing::error!(?ended, "a task of the server broke off and begins anew: this is a defect");
         tokio::time::sleep(DEFECT_PAUSE).await;
     }
-}
-
-/// Accepts connections, each served by a task of its own, until dropped.
-async fn accept(listener: &TcpListener, front: &Front, connections: &GracefulShutdown) {
-    loop {
-        match listener.accept().await {
-            Ok((connection, _)) => serve(connection, front.clone(), connections),
-            Err(error) if is_of_one_connection(&error) => {
-                tracing::debug!(%error, "a connection ended before it was accepted");
-            }
-            Err(error) => {
-                tracing::error!(%error, "could not accept a connection; trying again");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
-            }
-        }
-    }
-}
-
-fn is_of_one_connection(error: &io::Error) -> bool {
-    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
-    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
-}
-
-fn serve(connection: TcpStream, front: Front, connections: &GracefulShutdown) {
-    if let Err(error) = connection.set_nodelay(true) {
-        tracing::debug!(%error, "could not turn off delays of a connection");
-    }
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(None)
-        .pipeline_flush(true)
-        .serve_connection(TokioIo::new(connection), front);
-    let connection = connections.watch(connection);
-    tokio::spawn(async move {
-        if let Err(error) = connection.await {
-            tracing::debug!(%error, "a connection broke");
-        }
-    });
 }

@@ -5,6 +5,7 @@
 use crate::{
     access::{Access, Keyring},
     answer::{Found, FoundHistory},
+    limits::{Rates, Room},
     options::{Options, Promise},
     prepared::Prepared,
     problem::Problem,
@@ -36,6 +37,9 @@ pub(crate) struct Serving {
     pub(crate) options: Options,
     pub(crate) telemetry: Telemetry,
     pub(crate) access: Access,
+    /// None without a limit.
+    pub(crate) rates: Option<Rates>,
+    pub(crate) room: Arc<Room>,
     store_description: OnceLock<String>,
     schedule: Schedule,
     state: Mutex<State>,
@@ -83,6 +87,8 @@ impl Serving {
         let source = SnapshotSource::Database;
         let state = State { promise, snapshot: None, source, confirmed_at: None, kept: None };
         Self {
+            rates: Rates::new(&options.limits),
+            room: Room::new(options.limits.bodies_bytes_max),
             options,
             telemetry: Telemetry::new(),
             access: Access::new(asks_for_keys),

@@ -83,6 +83,11 @@ impl Telemetry {
         Self { recorder, handle, recommended }
     }
 
+    /// Records what does not stand in this module.
+    pub(crate) fn with<T>(&self, record: impl FnOnce() -> T) -> T {
+        with_local_recorder(&self.recorder, record)
+    }
+
     /// The metrics in Prometheus' text format.
     pub(crate) fn render(&self) -> String {
         self.handle.render()

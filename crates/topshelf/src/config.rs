@@ -197,6 +197,40 @@ pub struct Serve {
     pub snapshot_dir: String,
     /// Whether callers must send an API key: `auto` (on every address but loopback), `required` or `off`.
     pub keys: Keys,
+    /// Host and port for operators alone: `/metrics` and `/health` are there then, and not on `listen`; empty for none.
+    pub operator_listen: String,
+    /// The file of the server's certificate and of those that lead to a root, in PEM; empty for HTTP without TLS.
+    pub tls_certificate: String,
+    /// The file of its private key, in PEM.
+    pub tls_key: String,
+    /// Networks of the proxies whose `X-Forwarded-For` is believed, such as `10.0.0.0/8`.
+    pub trusted_proxies: Vec<String>,
+    /// Connections open at a time.
+    pub connections_max: usize,
+    /// The same from one address, or from one IPv6 network of 64 bits; proxies that are trusted have no such limit.
+    pub connections_per_address_max: usize,
+    /// Kibibytes of a request's head.
+    pub head_kib_max: usize,
+    /// Bytes of its path and query.
+    pub path_bytes_max: usize,
+    /// Headers of a request.
+    pub headers_max: usize,
+    /// Seconds for a TLS handshake, and for a head.
+    pub head_seconds: u64,
+    /// Seconds for which a connection may rest between requests: longer than a balancer in front keeps it.
+    pub idle_seconds: u64,
+    /// Seconds for a request's body.
+    pub body_seconds: u64,
+    /// Seconds for all the work on a request.
+    pub request_seconds: u64,
+    /// Seconds for a client to take 64 KiB of its answer, or the rest of it.
+    pub write_seconds: u64,
+    /// Mebibytes of memory for the bodies of requests and for long answers until they have been read or sent.
+    pub bodies_mib: usize,
+    /// Requests a second of one caller; 0 for no limit.
+    pub requests_per_second: u32,
+    /// Requests at once of a caller that was silent before; 0 for as many as in a second.
+    pub requests_burst: u32,
 }
 
 /// Whether callers must send an API key.
@@ -297,6 +331,23 @@ impl Default for Serve {
             prepared_mib: 128,
             snapshot_dir: "topshelf-data/snapshot".into(),
             keys: Keys::Auto,
+            operator_listen: String::new(),
+            tls_certificate: String::new(),
+            tls_key: String::new(),
+            trusted_proxies: Vec::new(),
+            connections_max: 10_000,
+            connections_per_address_max: 1000,
+            head_kib_max: 16,
+            path_bytes_max: 4096,
+            headers_max: 64,
+            head_seconds: 10,
+            idle_seconds: 75,
+            body_seconds: 10,
+            request_seconds: 30,
+            write_seconds: 30,
+            bodies_mib: 256,
+            requests_per_second: 0,
+            requests_burst: 0,
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::Shared;
 use crate::{
-    access::Caller,
+    access::Asker,
     problem::Problem,
     response::{fresh, no_store, with_type},
     wire::{Health, ReadinessStatus, ReadinessTold},
@@ -29,10 +29,10 @@ pub(super) async fn live() -> Response {
         (status = 503, description = "snapshot_unavailable, shutting_down", body = ReadinessTold),
     )
 )]
-pub(super) async fn ready(State(serving): State<Shared>, Extension(caller): Extension<Caller>) -> Response {
+pub(super) async fn ready(State(serving): State<Shared>, Extension(asker): Extension<Asker>) -> Response {
     let readiness = serving.readiness();
     let status = readiness.status;
-    let told = match caller.sees_all() {
+    let told = match asker.sees_all() {
         Ok(()) => ReadinessTold::Whole(readiness),
         Err(_) => ReadinessTold::Status { status },
     };
@@ -54,9 +54,9 @@ pub(super) async fn ready(State(serving): State<Shared>, Extension(caller): Exte
 )]
 pub(super) async fn health(
     State(serving): State<Shared>,
-    Extension(caller): Extension<Caller>,
+    Extension(asker): Extension<Asker>,
 ) -> Result<Response, Problem> {
-    caller.sees_all()?;
+    asker.sees_all()?;
     let health = serving.health();
     Ok(fresh(status_of(health.readiness.status), &health))
 }
@@ -79,9 +79,9 @@ fn status_of(readiness: ReadinessStatus) -> StatusCode {
 )]
 pub(super) async fn metrics(
     State(serving): State<Shared>,
-    Extension(caller): Extension<Caller>,
+    Extension(asker): Extension<Asker>,
 ) -> Result<Response, Problem> {
-    caller.sees_all()?;
+    asker.sees_all()?;
     let text = serving.telemetry.render();
     Ok(no_store(with_type(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", text)))
 }

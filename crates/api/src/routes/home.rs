@@ -2,7 +2,7 @@
 
 use super::Shared;
 use crate::{
-    access::Caller,
+    access::Asker,
     response::{no_store, with_type},
     serving::Serving,
     wire::{Readiness, ReadinessStatus, SnapshotSource},
@@ -12,8 +12,8 @@ use std::fmt::Write;
 
 const PAGE: &str = include_str!("home.html");
 
-pub(super) async fn home(State(serving): State<Shared>, Extension(caller): Extension<Caller>) -> Response {
-    no_store(with_type(StatusCode::OK, "text/html; charset=utf-8", page(&serving, caller.sees_all().is_ok())))
+pub(super) async fn home(State(serving): State<Shared>, Extension(asker): Extension<Asker>) -> Response {
+    no_store(with_type(StatusCode::OK, "text/html; charset=utf-8", page(&serving, asker.sees_all().is_ok())))
 }
 
 /// The page; who may not see all is told what runs here, and nothing of what is published.
@@ -32,6 +32,7 @@ fn page(serving: &Serving, is_told_all: bool) -> String {
         ("{{facts}}", facts),
         ("{{recommendations}}", link(&format!("recommendations/{advertiser}/{model}"))),
         ("{{history}}", link(&format!("history/{advertiser}/"))),
+        ("{{of_operators}}", of_operators(serving).to_owned()),
     ];
     // The page is cut where values go, so a value that looks like a place for another stays itself.
     let mut page = String::new();
@@ -44,6 +45,17 @@ fn page(serving: &Serving, is_told_all: bool) -> String {
         rest = &rest[start + place.len()..];
     }
     page + rest
+}
+
+/// What operators ask, unless they do so elsewhere.
+fn of_operators(serving: &Serving) -> &'static str {
+    match serving.options.operator_listen {
+        Some(_) => "",
+        None => {
+            "<tr><td><a href=\"health\">/health</a></td><td>the same, and how the nights go</td></tr>\n\
+            <tr><td><a href=\"metrics\">/metrics</a></td><td>for Prometheus</td></tr>"
+        }
+    }
 }
 
 /// The path segments of an advertiser and a model to try; made up when there are none to tell.

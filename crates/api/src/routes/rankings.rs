@@ -2,8 +2,9 @@
 
 use super::Shared;
 use crate::{
-    access::Caller,
+    access::Asker,
     answer::{Found, json},
+    body,
     coding::Coding,
     problem::{Problem, ProblemBody},
     request::{Parameters, segment},
@@ -15,7 +16,7 @@ use crate::{
 use axum::{
     Extension,
     body::{Body, Bytes},
-    extract::{State, rejection::BytesRejection},
+    extract::State,
     http::{HeaderMap, Response, StatusCode, Uri},
 };
 use store::KeyScope;
@@ -33,7 +34,7 @@ const PRODUCTS_MAX: usize = 1000;
 const QUESTIONS_MAX: usize = 1000;
 
 /// The longest body of questions: as many as can be asked, with the longest ids, each byte escaped.
-pub(super) const QUESTIONS_BYTES_MAX: usize = 2 << 20;
+const QUESTIONS_BYTES_MAX: usize = 2 << 20;
 
 /// An advertiser's top products by one model
 ///
@@ -62,11 +63,11 @@ pub(super) const QUESTIONS_BYTES_MAX: usize = 2 << 20;
 )]
 pub(super) async fn recommendations(
     State(serving): State<Shared>,
-    Extension(caller): Extension<Caller>,
+    Extension(asker): Extension<Asker>,
     uri: Uri,
     headers: HeaderMap,
 ) -> Result<Response<Body>, Problem> {
-    let scope = caller.scope()?;
+    let scope = asker.scope()?;
     recommend(&*serving.view()?, scope, &uri, &headers).map(|response| response.map(Body::from))
 }
 
@@ -106,16 +107,14 @@ pub(crate) fn recommend(
 )]
 pub(super) async fn recommend_several(
     State(serving): State<Shared>,
-    Extension(caller): Extension<Caller>,
+    Extension(asker): Extension<Asker>,
     uri: Uri,
-    body: Result<Bytes, BytesRejection>,
+    headers: HeaderMap,
+    body: Body,
 ) -> Result<Response<Body>, Problem> {
-    let scope = caller.scope()?;
+    let scope = asker.scope()?;
     Parameters::of(&uri, &[])?;
-    let body = body.map_err(|rejection| match rejection.status() {
-        StatusCode::PAYLOAD_TOO_LARGE => Problem::BodyTooLarge { bytes_max: QUESTIONS_BYTES_MAX },
-        _ => Problem::BadBody(rejection.body_text()),
-    })?;
+    let (body, _room) = body::read(&serving, &headers, body, QUESTIONS_BYTES_MAX).await?;
     let questions: Questions<'_> =
         serde_json::from_slice(&body).map_err(|error| Problem::BadBody(error.to_string()))?;
     let count = questions.requests.len();
@@ -181,11 +180,11 @@ pub(super) async fn recommend_several(
 )]
 pub(super) async fn history(
     State(serving): State<Shared>,
-    Extension(caller): Extension<Caller>,
+    Extension(asker): Extension<Asker>,
     uri: Uri,
     headers: HeaderMap,
 ) -> Result<Response<Body>, Problem> {
-    let scope = caller.scope()?;
+    let scope = asker.scope()?;
     let advertiser = segment(&uri, 1)?;
     let parameters = Parameters::of(&uri, &["days", "model"])?;
     let days_max = serving.options.history_days_kept;
@@ -224,11 +223,11 @@ pub(super) async fn history(
 )]
 pub(super) async fn stats(
     State(serving): State<Shared>,
-    Extension(caller): Extension<Caller>,
+    Extension(asker): Extension<Asker>,
     uri: Uri,
     headers: HeaderMap,
 ) -> Result<Response<Body>, Problem> {
-    caller.sees_all()?;
+    asker.sees_all()?;
     let parameters = Parameters::of(&uri, &["limit", "offset"])?;
     let limit = parameters.number("limit", 1..=LIMIT_MAX)?.unwrap_or(STATS_LIMIT);
     let offset = parameters.number("offset", 0..=usize::MAX / 2)?.unwrap_or(0);

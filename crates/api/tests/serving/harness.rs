@@ -1,6 +1,6 @@
 //! A server of its own for each test, days to publish, and `check`: a request in, text out.
 
-use api::{Options, Promise, ServedStore, Server};
+use api::{Options, Promise, ServedStore, Server, ServerError};
 use domain::{
     AdvertiserId, Counts, Day, DayRankings, ModelName, ModelRankings, ProductId, RankedProduct, Ranking,
     RunId,
@@ -97,9 +97,18 @@ pub(crate) fn run_id(day: Day, attempt: u32) -> RunId {
     format!("{}T023000Z-{attempt:08x}", day.tomorrow().to_string().replace('-', "")).parse().unwrap()
 }
 
+fn options(change: impl FnOnce(&mut Options)) -> Options {
+    let models = ["TopCTR", "TopProduct", "Trending"].map(ModelName::new);
+    let mut options = Options::new("127.0.0.1:0", models.to_vec());
+    options.poll = Duration::from_millis(20);
+    change(&mut options);
+    options
+}
+
 /// A running server, its store in a directory of its own, and a schedule that the test moves.
 pub(crate) struct Site {
     pub(crate) address: SocketAddr,
+    pub(crate) operator_address: Option<SocketAddr>,
     pub(crate) store: Store,
     promise: Arc<Mutex<Promise>>,
     ending: Option<oneshot::Sender<Duration>>,
@@ -128,24 +137,40 @@ impl Site {
         directory: TempDir,
         change: impl FnOnce(&mut Options),
     ) -> Self {
-        let models = ["TopCTR", "TopProduct", "Trending"].map(ModelName::new);
-        let mut options = Options::new("127.0.0.1:0", models.to_vec());
-        options.poll = Duration::from_millis(20);
-        change(&mut options);
+        let options = options(change);
         let next_run_at = Timestamp::now() + 1.hour();
         let promise = Promise { newest_day: day("0001-01-01"), next_run_at, next_night_at: next_run_at };
         let promise = Arc::new(Mutex::new(promise));
         let asked = promise.clone();
         let server = Server::bind(options, served, move |_| *asked.lock().unwrap()).await.unwrap();
-        let address = server.address();
+        let (address, operator_address) = (server.address(), server.operator_address());
         let (ending, ended) = oneshot::channel();
         let running = tokio::spawn(server.run(async move { ended.await.unwrap() }));
-        Self { address, store, promise, ending: Some(ending), running, directory }
+        Self { address, operator_address, store, promise, ending: Some(ending), running, directory }
+    }
+
+    /// Why a server with those options does not serve.
+    pub(crate) async fn refused(change: impl FnOnce(&mut Options)) -> ServerError {
+        let now = Timestamp::now();
+        let promise = Promise { newest_day: day("0001-01-01"), next_run_at: now, next_night_at: now };
+        let served = ServedStore::Url("sqlite:nowhere".to_owned());
+        match Server::bind(options(change), served, move |_| promise).await {
+            Ok(server) => panic!("it listens on {}", server.address()),
+            Err(error) => error,
+        }
     }
 
     /// A server that serves `days`, each of a run of its own, oldest first.
     pub(crate) async fn publishing(days: Vec<(&str, NewDay)>) -> Self {
-        let site = Self::start().await;
+        Self::publishing_with(days, |_| ()).await
+    }
+
+    /// The same with other options.
+    pub(crate) async fn publishing_with(
+        days: Vec<(&str, NewDay)>,
+        change: impl FnOnce(&mut Options),
+    ) -> Self {
+        let site = Self::start_with(change).await;
         site.store.migrate().await.unwrap();
         for (text, new) in days {
             site.publish(text, 1, new).await;
@@ -199,6 +224,25 @@ impl Site {
     pub(crate) async fn until_served(&self) {
         let version = self.store.publication_version().await.unwrap();
         self.until("/health/ready", &format!("\"snapshot_version\":{version},")).await;
+    }
+
+    /// What the metrics tell of `name`, with its labels.
+    pub(crate) async fn metric(&self, name: &str) -> f64 {
+        let address = self.operator_address.unwrap_or(self.address);
+        let mut connection = Connection::open(address).await;
+        connection.send("GET /metrics HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\n").await;
+        let told = connection.rest().await;
+        let value = told.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        value.map_or(0.0, |value| value.parse().unwrap())
+    }
+
+    /// Waits until the metrics tell at least `value` of `name`.
+    pub(crate) async fn until_metric(&self, name: &str, value: f64) {
+        let began = Instant::now();
+        while self.metric(name).await < value {
+            assert!(began.elapsed() < PATIENCE, "{name} never became {value}");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
     }
 
     /// Waits until the answer at `path` contains `text`, and gives it back.
@@ -305,6 +349,65 @@ impl Site {
         let body = answer.split_off(end + 4);
         (Answer::parse(std::str::from_utf8(&answer).unwrap()), body)
     }
+}
+
+/// A connection of which the test sends and reads the bytes.
+pub(crate) struct Connection(pub(crate) TcpStream);
+
+impl Connection {
+    pub(crate) async fn open(address: SocketAddr) -> Self {
+        Self(TcpStream::connect(address).await.unwrap())
+    }
+
+    pub(crate) async fn send(&mut self, text: &str) {
+        self.0.write_all(text.as_bytes()).await.unwrap();
+    }
+
+    /// Sends what a server may have stopped reading.
+    pub(crate) async fn try_send(&mut self, text: &str) -> bool {
+        self.0.write_all(text.as_bytes()).await.is_ok()
+    }
+
+    /// Asks for `path` and leaves the connection open; the head of the answer and its body.
+    pub(crate) async fn get(&mut self, path: &str) -> Answer {
+        self.send(&format!("GET {path} HTTP/1.1\r\nHost: t\r\n\r\n")).await;
+        self.answer().await
+    }
+
+    /// The next answer, of a length that its head tells.
+    pub(crate) async fn answer(&mut self) -> Answer {
+        let head = self.head().await;
+        self.body(head).await
+    }
+
+    /// The head of the next answer.
+    pub(crate) async fn head(&mut self) -> Answer {
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            head.push(within(self.0.read_u8()).await.unwrap());
+        }
+        Answer::parse(std::str::from_utf8(&head).unwrap())
+    }
+
+    /// The same answer with its body.
+    pub(crate) async fn body(&mut self, mut answer: Answer) -> Answer {
+        let mut body = vec![0; answer.headers["content-length"].parse().unwrap()];
+        within(self.0.read_exact(&mut body)).await.unwrap();
+        answer.body = String::from_utf8(body).unwrap();
+        answer
+    }
+
+    /// Everything that comes until the server ends the connection; nothing when it breaks off.
+    pub(crate) async fn rest(&mut self) -> String {
+        let mut bytes = Vec::new();
+        let _ = within(self.0.read_to_end(&mut bytes)).await; // a reset ends a connection too
+        String::from_utf8(bytes).unwrap()
+    }
+}
+
+/// What comes of `work`, which ends.
+pub(crate) async fn within<T>(work: impl Future<Output = T>) -> T {
+    tokio::time::timeout(PATIENCE, work).await.expect("it ends")
 }
 
 /// An answer in parts.

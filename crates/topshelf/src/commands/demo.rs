@@ -30,7 +30,7 @@ pub(super) async fn demo(flags: Demo, global: &Global, output: Output) -> Result
     run_days(&night, DayRange { first, last }).await?;
     let advertiser = an_advertiser(&night).await?;
     eprintln!("3/3  serving; Ctrl-C stops it\n");
-    let addresses = addresses(&format!("http://{}", server.address()), &advertiser);
+    let addresses = addresses(&server.url(), &advertiser);
     output.either(&addresses.to_json(), || addresses.to_text())?;
     server.run(serve::stopped(night.halt, Duration::ZERO)).await;
     Ok(())

@@ -2,14 +2,14 @@
 
 use super::stop;
 use crate::{
-    config,
+    config::{self, Serve},
     failure::{Exit, Failure},
     halt::Halt,
     pipeline::Night,
     progress::Progress,
     scheduler,
 };
-use api::{Keys, Options, ServedStore, Server};
+use api::{Keys, Limits, Networks, Options, ServedStore, Server, ServerError, TlsFiles};
 use domain::ModelName;
 use std::{
     path::{Path, PathBuf},
@@ -41,8 +41,31 @@ pub(super) fn options(night: &Night) -> Options {
             config::Keys::Required => Keys::Required,
             config::Keys::Off => Keys::Off,
         },
+        operator_listen: Some(serve.operator_listen.clone()).filter(|listen| !listen.is_empty()),
+        tls: (!serve.tls_certificate.is_empty())
+            .then(|| TlsFiles::new(&serve.tls_certificate, &serve.tls_key)),
+        limits: limits(serve),
+        trusted_proxies: Networks::parse(&serve.trusted_proxies).expect("they were checked when read"),
         snapshot_dir: Some(PathBuf::from(&serve.snapshot_dir)).filter(|dir| !dir.as_os_str().is_empty()),
         ..Options::new(serve.listen.clone(), models)
+    }
+}
+
+fn limits(serve: &Serve) -> Limits {
+    Limits {
+        connections_max: serve.connections_max,
+        connections_per_address_max: serve.connections_per_address_max,
+        head_bytes_max: serve.head_kib_max << 10,
+        path_bytes_max: serve.path_bytes_max,
+        headers_max: serve.headers_max,
+        head_time: Duration::from_secs(serve.head_seconds),
+        idle_time: Duration::from_secs(serve.idle_seconds),
+        body_time: Duration::from_secs(serve.body_seconds),
+        request_time: Duration::from_secs(serve.request_seconds),
+        write_time: Duration::from_secs(serve.write_seconds),
+        bodies_bytes_max: serve.bodies_mib << 20,
+        requests_per_second: serve.requests_per_second,
+        requests_burst: serve.requests_burst,
     }
 }
 
@@ -50,7 +73,7 @@ pub(super) fn options(night: &Night) -> Options {
 pub(super) async fn serve(night: Night) -> Result<(), Failure> {
     let server = bind(&night).await?;
     stop::at_signal(night.halt.clone());
-    info!(address = %server.address(), "serving");
+    tell(&server);
     let drain = drain(&night);
     server.run(stopped(night.halt, drain)).await;
     Ok(())
@@ -69,7 +92,7 @@ pub(super) async fn schedule(night: Night) -> Result<(), Failure> {
 pub(super) async fn up(night: Night) -> Result<(), Failure> {
     let server = bind(&night).await?;
     stop::at_signal(night.halt.clone());
-    info!(address = %server.address(), "serving");
+    tell(&server);
     let (halt, drain) = (night.halt.clone(), drain(&night));
     let nights = nights(night)?;
     let ((), held) = tokio::join!(server.run(stopped(halt.clone(), drain)), held(nights, &halt));
@@ -130,9 +153,25 @@ fn nights(night: Night) -> Result<oneshot::Receiver<()>, Failure> {
 pub(super) async fn bind(night: &Night) -> Result<Server, Failure> {
     let schedule = night.schedule.clone();
     let store = store(night).await?;
-    Server::bind(options(night), store, move |now| schedule.promise(now))
-        .await
-        .map_err(|error| Failure::of(error).help("--listen 127.0.0.1:0 takes a free port"))
+    Server::bind(options(night), store, move |now| schedule.promise(now)).await.map_err(|error| {
+        let help = match &error {
+            ServerError::Listen { .. } => "--listen 127.0.0.1:0 takes a free port",
+            ServerError::Tls(_) => {
+                "`openssl x509 -in FILE -noout -subject -enddate` tells what a certificate is"
+            }
+        };
+        Failure::of(error).help(help)
+    })
+}
+
+/// Says where.
+fn tell(server: &Server) {
+    match server.operator_address() {
+        Some(operators) => {
+            info!(address = %server.address(), url = server.url(), %operators, "serving");
+        }
+        None => info!(address = %server.address(), url = server.url(), "serving"),
+    }
 }
 
 /// The store, migrated if that can be. A database server that does not answer yet keeps no API from

@@ -1,6 +1,6 @@
 //! Flag beats environment beats file beats default.
 
-use super::{Columns, Config, Input, Ranking, Schedule};
+use super::{Columns, Config, Input, Ranking, Schedule, Serve};
 use crate::failure::{Exit, Failure};
 use figment::{
     Figment, Metadata, Profile, Provider,
@@ -233,13 +233,64 @@ fn check(config: &Config) -> Result<(), Failure> {
         return Err(refused("counting.spill_dir", "is empty"));
     }
     check_schedule(&config.schedule)?;
-    let listen = &config.serve.listen;
+    check_serve(&config.serve)
+}
+
+fn check_serve(serve: &Serve) -> Result<(), Failure> {
+    check_listen("serve.listen", &serve.listen)?;
+    if !serve.operator_listen.is_empty() {
+        check_listen("serve.operator_listen", &serve.operator_listen)?;
+    }
+    check_tls(serve)?;
+    if let Err(text) = api::Networks::parse(&serve.trusted_proxies) {
+        let says = format!("has {text:?}, which is no network such as \"10.0.0.0/8\" or \"2001:db8::/32\"");
+        return Err(refused("serve.trusted_proxies", &says));
+    }
+    let ranges = [
+        ("serve.connections_max", serve.connections_max, 1..=1_000_000),
+        ("serve.connections_per_address_max", serve.connections_per_address_max, 1..=1_000_000),
+        ("serve.head_kib_max", serve.head_kib_max, 8..=1024),
+        ("serve.path_bytes_max", serve.path_bytes_max, 64..=65_000),
+        ("serve.headers_max", serve.headers_max, 8..=1000),
+        // The longest body and the longest answer, at least once.
+        ("serve.bodies_mib", serve.bodies_mib, 16..=1 << 20),
+    ];
+    for (key, value, range) in ranges {
+        if !range.contains(&value) {
+            let (min, max) = range.into_inner();
+            return Err(refused(key, &format!("is {value}, which is not between {min} and {max}")));
+        }
+    }
+    let times = [
+        ("serve.head_seconds", serve.head_seconds),
+        ("serve.idle_seconds", serve.idle_seconds),
+        ("serve.body_seconds", serve.body_seconds),
+        ("serve.request_seconds", serve.request_seconds),
+        ("serve.write_seconds", serve.write_seconds),
+    ];
+    match times.into_iter().find(|(_, seconds)| !(1..=3600).contains(seconds)) {
+        Some((key, seconds)) => Err(refused(key, &format!("is {seconds}, which is not between 1 and 3600"))),
+        None => Ok(()),
+    }
+}
+
+fn check_listen(key: &str, listen: &str) -> Result<(), Failure> {
     let port =
         listen.rsplit_once(':').filter(|(host, _)| !host.is_empty()).map(|(_, port)| port.parse::<u16>());
     if !matches!(port, Some(Ok(_))) {
-        return Err(refused("serve.listen", &format!("is {listen:?}, which is not host:port")));
+        return Err(refused(key, &format!("is {listen:?}, which is not host:port")));
     }
     Ok(())
+}
+
+fn check_tls(serve: &Serve) -> Result<(), Failure> {
+    let (set, empty) = match (serve.tls_certificate.is_empty(), serve.tls_key.is_empty()) {
+        (false, true) => ("serve.tls_certificate", "serve.tls_key"),
+        (true, false) => ("serve.tls_key", "serve.tls_certificate"),
+        _ => return Ok(()),
+    };
+    let message = format!("{set} is set, but {empty} is not");
+    Err(Failure::new(Exit::Usage, message).help(format!("TLS needs both: set {empty}, or take {set} away")))
 }
 
 fn check_input(input: &Input) -> Result<(), Failure> {
@@ -388,6 +439,16 @@ mod tests {
             "\"TopCRT\" is not a model / the models are TopCTR, TopProduct",
         );
         check("[input]\nads_views = \"\"\nproduct_views = \"\"", &[], &none, "there is nothing to count");
+        let serve = |keys: &str, expected| check(&format!("[serve]\n{keys}"), &[], &none, expected);
+        serve("tls_certificate = \"c.pem\"", "serve.tls_certificate is set, but serve.tls_key is not");
+        serve("tls_key = \"k.pem\"", "serve.tls_key is set, but serve.tls_certificate is not");
+        serve(
+            "trusted_proxies = [\"10.0.0.0/8\", \"vpc\"]",
+            "serve.trusted_proxies has \"vpc\", which is no network",
+        );
+        serve("operator_listen = \"9090\"", "serve.operator_listen is \"9090\", which is not host:port");
+        serve("head_kib_max = 4", "serve.head_kib_max is 4, which is not between 8 and 1024");
+        serve("write_seconds = 0", "serve.write_seconds is 0, which is not between 1 and 3600");
         check("[input", &[], &none, "the configuration cannot be read");
         let missing = Flags { config: Some("no.toml".into()), ..Flags::default() };
         check("", &[], &missing, "there is no configuration file no.toml");

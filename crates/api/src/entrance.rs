@@ -1,0 +1,143 @@
+//! A listener and the way in: the door, TLS where there is some, then HTTP.
+//!
+//! Accepting waits for nobody: handshakes, heads and bodies are each connection's own matter, in a task of its own.
+
+use crate::{
+    caller::Peer,
+    door::{Door, Inside},
+    front::Front,
+    limits::Limits,
+    pulse::{Bare, Overdue, Pulse, Stream},
+    tls::Tls,
+};
+use futures::FutureExt;
+use hyper::server::conn::http1;
+use hyper_util::{
+    rt::{TokioIo, TokioTimer},
+    server::graceful::{GracefulShutdown, Watcher},
+};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    time::timeout,
+};
+
+/// The pause after a connection could not be accepted because this process has too many open files.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// The least that hyper takes.
+const HEAD_BYTES_MIN: usize = 8192;
+
+/// Up to so many headers are read at no cost, so that who sends more than are allowed can be told why.
+const HEADERS_READ_MAX: usize = 100;
+
+/// A listener and what is behind it.
+pub(crate) struct Entrance {
+    listener: TcpListener,
+    way: Arc<Way>,
+}
+
+/// What each connection of a listener goes through.
+struct Way {
+    door: Arc<Door>,
+    tls: Option<Arc<Tls>>,
+    http: http1::Builder,
+    front: Front,
+}
+
+impl Entrance {
+    pub(crate) fn new(listener: TcpListener, door: Arc<Door>, front: Front, tls: Option<Arc<Tls>>) -> Self {
+        let http = http(front.limits());
+        Self { listener, way: Arc::new(Way { door, tls, http, front }) }
+    }
+
+    /// Accepts connections, each served by a task of its own, until dropped.
+    pub(crate) async fn accept(&self, connections: &GracefulShutdown) {
+        loop {
+            match self.listener.accept().await {
+                Ok(accepted) => self.serve(accepted, connections),
+                Err(error) if is_of_one_connection(&error) => {
+                    tracing::debug!(%error, "a connection ended before it was accepted");
+                }
+                Err(error) => {
+                    tracing::error!(%error, "could not accept a connection; trying again");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
+    }
+
+    /// Accepts those that have connected already.
+    pub(crate) fn accept_waiting(&self, connections: &GracefulShutdown) {
+        while let Some(Ok(accepted)) = self.listener.accept().now_or_never() {
+            self.serve(accepted, connections);
+        }
+    }
+
+    fn serve(&self, (connection, address): (TcpStream, SocketAddr), connections: &GracefulShutdown) {
+        let peer = self.way.front.peer(address.ip());
+        if let Some(inside) = self.way.door.enter(peer) {
+            tokio::spawn(self.way.clone().serve(connection, peer, inside, connections.watcher()));
+        }
+    }
+}
+
+impl Way {
+    async fn serve(self: Arc<Self>, connection: TcpStream, peer: Peer, inside: Inside, watcher: Watcher) {
+        if let Err(error) = connection.set_nodelay(true) {
+            tracing::debug!(%error, "could not turn off delays of a connection");
+        }
+        let Some(bare) = self.bare(connection).await else { return };
+        let pulse = Arc::new(Pulse::default());
+        let stream = TokioIo::new(Stream::new(bare, pulse.clone()));
+        let connection = self.http.serve_connection(stream, self.front.visit(peer, pulse.clone()));
+        tokio::select! {
+            biased;
+            ended = watcher.watch(connection) => {
+                if let Err(error) = ended {
+                    tracing::debug!(%error, "a connection broke");
+                }
+            }
+            overdue = pulse.overdue(self.front.limits()) => self.cut(overdue),
+        }
+        drop(inside);
+    }
+
+    /// The connection after a handshake, if it takes one; none when that fails.
+    async fn bare(&self, connection: TcpStream) -> Option<Bare> {
+        let Some(tls) = &self.tls else { return Some(Bare::Plain(connection)) };
+        match timeout(self.front.limits().head_time, tls.acceptor().accept(connection)).await {
+            Ok(Ok(stream)) => Some(Bare::Tls(Box::new(stream))),
+            Ok(Err(error)) => {
+                tracing::debug!(%error, "a TLS handshake failed");
+                None
+            }
+            Err(_) => {
+                self.cut(Overdue::Handshake);
+                None
+            }
+        }
+    }
+
+    fn cut(&self, overdue: Overdue) {
+        tracing::debug!(?overdue, "a connection was ended for what its client did not do in time");
+        self.door.metrics().cut(overdue);
+    }
+}
+
+/// HTTP/1.1 as the limits say. A head that is too long is answered by hyper itself, 431 without a body.
+///
+/// Answers are not gathered (`pipeline_flush`): hyper would keep those of a client that sends on and on, and write none.
+fn http(limits: &Limits) -> http1::Builder {
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new())
+        .header_read_timeout(None) // crate::pulse does that
+        .max_buf_size(limits.head_bytes_max.max(HEAD_BYTES_MIN))
+        .max_headers(limits.headers_max.max(HEADERS_READ_MAX));
+    http
+}
+
+fn is_of_one_connection(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
+}

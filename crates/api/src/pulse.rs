@@ -1,0 +1,390 @@
+//! What a connection does just now, and since when: so that one that does nothing for too long ends.
+//!
+//! The stream and the service of a connection note each step; a slow look every now and then notices which step lasts.
+//! So no clock is read and no timer set for a request: what is checked is never cut early, and at most a quarter
+//! of the shortest limit late. hyper's own `header_read_timeout` knows one time for both a head that comes slowly
+//! and a connection that rests, and sets a timer for each request.
+
+use crate::limits::Limits;
+use std::{
+    io::{self, IoSlice},
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+    task::{Context, Poll},
+    time::{Duration, Instant},
+};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::TcpStream,
+    time::{MissedTickBehavior, interval},
+};
+use tokio_rustls::server::TlsStream;
+
+/// A client that takes as much of its answer has another [`Limits::write_time`] for the rest.
+const WRITE_STEP: usize = 64 << 10;
+
+/// The longest and the shortest time between two looks.
+const LOOK_MAX: Duration = Duration::from_secs(5);
+const LOOK_MIN: Duration = Duration::from_millis(1);
+
+/// The steps of one connection. It has one writer at a time, the connection's task.
+#[derive(Debug, Default)]
+pub(crate) struct Pulse {
+    /// A [`Step`] in the lowest bits; above, how often it changed.
+    step: AtomicU32,
+    /// Whether a write waits for the client in the lowest bit; above, how often that began anew.
+    write: AtomicU32,
+}
+
+/// What is waited for, as far as reading goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Step {
+    /// The first head, from its first byte on or before.
+    First,
+    /// The rest of a head.
+    Head,
+    /// Our own work.
+    Work,
+    /// Nothing: the answer is there, and the next request not looked for yet.
+    Answered,
+    /// The next head's first byte.
+    Idle,
+}
+
+impl Step {
+    const ALL: [Self; 5] = [Self::First, Self::Head, Self::Work, Self::Answered, Self::Idle];
+    const BITS: u32 = 3;
+    const MASK: u32 = (1 << Self::BITS) - 1;
+}
+
+/// Why a connection was ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Overdue {
+    /// Its TLS handshake did not come to an end.
+    Handshake,
+    /// Its head came too slowly.
+    Head,
+    /// It had no request for too long.
+    Idle,
+    /// Its client did not take the answer.
+    Write,
+}
+
+impl Pulse {
+    /// A whole head is there.
+    pub(crate) fn asked(&self) {
+        self.enter(Step::Work);
+    }
+
+    /// The answer is there, though not sent.
+    pub(crate) fn answered(&self) {
+        self.enter(Step::Answered);
+    }
+
+    /// Bytes came.
+    fn received(&self) {
+        if matches!(self.step(), Step::Idle | Step::Answered) {
+            self.enter(Step::Head);
+        }
+    }
+
+    /// There are no bytes to be read.
+    fn rests(&self) {
+        if self.step() == Step::Answered {
+            self.enter(Step::Idle);
+        }
+    }
+
+    fn step(&self) -> Step {
+        Step::ALL[(self.step.load(Ordering::Relaxed) & Step::MASK) as usize]
+    }
+
+    fn enter(&self, step: Step) {
+        let count = self.step.load(Ordering::Relaxed) >> Step::BITS;
+        self.step.store(count.wrapping_add(1) << Step::BITS | step as u32, Ordering::Relaxed);
+    }
+
+    /// A write waits for the client, or does so again after a step forward.
+    fn write_waits(&self) {
+        self.note_write(1);
+    }
+
+    fn write_goes(&self) {
+        self.note_write(0);
+    }
+
+    fn note_write(&self, waits: u32) {
+        let count = self.write.load(Ordering::Relaxed) >> 1;
+        self.write.store(count.wrapping_add(1) << 1 | waits, Ordering::Relaxed);
+    }
+
+    /// Completes when something lasts for longer than the limits allow.
+    pub(crate) async fn overdue(&self, limits: &Limits) -> Overdue {
+        let shortest = limits.head_time.min(limits.idle_time).min(limits.write_time);
+        let mut looks = interval((shortest / 4).clamp(LOOK_MIN, LOOK_MAX));
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let (mut step, mut write) = (Lasting::default(), Lasting::default());
+        loop {
+            let now = looks.tick().await.into_std();
+            let waits_to_write = write.look(&self.write, now);
+            let waits_to_read = step.look(&self.step, now);
+            if write.value & 1 == 1 {
+                if waits_to_write >= limits.write_time {
+                    return Overdue::Write;
+                }
+                continue; // meanwhile nothing is read
+            }
+            match self.step() {
+                Step::First | Step::Head if waits_to_read >= limits.head_time => return Overdue::Head,
+                Step::Idle if waits_to_read >= limits.idle_time => return Overdue::Idle,
+                _ => (),
+            }
+        }
+    }
+}
+
+/// A value that is looked at, and since when it is the same.
+#[derive(Default)]
+struct Lasting {
+    value: u32,
+    since: Option<Instant>,
+}
+
+impl Lasting {
+    /// For how long the value is known to be the same.
+    fn look(&mut self, value: &AtomicU32, now: Instant) -> Duration {
+        let value = value.load(Ordering::Relaxed);
+        match self.since {
+            Some(since) if self.value == value => now.saturating_duration_since(since),
+            _ => {
+                *self = Self { value, since: Some(now) };
+                Duration::ZERO
+            }
+        }
+    }
+}
+
+/// The bytes of a connection, with TLS or without.
+pub(crate) enum Bare {
+    /// Without.
+    Plain(TcpStream),
+    /// With it, after the handshake.
+    Tls(Box<TlsStream<TcpStream>>),
+}
+
+/// The same, noting what it does.
+///
+/// While a client does not take its answers, nothing more is read from it: who sends requests on and on without
+/// reading would have us keep all answers.
+pub(crate) struct Stream {
+    bare: Bare,
+    pulse: Arc<Pulse>,
+    write_waits: bool,
+    /// Whether reading was put off.
+    read_waits: bool,
+    /// Bytes written since the write waits.
+    written: usize,
+}
+
+impl Stream {
+    pub(crate) fn new(bare: Bare, pulse: Arc<Pulse>) -> Self {
+        Self { bare, pulse, write_waits: false, read_waits: false, written: 0 }
+    }
+
+    fn wrote(&mut self, written: &Poll<io::Result<usize>>) {
+        match written {
+            Poll::Pending => self.waits(),
+            Poll::Ready(Ok(written)) if self.write_waits => {
+                self.written += written;
+                if self.written >= WRITE_STEP {
+                    self.written = 0;
+                    self.pulse.write_waits();
+                }
+            }
+            Poll::Ready(_) => (),
+        }
+    }
+
+    fn waits(&mut self) {
+        if !self.write_waits {
+            self.write_waits = true;
+            self.written = 0;
+            self.pulse.write_waits();
+        }
+    }
+
+    /// All that was written is on its way.
+    fn flushed(&mut self, context: &Context<'_>) {
+        if std::mem::take(&mut self.write_waits) {
+            self.pulse.write_goes();
+            if std::mem::take(&mut self.read_waits) {
+                context.waker().wake_by_ref();
+            }
+        }
+    }
+}
+
+impl AsyncRead for Stream {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if self.write_waits {
+            self.read_waits = true;
+            return Poll::Pending;
+        }
+        let before = buffer.filled().len();
+        let read = match &mut self.bare {
+            Bare::Plain(stream) => Pin::new(stream).poll_read(context, buffer),
+            Bare::Tls(stream) => Pin::new(stream).poll_read(context, buffer),
+        };
+        if read.is_pending() {
+            self.pulse.rests();
+        } else if buffer.filled().len() > before {
+            self.pulse.received();
+        }
+        read
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let written = match &mut self.bare {
+            Bare::Plain(stream) => Pin::new(stream).poll_write(context, bytes),
+            Bare::Tls(stream) => Pin::new(stream).poll_write(context, bytes),
+        };
+        self.wrote(&written);
+        written
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        parts: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let written = match &mut self.bare {
+            Bare::Plain(stream) => Pin::new(stream).poll_write_vectored(context, parts),
+            Bare::Tls(stream) => Pin::new(stream).poll_write_vectored(context, parts),
+        };
+        self.wrote(&written);
+        written
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let flushed = match &mut self.bare {
+            Bare::Plain(stream) => Pin::new(stream).poll_flush(context),
+            Bare::Tls(stream) => Pin::new(stream).poll_flush(context),
+        };
+        if flushed.is_pending() {
+            self.waits()
+        } else {
+            self.flushed(context)
+        }
+        flushed
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let ended = match &mut self.bare {
+            Bare::Plain(stream) => Pin::new(stream).poll_shutdown(context),
+            Bare::Tls(stream) => Pin::new(stream).poll_shutdown(context),
+        };
+        if ended.is_pending() {
+            self.waits();
+        }
+        ended
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::time::{advance, timeout};
+
+    fn limits() -> Limits {
+        let seconds = Duration::from_secs;
+        Limits {
+            head_time: seconds(10),
+            idle_time: seconds(75),
+            write_time: seconds(30),
+            ..Limits::default()
+        }
+    }
+
+    /// After how many seconds a pulse ends for what, when it gets no further.
+    async fn ends(pulse: &Pulse) -> Option<(Overdue, u64)> {
+        let began = tokio::time::Instant::now();
+        let overdue = timeout(Duration::from_secs(1000), pulse.overdue(&limits())).await;
+        overdue.ok().map(|overdue| (overdue, began.elapsed().as_secs()))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn each_step_has_its_time_and_our_own_work_none() {
+        let pulse = Pulse::default();
+        assert_eq!(ends(&pulse).await, Some((Overdue::Head, 10)));
+        pulse.asked();
+        assert_eq!(ends(&pulse).await, None);
+        pulse.received();
+        pulse.rests();
+        assert_eq!(ends(&pulse).await, None, "what comes meanwhile changes nothing");
+        pulse.answered();
+        pulse.rests();
+        assert_eq!(ends(&pulse).await, Some((Overdue::Idle, 75)));
+        pulse.received();
+        assert_eq!(ends(&pulse).await, Some((Overdue::Head, 10)));
+        pulse.answered();
+        pulse.write_waits();
+        assert_eq!(ends(&pulse).await, Some((Overdue::Write, 30)));
+        pulse.write_goes();
+        assert_eq!(ends(&pulse).await, None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_head_that_comes_byte_by_byte_gains_no_time() {
+        let pulse = Pulse::default();
+        pulse.answered();
+        let drip = async {
+            loop {
+                pulse.received();
+                pulse.rests();
+                advance(Duration::from_secs(1)).await;
+            }
+        };
+        let limits = limits();
+        let overdue =
+            tokio::select! { overdue = pulse.overdue(&limits) => overdue, () = drip => unreachable!() };
+        assert_eq!(overdue, Overdue::Head);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_asks_again_and_again_is_never_ended() {
+        let pulse = Pulse::default();
+        let asks = async {
+            loop {
+                pulse.received();
+                pulse.asked();
+                pulse.answered();
+                pulse.write_waits();
+                pulse.write_goes();
+                pulse.rests();
+                tokio::time::sleep(Duration::from_secs(9)).await;
+            }
+        };
+        let limits = limits();
+        let ended = timeout(Duration::from_secs(10_000), async {
+            tokio::select! { overdue = pulse.overdue(&limits) => overdue, () = asks => unreachable!() }
+        });
+        assert!(ended.await.is_err());
+    }
+}
