@@ -90,6 +90,7 @@ impl NewApiKey {
     /// The key of the text.
     #[must_use]
     pub fn new(text: &KeyText, name: KeyName, scope: KeyScope, created_at: Timestamp) -> Self {
+        let created_at = time::to_millisecond(created_at);
         Self { key_id: text.key_id(), name, digest: text.digest(), scope, created_at }
     }
 

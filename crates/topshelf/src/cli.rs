@@ -9,6 +9,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum, builder::styling};
 use domain::{AdvertiserId, Day, RunId};
 use source::Compression;
 use std::path::PathBuf;
+use store::KeyName;
 
 const STYLES: styling::Styles = styling::Styles::styled()
     .header(styling::AnsiColor::Green.on_default().bold())
@@ -158,6 +159,12 @@ pub enum Command {
     /// Delete what is older than retention.keep_days, as every run does when it has ended
     #[command(after_help = "Example:\n  TOPSHELF_RETENTION__KEEP_DAYS=30 topshelf trim")]
     Trim,
+    /// Keys of the API: make, list and revoke them
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  topshelf keys list\n  topshelf keys create --help   # and so of the others"
+    )]
+    Keys(Keys),
     /// Reproducible sample logs of any size
     #[command(
         after_help = "Example:\n  topshelf generate --out ./logs --rows 1000000 --advertisers 100 --products 200 --first-day 2024-11-20 --days 3"
@@ -406,6 +413,49 @@ pub struct Unpin {
     /// Why
     #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
     pub reason: String,
+}
+
+/// What to do about keys.
+#[derive(Debug, Subcommand)]
+pub enum Keys {
+    /// Make a key for some advertisers or for all, and print it, this once
+    #[command(
+        after_help = "Examples:\n  topshelf keys create --name 'acme shop' --advertiser acme\n  topshelf keys create --name agency --advertiser acme bolt --advertiser zeta\n  topshelf keys create --name dashboard --all\n\nThe key is printed on stdout, all else on stderr. Only its SHA-256 is kept: a key that is lost is revoked, and another made.\nServers take it within serve.poll_seconds. Clients send it as `Authorization: Bearer KEY`."
+    )]
+    Create(CreateKey),
+    /// All keys, those too that are revoked, in the order in which they were made
+    #[command(
+        after_help = "Examples:\n  topshelf keys list\n  topshelf keys list --json    # with all advertisers of each"
+    )]
+    List,
+    /// Take a key out of force, for good; servers refuse it within serve.poll_seconds
+    #[command(
+        after_help = "Examples:\n  topshelf keys revoke 'acme shop'     # the key in force of this name\n  topshelf keys revoke 4h8k2m0x7qv1"
+    )]
+    Revoke(RevokeKey),
+}
+
+/// Flags of `keys create`.
+#[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("scope").required(true).args(["advertiser", "all"]))]
+pub struct CreateKey {
+    /// What people call it; of keys in force, one has the name
+    #[arg(long, value_name = "NAME")]
+    pub name: KeyName,
+    /// An advertiser whose rankings it is for; several may be given, and the flag repeated
+    #[arg(long, value_name = "ADVERTISER", num_args = 1.., value_parser = advertiser_id)]
+    pub advertiser: Vec<AdvertiserId>,
+    /// For all advertisers, also those that come later, and for what is told of all of them together
+    #[arg(long)]
+    pub all: bool,
+}
+
+/// Flags of `keys revoke`.
+#[derive(Debug, Args)]
+pub struct RevokeKey {
+    /// The key's id, or its name
+    #[arg(value_name = "ID|NAME")]
+    pub key: String,
 }
 
 /// Flags of `generate`.

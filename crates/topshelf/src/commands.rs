@@ -4,6 +4,7 @@ mod demo;
 mod diff;
 mod doctor;
 mod generate;
+mod keys;
 mod ledger;
 mod moves;
 mod output;
@@ -14,7 +15,7 @@ mod stages;
 mod stop;
 
 use crate::{
-    cli::{Cli, Command, Global, RunDay},
+    cli::{Cli, Command, Global, Keys, RunDay},
     config,
     failure::Failure,
     pipeline::{Night, Wait},
@@ -66,6 +67,9 @@ pub async fn execute(cli: Cli) -> Result<(), Failure> {
         Command::Unpin(flags) => moves::unpin(&night(&global)?, &flags, output).await,
         Command::Pins => moves::pins(&night(&global)?, output).await,
         Command::Trim => ledger::trim(&night(&global)?, output).await,
+        Command::Keys(Keys::Create(flags)) => keys::create(&night(&global)?, &flags, output).await,
+        Command::Keys(Keys::List) => keys::list(&night(&global)?, output).await,
+        Command::Keys(Keys::Revoke(flags)) => keys::revoke(&night(&global)?, &flags, output).await,
         Command::Generate(flags) => generate::generate(&flags, output),
         Command::Doctor(flags) => doctor::doctor(&flags, &global, output).await,
         Command::Migrate => ledger::migrate(&night(&global)?, output).await,

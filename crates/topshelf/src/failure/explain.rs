@@ -14,7 +14,7 @@ impl From<StoreError> for Failure {
             }
             StoreError::Missing { .. } => (
                 Exit::Failed,
-                "the first `topshelf run` makes it; one elsewhere is named by store.url (--store, TOPSHELF_STORE__URL or DATABASE_URL)",
+                "the first `topshelf run` makes it, and so does `topshelf migrate`; one elsewhere is named by store.url (--store, TOPSHELF_STORE__URL or DATABASE_URL)",
             ),
             StoreError::Folder { .. } => {
                 (Exit::Failed, "make the folder, or keep the database elsewhere with store.url (--store)")
@@ -53,6 +53,11 @@ impl From<StoreError> for Failure {
                 "`topshelf moves` tells what happened last; `topshelf rollback --to RUN` leads to any run that readers saw",
             ),
             StoreError::NotPinned { .. } => (Exit::Failed, "`topshelf pins` lists who is"),
+            StoreError::KeyNameTaken { .. } => (
+                Exit::Failed,
+                "give the new key another name, which may be in force beside the old one; or end the old one first, for whoever uses it too: `topshelf keys revoke NAME`",
+            ),
+            StoreError::KeyUnknown { .. } => (Exit::Failed, "`topshelf keys list` lists those there are"),
             StoreError::RunUnknown { .. } => (Exit::Failed, "`topshelf runs` lists those there are"),
             StoreError::Older { .. } => {
                 (Exit::Failed, "run `topshelf migrate`; every run of this version does it too")
@@ -99,6 +104,9 @@ fn remedy(trouble: Trouble) -> &'static str {
         }
         Trouble::TooManyConnections => {
             "raise what the message names, max_connections of the server or the CONNECTION LIMIT of the role or database, or end what holds its connections; topshelf takes five a process, and one more to listen"
+        }
+        Trouble::MissingRight => {
+            "the role that store.url names lacks a right: grant it as the tables' owner; `topshelf doctor` names those that a night or a server needs"
         }
         _ => "check that the database is up, has space left, and lets this user write",
     }

@@ -4,11 +4,14 @@
 
 #[path = "../support/parquet_file.rs"]
 mod parquet_file;
+#[path = "../support/postgres.rs"]
+mod postgres;
 
 mod bad_input;
 mod configuration;
 mod help;
 mod json;
+mod keys;
 mod lease;
 mod ledger;
 mod moves;

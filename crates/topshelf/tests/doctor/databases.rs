@@ -118,6 +118,28 @@ fn a_role_that_only_reads_is_told_what_to_grant() {
 }
 
 #[test]
+fn a_role_that_may_not_read_keys_is_told_and_its_nights_work() {
+    let database = Database::new();
+    let (role, url) = database.role("night");
+    Scene::new().end_well(&["migrate", "--store", &database.url]);
+    database.execute(&format!("GRANT ALL ON ALL TABLES IN SCHEMA public TO {role}; REVOKE ALL ON api_keys, api_keys_version FROM {role}"));
+    let said = doctor(&Scene::new(), &["--store", &url]);
+    said.warns(
+        "database privileges",
+        &["it lacks SELECT on api_keys; SELECT on api_keys_version", "API keys"],
+    );
+    let remedy = said.step("database privileges")["remedy"].as_str().unwrap().to_owned();
+    let grant =
+        format!("when a server uses this role: GRANT SELECT ON api_keys, api_keys_version TO {role};");
+    assert_eq!(remedy, grant);
+    let mut scene = Scene::new();
+    scene.add_args(&["--store", &url]);
+    assert_eq!(scene.end().exit, 0, "a night works");
+    database.execute(remedy.split_once(": ").unwrap().1);
+    doctor(&Scene::new(), &["--store", &url]).is_well();
+}
+
+#[test]
 fn a_role_whose_transactions_only_read_is_told() {
     let database = Database::new();
     let (role, url) = database.role("night");

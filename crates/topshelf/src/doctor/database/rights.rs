@@ -83,9 +83,15 @@ fn pending(migrations: &Migrations, schema: &Schema, who: &Who) -> Result<Answer
 
 /// Whether the role may do all that a night does to the tables.
 pub(super) async fn privileges(session: Arc<Mutex<PostgresSession>>, who: Who) -> Tried<()> {
-    let lacking = session.lock().await.lacking().await.map_err(|refusal| unanswered(&refusal))?;
-    let gone: Vec<_> =
-        lacking.iter().filter(|lacks| !lacks.is_there).map(|lacks| lacks.table.as_str()).collect();
+    let mut session = session.lock().await;
+    let lacking = session.lacking().await.map_err(|refusal| unanswered(&refusal))?;
+    let for_keys = session.lacking_for_keys().await.map_err(|refusal| unanswered(&refusal))?;
+    let gone: Vec<_> = lacking
+        .iter()
+        .chain(&for_keys)
+        .filter(|lacks| !lacks.is_there)
+        .map(|lacks| lacks.table.as_str())
+        .collect();
     if !gone.is_empty() {
         return Err(Answer::failed(
             format!("{} cannot be found", gone.join(", ")),
@@ -96,15 +102,33 @@ pub(super) async fn privileges(session: Arc<Mutex<PostgresSession>>, who: Who) -
             ),
         ));
     }
-    if lacking.is_empty() {
-        return Answer::ok("all that a night does").alone();
+    match (lacking.is_empty(), for_keys.is_empty()) {
+        (true, true) => return Answer::ok("all that a night does").alone(),
+        (true, false) => return without_keys(&for_keys, &who).alone(),
+        (false, _) => {}
     }
-    let told = lacking.iter().map(|lacks| format!("{} on {}", lacks.privileges.join(", "), lacks.table));
     Err(Answer::failed(
-        format!("it lacks {}", told.collect::<Vec<_>>().join("; ")),
+        format!("it lacks {}", told(&lacking)),
         "the role is one that only reads, or a migration added tables since rights were granted",
         grants(&lacking, &who),
     ))
+}
+
+/// A night works, and a server of this role does not ask for keys.
+fn without_keys(lacking: &[Lacking], who: &Who) -> Answer {
+    Answer::warning(
+        format!(
+            "all that a night does; it lacks {}, which a server needs that asks for API keys",
+            told(lacking)
+        ),
+        "a migration added tables since rights were granted",
+        format!("when a server uses this role: {}", grants(lacking, who)),
+    )
+}
+
+fn told(lacking: &[Lacking]) -> String {
+    let told = lacking.iter().map(|lacks| format!("{} on {}", lacks.privileges.join(", "), lacks.table));
+    told.collect::<Vec<_>>().join("; ")
 }
 
 /// The statements that give the role what it lacks: one for all tables that lack the same.
