@@ -4,10 +4,12 @@
 //! heap. The answer is what the router would have given.
 
 use crate::{
+    access_log::Line,
     problem::Problem,
-    routes::{panicked, recommend},
+    request_id::{self, REQUEST_ID},
+    routes::{Route, panicked, recommend},
     serving::Serving,
-    telemetry::{RECOMMENDATIONS, tell},
+    telemetry::RECOMMENDATIONS,
 };
 use axum::{
     Router,
@@ -16,9 +18,13 @@ use axum::{
 };
 use futures::future::{BoxFuture, Either, FutureExt, Ready, ready};
 use http_body_util::Full;
-use hyper::{body::Incoming, service::Service};
+use hyper::{
+    body::{Body as _, Incoming},
+    service::Service,
+};
 use std::{
     convert::Infallible,
+    net::IpAddr,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
     time::Instant,
@@ -44,25 +50,58 @@ impl Front {
 
     /// The answer to a request for one ranking.
     fn recommend(&self, request: &Request<Incoming>) -> Response<Bytes> {
-        let started = Instant::now();
-        let uri = request.uri();
         // A panic is a defect; this keeps it to its request, as the router's layer does.
         let answer = catch_unwind(AssertUnwindSafe(|| match &*self.serving.glance() {
-            Some(view) => recommend(view, uri, request.headers()),
+            Some(view) => recommend(view, request.uri(), request.headers()),
             None => Err(Problem::SnapshotUnavailable),
         }));
         let answer = answer.unwrap_or_else(|panic| Err(panicked(&*panic)));
-        let response = answer.unwrap_or_else(|problem| problem.answer());
-        tell(&self.serving, RECOMMENDATIONS, request.method(), uri, response.status(), started);
-        response
+        answer.unwrap_or_else(|problem| problem.answer())
     }
 
-    /// Asks the client to come back on another connection, to another server.
-    fn with_farewell<B>(&self, mut response: Response<B>) -> Response<B> {
+    /// Counts, times and logs an answer, and makes it ready to be sent: with the request's name, and asking the client
+    /// to come back on another connection, to another server, when this one ends.
+    fn told(
+        &self,
+        asked: Asked,
+        route: &str,
+        (method, uri): (&Method, &Uri),
+        mut response: Response<FrontBody>,
+    ) -> Response<FrontBody> {
+        let elapsed = asked.started.elapsed();
+        self.serving.telemetry.answered(route, response.status(), elapsed);
+        self.serving.access_log.answered(&Line {
+            method,
+            path: uri.path(),
+            route,
+            status: response.status(),
+            bytes: response.body().size_hint().exact(),
+            elapsed,
+            request_id: asked.request_id.to_str().unwrap_or_default(),
+            client: asked.client,
+            key_id: asked.key_id.as_deref(),
+        });
+        let headers = response.headers_mut();
+        headers.insert(REQUEST_ID, asked.request_id);
         if self.serving.is_ending() {
-            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+            headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         response
+    }
+}
+
+/// What is known of a request before it is answered.
+struct Asked {
+    started: Instant,
+    request_id: HeaderValue,
+    client: Option<IpAddr>,
+    key_id: Option<Box<str>>,
+}
+
+impl Asked {
+    fn now(request: &Request<Incoming>) -> Self {
+        let request_id = request_id::of(request.headers());
+        Self { started: Instant::now(), request_id, client: None, key_id: None }
     }
 }
 
@@ -72,15 +111,20 @@ impl Service<Request<Incoming>> for Front {
     type Future = Either<Ready<Answered>, BoxFuture<'static, Answered>>;
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
+        let asked = Asked::now(&request);
         if request.method() == Method::GET && is_of_one_ranking(request.uri()) {
-            let response = self.with_farewell(self.recommend(&request));
-            return Either::Left(ready(Ok(response.map(|body| FrontBody::Left(Full::new(body))))));
+            let response = self.recommend(&request).map(|body| FrontBody::Left(Full::new(body)));
+            let of = (request.method(), request.uri());
+            return Either::Left(ready(Ok(self.told(asked, RECOMMENDATIONS, of, response))));
         }
         let front = self.clone();
         Either::Right(
             async move {
-                let Ok(response) = front.router.clone().oneshot(request.map(Body::new)).await;
-                Ok(front.with_farewell(response).map(FrontBody::Right))
+                let (method, uri) = (request.method().clone(), request.uri().clone());
+                let Ok(mut response) = front.router.clone().oneshot(request.map(Body::new)).await;
+                let route = response.extensions_mut().remove::<Route>();
+                let route = route.as_ref().map_or("none", Route::name);
+                Ok(front.told(asked, route, (&method, &uri), response.map(FrontBody::Right)))
             }
             .boxed(),
         )

@@ -5,6 +5,7 @@
 //! answer is wholly old or wholly new. Nothing here counts, ranks or writes to the store, and nothing
 //! knows the schedule: the binary says what should be published by now through a [`Promise`].
 
+mod access_log;
 mod answer;
 mod coding;
 mod disk;
@@ -17,6 +18,7 @@ mod prepared;
 mod problem;
 mod refresh;
 mod request;
+mod request_id;
 mod response;
 mod routes;
 mod served_day;
@@ -27,7 +29,8 @@ mod stats;
 mod telemetry;
 mod wire;
 
-pub use options::{Options, Promise, ServedStore};
+pub use access_log::TARGET as ACCESS_LOG_TARGET;
+pub use options::{DroppedLines, Options, Promise, ServedStore};
 pub use problem::{Code, Problem, ProblemBody};
 pub use refresh::{LoadError, load};
 pub use routes::openapi_json;

@@ -2,7 +2,11 @@
 
 use domain::{Day, ModelName};
 use jiff::Timestamp;
-use std::{path::PathBuf, time::Duration};
+use std::{
+    path::PathBuf,
+    sync::{Arc, atomic::AtomicU64},
+    time::Duration,
+};
 use store::{Store, StoreError};
 
 /// How to serve.
@@ -21,6 +25,19 @@ pub struct Options {
     pub prepared_bytes_max: usize,
     /// A directory to keep what is served in, for a start without the database; none to keep nothing.
     pub snapshot_dir: Option<PathBuf>,
+    /// The share of requests that the access log has a line of, 0 to 1; what failed by our fault it always has.
+    pub access_log: f64,
+    /// Lines of the log that nobody will read, as whoever writes the log counts them.
+    pub dropped_lines: DroppedLines,
+}
+
+/// Lines of the log that were dropped because nobody read fast enough.
+#[derive(Debug, Clone, Default)]
+pub struct DroppedLines {
+    /// Of the access log.
+    pub of_access: Arc<AtomicU64>,
+    /// All others.
+    pub of_others: Arc<AtomicU64>,
 }
 
 impl Options {
@@ -34,6 +51,8 @@ impl Options {
             poll: Duration::from_secs(2),
             prepared_bytes_max: 128 << 20,
             snapshot_dir: None,
+            access_log: 0.0,
+            dropped_lines: DroppedLines::default(),
         }
     }
 }

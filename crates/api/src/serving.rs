@@ -3,6 +3,7 @@
 //! Readers take both at once, without waiting; the tasks of [`crate::refresh`] replace them.
 
 use crate::{
+    access_log::AccessLog,
     options::{Options, Promise},
     prepared::Prepared,
     problem::Problem,
@@ -12,6 +13,7 @@ use crate::{
 };
 use arc_swap::{ArcSwapOption, Guard};
 use axum::http::HeaderValue;
+use domain::RunId;
 use jiff::Timestamp;
 use std::{
     sync::{
@@ -31,6 +33,7 @@ pub(crate) type Schedule = Box<dyn Fn(Timestamp) -> Promise + Send + Sync>;
 pub(crate) struct Serving {
     pub(crate) options: Options,
     pub(crate) telemetry: Telemetry,
+    pub(crate) access_log: AccessLog,
     store_description: OnceLock<String>,
     schedule: Schedule,
     state: Mutex<State>,
@@ -71,8 +74,9 @@ impl Serving {
         let source = SnapshotSource::Database;
         let state = State { promise, snapshot: None, source, confirmed_at: None, kept: None };
         Self {
+            telemetry: Telemetry::new(options.dropped_lines.clone()),
+            access_log: AccessLog::of(options.access_log),
             options,
-            telemetry: Telemetry::new(),
             store_description: OnceLock::new(),
             schedule,
             state: Mutex::new(state),
@@ -191,6 +195,11 @@ impl Serving {
     pub(crate) fn runs_are(&self, runs: RunsSeen) {
         self.telemetry.runs(&runs);
         self.runs.store(Some(Arc::new(runs)));
+    }
+
+    /// The run that ended last, as far as it is known.
+    pub(crate) fn last_run(&self) -> Option<RunId> {
+        self.runs.load().as_ref().and_then(|runs| runs.last.as_ref().map(|last| last.run_id.clone()))
     }
 
     pub(crate) fn health(&self) -> Health {

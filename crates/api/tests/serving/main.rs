@@ -12,5 +12,6 @@ mod protocol;
 mod publications;
 mod recommendations;
 mod refused;
+mod seen;
 mod several;
 mod stats;

@@ -4,6 +4,7 @@ use super::stop;
 use crate::{
     failure::{Exit, Failure},
     halt::Halt,
+    logging,
     pipeline::Night,
     progress::Progress,
     scheduler,
@@ -36,6 +37,8 @@ pub(super) fn options(night: &Night) -> Options {
         poll: Duration::from_secs(serve.poll_seconds),
         prepared_bytes_max: serve.prepared_mib.saturating_mul(1 << 20),
         snapshot_dir: Some(PathBuf::from(&serve.snapshot_dir)).filter(|dir| !dir.as_os_str().is_empty()),
+        access_log: serve.access_log,
+        dropped_lines: logging::dropped_lines(),
         ..Options::new(serve.listen.clone(), models)
     }
 }

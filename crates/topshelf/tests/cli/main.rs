@@ -5,6 +5,7 @@
 #[path = "../support/parquet_file.rs"]
 mod parquet_file;
 
+mod access_log;
 mod bad_input;
 mod configuration;
 mod help;
@@ -16,6 +17,7 @@ mod moves;
 mod s3;
 mod sample_logs;
 mod scene;
+mod secrets;
 mod service;
 mod services;
 mod spill;
