@@ -8,9 +8,10 @@ mod links;
 mod manifest;
 mod names;
 mod unused;
+mod watching;
 
 use crate::{
-    Failure,
+    Failure, promtool,
     repository::{cargo, files, read, status, words},
     say,
 };
@@ -43,6 +44,7 @@ impl fmt::Display for Finding {
 pub(crate) fn run() -> Result<(), Failure> {
     let failed = [
         findings()?,
+        promtool::check()?,
         passes(cargo(&["fmt", "--all", "--check"]))?,
         passes(cargo(&["clippy", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"]))?,
     ];
@@ -62,6 +64,10 @@ fn findings() -> Result<Option<String>, Failure> {
         findings.extend(links::check(file, &read(file)?, &|target| {
             crate::repository::root().join(target).exists()
         }));
+    }
+    let (metrics, runbook) = (read(Path::new(watching::METRICS_PAGE))?, read(Path::new(watching::RUNBOOK))?);
+    for file in files.iter().filter(|file| file.starts_with("deploy")) {
+        findings.extend(watching::check(file, &read(file)?, &metrics, &runbook));
     }
     findings.sort();
     findings.iter().for_each(|finding| println!("{finding}"));

@@ -8,6 +8,7 @@ mod bench;
 mod check;
 mod fuzz;
 mod postgres;
+mod promtool;
 mod repository;
 mod soak;
 mod test;

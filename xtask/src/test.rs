@@ -3,6 +3,7 @@
 use crate::{
     Failure, check,
     postgres::{self, Server},
+    promtool,
     repository::{cargo, files, read, status, words, works},
     say,
 };
@@ -27,6 +28,7 @@ pub(crate) struct Options {
 /// Runs the checks and the tests; the exit code is the test runner's.
 pub(crate) fn run(options: &Options) -> Result<(), Failure> {
     if !options.no_check {
+        promtool::fetch();
         check::run()?;
     }
     outlive_an_interrupt()?;

@@ -191,11 +191,11 @@ impl Drop for Inside {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::caller::Networks;
+    use crate::{caller::Networks, options::DroppedLines};
 
     fn door(connections_max: usize, connections_per_address_max: usize) -> Arc<Door> {
         let limits = Limits { connections_max, connections_per_address_max, ..Limits::default() };
-        Door::new(&limits, DoorMetrics::new(&Telemetry::new()))
+        Door::new(&limits, DoorMetrics::new(&Telemetry::new(DroppedLines::default())))
     }
 
     fn peer(address: &str) -> Peer {

@@ -6,14 +6,16 @@
 
 use crate::{
     access::Asker,
+    access_log::Line,
     body::with_room,
     caller::{Caller, Peer},
     limits::Limits,
     problem::Problem,
     pulse::Pulse,
-    routes::{operator_router, panicked, recommend, router},
+    request_id::{self, REQUEST_ID},
+    routes::{Route, operator_router, panicked, recommend, router},
     serving::Serving,
-    telemetry::{RECOMMENDATIONS, tell},
+    telemetry::RECOMMENDATIONS,
 };
 use axum::{
     Router,
@@ -22,7 +24,10 @@ use axum::{
 };
 use futures::future::{BoxFuture, Either, FutureExt, Ready, ready};
 use http_body_util::Full;
-use hyper::{body::Incoming, service::Service};
+use hyper::{
+    body::{Body as _, Incoming},
+    service::Service,
+};
 use std::{
     convert::Infallible,
     net::IpAddr,
@@ -30,6 +35,7 @@ use std::{
     sync::Arc,
     time::Instant,
 };
+use store::KeyId;
 use tower::ServiceExt;
 
 /// Whole bytes, or what a route makes of it.
@@ -85,22 +91,15 @@ impl Front {
     }
 
     /// Whether the request may be answered, as far as its head tells.
-    fn check(
-        &self,
-        asker: &Asker,
-        request: &Request<Incoming>,
-        peer: Peer,
-        now: Instant,
-    ) -> Result<(), Problem> {
+    fn check(&self, asked: &Asked, request: &Request<Incoming>) -> Result<(), Problem> {
         let Limits { path_bytes_max, headers_max, .. } = self.serving.options.limits;
         let (uri, headers) = (request.uri(), request.headers());
         if let Some(rates) = &self.serving.rates
             && !self.is_for_operators
             && !is_probe(uri)
         {
-            let address = || peer.address_of(headers, &self.serving.options.trusted_proxies);
-            let caller = asker.key_id().map_or_else(|| Caller::at(address()), Caller::Key);
-            rates.count(caller, now).map_err(Problem::too_many_requests)?;
+            let caller = asked.key_id.map_or_else(|| Caller::at(asked.client), Caller::Key);
+            rates.count(caller, asked.started).map_err(Problem::too_many_requests)?;
         }
         if uri.path().len() + uri.query().map_or(0, |query| 1 + query.len()) > path_bytes_max {
             return Err(Problem::PathTooLong { bytes_max: path_bytes_max });
@@ -111,47 +110,84 @@ impl Front {
         Ok(())
     }
 
-    /// Says why there is no answer.
-    fn refuse(&self, problem: &Problem, request: &Request<Incoming>, started: Instant) -> Response<Bytes> {
-        let response = problem.answer();
-        let route = if is_of_one_ranking(request.uri()) { RECOMMENDATIONS } else { "none" };
-        tell(&self.serving, route, request.method(), request.uri(), response.status(), started);
-        response
-    }
-
     /// The answer to a request for one ranking.
-    fn recommend(&self, asker: &Asker, request: &Request<Incoming>, started: Instant) -> Response<Bytes> {
-        let uri = request.uri();
+    fn recommend(&self, asker: &Asker, request: &Request<Incoming>) -> Response<Bytes> {
         // A panic is a defect; this keeps it to its request, as the router's layer does.
         let answer = catch_unwind(AssertUnwindSafe(|| {
             let scope = asker.scope()?;
             match &*self.serving.glance() {
-                Some(view) => recommend(view, scope, uri, request.headers()),
+                Some(view) => recommend(view, scope, request.uri(), request.headers()),
                 None => Err(Problem::SnapshotUnavailable),
             }
         }));
         let answer = answer.unwrap_or_else(|panic| Err(panicked(&*panic)));
         let answer = answer.and_then(|response| with_room(&self.serving, response));
-        let response = answer.unwrap_or_else(|problem| problem.answer());
-        tell(&self.serving, RECOMMENDATIONS, request.method(), uri, response.status(), started);
-        response
+        answer.unwrap_or_else(|problem| problem.answer())
     }
 
-    /// Asks the client to come back on another connection, to another server.
-    fn with_farewell<B>(&self, mut response: Response<B>) -> Response<B> {
+    /// Counts, times and logs an answer, and makes it ready to be sent: with the request's name, and asking the client
+    /// to come back on another connection, to another server, when this one ends.
+    fn told(
+        &self,
+        asked: Asked,
+        route: &str,
+        (method, uri): (&Method, &Uri),
+        mut response: Response<FrontBody>,
+    ) -> Response<FrontBody> {
+        let elapsed = asked.started.elapsed();
+        self.serving.telemetry.answered(route, response.status(), elapsed);
+        self.serving.access_log.answered(&Line {
+            method,
+            path: uri.path(),
+            route,
+            status: response.status(),
+            bytes: response.body().size_hint().exact(),
+            elapsed,
+            request_id: asked.request_id.to_str().unwrap_or_default(),
+            client: Some(asked.client),
+            key_id: asked.key_id.as_ref().map(KeyId::as_str),
+        });
+        let headers = response.headers_mut();
+        headers.insert(REQUEST_ID, asked.request_id);
         if self.serving.is_ending() {
-            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+            headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         response
     }
 }
 
+/// What is known of a request before it is answered.
+struct Asked {
+    started: Instant,
+    request_id: HeaderValue,
+    client: IpAddr,
+    key_id: Option<KeyId>,
+}
+
 impl Visit {
+    /// What is known of a request by its head.
+    fn asked(&self, asker: &Asker, request: &Request<Incoming>) -> Asked {
+        let headers = request.headers();
+        Asked {
+            started: Instant::now(),
+            request_id: request_id::of(headers),
+            client: self.peer.address_of(headers, &self.front.serving.options.trusted_proxies),
+            key_id: asker.key_id(),
+        }
+    }
+
     /// An answer that is there.
-    fn at_once(&self, response: Response<Bytes>) -> <Self as Service<Request<Incoming>>>::Future {
-        let response = self.front.with_farewell(response);
+    fn at_once(
+        &self,
+        asked: Asked,
+        request: &Request<Incoming>,
+        response: Response<Bytes>,
+    ) -> <Self as Service<Request<Incoming>>>::Future {
+        let route = if is_of_one_ranking(request.uri()) { RECOMMENDATIONS } else { "none" };
+        let response = response.map(|body| FrontBody::Left(Full::new(body)));
+        let response = self.front.told(asked, route, (request.method(), request.uri()), response);
         self.pulse.answered();
-        Either::Left(ready(Ok(response.map(|body| FrontBody::Left(Full::new(body))))))
+        Either::Left(ready(Ok(response)))
     }
 }
 
@@ -161,23 +197,27 @@ impl Service<Request<Incoming>> for Visit {
     type Future = Either<Ready<Answered>, BoxFuture<'static, Answered>>;
 
     fn call(&self, mut request: Request<Incoming>) -> Self::Future {
-        let started = Instant::now();
         self.pulse.asked();
         let front = &self.front;
         let asker = front.asker(&request);
-        if let Err(problem) = front.check(&asker, &request, self.peer, started) {
-            return self.at_once(front.refuse(&problem, &request, started));
+        let asked = self.asked(&asker, &request);
+        if let Err(problem) = front.check(&asked, &request) {
+            return self.at_once(asked, &request, problem.answer());
         }
         if request.method() == Method::GET && is_of_one_ranking(request.uri()) && !front.is_for_operators {
-            return self.at_once(front.recommend(&asker, &request, started));
+            let response = front.recommend(&asker, &request);
+            return self.at_once(asked, &request, response);
         }
         let (front, pulse) = (front.clone(), self.pulse.clone());
         request.extensions_mut().insert(asker);
         Either::Right(
             async move {
-                let Ok(response) = front.router.clone().oneshot(request.map(Body::new)).await;
+                let (method, uri) = (request.method().clone(), request.uri().clone());
+                let Ok(mut response) = front.router.clone().oneshot(request.map(Body::new)).await;
                 pulse.answered();
-                Ok(front.with_farewell(response).map(FrontBody::Right))
+                let route = response.extensions_mut().remove::<Route>();
+                let route = route.as_ref().map_or("none", Route::name);
+                Ok(front.told(asked, route, (&method, &uri), response.map(FrontBody::Right)))
             }
             .boxed(),
         )

@@ -6,6 +6,7 @@
 //! knows the schedule: the binary says what should be published by now through a [`Promise`].
 
 mod access;
+mod access_log;
 mod answer;
 mod body;
 mod caller;
@@ -26,6 +27,7 @@ mod problem;
 mod pulse;
 mod refresh;
 mod request;
+mod request_id;
 mod response;
 mod routes;
 mod served_day;
@@ -37,9 +39,10 @@ mod telemetry;
 mod tls;
 mod wire;
 
+pub use access_log::TARGET as ACCESS_LOG_TARGET;
 pub use caller::Networks;
 pub use limits::Limits;
-pub use options::{Keys, Options, Promise, ServedStore};
+pub use options::{DroppedLines, Keys, Options, Promise, ServedStore};
 pub use problem::{Code, Problem, ProblemBody};
 pub use refresh::{LoadError, load};
 pub use routes::openapi_json;

@@ -16,7 +16,7 @@ const LOOK_TIME_MAX: Duration = Duration::from_secs(10);
 pub(crate) async fn follow_runs(serving: &Serving, store: &Store) {
     let mut is_in_trouble = false;
     loop {
-        let seen = tokio::time::timeout(LOOK_TIME_MAX, look(store)).await;
+        let seen = tokio::time::timeout(LOOK_TIME_MAX, look(serving, store)).await;
         match seen
             .map_err(|_| "the database gives no answer".to_owned())
             .and_then(|seen| seen.map_err(|error| crate::refresh::chain(&error)))
@@ -39,13 +39,19 @@ pub(crate) async fn follow_runs(serving: &Serving, store: &Store) {
 }
 
 /// The version of what is published, and how the nights go.
-async fn look(store: &Store) -> Result<(i64, RunsSeen), StoreError> {
+async fn look(serving: &Serving, store: &Store) -> Result<(i64, RunsSeen), StoreError> {
     let version = store.publication_version().await?;
     let mut under_way: Vec<_> =
         store.under_way().await?.iter().map(|under_way| seen(&under_way.run)).collect();
     let LastRuns { ended, succeeded } = store.last_runs().await?;
     // One that has ended between the two questions is not under way any more.
     under_way.retain(|run| ended.as_ref().is_none_or(|ended| ended.run_id != run.run_id));
+    if let Some(ended) = ended.as_ref().filter(|ended| serving.last_run().as_ref() != Some(&ended.run_id)) {
+        // Only here it comes with its report, which never changes.
+        if let Some(run) = store.run(&ended.run_id).await? {
+            serving.telemetry.last_run(&run);
+        }
+    }
     let runs = RunsSeen {
         seen_at: Timestamp::now(),
         under_way,

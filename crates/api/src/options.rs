@@ -3,7 +3,12 @@
 use crate::{caller::Networks, limits::Limits, tls::TlsFiles};
 use domain::{Day, ModelName};
 use jiff::Timestamp;
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{
+    net::SocketAddr,
+    path::PathBuf,
+    sync::{Arc, atomic::AtomicU64},
+    time::Duration,
+};
 use store::{Store, StoreError};
 
 /// How to serve.
@@ -32,6 +37,19 @@ pub struct Options {
     pub limits: Limits,
     /// Whose `X-Forwarded-For` is believed.
     pub trusted_proxies: Networks,
+    /// The share of requests that the access log has a line of, 0 to 1; what failed by our fault it always has.
+    pub access_log: f64,
+    /// Lines of the log that nobody will read, as whoever writes the log counts them.
+    pub dropped_lines: DroppedLines,
+}
+
+/// Lines of the log that were dropped because nobody read fast enough.
+#[derive(Debug, Clone, Default)]
+pub struct DroppedLines {
+    /// Of the access log.
+    pub of_access: Arc<AtomicU64>,
+    /// All others.
+    pub of_others: Arc<AtomicU64>,
 }
 
 impl Options {
@@ -46,6 +64,8 @@ impl Options {
             prepared_bytes_max: 128 << 20,
             keys: Keys::Auto,
             snapshot_dir: None,
+            access_log: 0.0,
+            dropped_lines: DroppedLines::default(),
             operator_listen: None,
             tls: None,
             limits: Limits::default(),

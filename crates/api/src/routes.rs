@@ -5,17 +5,13 @@ mod health;
 mod home;
 mod rankings;
 
-use crate::{
-    body,
-    problem::Problem,
-    serving::Serving,
-    telemetry::{RECOMMENDATIONS, observe},
-};
+use crate::{body, problem::Problem, serving::Serving, telemetry::RECOMMENDATIONS};
 use axum::{
     Router,
+    extract::{MatchedPath, Request},
     http::{Method, Uri},
-    middleware::from_fn_with_state,
-    response::IntoResponse,
+    middleware::{Next, from_fn, from_fn_with_state},
+    response::{IntoResponse, Response},
     routing::{MethodRouter, get, post},
 };
 pub use docs::openapi_json;
@@ -65,8 +61,31 @@ fn finished(router: Router<Shared>, serving: Shared) -> Router {
         .fallback(not_found)
         .layer(CatchPanicLayer::custom(|panic: Box<dyn Any + Send>| panicked(&*panic).into_response()))
         .layer(from_fn_with_state(serving.clone(), body::limit))
-        .layer(from_fn_with_state(serving.clone(), observe))
+        .layer(from_fn(name_route))
         .with_state(serving)
+}
+
+/// The route that answered, as metrics and the access log call it.
+#[derive(Debug, Clone)]
+pub(crate) struct Route(MatchedPath);
+
+impl Route {
+    pub(crate) fn name(&self) -> &str {
+        match self.0.as_str() {
+            "/" => "/",
+            route => route.trim_end_matches('/'),
+        }
+    }
+}
+
+/// Notes on an answer which route gave it; paths without one have no name, for their number has no bound.
+async fn name_route(request: Request, next: Next) -> Response {
+    let route = request.extensions().get::<MatchedPath>().cloned();
+    let mut response = next.run(request).await;
+    if let Some(route) = route {
+        response.extensions_mut().insert(Route(route));
+    }
+    response
 }
 
 /// Adds `methods` at `path` with and without a trailing slash.

@@ -4,6 +4,7 @@
 
 use crate::{
     access::{Access, Keyring},
+    access_log::AccessLog,
     answer::{Found, FoundHistory},
     limits::{Rates, Room},
     options::{Options, Promise},
@@ -15,7 +16,7 @@ use crate::{
 };
 use arc_swap::{ArcSwapOption, Guard};
 use axum::http::HeaderValue;
-use domain::Day;
+use domain::{Day, RunId};
 use jiff::Timestamp;
 use std::{
     sync::{
@@ -40,6 +41,7 @@ pub(crate) struct Serving {
     /// None without a limit.
     pub(crate) rates: Option<Rates>,
     pub(crate) room: Arc<Room>,
+    pub(crate) access_log: AccessLog,
     store_description: OnceLock<String>,
     schedule: Schedule,
     state: Mutex<State>,
@@ -89,8 +91,9 @@ impl Serving {
         Self {
             rates: Rates::new(&options.limits),
             room: Room::new(options.limits.bodies_bytes_max),
+            telemetry: Telemetry::new(options.dropped_lines.clone()),
+            access_log: AccessLog::of(options.access_log),
             options,
-            telemetry: Telemetry::new(),
             access: Access::new(asks_for_keys),
             store_description: OnceLock::new(),
             schedule,
@@ -216,6 +219,11 @@ impl Serving {
     pub(crate) fn runs_are(&self, runs: RunsSeen) {
         self.telemetry.runs(&runs);
         self.runs.store(Some(Arc::new(runs)));
+    }
+
+    /// The run that ended last, as far as it is known.
+    pub(crate) fn last_run(&self) -> Option<RunId> {
+        self.runs.load().as_ref().and_then(|runs| runs.last.as_ref().map(|last| last.run_id.clone()))
     }
 
     pub(crate) fn health(&self) -> Health {

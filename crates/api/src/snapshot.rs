@@ -246,6 +246,17 @@ impl Snapshot {
         self.days.iter().map(|day| day.stamp().clone()).collect()
     }
 
+    /// The memory that its days take, in bytes.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        self.days.iter().chain(&self.older).map(|day| day.packed().memory_bytes()).sum()
+    }
+
+    /// Each model that is known, with the newest day for which it was computed.
+    pub(crate) fn newest_day_by_model(&self) -> impl Iterator<Item = (&ModelName, Option<Day>)> {
+        let newest = |model| self.days.iter().find(|day| day.rankings_by(model).is_some());
+        self.models.iter().map(move |model| (model, newest(model).map(|day| day.day())))
+    }
+
     pub(crate) fn served_days(&self) -> &[Arc<ServedDay>] {
         &self.days
     }

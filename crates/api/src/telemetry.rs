@@ -2,49 +2,34 @@
 //!
 //! Each server has a recorder of its own, so several live in one process without a global one.
 
+mod catalog;
+mod last_run;
+#[cfg(test)]
+mod page;
+mod process;
+
 use crate::{
-    serving::Serving,
+    options::DroppedLines,
     snapshot::Snapshot,
     wire::{RunSeen, RunsSeen},
 };
-use axum::{
-    extract::{MatchedPath, Request, State},
-    http::{Method, StatusCode, Uri},
-    middleware::Next,
-    response::Response,
+use axum::http::StatusCode;
+use catalog::{
+    ACCESS_LOG_DROPPED, BUILD_INFO, KEYS_CONFIRMED_AT, KEYS_VALID, Kind, LAST_RUN_ADVERTISERS,
+    LAST_RUN_DURATION, LAST_RUN_ENDED_AT, LAST_RUN_LINES_READ, LAST_RUN_LINES_REJECTED, LAST_RUN_RETRIES,
+    LAST_RUN_STAGE_DURATION, LAST_RUN_SUCCEEDED, LAST_SUCCESS_DAY, LAST_SUCCESS_ENDED_AT, LEDGER_SEEN_AT,
+    LOG_DROPPED, METRICS, NEXT_RUN_AT, PUBLISHED_DAY, REQUEST_DURATION, REQUESTS, RUNS_UNDER_WAY,
+    SNAPSHOT_ADVERTISERS, SNAPSHOT_BYTES, SNAPSHOT_CONFIRMED_AT, SNAPSHOT_DAYS, SNAPSHOT_FROM_DISK,
+    SNAPSHOT_KEEPS, SNAPSHOT_KEPT_AT, SNAPSHOT_LOADED_AT, SNAPSHOT_LOADS, SNAPSHOT_NEWEST_DAY,
+    SNAPSHOT_REFUSED, SNAPSHOT_STALE, SNAPSHOT_VERSION,
 };
 use domain::Day;
 use jiff::{Timestamp, tz::TimeZone};
+use last_run::{LOGS, LastRun, STAGES};
 use metrics::{Counter, Histogram, counter, gauge, histogram, with_local_recorder};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
-
-const REQUESTS: &str = "topshelf_http_requests_total";
-const REQUEST_DURATION: &str = "topshelf_http_request_duration_seconds";
-const SNAPSHOT_VERSION: &str = "topshelf_snapshot_version";
-const SNAPSHOT_LOADED_AT: &str = "topshelf_snapshot_loaded_at_seconds";
-const SNAPSHOT_NEWEST_DAY: &str = "topshelf_snapshot_newest_day_seconds";
-const SNAPSHOT_DAYS: &str = "topshelf_snapshot_days";
-const SNAPSHOT_ADVERTISERS: &str = "topshelf_snapshot_advertisers";
-const SNAPSHOT_STALE: &str = "topshelf_snapshot_stale";
-const NEXT_RUN_AT: &str = "topshelf_next_run_at_seconds";
-const LEDGER_SEEN_AT: &str = "topshelf_ledger_seen_at_seconds";
-const RUNS_UNDER_WAY: &str = "topshelf_runs_under_way";
-const LAST_RUN_ENDED_AT: &str = "topshelf_last_run_ended_at_seconds";
-const LAST_RUN_SUCCEEDED: &str = "topshelf_last_run_succeeded";
-const LAST_SUCCESS_ENDED_AT: &str = "topshelf_last_success_ended_at_seconds";
-const LAST_SUCCESS_DAY: &str = "topshelf_last_success_day_seconds";
-const SNAPSHOT_LOADS: &str = "topshelf_snapshot_loads_total";
-const SNAPSHOT_REFUSED: &str = "topshelf_snapshot_refused";
-const SNAPSHOT_CONFIRMED_AT: &str = "topshelf_snapshot_confirmed_at_seconds";
-const SNAPSHOT_FROM_DISK: &str = "topshelf_snapshot_from_disk";
-const SNAPSHOT_KEPT_AT: &str = "topshelf_snapshot_kept_at_seconds";
-const KEYS_VALID: &str = "topshelf_keys_valid";
-const KEYS_CONFIRMED_AT: &str = "topshelf_keys_confirmed_at_seconds";
-const SNAPSHOT_KEEPS: &str = "topshelf_snapshot_keeps_total";
+use std::{fmt::Write, sync::atomic::Ordering, time::Duration};
+use store::RunRecord;
 
 /// Upper bounds of the latency histogram: answers come from memory, so they begin at 50 µs.
 const DURATION_BOUNDS_SECONDS: [f64; 12] =
@@ -55,6 +40,7 @@ pub(crate) struct Telemetry {
     recorder: PrometheusRecorder,
     handle: PrometheusHandle,
     recommended: Recommended,
+    dropped_lines: DroppedLines,
 }
 
 /// The metrics of the route that is asked most, at hand.
@@ -68,19 +54,21 @@ struct Recommended {
 pub(crate) const RECOMMENDATIONS: &str = "/recommendations/{advertiser}/{model}";
 
 impl Telemetry {
-    pub(crate) fn new() -> Self {
+    /// No request yet, and nothing served; `dropped_lines` are told with the rest.
+    pub(crate) fn new(dropped_lines: DroppedLines) -> Self {
         let builder = PrometheusBuilder::new().set_buckets(&DURATION_BOUNDS_SECONDS);
         let recorder = builder.expect("the bounds are not empty").build_recorder();
         let handle = recorder.handle();
         let recommended = with_local_recorder(&recorder, || {
             describe();
+            begin();
             Recommended {
                 ok: counter!(REQUESTS, "route" => RECOMMENDATIONS, "status" => "200"),
                 not_modified: counter!(REQUESTS, "route" => RECOMMENDATIONS, "status" => "304"),
                 duration: histogram!(REQUEST_DURATION, "route" => RECOMMENDATIONS),
             }
         });
-        Self { recorder, handle, recommended }
+        Self { recorder, handle, recommended, dropped_lines }
     }
 
     /// Records what does not stand in this module.
@@ -90,7 +78,18 @@ impl Telemetry {
 
     /// The metrics in Prometheus' text format.
     pub(crate) fn render(&self) -> String {
-        self.handle.render()
+        with_local_recorder(&self.recorder, || {
+            counter!(ACCESS_LOG_DROPPED).absolute(self.dropped_lines.of_access.load(Ordering::Relaxed));
+            counter!(LOG_DROPPED).absolute(self.dropped_lines.of_others.load(Ordering::Relaxed));
+        });
+        let mut text = self.handle.render();
+        for (name, number) in process::metrics() {
+            let metric = METRICS.iter().find(|metric| metric.name == name);
+            let (kind, says) = metric.map_or(("untyped", ""), |metric| (metric.kind.name(), metric.says));
+            writeln!(text, "# HELP {name} {says}\n# TYPE {name} {kind}\n{name} {number}\n")
+                .expect("a string takes any text");
+        }
+        text
     }
 
     /// Folds the latencies recorded since the last time; without it they pile up until a scrape.
@@ -119,7 +118,11 @@ impl Telemetry {
             gauge!(SNAPSHOT_LOADED_AT).set(approximately(snapshot.loaded_at().as_second()));
             gauge!(SNAPSHOT_DAYS).set(approximately(snapshot.days().count()));
             gauge!(SNAPSHOT_ADVERTISERS).set(approximately(snapshot.active_advertiser_count()));
+            gauge!(SNAPSHOT_BYTES).set(approximately(snapshot.memory_bytes()));
             gauge!(SNAPSHOT_NEWEST_DAY).set(snapshot.newest_day().map_or(0.0, start_of));
+            for (model, day) in snapshot.newest_day_by_model() {
+                gauge!(PUBLISHED_DAY, "model" => model.to_string()).set(day.map_or(0.0, start_of));
+            }
         });
     }
 
@@ -190,6 +193,24 @@ impl Telemetry {
         });
     }
 
+    /// Notes what the report of the last run that ended tells.
+    pub(crate) fn last_run(&self, run: &RunRecord) {
+        let last = LastRun::of(run);
+        with_local_recorder(&self.recorder, || {
+            gauge!(LAST_RUN_DURATION).set(last.duration_seconds);
+            for (stage, seconds) in STAGES.into_iter().zip(last.stages) {
+                gauge!(LAST_RUN_STAGE_DURATION, "stage" => stage).set(seconds);
+            }
+            for (log, (read, rejected)) in LOGS.into_iter().zip(last.lines) {
+                gauge!(LAST_RUN_LINES_READ, "log" => log).set(approximately(read));
+                gauge!(LAST_RUN_LINES_REJECTED, "log" => log).set(approximately(rejected));
+            }
+            gauge!(LAST_RUN_ADVERTISERS, "outcome" => "published").set(approximately(last.published));
+            gauge!(LAST_RUN_ADVERTISERS, "outcome" => "held").set(approximately(last.held));
+            gauge!(LAST_RUN_RETRIES).set(approximately(last.retries));
+        });
+    }
+
     /// Counts and times an answer.
     pub(crate) fn answered(&self, route: &str, status: StatusCode, elapsed: Duration) {
         let at_hand = match (route, status) {
@@ -216,89 +237,28 @@ impl std::fmt::Debug for Telemetry {
     }
 }
 
-/// Counts and times a request, and writes its line of the access log.
-pub(crate) async fn observe(State(serving): State<Arc<Serving>>, request: Request, next: Next) -> Response {
-    let started = Instant::now();
-    let (method, uri) = (request.method().clone(), request.uri().clone());
-    // Unmatched paths share one label: their number has no bound.
-    let route = request.extensions().get::<MatchedPath>().cloned();
-    let route = route.as_ref().map_or("none", |route| match route.as_str() {
-        "/" => "/",
-        route => route.trim_end_matches('/'),
-    });
-    let response = next.run(request).await;
-    tell(&serving, route, &method, &uri, response.status(), started);
-    response
-}
-
-/// Counts and times an answer, and writes its line of the access log.
-pub(crate) fn tell(
-    serving: &Serving,
-    route: &str,
-    method: &Method,
-    uri: &Uri,
-    status: StatusCode,
-    started: Instant,
-) {
-    let elapsed = started.elapsed();
-    serving.telemetry.answered(route, status, elapsed);
-    tracing::debug!(%method, %uri, status = status.as_u16(), elapsed_us = elapsed.as_micros(), "request answered");
-}
-
+/// Says what each metric means.
 fn describe() {
-    metrics::describe_counter!(REQUESTS, "Requests answered, by route and status");
-    metrics::describe_histogram!(REQUEST_DURATION, "Time from request to answer, by route");
-    metrics::describe_gauge!(SNAPSHOT_VERSION, "Version of what is published that is served");
-    metrics::describe_gauge!(SNAPSHOT_LOADED_AT, "When the served snapshot was loaded, in Unix time");
-    metrics::describe_gauge!(
-        SNAPSHOT_NEWEST_DAY,
-        "Start of the newest published day (UTC), in Unix time; 0 without"
-    );
-    metrics::describe_gauge!(SNAPSHOT_DAYS, "Published days served");
-    metrics::describe_gauge!(SNAPSHOT_ADVERTISERS, "Advertisers active on the newest published day");
-    metrics::describe_gauge!(
-        SNAPSHOT_STALE,
-        "1 when the newest published day is older than the schedule promises"
-    );
-    metrics::describe_gauge!(KEYS_VALID, "API keys that are valid; absent where none are asked for");
-    metrics::describe_gauge!(
-        KEYS_CONFIRMED_AT,
-        "When the database last told which API keys are valid, in Unix time"
-    );
-    metrics::describe_gauge!(NEXT_RUN_AT, "When the next night begins, in Unix time");
-    metrics::describe_gauge!(
-        LEDGER_SEEN_AT,
-        "When the database last told of the runs, in Unix time: old when it cannot be read"
-    );
-    metrics::describe_gauge!(RUNS_UNDER_WAY, "Runs that have not ended, as the ledger tells");
-    metrics::describe_gauge!(LAST_RUN_ENDED_AT, "When the last run of the newest day ended, in Unix time");
-    metrics::describe_gauge!(
-        LAST_RUN_SUCCEEDED,
-        "1 when the last run of the newest day succeeded; 0 when it failed, was held, was stopped or died"
-    );
-    metrics::describe_gauge!(
-        LAST_SUCCESS_ENDED_AT,
-        "When the last run of the newest day that succeeded ended, in Unix time"
-    );
-    metrics::describe_gauge!(
-        LAST_SUCCESS_DAY,
-        "Start of the newest day (UTC) of which a run succeeded, in Unix time"
-    );
-    metrics::describe_counter!(
-        SNAPSHOT_LOADS,
-        "Attempts to load what is published, by outcome: loaded, failed, or refused as invalid"
-    );
-    metrics::describe_gauge!(
-        SNAPSHOT_REFUSED,
-        "1 while what is published, or a day of it, is refused as invalid"
-    );
-    metrics::describe_gauge!(
-        SNAPSHOT_CONFIRMED_AT,
-        "When the database last said that what is served is what is published, in Unix time"
-    );
-    metrics::describe_gauge!(SNAPSHOT_FROM_DISK, "1 while what was kept on disk is served");
-    metrics::describe_gauge!(SNAPSHOT_KEPT_AT, "When what is served was last kept on disk, in Unix time");
-    metrics::describe_counter!(SNAPSHOT_KEEPS, "Attempts to keep what is served on disk, by outcome");
+    for metric in METRICS {
+        match metric.kind {
+            Kind::Counter => metrics::describe_counter!(metric.name, metric.says),
+            Kind::Gauge => metrics::describe_gauge!(metric.name, metric.says),
+            Kind::Histogram => metrics::describe_histogram!(metric.name, metric.says),
+        }
+    }
+}
+
+/// What has not happened yet is 0, so that alarms see the first time.
+fn begin() {
+    gauge!(BUILD_INFO, "version" => env!("CARGO_PKG_VERSION")).set(1.0);
+    gauge!(SNAPSHOT_REFUSED).set(0.0);
+    gauge!(SNAPSHOT_FROM_DISK).set(0.0);
+    for outcome in ["loaded", "failed", "refused"] {
+        counter!(SNAPSHOT_LOADS, "outcome" => outcome).increment(0);
+    }
+    for outcome in ["kept", "failed"] {
+        counter!(SNAPSHOT_KEEPS, "outcome" => outcome).increment(0);
+    }
 }
 
 /// The start of the day (UTC), in Unix time.

@@ -179,7 +179,7 @@ impl Webhook {
 }
 
 /// How what is published is served.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Serve {
     /// Host and port; port 0 takes a free one.
@@ -195,6 +195,8 @@ pub struct Serve {
     pub prepared_mib: usize,
     /// Where what is served is kept, for a start without the database; empty to keep nothing.
     pub snapshot_dir: String,
+    /// The share of requests that the access log has a line of, 0 to 1; answers of 500 and above have one in any case.
+    pub access_log: f64,
     /// Whether callers must send an API key: `auto` (on every address but loopback), `required` or `off`.
     pub keys: Keys,
     /// Host and port for operators alone: `/metrics` and `/health` are there then, and not on `listen`; empty for none.
@@ -330,6 +332,7 @@ impl Default for Serve {
             drain_seconds: 5,
             prepared_mib: 128,
             snapshot_dir: "topshelf-data/snapshot".into(),
+            access_log: 0.0,
             keys: Keys::Auto,
             operator_listen: String::new(),
             tls_certificate: String::new(),

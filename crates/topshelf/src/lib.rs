@@ -45,6 +45,7 @@ pub fn main() -> ExitCode {
         }
         Err(error) => Err(Failure::explained(Exit::Failed, error)),
     };
+    logging::end();
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => failure.report(),

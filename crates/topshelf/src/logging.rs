@@ -1,18 +1,74 @@
 //! The program's log, on stderr.
+//!
+//! Events of `tracing` go in, lines come out. What a command says is written at once. What a service says, and the
+//! access log whoever serves, goes through a queue of bounded size: who does not read the log costs lines, which are
+//! counted, and never makes a request wait.
+
+mod queue;
 
 use crate::cli::LogFormat;
-use std::io::IsTerminal;
-use tracing_subscriber::{EnvFilter, fmt};
+use api::{ACCESS_LOG_TARGET, DroppedLines};
+use queue::{Lane, Queue};
+use std::{
+    io::{self, IsTerminal},
+    sync::LazyLock,
+};
+use tracing::Metadata;
+use tracing_subscriber::{
+    EnvFilter, Layer, Registry,
+    filter::{FilterExt, filter_fn},
+    fmt::{self, writer::BoxMakeWriter},
+    layer::SubscriberExt,
+    util::SubscriberInitExt,
+};
+
+static QUEUE: LazyLock<Queue> = LazyLock::new(|| Queue::start(io::stderr()));
 
 /// Starts the log. `TOPSHELF_LOG` chooses what is in it, in the syntax of `RUST_LOG`; otherwise
-/// services tell what they do, and commands only what is wrong.
-pub(crate) fn start(format: LogFormat, at_info: bool) {
-    let default = if at_info { "info" } else { "warn" };
+/// services tell what they do, and commands only what is wrong. The access log is not among it: how much there is of
+/// that, `serve.access_log` says.
+pub(crate) fn start(format: LogFormat, is_service: bool) {
+    let default = if is_service { "info" } else { "warn" };
     let filter = std::env::var("TOPSHELF_LOG").ok().filter(|filter| !filter.is_empty());
     let filter = EnvFilter::new(filter.unwrap_or_else(|| format!("{default},sqlx=error")));
-    let log = fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
+    let filter = filter.and(filter_fn(|event| !is_of_access(event)));
+    let writer = match is_service {
+        true => BoxMakeWriter::new(|| QUEUE.line(Lane::Others)),
+        false => BoxMakeWriter::new(io::stderr),
+    };
+    let access = BoxMakeWriter::new(|| QUEUE.line(Lane::Access));
+    let layers = [
+        layer(format, writer, false).with_filter(filter).boxed(),
+        layer(format, access, true).with_filter(filter_fn(is_of_access)).boxed(),
+    ];
+    tracing_subscriber::registry().with(Vec::from(layers)).init();
+}
+
+fn is_of_access(event: &Metadata<'_>) -> bool {
+    event.target() == ACCESS_LOG_TARGET
+}
+
+fn layer(
+    format: LogFormat,
+    writer: BoxMakeWriter,
+    is_with_target: bool,
+) -> Box<dyn Layer<Registry> + Send + Sync> {
+    let layer = fmt::layer().with_writer(writer).with_target(is_with_target);
     match format {
-        LogFormat::Text => log.with_ansi(std::io::stderr().is_terminal()).init(),
-        LogFormat::Json => log.json().flatten_event(true).init(),
+        LogFormat::Text => layer.with_ansi(io::stderr().is_terminal()).boxed(),
+        LogFormat::Json => layer.json().flatten_event(true).boxed(),
+    }
+}
+
+/// Where the lines are counted that nobody will read.
+pub(crate) fn dropped_lines() -> DroppedLines {
+    QUEUE.dropped_lines()
+}
+
+/// Waits, for a moment at most, until what was said is written.
+pub(crate) fn end() {
+    // Who was never asked for a line has none to write.
+    if let Some(queue) = LazyLock::get(&QUEUE) {
+        queue.flush();
     }
 }

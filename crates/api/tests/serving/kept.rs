@@ -245,7 +245,7 @@ async fn a_place_that_cannot_be_written_is_told_and_keeps_nobody_from_serving() 
     site.store.migrate().await.unwrap();
     site.publish("2024-11-20", 1, new_day("a")).await;
     site.until_served().await;
-    let metrics = site.until("/metrics", "topshelf_snapshot_keeps_total{outcome=\"failed\"}").await;
-    assert!(!metrics.contains("topshelf_snapshot_keeps_total{outcome=\"kept\"}"), "{metrics}");
+    let metrics = site.until("/metrics", "topshelf_snapshot_keeps_total{outcome=\"failed\"} 1").await;
+    assert!(metrics.contains("topshelf_snapshot_keeps_total{outcome=\"kept\"} 0"), "{metrics}");
     assert_eq!(site.ask("GET /recommendations/acme/TopCTR").await.status, 200);
 }

@@ -16,6 +16,7 @@ mod proxies;
 mod publications;
 mod recommendations;
 mod refused;
+mod seen;
 mod several;
 mod stats;
 mod tls;

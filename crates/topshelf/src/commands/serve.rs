@@ -5,6 +5,7 @@ use crate::{
     config::{self, Serve},
     failure::{Exit, Failure},
     halt::Halt,
+    logging,
     pipeline::Night,
     progress::Progress,
     scheduler,
@@ -47,6 +48,8 @@ pub(super) fn options(night: &Night) -> Options {
         limits: limits(serve),
         trusted_proxies: Networks::parse(&serve.trusted_proxies).expect("they were checked when read"),
         snapshot_dir: Some(PathBuf::from(&serve.snapshot_dir)).filter(|dir| !dir.as_os_str().is_empty()),
+        access_log: serve.access_log,
+        dropped_lines: logging::dropped_lines(),
         ..Options::new(serve.listen.clone(), models)
     }
 }

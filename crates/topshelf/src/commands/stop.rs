@@ -1,6 +1,6 @@
 //! Signals: the first tells the work to stop, the second ends the process as it is.
 
-use crate::halt::Halt;
+use crate::{halt::Halt, logging};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::warn;
 
@@ -23,6 +23,7 @@ pub(super) fn at_signal(halt: Halt) {
                 _ = terminated.recv() => "SIGTERM",
             };
             if is_second {
+                logging::end();
                 std::process::exit(INTERRUPTED);
             }
             warn!(signal = name, "stopping; a second signal ends the process at once");

@@ -220,6 +220,10 @@ fn check(config: &Config) -> Result<(), Failure> {
     if config.serve.drain_seconds > DRAIN_SECONDS_MAX {
         return Err(refused("serve.drain_seconds", "is more than an hour"));
     }
+    if !(0.0..=1.0).contains(&config.serve.access_log) {
+        let says = format!("is {}, which is not between 0 and 1", config.serve.access_log);
+        return Err(refused("serve.access_log", &says));
+    }
     if config.store.patience_seconds > PATIENCE_SECONDS_MAX {
         return Err(refused("store.patience_seconds", "is more than an hour"));
     }

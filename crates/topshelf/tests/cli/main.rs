@@ -7,6 +7,7 @@ mod parquet_file;
 #[path = "../support/postgres.rs"]
 mod postgres;
 
+mod access_log;
 mod bad_input;
 mod configuration;
 mod help;
@@ -19,6 +20,7 @@ mod moves;
 mod s3;
 mod sample_logs;
 mod scene;
+mod secrets;
 mod service;
 mod services;
 mod spill;
