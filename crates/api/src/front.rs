@@ -5,7 +5,7 @@
 //! heap. The answer is what the router would have given.
 
 use crate::{
-    body::with_room,
+    body::{Owner, with_room},
     caller::{Caller, Peer},
     limits::Limits,
     problem::Problem,
@@ -21,7 +21,10 @@ use axum::{
 };
 use futures::future::{BoxFuture, Either, FutureExt, Ready, ready};
 use http_body_util::Full;
-use hyper::{body::Incoming, service::Service};
+use hyper::{
+    body::{Body as _, Incoming},
+    service::Service,
+};
 use std::{
     convert::Infallible,
     net::IpAddr,
@@ -48,6 +51,7 @@ pub(crate) struct Front {
 pub(crate) struct Visit {
     front: Front,
     peer: Peer,
+    owner: Owner,
     pulse: Arc<Pulse>,
 }
 
@@ -74,8 +78,8 @@ impl Front {
     }
 
     /// The service of a connection from `peer`.
-    pub(crate) fn visit(&self, peer: Peer, pulse: Arc<Pulse>) -> Visit {
-        Visit { front: self.clone(), peer, pulse }
+    pub(crate) fn visit(&self, peer: Peer, owner: Owner, pulse: Arc<Pulse>) -> Visit {
+        Visit { front: self.clone(), peer, owner, pulse }
     }
 
     /// Whether the request may be answered, as far as its head tells.
@@ -107,7 +111,7 @@ impl Front {
     }
 
     /// The answer to a request for one ranking.
-    fn recommend(&self, request: &Request<Incoming>, started: Instant) -> Response<Bytes> {
+    fn recommend(&self, request: &Request<Incoming>, owner: &Owner, started: Instant) -> Response<Bytes> {
         let uri = request.uri();
         // A panic is a defect; this keeps it to its request, as the router's layer does.
         let answer = catch_unwind(AssertUnwindSafe(|| match &*self.serving.glance() {
@@ -115,7 +119,7 @@ impl Front {
             None => Err(Problem::SnapshotUnavailable),
         }));
         let answer = answer.unwrap_or_else(|panic| Err(panicked(&*panic)));
-        let answer = answer.and_then(|response| with_room(&self.serving, response));
+        let answer = answer.and_then(|response| with_room(&self.serving, owner, response));
         let response = answer.unwrap_or_else(|problem| problem.answer());
         tell(&self.serving, RECOMMENDATIONS, request.method(), uri, response.status(), started);
         response
@@ -148,16 +152,25 @@ impl Service<Request<Incoming>> for Visit {
         let started = Instant::now();
         self.pulse.asked();
         let front = &self.front;
+        let has_body = !request.body().is_end_stream();
         if let Err(problem) = front.check(&request, self.peer, started) {
+            if has_body {
+                self.pulse.lingers();
+            }
             return self.at_once(front.refuse(&problem, &request, started));
         }
         if request.method() == Method::GET && is_of_one_ranking(request.uri()) && !front.is_for_operators {
-            return self.at_once(front.recommend(&request, started));
+            return self.at_once(front.recommend(&request, &self.owner, started));
         }
         let (front, pulse) = (front.clone(), self.pulse.clone());
+        let mut request = request.map(Body::new);
+        request.extensions_mut().insert(self.owner.clone());
         Either::Right(
             async move {
-                let Ok(response) = front.router.clone().oneshot(request.map(Body::new)).await;
+                let Ok(response) = front.router.clone().oneshot(request).await;
+                if has_body && !response.status().is_success() {
+                    pulse.lingers();
+                }
                 pulse.answered();
                 Ok(front.with_farewell(response).map(FrontBody::Right))
             }

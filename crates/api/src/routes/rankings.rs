@@ -14,7 +14,7 @@ use crate::{
 };
 use axum::{
     body::{Body, Bytes},
-    extract::State,
+    extract::{Extension, State},
     http::{HeaderMap, Response, StatusCode, Uri},
 };
 
@@ -98,11 +98,11 @@ pub(crate) fn recommend(view: &View, uri: &Uri, headers: &HeaderMap) -> Result<R
 pub(super) async fn recommend_several(
     State(serving): State<Shared>,
     uri: Uri,
-    headers: HeaderMap,
+    Extension(owner): Extension<body::Owner>,
     body: Body,
 ) -> Result<Response<Body>, Problem> {
     Parameters::of(&uri, &[])?;
-    let (body, _room) = body::read(&serving, &headers, body, QUESTIONS_BYTES_MAX).await?;
+    let (body, _room) = body::read(&serving, &owner, body, QUESTIONS_BYTES_MAX).await?;
     let questions: Questions<'_> =
         serde_json::from_slice(&body).map_err(|error| Problem::BadBody(error.to_string()))?;
     let count = questions.requests.len();
