@@ -4,58 +4,79 @@
 //! Clients that take their answers slowly, and those that send slowly, hold memory of ours. There is a fixed amount of
 //! it: who comes when it is used up is told to come back.
 
-use crate::{limits::Taken, problem::Problem, serving::Serving};
+use crate::{
+    limits::{Share, Taken},
+    problem::Problem,
+    serving::Serving,
+};
 use axum::{
     body::{Body, Bytes, HttpBody, to_bytes},
-    extract::{Request, State},
-    http::{HeaderMap, Response, header},
+    extract::{Extension, Request, State},
+    http::Response,
     middleware::Next,
     response::IntoResponse,
 };
-use http_body_util::{BodyExt, LengthLimitError, Limited};
+use http_body_util::BodyExt;
 use std::sync::Arc;
 use tokio::time::timeout;
 
 /// Answers up to that length need no room: connections are bounded, and most answers are that short.
 const SHORT_BYTES_MAX: usize = 16 << 10;
 
+/// Of whose connection a request is; none of a proxy's.
+#[derive(Debug, Clone)]
+pub(crate) struct Owner(pub(crate) Option<Arc<Share>>);
+
 /// The body, of at most `bytes_max`, and the memory that was taken for it.
 pub(crate) async fn read(
     serving: &Serving,
-    headers: &HeaderMap,
+    owner: &Owner,
     body: Body,
     bytes_max: usize,
-) -> Result<(Bytes, Taken), Problem> {
-    let room = serving.room.take(said_length(headers).map_or(bytes_max, |length| length.min(bytes_max)));
-    let room = room.ok_or(Problem::Overloaded)?;
-    let limit = serving.options.limits.body_time;
-    let read = timeout(limit, Limited::new(body, bytes_max).collect()).await;
-    let read = read.map_err(|_| Problem::BodyTooSlow { time: limit })?;
-    let read = read.map_err(|error| match error.downcast_ref::<LengthLimitError>() {
-        Some(_) => Problem::BodyTooLarge { bytes_max },
-        None => Problem::BadBody(error.to_string()),
-    })?;
-    Ok((read.to_bytes(), room))
+) -> Result<(Vec<u8>, Taken), Problem> {
+    let time = serving.options.limits.body_time;
+    let read = timeout(time, read_all(serving, owner, body, bytes_max)).await;
+    read.unwrap_or(Err(Problem::BodyTooSlow { time }))
 }
 
-/// How long the client says the body is.
-fn said_length(headers: &HeaderMap) -> Option<usize> {
-    headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+async fn read_all(
+    serving: &Serving,
+    owner: &Owner,
+    mut body: Body,
+    bytes_max: usize,
+) -> Result<(Vec<u8>, Taken), Problem> {
+    let mut room = serving.room.enter(owner.0.as_ref());
+    let mut bytes = Vec::new();
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|error| Problem::BadBody(error.to_string()))?;
+        let Ok(part) = frame.into_data() else { continue }; // trailers
+        if bytes.len() + part.len() > bytes_max {
+            return Err(Problem::BodyTooLarge { bytes_max });
+        }
+        room = room.grow(part.len()).ok_or(Problem::Overloaded)?;
+        bytes.extend_from_slice(&part);
+    }
+    Ok((bytes, room))
 }
 
 /// Takes room for a long answer until it is sent.
-pub(crate) fn with_room(serving: &Serving, response: Response<Bytes>) -> Result<Response<Bytes>, Problem> {
+pub(crate) fn with_room(
+    serving: &Serving,
+    owner: &Owner,
+    response: Response<Bytes>,
+) -> Result<Response<Bytes>, Problem> {
     let length = response.body().len();
     if length <= SHORT_BYTES_MAX {
         return Ok(response);
     }
-    let room = serving.room.take(length).ok_or(Problem::Overloaded)?;
+    let room = serving.room.enter(owner.0.as_ref()).grow(length).ok_or(Problem::Overloaded)?;
     Ok(response.map(|bytes| room.hold(bytes)))
 }
 
 /// Gives a route's work its time, and its answer room.
 pub(crate) async fn limit(
     State(serving): State<Arc<Serving>>,
+    Extension(owner): Extension<Owner>,
     request: Request,
     next: Next,
 ) -> Response<Body> {
@@ -65,12 +86,16 @@ pub(crate) async fn limit(
     };
     match response.size_hint().exact() {
         Some(length) if length <= SHORT_BYTES_MAX as u64 => response,
-        _ => whole_with_room(&serving, response).await.unwrap_or_else(IntoResponse::into_response),
+        _ => whole_with_room(&serving, &owner, response).await.unwrap_or_else(IntoResponse::into_response),
     }
 }
 
-async fn whole_with_room(serving: &Serving, response: Response<Body>) -> Result<Response<Body>, Problem> {
+async fn whole_with_room(
+    serving: &Serving,
+    owner: &Owner,
+    response: Response<Body>,
+) -> Result<Response<Body>, Problem> {
     let (head, body) = response.into_parts();
     let body = to_bytes(body, usize::MAX).await.map_err(|_| Problem::Internal)?;
-    with_room(serving, Response::from_parts(head, body)).map(|response| response.map(Body::from))
+    with_room(serving, owner, Response::from_parts(head, body)).map(|response| response.map(Body::from))
 }

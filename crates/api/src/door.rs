@@ -4,8 +4,9 @@
 //! counted in all, not by address: behind each are many. Nothing is read from a connection here.
 
 use crate::{
+    body::Owner,
     caller::{Caller, Peer},
-    limits::Limits,
+    limits::{Limits, Share},
     pulse::Overdue,
     telemetry::Telemetry,
 };
@@ -82,9 +83,16 @@ pub(crate) struct Door {
 #[derive(Default)]
 struct Open {
     count: usize,
-    /// Of each caller that has one.
-    of: HashMap<Caller, usize>,
+    /// Of each address that has one.
+    of: HashMap<Caller, OfAddress>,
     told_at: Option<Instant>,
+}
+
+/// What an address has.
+#[derive(Default)]
+struct OfAddress {
+    connections: usize,
+    share: Arc<Share>,
 }
 
 /// Why a connection is refused.
@@ -98,6 +106,7 @@ enum Refusal {
 pub(crate) struct Inside {
     door: Arc<Door>,
     caller: Option<Caller>,
+    owner: Owner,
 }
 
 impl Door {
@@ -114,15 +123,18 @@ impl Door {
     pub(crate) fn enter(self: &Arc<Self>, peer: Peer) -> Option<Inside> {
         let caller = peer.caller();
         let mut open = self.open();
-        if let Err(refusal) = open.add(caller, self.connections_max, self.per_address_max) {
-            let is_told = open.is_told(Instant::now());
-            drop(open);
-            self.refuse(peer, refusal, is_told);
-            return None;
-        }
+        let owner = match open.add(caller, self.connections_max, self.per_address_max) {
+            Ok(share) => Owner(share),
+            Err(refusal) => {
+                let is_told = open.is_told(Instant::now());
+                drop(open);
+                self.refuse(peer, refusal, is_told);
+                return None;
+            }
+        };
         drop(open);
         self.metrics.open.increment(1.0);
-        Some(Inside { door: self.clone(), caller })
+        Some(Inside { door: self.clone(), caller, owner })
     }
 
     pub(crate) fn metrics(&self) -> &DoorMetrics {
@@ -146,27 +158,37 @@ impl Door {
 }
 
 impl Open {
-    fn add(&mut self, caller: Option<Caller>, max: usize, per_address_max: usize) -> Result<(), Refusal> {
+    /// Counts a connection, and tells its address's share of what is shared out.
+    fn add(
+        &mut self,
+        caller: Option<Caller>,
+        max: usize,
+        per_address_max: usize,
+    ) -> Result<Option<Arc<Share>>, Refusal> {
         if self.count >= max {
             return Err(Refusal::Total);
         }
-        if let Some(caller) = caller {
-            let count = self.of.entry(caller).or_default();
-            if *count >= per_address_max {
-                return Err(Refusal::Address);
+        let share = match caller {
+            None => None,
+            Some(caller) => {
+                let of_address = self.of.entry(caller).or_default();
+                if of_address.connections >= per_address_max {
+                    return Err(Refusal::Address);
+                }
+                of_address.connections += 1;
+                Some(of_address.share.clone())
             }
-            *count += 1;
-        }
+        };
         self.count += 1;
-        Ok(())
+        Ok(share)
     }
 
     fn remove(&mut self, caller: Option<Caller>) {
         self.count -= 1;
-        if let Some(Entry::Occupied(mut count)) = caller.map(|caller| self.of.entry(caller)) {
-            *count.get_mut() -= 1;
-            if *count.get() == 0 {
-                count.remove();
+        if let Some(Entry::Occupied(mut of_address)) = caller.map(|caller| self.of.entry(caller)) {
+            of_address.get_mut().connections -= 1;
+            if of_address.get().connections == 0 {
+                of_address.remove();
             }
         }
     }
@@ -178,6 +200,13 @@ impl Open {
             self.told_at = Some(now);
         }
         is_told
+    }
+}
+
+impl Inside {
+    /// Of whose connection its requests are.
+    pub(crate) fn owner(&self) -> Owner {
+        self.owner.clone()
     }
 }
 

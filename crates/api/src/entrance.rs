@@ -28,7 +28,8 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// The least that hyper takes.
 const HEAD_BYTES_MIN: usize = 8192;
 
-/// Up to so many headers are read at no cost, so that who sends more than are allowed can be told why.
+/// So many headers hyper reads unless it is told another number, which would cost it time with each request. Who sends more
+/// than are allowed, but no more than that, is told why.
 const HEADERS_READ_MAX: usize = 100;
 
 /// A listener and what is behind it.
@@ -90,7 +91,8 @@ impl Way {
         let Some(bare) = self.bare(connection).await else { return };
         let pulse = Arc::new(Pulse::default());
         let stream = TokioIo::new(Stream::new(bare, pulse.clone()));
-        let connection = self.http.serve_connection(stream, self.front.visit(peer, pulse.clone()));
+        let connection =
+            self.http.serve_connection(stream, self.front.visit(peer, inside.owner(), pulse.clone()));
         tokio::select! {
             biased;
             ended = watcher.watch(connection) => {
@@ -132,8 +134,10 @@ fn http(limits: &Limits) -> http1::Builder {
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new())
         .header_read_timeout(None) // crate::pulse does that
-        .max_buf_size(limits.head_bytes_max.max(HEAD_BYTES_MIN))
-        .max_headers(limits.headers_max.max(HEADERS_READ_MAX));
+        .max_buf_size(limits.head_bytes_max.max(HEAD_BYTES_MIN));
+    if limits.headers_max > HEADERS_READ_MAX {
+        http.max_headers(limits.headers_max);
+    }
     http
 }
 

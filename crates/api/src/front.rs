@@ -7,7 +7,7 @@
 use crate::{
     access::Asker,
     access_log::Line,
-    body::with_room,
+    body::{Owner, with_room},
     caller::{Caller, Peer},
     limits::Limits,
     problem::Problem,
@@ -55,6 +55,7 @@ pub(crate) struct Front {
 pub(crate) struct Visit {
     front: Front,
     peer: Peer,
+    owner: Owner,
     pulse: Arc<Pulse>,
 }
 
@@ -81,8 +82,8 @@ impl Front {
     }
 
     /// The service of a connection from `peer`.
-    pub(crate) fn visit(&self, peer: Peer, pulse: Arc<Pulse>) -> Visit {
-        Visit { front: self.clone(), peer, pulse }
+    pub(crate) fn visit(&self, peer: Peer, owner: Owner, pulse: Arc<Pulse>) -> Visit {
+        Visit { front: self.clone(), peer, owner, pulse }
     }
 
     /// Who asks. Operators show no key on the listener that is theirs.
@@ -111,7 +112,7 @@ impl Front {
     }
 
     /// The answer to a request for one ranking.
-    fn recommend(&self, asker: &Asker, request: &Request<Incoming>) -> Response<Bytes> {
+    fn recommend(&self, asker: &Asker, owner: &Owner, request: &Request<Incoming>) -> Response<Bytes> {
         // A panic is a defect; this keeps it to its request, as the router's layer does.
         let answer = catch_unwind(AssertUnwindSafe(|| {
             let scope = asker.scope()?;
@@ -121,7 +122,7 @@ impl Front {
             }
         }));
         let answer = answer.unwrap_or_else(|panic| Err(panicked(&*panic)));
-        let answer = answer.and_then(|response| with_room(&self.serving, response));
+        let answer = answer.and_then(|response| with_room(&self.serving, owner, response));
         answer.unwrap_or_else(|problem| problem.answer())
     }
 
@@ -196,24 +197,33 @@ impl Service<Request<Incoming>> for Visit {
     type Error = Infallible;
     type Future = Either<Ready<Answered>, BoxFuture<'static, Answered>>;
 
-    fn call(&self, mut request: Request<Incoming>) -> Self::Future {
+    fn call(&self, request: Request<Incoming>) -> Self::Future {
         self.pulse.asked();
         let front = &self.front;
+        let has_body = !request.body().is_end_stream();
         let asker = front.asker(&request);
         let asked = self.asked(&asker, &request);
         if let Err(problem) = front.check(&asked, &request) {
+            if has_body {
+                self.pulse.lingers();
+            }
             return self.at_once(asked, &request, problem.answer());
         }
         if request.method() == Method::GET && is_of_one_ranking(request.uri()) && !front.is_for_operators {
-            let response = front.recommend(&asker, &request);
+            let response = front.recommend(&asker, &self.owner, &request);
             return self.at_once(asked, &request, response);
         }
         let (front, pulse) = (front.clone(), self.pulse.clone());
+        let mut request = request.map(Body::new);
         request.extensions_mut().insert(asker);
+        request.extensions_mut().insert(self.owner.clone());
         Either::Right(
             async move {
                 let (method, uri) = (request.method().clone(), request.uri().clone());
-                let Ok(mut response) = front.router.clone().oneshot(request.map(Body::new)).await;
+                let Ok(mut response) = front.router.clone().oneshot(request).await;
+                if has_body && !response.status().is_success() {
+                    pulse.lingers();
+                }
                 pulse.answered();
                 let route = response.extensions_mut().remove::<Route>();
                 let route = route.as_ref().map_or("none", Route::name);

@@ -11,20 +11,24 @@ use std::{
     pin::Pin,
     sync::{
         Arc,
-        atomic::{AtomicU32, Ordering},
+        atomic::{AtomicBool, AtomicU32, Ordering},
     },
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
     time::{Duration, Instant},
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
-    time::{MissedTickBehavior, interval},
+    time::{MissedTickBehavior, Sleep, interval, sleep},
 };
 use tokio_rustls::server::TlsStream;
 
 /// A client that takes as much of its answer has another [`Limits::write_time`] for the rest.
 const WRITE_STEP: usize = 64 << 10;
+
+/// For so long the rest of a body is thrown away after the answer: were the connection closed meanwhile, the
+/// client's kernel would throw away the answer.
+const LINGER: Duration = Duration::from_secs(1);
 
 /// The longest and the shortest time between two looks.
 const LOOK_MAX: Duration = Duration::from_secs(5);
@@ -37,6 +41,8 @@ pub(crate) struct Pulse {
     step: AtomicU32,
     /// Whether a write waits for the client in the lowest bit; above, how often that began anew.
     write: AtomicU32,
+    /// Whether the client may be sending a body that is not read.
+    lingers: AtomicBool,
 }
 
 /// What is waited for, as far as reading goes.
@@ -82,6 +88,11 @@ impl Pulse {
     /// The answer is there, though not sent.
     pub(crate) fn answered(&self) {
         self.enter(Step::Answered);
+    }
+
+    /// The answer is one to a request whose body was not read to its end.
+    pub(crate) fn lingers(&self) {
+        self.lingers.store(true, Ordering::Relaxed);
     }
 
     /// Bytes came.
@@ -187,11 +198,13 @@ pub(crate) struct Stream {
     read_waits: bool,
     /// Bytes written since the write waits.
     written: usize,
+    /// Until when the rest of what the client sends is thrown away.
+    lingers: Option<Pin<Box<Sleep>>>,
 }
 
 impl Stream {
     pub(crate) fn new(bare: Bare, pulse: Arc<Pulse>) -> Self {
-        Self { bare, pulse, write_waits: false, read_waits: false, written: 0 }
+        Self { bare, pulse, write_waits: false, read_waits: false, written: 0, lingers: None }
     }
 
     fn wrote(&mut self, written: &Poll<io::Result<usize>>) {
@@ -213,6 +226,25 @@ impl Stream {
             self.write_waits = true;
             self.written = 0;
             self.pulse.write_waits();
+        }
+    }
+
+    /// Throws away what still comes, until that ends, breaks or takes too long.
+    fn poll_rest(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        let until = self.lingers.get_or_insert_with(|| Box::pin(sleep(LINGER)));
+        if until.as_mut().poll(context).is_ready() {
+            return Poll::Ready(());
+        }
+        let mut bytes = [0; 4096];
+        loop {
+            let mut buffer = ReadBuf::new(&mut bytes);
+            let read = match &mut self.bare {
+                Bare::Plain(stream) => Pin::new(stream).poll_read(context, &mut buffer),
+                Bare::Tls(stream) => Pin::new(stream).poll_read(context, &mut buffer),
+            };
+            if ready!(read).is_err() || buffer.filled().is_empty() {
+                return Poll::Ready(());
+            }
         }
     }
 
@@ -296,14 +328,20 @@ impl AsyncWrite for Stream {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let ended = match &mut self.bare {
-            Bare::Plain(stream) => Pin::new(stream).poll_shutdown(context),
-            Bare::Tls(stream) => Pin::new(stream).poll_shutdown(context),
-        };
-        if ended.is_pending() {
-            self.waits();
+        if self.lingers.is_none() {
+            let ended = match &mut self.bare {
+                Bare::Plain(stream) => Pin::new(stream).poll_shutdown(context),
+                Bare::Tls(stream) => Pin::new(stream).poll_shutdown(context),
+            };
+            if ended.is_pending() {
+                self.waits();
+            }
+            ready!(ended)?;
         }
-        ended
+        if self.pulse.lingers.load(Ordering::Relaxed) {
+            ready!(self.poll_rest(context));
+        }
+        Poll::Ready(Ok(()))
     }
 }
 

@@ -16,7 +16,7 @@ use crate::{
 use axum::{
     Extension,
     body::{Body, Bytes},
-    extract::State,
+    extract::{Extension, State},
     http::{HeaderMap, Response, StatusCode, Uri},
 };
 use store::KeyScope;
@@ -109,12 +109,12 @@ pub(super) async fn recommend_several(
     State(serving): State<Shared>,
     Extension(asker): Extension<Asker>,
     uri: Uri,
-    headers: HeaderMap,
+    Extension(owner): Extension<body::Owner>,
     body: Body,
 ) -> Result<Response<Body>, Problem> {
     let scope = asker.scope()?;
     Parameters::of(&uri, &[])?;
-    let (body, _room) = body::read(&serving, &headers, body, QUESTIONS_BYTES_MAX).await?;
+    let (body, _room) = body::read(&serving, &owner, body, QUESTIONS_BYTES_MAX).await?;
     let questions: Questions<'_> =
         serde_json::from_slice(&body).map_err(|error| Problem::BadBody(error.to_string()))?;
     let count = questions.requests.len();

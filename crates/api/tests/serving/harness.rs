@@ -17,7 +17,7 @@ use store::{Holds, NewPublication, NewRun, Outcome, RunEnd, Store};
 use tempfile::TempDir;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
+    net::{TcpSocket, TcpStream},
     sync::oneshot,
     task::JoinHandle,
 };
@@ -357,6 +357,13 @@ pub(crate) struct Connection(pub(crate) TcpStream);
 impl Connection {
     pub(crate) async fn open(address: SocketAddr) -> Self {
         Self(TcpStream::connect(address).await.unwrap())
+    }
+
+    /// The same from another address of this machine.
+    pub(crate) async fn from(local: &str, address: SocketAddr) -> Self {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind(SocketAddr::new(local.parse().unwrap(), 0)).unwrap();
+        Self(socket.connect(address).await.unwrap())
     }
 
     pub(crate) async fn send(&mut self, text: &str) {

@@ -1,7 +1,7 @@
 //! Each limit reached on purpose, and what a client sees then.
 
 use crate::harness::{Answer, Connection, NewDay, Site, within};
-use api::Limits;
+use api::{Limits, Networks, Options};
 use std::time::{Duration, Instant};
 
 const SHORT: Duration = Duration::from_millis(50);
@@ -171,17 +171,20 @@ async fn who_asks_too_often_is_told_when_to_come_back() {
     for path in ["/history/acme", "/stats", "/nothing"] {
         expect(&site.ask(&format!("GET {path}")).await, 429, "too_many_requests");
     }
+    let question = format!(r#"{{"requests":[{}"#, " ".repeat(1_500_000));
+    let refused = within(site.post("/recommendations", &question)).await;
+    expect(&refused, 429, "too_many_requests"); // though most of the body was never read
     for probe in ["/health/live", "/health/ready/"] {
         assert_eq!(site.ask(&format!("GET {probe}")).await.status, 200, "{probe} is always answered");
     }
 }
 
 /// A site with answers of 27 MB, and the request for one.
-async fn long_answers(change: impl FnOnce(&mut Limits)) -> (Site, String) {
+async fn long_answers(change: impl FnOnce(&mut Options)) -> (Site, String) {
     let ids: Vec<_> = (0..100).map(|number| format!("{number:0200}")).collect();
     let products: Vec<_> = ids.iter().map(|id| (id.as_str(), 1, 2)).collect();
     let new = NewDay::new(&["TopCTR"]).ctr("acme", &products);
-    let site = Site::publishing_with(vec![("2024-11-20", new)], |options| change(&mut options.limits)).await;
+    let site = Site::publishing_with(vec![("2024-11-20", new)], change).await;
     let question = r#"{"advertiser_id":"acme","model":"TopCTR"}"#;
     let body = format!(r#"{{"requests":[{}]}}"#, vec![question; 1000].join(","));
     let length = body.len();
@@ -192,7 +195,7 @@ async fn long_answers(change: impl FnOnce(&mut Limits)) -> (Site, String) {
 
 #[tokio::test]
 async fn a_client_that_does_not_take_its_answer_is_cut() {
-    let (site, request) = long_answers(|limits| limits.write_time = 2 * SHORT).await;
+    let (site, request) = long_answers(|options| options.limits.write_time = 2 * SHORT).await;
     let mut connection = Connection::open(site.address).await;
     connection.send(&request).await;
     // It takes the beginning and no more.
@@ -209,7 +212,11 @@ async fn a_client_that_does_not_take_its_answer_is_cut() {
 
 #[tokio::test]
 async fn long_answers_that_nobody_takes_do_not_fill_the_memory() {
-    let (site, request) = long_answers(|limits| limits.bodies_bytes_max = 60 << 20).await;
+    let (site, request) = long_answers(|options| {
+        options.limits.bodies_bytes_max = 60 << 20;
+        options.trusted_proxies = Networks::parse(&["127.0.0.1"]).unwrap(); // no address has a share then
+    })
+    .await;
     let mut waiting = Vec::new();
     let overloaded = within(async {
         loop {
@@ -241,8 +248,41 @@ async fn long_answers_that_nobody_takes_do_not_fill_the_memory() {
 }
 
 #[tokio::test]
+async fn one_address_does_not_fill_the_memory_for_others() {
+    let (site, request) = long_answers(|options| options.limits.bodies_bytes_max = 60 << 20).await;
+    let mut first = Connection::open(site.address).await;
+    first.send(&request).await;
+    assert_eq!(first.head().await.status, 200);
+    let mut second = Connection::open(site.address).await;
+    second.send(&request).await;
+    expect(&second.answer().await, 503, "overloaded");
+    let mut another = Connection::from("127.0.0.2", site.address).await;
+    another.send(&request).await;
+    assert_eq!(another.answer().await.status, 200);
+}
+
+#[tokio::test]
+async fn bodies_that_come_slowly_do_not_fill_the_memory() {
+    let site = site(|limits| limits.bodies_bytes_max = 1 << 20).await;
+    let head = "POST /recommendations HTTP/1.1\r\nHost: t\r\nContent-Length: 2000000\r\n\r\n";
+    let mut first = Connection::open(site.address).await;
+    first.send(&format!("{head}{}", " ".repeat(900_000))).await;
+    let told = within(async {
+        loop {
+            let mut second = Connection::open(site.address).await;
+            second.send(&format!("{head}{}", " ".repeat(300_000))).await;
+            if let Ok(told) = tokio::time::timeout(SHORT, second.answer()).await {
+                break told; // the first's was not read before
+            }
+        }
+    })
+    .await;
+    expect(&told, 503, "overloaded");
+}
+
+#[tokio::test]
 async fn answers_of_a_client_that_only_asks_are_not_gathered() {
-    let (site, _) = long_answers(|limits| limits.write_time = 2 * SHORT).await;
+    let (site, _) = long_answers(|options| options.limits.write_time = 2 * SHORT).await;
     let mut connection = Connection::open(site.address).await;
     // Each part ends in the middle of a request, so that the server always expects more.
     let requests = format!("GET {RANKING} HTTP/1.1\r\nHost: t\r\nIf-None-Match: *\r\n\r\n").repeat(100);

@@ -169,12 +169,10 @@ pub(super) async fn bind(night: &Night) -> Result<Server, Failure> {
 
 /// Says where.
 fn tell(server: &Server) {
-    match server.operator_address() {
-        Some(operators) => {
-            info!(address = %server.address(), url = server.url(), %operators, "serving");
-        }
-        None => info!(address = %server.address(), url = server.url(), "serving"),
+    if let Some(address) = server.operator_address() {
+        info!(%address, "listening for operators");
     }
+    info!(url = server.url(), address = %server.address(), "serving");
 }
 
 /// The store, migrated if that can be. A database server that does not answer yet keeps no API from
