@@ -27,7 +27,7 @@ mod stats;
 mod telemetry;
 mod wire;
 
-pub use options::{Options, Promise, ServedStore};
+pub use options::{HISTORY_DAYS_KEPT, Options, Promise, ServedStore};
 pub use problem::{Code, Problem, ProblemBody};
 pub use refresh::{LoadError, load};
 pub use routes::openapi_json;
@@ -35,7 +35,7 @@ pub use server::{Server, ServerError};
 pub use snapshot::{Refusal, Snapshot};
 pub use stats::LIMIT_MAX;
 pub use wire::{
-    Advertisers, AgreeingAdvertiser, Answer, Answers, Health, History, HistoryDay, ModelAgreement,
-    ModelStats, Page, Question, Questions, Readiness, ReadinessStatus, Recommendation, Recommendations,
-    RunSeen, RunsSeen, SnapshotSource, Stats, Unanswered, VariableAdvertiser,
+    Advertisers, AgreeingAdvertiser, Answer, Answers, Health, History, HistoryDay, Liveness, LivenessStatus,
+    ModelAgreement, ModelStats, Page, Question, Questions, Readiness, ReadinessStatus, Recommendation,
+    Recommendations, RunSeen, RunsSeen, SnapshotSource, Stats, Unanswered, VariableAdvertiser,
 };

@@ -1,5 +1,6 @@
 //! The routes: each with and without a trailing slash, each answer and each refusal in our own form.
 
+mod contract;
 mod docs;
 mod health;
 mod home;
@@ -12,6 +13,7 @@ use crate::{
 };
 use axum::{
     Router,
+    body::Bytes,
     extract::DefaultBodyLimit,
     http::{Method, Uri},
     middleware::from_fn_with_state,
@@ -28,7 +30,7 @@ type Shared = Arc<Serving>;
 /// Everything that is served.
 pub(crate) fn router(serving: Shared) -> Router {
     let router = Router::new().route("/", get(home::home)).route("/docs", get(docs::to_docs));
-    let router = router.route("/docs/", get(docs::docs)).route("/docs/{file}", get(docs::docs));
+    let router = router.route("/docs/", get(docs::docs_page)).route("/docs/{file}", get(docs::docs));
     let router = both(router, RECOMMENDATIONS, &get(rankings::recommendations));
     let questions = post(rankings::recommend_several).fallback(only_post);
     let questions = questions.layer(DefaultBodyLimit::max(rankings::QUESTIONS_BYTES_MAX));
@@ -39,7 +41,8 @@ pub(crate) fn router(serving: Shared) -> Router {
     let router = both(router, "/health/live", &get(health::live));
     let router = both(router, "/health/ready", &get(health::ready));
     let router = both(router, "/metrics", &get(health::metrics));
-    let router = both(router, "/openapi.json", &get(docs::openapi));
+    let document = Bytes::from(openapi_json(serving.options.history_days_kept));
+    let router = both(router, "/openapi.json", &get(move || docs::openapi(document.clone())));
     router
         .method_not_allowed_fallback(method_not_allowed)
         .fallback(not_found)
