@@ -10,6 +10,9 @@ mod coding;
 mod disk;
 mod entity_tag;
 mod front;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzed;
 mod held;
 mod nights;
 mod options;
