@@ -27,7 +27,7 @@ struct Arguments {
 enum Command {
     /// Run the checks and every test, with a PostgreSQL started for them
     Test(test::Options),
-    /// Check formatting, lints, dependencies between crates, unused dependencies, names and links
+    /// Check formatting, lints, dependencies between crates, unused dependencies, names, links and the API's contract
     Check,
     /// Measure how fast topshelf is
     #[command(subcommand)]
