@@ -152,7 +152,8 @@ fn serve(connection: TcpStream, front: Front, connections: &GracefulShutdown) {
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(None)
-        .pipeline_flush(true)
+        // Not `pipeline_flush`: answers would wait for as long as bytes of a next request are there, however many answers.
+        .writev(false)
         .serve_connection(TokioIo::new(connection), front);
     let connection = connections.watch(connection);
     tokio::spawn(async move {

@@ -22,7 +22,7 @@ use tokio::{
 };
 
 /// Longer than anything here takes on a machine that is not broken.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 pub(crate) fn day(text: &str) -> Day {
     text.parse().unwrap()
