@@ -3,6 +3,7 @@
 //! Formatting and lints are cargo's. The rest are our own rules, each a function from text to findings,
 //! so that its tests need no repository.
 
+mod contract;
 mod dependencies;
 mod links;
 mod manifest;
@@ -54,12 +55,13 @@ pub(crate) fn run() -> Result<(), Failure> {
 
 /// Prints what our own rules find; the name of the check when they find something.
 fn findings() -> Result<Option<String>, Failure> {
-    say("checking dependencies, names and links");
+    say("checking dependencies, names, links and the contract of the API");
     let packages = manifest::packages()?;
     let mut findings = dependencies::check(&packages);
     findings.extend(unused::check(&packages, &manifest::declared_for_all(&read(Path::new("Cargo.toml"))?)));
     let files = files()?;
     findings.extend(names::check(&files));
+    findings.extend(contract::of_repository()?);
     for file in files.iter().filter(|file| file.extension().is_some_and(|extension| extension == "md")) {
         findings.extend(links::check(file, &read(file)?, &|target| {
             crate::repository::root().join(target).exists()

@@ -1,15 +1,17 @@
 //! Everything a developer or continuous integration does to topshelf beside building it.
 //!
 //! `cargo xtask test` runs the checks and all tests, `cargo xtask check` the checks alone,
-//! `cargo xtask bench` the benchmarks, `cargo xtask fuzz` the fuzz targets, and `cargo xtask soak` servers that
-//! everything happens to. Nothing here is part of the program.
+//! `cargo xtask bench` the benchmarks, `cargo xtask fuzz` the fuzz targets, `cargo xtask schemathesis` requests that the
+//! API's document makes, and `cargo xtask soak` servers that everything happens to. Nothing here is part of the program.
 
 mod bench;
 mod check;
 mod fuzz;
 mod postgres;
 mod promtool;
+mod python;
 mod repository;
+mod schemathesis;
 mod soak;
 mod test;
 
@@ -28,13 +30,15 @@ struct Arguments {
 enum Command {
     /// Run the checks and every test, with a PostgreSQL started for them
     Test(test::Options),
-    /// Check formatting, lints, dependencies between crates, unused dependencies, names and links
+    /// Check formatting, lints, dependencies between crates, unused dependencies, names, links and the API's contract
     Check,
     /// Measure how fast topshelf is
     #[command(subcommand)]
     Bench(bench::Bench),
     /// Feed the readers of logs with bytes nobody would write
     Fuzz(fuzz::Options),
+    /// Ask a server all that the API's document allows, and what it does not
+    Schemathesis(schemathesis::Options),
     /// Ask servers without pause while everything behind them breaks
     Soak(soak::Options),
 }
@@ -45,6 +49,7 @@ fn main() -> ExitCode {
         Command::Check => check::run(),
         Command::Bench(bench) => bench::run(&bench),
         Command::Fuzz(options) => fuzz::run(&options),
+        Command::Schemathesis(options) => schemathesis::run(&options),
         Command::Soak(options) => soak::run(&options),
     };
     match done {

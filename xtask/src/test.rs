@@ -1,11 +1,12 @@
-//! `cargo xtask test`: the checks, then every test with a PostgreSQL server to test against.
+//! `cargo xtask test`: the checks, then every test with a PostgreSQL server to test against, then a server against the
+//! API's document.
 
 use crate::{
     Failure, check,
     postgres::{self, Server},
     promtool,
     repository::{cargo, files, read, status, words, works},
-    say,
+    say, schemathesis,
 };
 use std::{
     env,
@@ -38,7 +39,8 @@ pub(crate) fn run(options: &Options) -> Result<(), Failure> {
     };
     let ended = run_tests(&options.runner_arguments, server.as_ref());
     drop(server);
-    ended
+    ended?;
+    if options.runner_arguments.is_empty() { schemathesis::run_with_tests() } else { Ok(()) }
 }
 
 /// Ctrl-C ends the test runner, which the terminal tells too; we stay to stop the server and tidy up.

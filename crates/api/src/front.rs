@@ -235,7 +235,7 @@ impl Service<Request<Incoming>> for Visit {
 }
 
 /// Whether the path is `/recommendations/{advertiser}/{model}`, with a slash at the end or without.
-fn is_of_one_ranking(uri: &Uri) -> bool {
+pub(crate) fn is_of_one_ranking(uri: &Uri) -> bool {
     let Some(rest) = uri.path().strip_prefix("/recommendations/") else { return false };
     let mut segments = rest.strip_suffix('/').unwrap_or(rest).split('/');
     let is_id = |segment: Option<&str>| segment.is_some_and(|segment| !segment.is_empty());

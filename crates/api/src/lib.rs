@@ -17,6 +17,9 @@ mod entity_tag;
 mod entrance;
 mod follow_keys;
 mod front;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzed;
 mod held;
 mod kept_keys;
 mod limits;
@@ -42,7 +45,7 @@ mod wire;
 pub use access_log::TARGET as ACCESS_LOG_TARGET;
 pub use caller::Networks;
 pub use limits::Limits;
-pub use options::{DroppedLines, Keys, Options, Promise, ServedStore};
+pub use options::{DroppedLines, HISTORY_DAYS_KEPT, Keys, Options, Promise, ServedStore};
 pub use problem::{Code, Problem, ProblemBody};
 pub use refresh::{LoadError, load};
 pub use routes::openapi_json;
@@ -51,7 +54,7 @@ pub use snapshot::{Refusal, Snapshot};
 pub use stats::LIMIT_MAX;
 pub use tls::{TlsError, TlsFiles};
 pub use wire::{
-    Advertisers, AgreeingAdvertiser, Answer, Answers, Health, History, HistoryDay, ModelAgreement,
-    ModelStats, Page, Question, Questions, Readiness, ReadinessStatus, Recommendation, Recommendations,
-    RunSeen, RunsSeen, SnapshotSource, Stats, Unanswered, VariableAdvertiser,
+    Advertisers, AgreeingAdvertiser, Answer, Answers, Health, History, HistoryDay, Liveness, LivenessStatus,
+    ModelAgreement, ModelStats, Page, Question, Questions, Readiness, ReadinessStatus, Recommendation,
+    Recommendations, RunSeen, RunsSeen, SnapshotSource, Stats, Unanswered, VariableAdvertiser,
 };

@@ -11,6 +11,9 @@ use std::{
 };
 use store::{Store, StoreError};
 
+/// The published days that a server keeps unless told otherwise.
+pub const HISTORY_DAYS_KEPT: usize = 30;
+
 /// How to serve.
 #[derive(Debug, Clone)]
 pub struct Options {
@@ -59,7 +62,7 @@ impl Options {
         Self {
             listen: listen.into(),
             models,
-            history_days_kept: 30,
+            history_days_kept: HISTORY_DAYS_KEPT,
             poll: Duration::from_secs(2),
             prepared_bytes_max: 128 << 20,
             keys: Keys::Auto,

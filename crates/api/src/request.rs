@@ -4,7 +4,7 @@
 //! the route does not know or that comes twice are a [`Problem`].
 
 use crate::problem::Problem;
-use axum::{extract::Query, http::Uri};
+use axum::http::Uri;
 use domain::Day;
 use std::{borrow::Cow, ops::RangeInclusive};
 
@@ -21,6 +21,11 @@ pub(crate) fn decoded(raw: &str) -> Result<Cow<'_, str>, &'static str> {
     if raw.is_empty() {
         return Err("is empty: an id has at least one byte");
     }
+    unescaped(raw)
+}
+
+/// The text of which each `%` and the two digits behind it are one byte.
+fn unescaped(raw: &str) -> Result<Cow<'_, str>, &'static str> {
     if !raw.as_bytes().contains(&b'%') {
         return Ok(Cow::Borrowed(raw));
     }
@@ -47,20 +52,19 @@ pub(crate) struct Parameters(Vec<(String, String)>);
 impl Parameters {
     /// The parameters of `uri`, of which the route knows `known`.
     pub(crate) fn of(uri: &Uri, known: &[&str]) -> Result<Self, Problem> {
-        if uri.query().is_none() {
-            return Ok(Self(Vec::new()));
-        }
-        let Query(pairs) = Query::<Vec<(String, String)>>::try_from_uri(uri)
-            .map_err(|error| Problem::BadParameter(format!("the query cannot be understood: {error}")))?;
-        for (index, (name, _)) in pairs.iter().enumerate() {
+        let mut parameters = Vec::new();
+        for pair in uri.query().unwrap_or_default().split('&').filter(|pair| !pair.is_empty()) {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            let (name, value) = (of_form(name)?, of_form(value)?);
             if !known.contains(&name.as_str()) {
-                return Err(Problem::BadParameter(unknown_parameter(name, known)));
+                return Err(Problem::BadParameter(unknown_parameter(&name, known)));
             }
-            if pairs[..index].iter().any(|(earlier, _)| earlier == name) {
+            if parameters.iter().any(|(earlier, _)| *earlier == name) {
                 return Err(Problem::BadParameter(format!("parameter {name} comes twice: send it once")));
             }
+            parameters.push((name, value));
         }
-        Ok(Self(pairs))
+        Ok(Self(parameters))
     }
 
     /// The value of `name`.
@@ -85,6 +89,13 @@ impl Parameters {
             ))
         })
     }
+}
+
+/// A name or a value of a query, as forms write it: `+` is a space too.
+fn of_form(raw: &str) -> Result<String, Problem> {
+    let spaced = raw.replace('+', " ");
+    let text = unescaped(&spaced).map(Cow::into_owned);
+    text.map_err(|why| Problem::BadParameter(format!("the query cannot be understood: {raw:?} {why}")))
 }
 
 fn unknown_parameter(name: &str, known: &[&str]) -> String {
@@ -143,6 +154,14 @@ mod tests {
             check("dya=2024-02-29"),
             Err("there is no parameter \"dya\" here: the parameters are day, limit".to_owned())
         );
+        assert_eq!(check("&&limit=1&"), Ok((None, Some(1))));
+        assert_eq!(check("d%61y=2024%2D02-29"), Ok((Some("2024-02-29".to_owned()), None)));
+        assert_eq!(
+            check("day=%FF"),
+            Err("the query cannot be understood: \"%FF\" does not decode to UTF-8".to_owned())
+        );
+        let no_escape = "has a % that two hexadecimal digits do not follow: encode % as %25";
+        assert_eq!(check("%zz"), Err(format!("the query cannot be understood: \"%zz\" {no_escape}")));
         assert_eq!(check("limit=1&limit=1"), Err("parameter limit comes twice: send it once".to_owned()));
     }
 }

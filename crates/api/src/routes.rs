@@ -1,5 +1,6 @@
 //! The routes: each with and without a trailing slash, each answer and each refusal in our own form.
 
+mod contract;
 mod docs;
 mod health;
 mod home;
@@ -8,6 +9,7 @@ mod rankings;
 use crate::{body, problem::Problem, serving::Serving, telemetry::RECOMMENDATIONS};
 use axum::{
     Router,
+    body::Bytes,
     extract::{MatchedPath, Request},
     http::{Method, Uri},
     middleware::{Next, from_fn, from_fn_with_state},
@@ -24,13 +26,14 @@ type Shared = Arc<Serving>;
 /// Everything that the public listener serves: without an operators' listener, what they ask too.
 pub(crate) fn router(serving: Shared) -> Router {
     let router = Router::new().route("/", get(home::home)).route("/docs", get(docs::to_docs));
-    let router = router.route("/docs/", get(docs::docs)).route("/docs/{file}", get(docs::docs));
+    let router = router.route("/docs/", get(docs::docs_page)).route("/docs/{file}", get(docs::docs));
     let router = both(router, RECOMMENDATIONS, &get(rankings::recommendations));
     let questions = post(rankings::recommend_several).fallback(only_post);
     let router = both(router, "/recommendations", &questions);
     let router = both(router, "/history/{advertiser}", &get(rankings::history));
     let router = both(router, "/stats", &get(rankings::stats));
-    let router = both(router, "/openapi.json", &get(docs::openapi));
+    let document = Bytes::from(openapi_json(serving.options.history_days_kept));
+    let router = both(router, "/openapi.json", &get(move || docs::openapi(document.clone())));
     let router = match serving.options.operator_listen {
         Some(_) => probes(router),
         None => of_operators(probes(router)),

@@ -5,7 +5,7 @@
 use crate::problem::ProblemBody;
 use domain::{Day, ModelName, RunId};
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
 use std::{borrow::Cow, collections::BTreeMap};
 use utoipa::ToSchema;
 
@@ -79,8 +79,10 @@ pub struct Held<'a> {
 pub struct Questions<'a> {
     /// 1 to 1000 of them, answered in this order.
     #[serde(borrow)]
+    #[schema(min_items = 1, max_items = 1000)]
     pub requests: Vec<Question<'a>>,
     /// The most products in each ranking; all without.
+    #[serde(default, deserialize_with = "whole_or_null")]
     #[schema(minimum = 1, maximum = 1000)]
     pub limit: Option<usize>,
 }
@@ -259,6 +261,21 @@ pub struct AgreeingAdvertiser<'a> {
     pub jaccard: f64,
 }
 
+/// Whether the process answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Liveness {
+    /// In one word.
+    pub status: LivenessStatus,
+}
+
+/// Liveness in one word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum LivenessStatus {
+    /// It does.
+    Live,
+}
+
 /// Whether this server can answer.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct Readiness {
@@ -388,6 +405,16 @@ pub(crate) fn whole(number: f64) -> Option<i64> {
     (number.fract() == 0.0 && number.abs() < EXACT_MAX).then_some(number as i64)
 }
 
+/// JSON knows one kind of numbers: 12.0 is a whole one.
+fn whole_or_null<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<usize>, D::Error> {
+    let Some(number) = Option::<serde_json::Number>::deserialize(deserializer)? else { return Ok(None) };
+    let whole = number.as_u64().or_else(|| whole(number.as_f64()?)?.try_into().ok());
+    let whole = whole.and_then(|whole| whole.try_into().ok());
+    whole
+        .map(Some)
+        .ok_or_else(|| D::Error::custom(format!("limit is {number}: expected a whole number from 1")))
+}
+
 #[expect(clippy::ref_option, reason = "serde passes fields by reference")]
 fn number_or_null<S: Serializer>(value: &Option<f64>, serializer: S) -> Result<S::Ok, S::Error> {
     match value {
@@ -399,6 +426,21 @@ fn number_or_null<S: Serializer>(value: &Option<f64>, serializer: S) -> Result<S
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_limit_is_whole_however_it_is_written() {
+        let limit = |text: &str| {
+            let questions = format!(r#"{{"requests":[],"limit":{text}}}"#);
+            serde_json::from_str::<Questions<'_>>(&questions).map(|questions| questions.limit).map_err(drop)
+        };
+        for (text, expected) in [("12", 12), ("12.0", 12), ("1.2e1", 12), ("0", 0), ("-0.0", 0)] {
+            assert_eq!(limit(text), Ok(Some(expected)), "{text}");
+        }
+        assert_eq!(limit("null"), Ok(None));
+        for text in ["1.5", "-1", "-1.0", "1e300", "\"12\"", "true", "[]"] {
+            assert_eq!(limit(text), Err(()), "{text}");
+        }
+    }
 
     #[test]
     fn whole_scores_have_no_fraction_and_others_are_shortest() {

@@ -74,7 +74,7 @@ pub async fn execute(cli: Cli) -> Result<(), Failure> {
         Command::Doctor(flags) => doctor::doctor(&flags, &global, output).await,
         Command::Migrate => ledger::migrate(&night(&global)?, output).await,
         Command::Config => print_config(&global, output),
-        Command::Openapi => output.text(&api::openapi_json()),
+        Command::Openapi => output.text(&api::openapi_json(api::HISTORY_DAYS_KEPT)),
     }
 }
 

@@ -2,13 +2,13 @@
 
 use crate::{
     Failure,
-    repository::{program, read, root, succeed, target},
+    python::Environment,
+    repository::{read, root},
     say,
 };
-use std::{
-    path::{Path, PathBuf},
-    process::Command,
-};
+use std::{path::Path, process::Command};
+
+const ENVIRONMENT: Environment = Environment("bench-venv");
 
 /// What the scripts of `benches/peers` need.
 pub(super) const COUNT: &str = "benches/peers/requirements.txt";
@@ -24,36 +24,22 @@ pub(super) fn script(name: &str) -> Command {
 
 /// Python of the virtual environment.
 pub(super) fn python(arguments: &[&str]) -> Command {
-    let mut command = program(environment().join("bin/python"), arguments);
-    command.env("PYTHONDONTWRITEBYTECODE", "1");
-    command
-}
-
-fn environment() -> PathBuf {
-    target().join("bench-venv")
+    ENVIRONMENT.program("python", arguments)
 }
 
 /// Makes the virtual environment and brings it to the versions that are pinned in `requirements`. A tool that
 /// cannot be installed does not keep the others.
 pub(super) fn install(requirements: &str) -> Result<(), Failure> {
-    say("installing the other tools below target/bench-venv");
-    if !environment().join("bin/python").exists() {
-        succeed(program("python3", &["-m", "venv"]).arg(environment()))?;
-    }
-    if succeed(pip().args(["--requirement", requirements])).is_ok() {
+    ENVIRONMENT.make()?;
+    if ENVIRONMENT.install(&["--requirement", requirements]).is_ok() {
         return Ok(());
     }
     for (name, version) in pinned(requirements)? {
-        if succeed(pip().arg(format!("{name}=={version}"))).is_err() {
+        if ENVIRONMENT.install(&[&format!("{name}=={version}")]).is_err() {
             say(&format!("could not install {name} {version}: what needs it will fail"));
         }
     }
     Ok(())
-}
-
-fn pip() -> Command {
-    let quietly = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check"];
-    program(environment().join("bin/python"), &quietly)
 }
 
 /// The packages of `requirements` with their versions.

@@ -1,12 +1,12 @@
 //! The OpenAPI document, made from the types that are sent, and a page to try it that needs no network.
 
-use super::{health, rankings};
+use super::{contract, health, home, rankings};
 use crate::{
-    problem::{Code, Problem},
+    problem::{Code, Problem, ProblemBody},
     response::with_type,
 };
 use axum::{
-    body::Body,
+    body::{Body, Bytes},
     http::{StatusCode, Uri, header},
     response::{IntoResponse, Response},
 };
@@ -30,40 +30,58 @@ use utoipa_swagger_ui::{Config, SwaggerFile};
         health::ready,
         health::metrics,
         openapi,
+        docs_page,
+        home::home,
     ),
-    components(schemas(Code)),
+    components(schemas(Code, ProblemBody)),
+    servers((url = "/", description = "The server that sent this document")),
     tags(
         (name = "rankings", description = "What is published"),
         (name = "health", description = "How the server is"),
-        (name = "docs", description = "This document"),
+        (name = "docs", description = "This document, and pages for people"),
     )
 )]
 struct Document;
 
-static DOCUMENT: LazyLock<String> = LazyLock::new(|| {
-    let mut document = Document::openapi();
-    document.info.description = Some(description());
-    document.to_pretty_json().expect("the document is made of text, numbers and lists")
+static UI: LazyLock<Arc<Config<'static>>> = LazyLock::new(|| {
+    // Whether the document is sound is asked nobody: the page works where there is no internet.
+    let config = Config::new(["../openapi.json"]).validator_url("none").persist_authorization(false);
+    Arc::new(config.try_it_out_enabled(true).use_base_layout())
 });
 
-static UI: LazyLock<Arc<Config<'static>>> =
-    LazyLock::new(|| Arc::new(Config::new(["../openapi.json"]).try_it_out_enabled(true).use_base_layout()));
-
-/// The OpenAPI 3.1 document of everything served.
+/// The OpenAPI 3.1 document of everything served by a server that keeps so many published days.
 #[must_use]
-pub fn openapi_json() -> String {
-    DOCUMENT.clone()
+pub fn openapi_json(history_days_kept: usize) -> String {
+    let mut document = Document::openapi();
+    document.info.description = Some(description());
+    contract::complete(&mut document, history_days_kept);
+    document.to_pretty_json().expect("the document is made of text, numbers and lists")
 }
 
 /// This document
 #[utoipa::path(
     get,
     path = "/openapi.json",
+    operation_id = "get_openapi",
     tag = "docs",
-    responses((status = 200, description = "OpenAPI 3.1", content_type = "application/json"))
+    responses((status = 200, description = "OpenAPI 3.1", body = Object, content_type = "application/json"))
 )]
-pub(super) async fn openapi() -> Response {
-    with_type::<Body>(StatusCode::OK, "application/json", DOCUMENT.as_str())
+pub(super) async fn openapi(document: Bytes) -> Response {
+    with_type::<Body>(StatusCode::OK, "application/json", document)
+}
+
+/// A page to read this document and try the API
+///
+/// It and its files come from this server alone.
+#[utoipa::path(
+    get,
+    path = "/docs/",
+    operation_id = "get_docs",
+    tag = "docs",
+    responses((status = 200, description = "The page", body = String, content_type = "text/html"))
+)]
+pub(super) async fn docs_page(uri: Uri) -> Result<Response, Problem> {
+    docs(uri).await
 }
 
 /// The page's files stand beside it, so it needs its slash; a relative one, for proxies with a prefix.
@@ -94,9 +112,13 @@ fn page_file(file: SwaggerFile<'static>) -> Response {
 
 fn description() -> String {
     let mut text = "Each advertiser's top products, as of the newest published day.\n\n\
-        Every route but that of several rankings answers GET and HEAD, each with and without a trailing slash. Ids in paths are percent-encoded \
-        once. Answers carry a strong `ETag` and say until when they may be kept; problems are \
-        `application/problem+json` (RFC 9457), never to be kept, with one of these codes:\n\n\
+        Every operation of GET is one of HEAD too, and answers with and without a trailing slash. Ids in paths are \
+        percent-encoded once. Answers carry a strong `ETag` and say until when they may be kept, and are compressed \
+        for those who accept gzip. Fields may be added to answers, and codes to problems: pass over those you do not know.\n\n\
+        Where the server asks for a key, it is sent as `Authorization: Bearer …` or `X-Api-Key: …`. Advertisers that a \
+        key is not for are answered as those that are unknown.\n\n\
+        Problems are `application/problem+json` (RFC 9457), never to be kept, with one of these codes. A request that is \
+        no HTTP is refused with 400, and one whose head is too long with 431, without a body.\n\n\
         | code | status | meaning |\n|---|---|---|\n"
         .to_owned();
     for code in Code::ALL {

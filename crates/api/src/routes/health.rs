@@ -5,15 +5,20 @@ use crate::{
     access::Asker,
     problem::Problem,
     response::{fresh, no_store, with_type},
-    wire::{Health, ReadinessStatus, ReadinessTold},
+    wire::{Health, Liveness, LivenessStatus, ReadinessStatus, ReadinessTold},
 };
 use axum::{Extension, extract::State, http::StatusCode, response::Response};
-use serde_json::json;
 
 /// Whether the process answers
-#[utoipa::path(get, path = "/health/live", tag = "health", responses((status = 200, description = "It does")))]
+#[utoipa::path(
+    get,
+    path = "/health/live",
+    operation_id = "get_liveness",
+    tag = "health",
+    responses((status = 200, description = "It does", body = Liveness))
+)]
 pub(super) async fn live() -> Response {
-    fresh(StatusCode::OK, &json!({"status": "live"}))
+    fresh(StatusCode::OK, &Liveness { status: LivenessStatus::Live })
 }
 
 /// Whether this server can answer
@@ -23,6 +28,7 @@ pub(super) async fn live() -> Response {
 #[utoipa::path(
     get,
     path = "/health/ready",
+    operation_id = "get_readiness",
     tag = "health",
     responses(
         (status = 200, description = "ready, no_publication_yet", body = ReadinessTold),
@@ -46,6 +52,7 @@ pub(super) async fn ready(State(serving): State<Shared>, Extension(asker): Exten
 #[utoipa::path(
     get,
     path = "/health",
+    operation_id = "get_health",
     tag = "health",
     responses(
         (status = 200, description = "ready, no_publication_yet", body = Health),
@@ -74,6 +81,7 @@ fn status_of(readiness: ReadinessStatus) -> StatusCode {
 #[utoipa::path(
     get,
     path = "/metrics",
+    operation_id = "get_metrics",
     tag = "health",
     responses((status = 200, description = "Prometheus' text format", body = String, content_type = "text/plain"))
 )]

@@ -12,6 +12,14 @@ use std::fmt::Write;
 
 const PAGE: &str = include_str!("home.html");
 
+/// What runs here, for people
+#[utoipa::path(
+    get,
+    path = "/",
+    operation_id = "get_home",
+    tag = "docs",
+    responses((status = 200, description = "A page", body = String, content_type = "text/html"))
+)]
 pub(super) async fn home(State(serving): State<Shared>, Extension(asker): Extension<Asker>) -> Response {
     no_store(with_type(StatusCode::OK, "text/html; charset=utf-8", page(&serving, asker.sees_all().is_ok())))
 }

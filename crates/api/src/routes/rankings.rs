@@ -6,7 +6,7 @@ use crate::{
     answer::{Found, json},
     body,
     coding::Coding,
-    problem::{Problem, ProblemBody},
+    problem::Problem,
     request::{Parameters, segment},
     response::{Coded, cacheable, no_store, tagged, with_type},
     serving::View,
@@ -14,7 +14,6 @@ use crate::{
     wire::{Answers, History, Questions, Recommendations, Stats, Unanswered},
 };
 use axum::{
-    Extension,
     body::{Body, Bytes},
     extract::{Extension, State},
     http::{HeaderMap, Response, StatusCode, Uri},
@@ -27,6 +26,9 @@ const HISTORY_DAYS: usize = 7;
 /// Entries that a list of the statistics has unless asked otherwise.
 const STATS_LIMIT: usize = 20;
 
+/// The most entries that can come before a list's: JSON's numbers are exact so far.
+pub(super) const OFFSET_MAX: usize = (1 << 53) - 1;
+
 /// The most products that a ranking can be asked for.
 const PRODUCTS_MAX: usize = 1000;
 
@@ -34,7 +36,7 @@ const PRODUCTS_MAX: usize = 1000;
 const QUESTIONS_MAX: usize = 1000;
 
 /// The longest body of questions: as many as can be asked, with the longest ids, each byte escaped.
-const QUESTIONS_BYTES_MAX: usize = 2 << 20;
+pub(super) const QUESTIONS_BYTES_MAX: usize = 2 << 20;
 
 /// An advertiser's top products by one model
 ///
@@ -42,23 +44,19 @@ const QUESTIONS_BYTES_MAX: usize = 2 << 20;
 #[utoipa::path(
     get,
     path = "/recommendations/{advertiser}/{model}",
+    operation_id = "get_recommendations",
     tag = "rankings",
     params(
-        ("advertiser" = String, Path, description = "The advertiser's id, percent-encoded once: a slash is %2F"),
-        ("model" = String, Path, description = "The model, letters in either case", example = "TopCTR"),
-        ("day" = Option<String>, Query, description = "A published day instead of the newest, YYYY-MM-DD"),
+        ("advertiser" = String, Path, description = "The advertiser's id, percent-encoded once: a slash is %2F",
+            min_length = 1, example = "acme"),
+        ("model" = String, Path, description = "The model, letters in either case", min_length = 1, example = "TopCTR"),
+        ("day" = Option<String>, Query, description = "A published day instead of the newest, YYYY-MM-DD",
+            format = Date, example = "2024-11-20"),
         ("limit" = Option<usize>, Query, description = "The most products, best first; all of the ranking without",
             minimum = 1, maximum = 1000),
     ),
     responses(
-        (status = 200, description = "The ranking, never empty", body = Recommendations,
-            headers(("ETag" = String), ("Cache-Control" = String, description = "until the next run"))),
-        (status = 304, description = "If-None-Match names this answer"),
-        (status = 400, description = "bad_day, bad_parameter", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 404, description = "unknown_advertiser, inactive_advertiser, held_back, unknown_model, model_not_computed, \
-            no_publication_yet, no_publication_for_day, insufficient_data",
-            body = ProblemBody, content_type = "application/problem+json"),
-        (status = 503, description = "snapshot_unavailable", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 200, description = "The ranking, never empty", body = Recommendations),
     )
 )]
 pub(super) async fn recommendations(
@@ -96,13 +94,11 @@ pub(crate) fn recommend(
 #[utoipa::path(
     post,
     path = "/recommendations",
+    operation_id = "post_recommendations",
     tag = "rankings",
     request_body(content = Questions, content_type = "application/json"),
     responses(
         (status = 200, description = "An answer to each question", body = Answers),
-        (status = 400, description = "bad_body", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 413, description = "body_too_large", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 503, description = "snapshot_unavailable", body = ProblemBody, content_type = "application/problem+json"),
     )
 )]
 pub(super) async fn recommend_several(
@@ -161,21 +157,17 @@ pub(super) async fn recommend_several(
 #[utoipa::path(
     get,
     path = "/history/{advertiser}/",
+    operation_id = "get_history",
     tag = "rankings",
     params(
-        ("advertiser" = String, Path, description = "The advertiser's id, percent-encoded once: a slash is %2F"),
+        ("advertiser" = String, Path, description = "The advertiser's id, percent-encoded once: a slash is %2F",
+            min_length = 1, example = "acme"),
         ("days" = Option<usize>, Query, description = "How many of the last published days to look at, 7 unless said \
             otherwise, at most what the server keeps", minimum = 1),
         ("model" = Option<String>, Query, description = "This model alone, letters in either case"),
     ),
     responses(
-        (status = 200, description = "The history, with at least one product", body = History,
-            headers(("ETag" = String), ("Cache-Control" = String, description = "until the next run"))),
-        (status = 304, description = "If-None-Match names this answer"),
-        (status = 400, description = "bad_parameter", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 404, description = "unknown_advertiser, inactive_advertiser, held_back, unknown_model, model_not_computed, \
-            no_publication_yet, insufficient_data", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 503, description = "snapshot_unavailable", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 200, description = "The history, with at least one product", body = History),
     )
 )]
 pub(super) async fn history(
@@ -206,6 +198,7 @@ pub(super) async fn history(
 #[utoipa::path(
     get,
     path = "/stats/",
+    operation_id = "get_stats",
     tag = "rankings",
     params(
         ("limit" = Option<usize>, Query, description = "The most entries in each list of advertisers, 20 unless said otherwise",
@@ -213,12 +206,7 @@ pub(super) async fn history(
         ("offset" = Option<usize>, Query, description = "How many entries of each list come before", minimum = 0),
     ),
     responses(
-        (status = 200, description = "The numbers", body = Stats,
-            headers(("ETag" = String), ("Cache-Control" = String, description = "until the next run"))),
-        (status = 304, description = "If-None-Match names this answer"),
-        (status = 400, description = "bad_parameter", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 404, description = "no_publication_yet", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 503, description = "snapshot_unavailable", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 200, description = "The numbers", body = Stats),
     )
 )]
 pub(super) async fn stats(
@@ -230,7 +218,7 @@ pub(super) async fn stats(
     asker.sees_all()?;
     let parameters = Parameters::of(&uri, &["limit", "offset"])?;
     let limit = parameters.number("limit", 1..=LIMIT_MAX)?.unwrap_or(STATS_LIMIT);
-    let offset = parameters.number("offset", 0..=usize::MAX / 2)?.unwrap_or(0);
+    let offset = parameters.number("offset", 0..=OFFSET_MAX)?.unwrap_or(0);
     let view = serving.view()?;
     if !view.snapshot.has_statistics() {
         // It was published a moment ago, and its numbers are being computed.

@@ -143,6 +143,8 @@ fn told() -> Telemetry {
     let (under_way, last) = (Vec::new(), Some(seen));
     telemetry.runs(&RunsSeen { seen_at: run.started_at, under_way, last_succeeded: last.clone(), last });
     telemetry.answered("/stats", StatusCode::OK, Duration::ZERO);
+    telemetry.keys(1);
+    telemetry.keys_confirmed(run.started_at);
     telemetry
 }
 

@@ -13,11 +13,13 @@ async fn site() -> Site {
 async fn the_document_has_every_route_and_every_code() {
     let site = site().await;
     let answer = site.ask("GET /openapi.json").await;
-    assert_eq!(answer.body, api::openapi_json());
+    assert_eq!(answer.body, api::openapi_json(api::HISTORY_DAYS_KEPT));
     let document: Value = serde_json::from_str(&answer.body).unwrap();
     assert!(document["openapi"].as_str().unwrap().starts_with("3.1"));
     let paths: BTreeSet<_> = document["paths"].as_object().unwrap().keys().map(String::as_str).collect();
     let expected = [
+        "/",
+        "/docs/",
         "/health",
         "/health/live",
         "/health/ready",
@@ -40,7 +42,7 @@ async fn the_document_has_every_route_and_every_code() {
 
 #[tokio::test]
 async fn every_schema_that_is_named_is_there() {
-    let document: Value = serde_json::from_str(&api::openapi_json()).unwrap();
+    let document: Value = serde_json::from_str(&api::openapi_json(api::HISTORY_DAYS_KEPT)).unwrap();
     let mut references = BTreeSet::new();
     collect_references(&document, &mut references);
     assert!(references.contains("#/components/schemas/Recommendation"), "{references:?}");
@@ -52,7 +54,7 @@ async fn every_schema_that_is_named_is_there() {
 #[tokio::test]
 async fn an_answer_has_the_fields_of_its_schema_in_their_order() {
     let site = site().await;
-    let document: Value = serde_json::from_str(&api::openapi_json()).unwrap();
+    let document: Value = serde_json::from_str(&api::openapi_json(api::HISTORY_DAYS_KEPT)).unwrap();
     for (path, schema) in [
         ("/recommendations/acme/TopCTR", "Recommendations"),
         ("/history/acme", "History"),
@@ -83,14 +85,41 @@ fn collect_references(value: &Value, references: &mut BTreeSet<String>) {
 #[tokio::test]
 async fn the_page_to_try_the_api_needs_nothing_from_elsewhere() {
     let site = site().await;
-    let page = site.ask("GET /docs/").await;
-    assert!(page.headers["content-type"].starts_with("text/html"));
-    for file in ["swagger-ui.css", "swagger-ui-bundle.js", "swagger-initializer.js"] {
-        assert!(page.body.contains(file), "{}", page.body);
-        assert_eq!(site.ask(&format!("HEAD /docs/{file}")).await.status, 200, "{file}");
+    let mut files = vec![String::new()];
+    let mut seen = BTreeSet::new();
+    while let Some(file) = files.pop() {
+        let (sent, body) = site.ask_bytes(&format!("GET /docs/{file}")).await;
+        assert_eq!(sent.status, 200, "{file}");
+        if !seen.insert(file.clone()) || !["", "css", "html"].contains(&ending(&file)) {
+            continue;
+        }
+        for reference in references(&String::from_utf8(body).unwrap())
+            .into_iter()
+            .filter(|what| !what.starts_with("data:"))
+        {
+            assert!(!reference.contains("//"), "{file} refers to {reference}");
+            files.push(reference.trim_start_matches("./").to_owned());
+        }
     }
-    assert!(!page.body.contains("http://") && !page.body.contains("https://"), "{}", page.body);
-    assert!(site.ask("GET /docs/swagger-initializer.js").await.body.contains("../openapi.json"));
+    for file in ["swagger-ui.css", "swagger-ui-bundle.js", "swagger-initializer.js", "index.css"] {
+        assert!(seen.contains(file), "{seen:?}");
+    }
+    // What the page does at its start: it asks this server for the document, and nobody whether the document is sound.
+    let start = site.ask("GET /docs/swagger-initializer.js").await.body;
+    assert!(start.contains("../openapi.json") && !start.contains("//petstore"), "{start}");
+    assert!(start.contains("\"validatorUrl\": \"none\""), "{start}");
+}
+
+fn ending(file: &str) -> &str {
+    file.rsplit_once('.').map_or("", |(_, ending)| ending)
+}
+
+/// What a page or its style refers to, wherever a browser would fetch it from.
+fn references(text: &str) -> Vec<String> {
+    let starts = ["src=\"", "href=\"", "url(", "@import "];
+    let after = starts.iter().flat_map(|start| text.split(start).skip(1));
+    let ends = |c: char| "\"')>".contains(c);
+    after.map(|rest| rest.trim_start_matches(['"', '\'']).split(ends).next().unwrap().to_owned()).collect()
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "what a test did not expect ends it")]
 
+mod contract;
 mod documents;
 mod harness;
 mod held;

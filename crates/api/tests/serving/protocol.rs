@@ -1,7 +1,12 @@
 //! HTTP's own rules: slashes, methods, entity tags, lifetimes.
 
-use crate::harness::{NewDay, Site};
+use crate::harness::{NewDay, PATIENCE, Site};
 use jiff::{Timestamp, ToSpan};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    time::timeout,
+};
 
 const ROUTES: &[&str] = &[
     "/recommendations/acme/TopCTR",
@@ -129,6 +134,43 @@ async fn answers_live_until_the_next_run_and_briefly_when_the_day_is_late() {
     site.promise("2024-11-20", Timestamp::now() - 1.hour());
     site.until("/recommendations/acme/TopCTR", "\"stale\":false").await;
     assert_eq!(lifetime("/stats").await, 0);
+}
+
+#[tokio::test]
+async fn an_answer_waits_for_no_request_behind_it() {
+    let site = site().await;
+    let mut connection = TcpStream::connect(site.address).await.unwrap();
+    let live = "GET /health/live HTTP/1.1\r\nHost: topshelf\r\n\r\n";
+    connection.write_all(format!("{live}{live}GET /health").as_bytes()).await.unwrap();
+    let mut received = String::new();
+    while received.matches("{\"status\":\"live\"}").count() < 2 {
+        let mut bytes = [0; 4096];
+        let read = timeout(PATIENCE, connection.read(&mut bytes)).await.expect("both are answered").unwrap();
+        received += std::str::from_utf8(&bytes[..read]).unwrap();
+    }
+}
+
+#[tokio::test]
+async fn what_is_no_request_is_told_so_after_the_answers_before_it() {
+    let site = site().await;
+    let fields = |count| (0..count).map(|number| format!("X-{number}: x\r\n")).collect::<String>();
+    for (wrong, status) in [
+        ("GET /health/live ICY/1.1\r\n\r\n".to_owned(), 400),
+        ("GET /health/live HTTP/1.1\r\nno colon\r\n\r\n".to_owned(), 400),
+        (format!("GET /health/live HTTP/1.1\r\n{}\r\n", fields(500)), 431),
+        (format!("GET /{} HTTP/1.1\r\n\r\n", "a".repeat(70_000)), 414),
+    ] {
+        let mut connection = TcpStream::connect(site.address).await.unwrap();
+        let live = "GET /health/live HTTP/1.1\r\nHost: topshelf\r\n\r\n";
+        connection.write_all(format!("{live}{wrong}").as_bytes()).await.unwrap();
+        let mut received = String::new();
+        timeout(PATIENCE, connection.read_to_string(&mut received)).await.unwrap().unwrap();
+        assert!(received.starts_with("HTTP/1.1 200 OK\r\n"), "{status}: {received}");
+        assert!(
+            received.contains(&format!("{{\"status\":\"live\"}}HTTP/1.1 {status} ")),
+            "{status}: {received}"
+        );
+    }
 }
 
 #[tokio::test]
