@@ -67,11 +67,10 @@ const WRITE: &str = "BEGIN ISOLATION LEVEL READ COMMITTED";
 const LOCK_TIMEOUT: &str = "60s";
 
 /// The first keys of the advisory locks that publications of one day, and beginnings of runs of it, take turns
-/// by; the second is the day. The single keys of the locks of events and of API keys lie in another space.
+/// by; the second is the day. The single key of the events' lock lies in another space.
 const DAY_LOCK: i32 = 0x746f_7073;
 const LEASE_LOCK: i32 = 0x746f_706c;
 const EVENTS_LOCK: i64 = 0x746f_7073_6865_6c66;
-const KEYS_LOCK: i64 = 0x746f_7073_6b65_7973;
 
 #[derive(Clone)]
 pub(crate) struct Postgres {

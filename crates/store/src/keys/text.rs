@@ -127,11 +127,11 @@ impl KeyText {
         let bytes: &[u8; LEN] = text.as_bytes().try_into().ok()?;
         let (id, rest) = bytes.strip_prefix(BEGINNING)?.split_first_chunk()?;
         let key_id = KeyId::from_bytes(*id)?;
-        // Room for what 43 characters come to at most. Only one text stands for the same bytes: the engine refuses
-        // padding, and bits that are left over and not zero.
+        // Room for what 43 characters come to at most, of which they fill 32 bytes. Only one text stands for the same
+        // bytes: the engine refuses padding, and bits that are left over and not zero.
         let mut secret = [0; SECRET_LEN.div_ceil(4) * 3];
-        let len = URL_SAFE_NO_PAD.decode_slice(rest.strip_prefix(b"_")?, &mut secret).ok()?;
-        (len == SECRET_BYTES).then(|| (key_id, Sha256::digest(bytes).into()))
+        URL_SAFE_NO_PAD.decode_slice(rest.strip_prefix(b"_")?, &mut secret).ok()?;
+        Some((key_id, Sha256::digest(bytes).into()))
     }
 }
 

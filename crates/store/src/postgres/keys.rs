@@ -1,6 +1,6 @@
 //! Keys of the API in PostgreSQL.
 
-use super::{KEYS_LOCK, Postgres, WRITE, bound_waits};
+use super::{Postgres, WRITE, bound_waits};
 use crate::{
     error::Failure,
     keys::{ApiKey, KeyRow, NewApiKey, Use},
@@ -26,21 +26,12 @@ impl Postgres {
     pub(crate) async fn add_key(&self, key: &NewApiKey) -> Result<(), Failure> {
         let mut transaction = self.pool.begin_with(WRITE).await?;
         bound_waits(&mut transaction, true).await?;
-        lock_keys(&mut transaction).await?;
-        if let Some(there) = in_the_way(&mut transaction, key).await? {
-            return key.is_there_as(there.try_into()?);
+        while !insert(&mut transaction, key).await? {
+            // What it met has been committed, and may be revoked since.
+            if let Some(there) = in_the_way(&mut transaction, key).await? {
+                return key.is_there_as(there.try_into()?);
+            }
         }
-        sqlx::query(
-            "INSERT INTO api_keys (key_id, name, digest, advertisers, created_at)
-             VALUES ($1, $2, $3, $4::json, $5::timestamptz)",
-        )
-        .bind(key.key_id.as_str())
-        .bind(key.name.as_str())
-        .bind(&key.digest[..])
-        .bind(key.scope.to_json())
-        .bind(time::to_text(key.created_at))
-        .execute(&mut *transaction)
-        .await?;
         transaction.commit().await.map_err(Failure::of_commit)
     }
 
@@ -56,7 +47,6 @@ impl Postgres {
     pub(crate) async fn revoke_key(&self, key: &str, at: Timestamp) -> Result<Option<ApiKey>, Failure> {
         let mut transaction = self.pool.begin_with(WRITE).await?;
         bound_waits(&mut transaction, true).await?;
-        lock_keys(&mut transaction).await?;
         let Some(key_id) = key_id_of(&mut transaction, key).await? else { return Ok(None) };
         sqlx::query(
             "UPDATE api_keys SET revoked_at = $2::timestamptz WHERE key_id = $1 AND revoked_at IS NULL",
@@ -107,11 +97,21 @@ impl Postgres {
     }
 }
 
-/// Those who make and revoke keys take turns: what one finds stays so until it has committed.
-async fn lock_keys(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
-    let lock = sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(KEYS_LOCK);
-    lock.execute(connection).await?;
-    Ok(())
+/// Whether it was inserted: not while another is in the way, which is waited for when it is not committed yet.
+async fn insert(connection: &mut PgConnection, key: &NewApiKey) -> Result<bool, sqlx::Error> {
+    let inserted = sqlx::query(
+        "INSERT INTO api_keys (key_id, name, digest, advertisers, created_at)
+         SELECT $1, $2, $3, $4::json, $5::timestamptz WHERE NOT EXISTS (SELECT 1 FROM api_keys WHERE key_id = $2)
+         ON CONFLICT DO NOTHING",
+    )
+    .bind(key.key_id.as_str())
+    .bind(key.name.as_str())
+    .bind(&key.digest[..])
+    .bind(key.scope.to_json())
+    .bind(time::to_text(key.created_at))
+    .execute(connection)
+    .await?;
+    Ok(inserted.rows_affected() == 1)
 }
 
 /// What keeps the key from being made: itself, when it was made already; a key in force of the same name; a key whose

@@ -133,11 +133,14 @@ async fn a_key_is_revoked_by_id_or_name_once(database: Database) {
     assert!(!revoked.is_in_force());
     assert_eq!(store.revoke_key("web", at("2026-12-01T00:00:00Z")).await.unwrap(), revoked, "it says when");
     assert!(key(&store, other.key_id).await.is_in_force());
-    // A name leads to the key in force, and an id to its key.
-    let second = make(&store, "web").await;
+    // An id leads to its key, and a name to the key in force, wherever its id comes in order.
     let again = at("2026-11-22T00:00:00Z");
-    assert_eq!(store.revoke_key(first.key_id.as_str(), again).await.unwrap(), revoked);
-    assert_eq!(store.revoke_key("web", again).await.unwrap().key_id, second.key_id);
+    for key_id in ["zzzzzzzzzzzy", "000000000001", "000000000000"] {
+        let key_id = key_id.parse().unwrap();
+        store.add_key(&NewApiKey { key_id, ..new_key("web", KeyScope::All) }).await.unwrap();
+        assert_eq!(store.revoke_key(first.key_id.as_str(), again).await.unwrap(), revoked);
+        assert_eq!(store.revoke_key("web", again).await.unwrap().key_id, key_id);
+    }
     let by_id = store.revoke_key(other.key_id.as_str(), again).await.unwrap();
     assert_eq!((by_id.name.as_str(), by_id.revoked_at), ("app", Some(again)));
     for unknown in ["nobody", "", "zzzzzzzzzzzz", "a\0"] {
@@ -277,6 +280,36 @@ async fn advertisers_that_readers_see_are_known(database: Database) {
     let seen = store.seen_advertisers(&asked).await.unwrap();
     assert_eq!(seen.into_iter().map(String::from).collect::<Vec<_>>(), ["a", "b"]);
     assert!(store.seen_advertisers(&[]).await.unwrap().is_empty());
+}
+
+/// Whoever makes a key of a name that another is just being made of waits, and is told what has become of that.
+#[tokio::test]
+async fn a_key_that_is_being_made_is_waited_for() {
+    let database = Database::postgres().await;
+    let store = database.migrated().await;
+    for end in ["ROLLBACK", "COMMIT"] {
+        let mut other = PgConnection::connect(&database.url).await.unwrap();
+        let insert = format!(
+            "BEGIN; INSERT INTO api_keys (key_id, name, digest, created_at)
+             VALUES ('000000000000', 'of {end}', decode(repeat('00', 32), 'hex'), now())"
+        );
+        other.execute(AssertSqlSafe(insert)).await.unwrap();
+        let (second, name) = (database.open().await, format!("of {end}"));
+        let made = tokio::spawn(async move { second.add_key(&new_key(&name, KeyScope::All)).await });
+        let waits = "SELECT count(*)::text FROM pg_locks WHERE NOT granted AND locktype = 'transactionid'
+                     AND pid IN (SELECT pid FROM pg_stat_activity WHERE datname = current_database())";
+        while database.sql(waits).await == "0" {
+            assert!(!made.is_finished(), "it did not wait");
+            tokio::task::yield_now().await;
+        }
+        other.execute(end).await.unwrap();
+        match made.await.unwrap() {
+            Ok(()) => assert_eq!(end, "ROLLBACK"),
+            Err(StoreError::KeyNameTaken { .. }) => assert_eq!(end, "COMMIT"),
+            Err(error) => panic!("{}", chain(&error)),
+        }
+    }
+    assert_eq!(names(&store).await.len(), 2);
 }
 
 /// A server's role that may only read: it reads keys once it is granted that, and is told what else it may not.
