@@ -6,7 +6,7 @@ mod catalog;
 mod last_run;
 #[cfg(test)]
 mod page;
-mod process;
+mod proc_files;
 
 use crate::{
     options::DroppedLines,
@@ -83,7 +83,7 @@ impl Telemetry {
             counter!(LOG_DROPPED).absolute(self.dropped_lines.of_others.load(Ordering::Relaxed));
         });
         let mut text = self.handle.render();
-        for (name, number) in process::metrics() {
+        for (name, number) in proc_files::metrics() {
             let metric = METRICS.iter().find(|metric| metric.name == name);
             let (kind, says) = metric.map_or(("untyped", ""), |metric| (metric.kind.name(), metric.says));
             writeln!(text, "# HELP {name} {says}\n# TYPE {name} {kind}\n{name} {number}\n")
