@@ -308,11 +308,16 @@ pub struct Readiness {
 pub(crate) enum ReadinessTold {
     /// All of it, where no keys are asked for or to who holds one for all advertisers.
     Whole(Readiness),
+    /// To everybody else.
+    Word(ReadinessWord),
+}
+
+/// Whether this server can answer, and nothing more.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ReadinessWord {
     /// In one word.
-    Status {
-        /// In one word.
-        status: ReadinessStatus,
-    },
+    pub(crate) status: ReadinessStatus,
 }
 
 /// Where a snapshot was read.

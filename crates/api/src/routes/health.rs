@@ -5,7 +5,7 @@ use crate::{
     access::Asker,
     problem::Problem,
     response::{fresh, no_store, with_type},
-    wire::{Health, Liveness, LivenessStatus, ReadinessStatus, ReadinessTold},
+    wire::{Health, Liveness, LivenessStatus, ReadinessStatus, ReadinessTold, ReadinessWord},
 };
 use axum::{Extension, extract::State, http::StatusCode, response::Response};
 
@@ -40,7 +40,7 @@ pub(super) async fn ready(State(serving): State<Shared>, Extension(asker): Exten
     let status = readiness.status;
     let told = match asker.sees_all() {
         Ok(()) => ReadinessTold::Whole(readiness),
-        Err(_) => ReadinessTold::Status { status },
+        Err(_) => ReadinessTold::Word(ReadinessWord { status }),
     };
     fresh(status_of(status), &told)
 }

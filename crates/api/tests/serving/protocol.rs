@@ -158,7 +158,7 @@ async fn what_is_no_request_is_told_so_after_the_answers_before_it() {
         ("GET /health/live ICY/1.1\r\n\r\n".to_owned(), 400),
         ("GET /health/live HTTP/1.1\r\nno colon\r\n\r\n".to_owned(), 400),
         (format!("GET /health/live HTTP/1.1\r\n{}\r\n", fields(500)), 431),
-        (format!("GET /{} HTTP/1.1\r\n\r\n", "a".repeat(70_000)), 414),
+        (format!("GET /{} HTTP/1.1\r\n\r\n", "a".repeat(70_000)), 431),
     ] {
         let mut connection = TcpStream::connect(site.address).await.unwrap();
         let live = "GET /health/live HTTP/1.1\r\nHost: topshelf\r\n\r\n";

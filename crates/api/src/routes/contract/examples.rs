@@ -115,7 +115,7 @@ pub(super) fn of_problem(code: Code) -> Problem {
     }
 }
 
-const METRICS: &str = "# HELP topshelf_http_requests_total Requests answered, by route and status\n\
+const METRICS: &str = "# HELP topshelf_http_requests_total Requests answered, by route and status; `none` are all paths without a route\n\
     # TYPE topshelf_http_requests_total counter\n\
     topshelf_http_requests_total{route=\"/stats\",status=\"200\"} 1\n";
 
