@@ -180,6 +180,8 @@ fn measure(options: &Options, size: Size, kind: Kind) -> Result<Row, Failure> {
         }
     };
     let running = &served.running;
+    // Computed once the server is ready, and answered when they are there.
+    expect_answer(running, "/stats/?limit=1")?;
     let (memory_bytes, load_peak_bytes) = (running.memory_bytes(), running.peak_memory_bytes());
     let how = (options.connections, Duration::from_secs(options.seconds));
     for model in MODELS {
