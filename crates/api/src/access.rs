@@ -2,16 +2,18 @@
 //!
 //! A request's headers go in; the caller comes out, and with it the advertisers whose rankings it may see. To a caller
 //! everybody else's advertisers do not exist: they are looked up under a name that nobody has, so that the answer, its
-//! headers and the work behind it are those of an advertiser that was never published. No secret is kept: a key is known
-//! by its digest alone.
+//! headers and the work behind it are those of an advertiser that was never published. Keys are known by
+//! their digests; the text of one is kept as long as the connection that sent it last.
 
 use crate::problem::Problem;
 use arc_swap::ArcSwapOption;
 use axum::http::{HeaderMap, header};
 use std::{
+    cell::RefCell,
     collections::HashMap,
+    fmt,
     sync::{
-        Arc,
+        Arc, Weak,
         atomic::{AtomicBool, Ordering},
     },
 };
@@ -49,16 +51,21 @@ impl Access {
         self.keyring.store(Some(Arc::new(keyring)));
     }
 
-    /// Whose request has these headers.
-    pub(crate) fn asker(&self, headers: &HeaderMap) -> Asker {
+    /// Whose request has these headers, on a connection whose last key was `last`.
+    pub(crate) fn asker(&self, headers: &HeaderMap, last: &LastKey) -> Asker {
         if !self.asks_for_keys {
             return Asker::Anyone;
         }
         let Some(text) = sent_key(headers) else { return Asker::Nobody };
-        match &*self.keyring.load() {
-            None => Asker::Untold,
-            Some(keyring) => keyring.find(text).map_or(Asker::Nobody, Asker::Holder),
-        }
+        let Some(keyring) = &*self.keyring.load() else { return Asker::Untold };
+        let key = last.find(text, keyring).or_else(|| {
+            let key = keyring.find(text)?;
+            last.is(text, keyring, &key);
+            Some(key)
+        });
+        let Some(key) = key else { return Asker::Nobody };
+        key.note_use();
+        Asker::Holder(key)
     }
 }
 
@@ -69,6 +76,38 @@ fn sent_key(headers: &HeaderMap) -> Option<&str> {
         scheme.eq_ignore_ascii_case("bearer").then(|| text.trim())
     });
     bearer.or_else(|| headers.get(X_API_KEY)?.to_str().ok().map(str::trim))
+}
+
+/// The valid key that a connection sent last, which most likely it sends again: then no digest is needed.
+#[derive(Debug, Default)]
+pub(crate) struct LastKey(RefCell<Option<Last>>);
+
+struct Last {
+    text: Box<str>,
+    /// In which it was found: it is not asked of another.
+    keyring: Weak<Keyring>,
+    key: Arc<Key>,
+}
+
+impl LastKey {
+    /// The key, when it is the same text in the same keyring.
+    fn find(&self, text: &str, keyring: &Arc<Keyring>) -> Option<Arc<Key>> {
+        let last = self.0.borrow();
+        let last = last.as_ref().filter(|last| last.keyring.as_ptr() == Arc::as_ptr(keyring))?;
+        // Behind a proxy it may have been somebody else who sent it.
+        bool::from(last.text.as_bytes().ct_eq(text.as_bytes())).then(|| last.key.clone())
+    }
+
+    fn is(&self, text: &str, keyring: &Arc<Keyring>, key: &Arc<Key>) {
+        let last = Last { text: text.into(), keyring: Arc::downgrade(keyring), key: key.clone() };
+        self.0.replace(Some(last));
+    }
+}
+
+impl fmt::Debug for Last {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Last").field("key", &self.key.id).finish_non_exhaustive()
+    }
 }
 
 /// The keys that are valid at a moment.
@@ -85,6 +124,15 @@ pub(crate) struct Key {
     digest: KeyDigest,
     scope: KeyScope,
     is_used: AtomicBool,
+}
+
+impl Key {
+    /// Written seldom, so that requests do not take the line from each other.
+    fn note_use(&self) {
+        if !self.is_used.load(Ordering::Relaxed) {
+            self.is_used.store(true, Ordering::Relaxed);
+        }
+    }
 }
 
 impl Keyring {
@@ -124,12 +172,7 @@ impl Keyring {
         let key = self.keys.get(&id);
         let known = key.map_or([0; 32], |key| key.digest);
         let is_same = bool::from(digest.ct_eq(&known));
-        let key = key.filter(|_| is_same)?;
-        // Written seldom, so that requests do not take the line from each other.
-        if !key.is_used.load(Ordering::Relaxed) {
-            key.is_used.store(true, Ordering::Relaxed);
-        }
-        Some(key.clone())
+        key.filter(|_| is_same).cloned()
     }
 
     /// The keys that were used since this was asked last.

@@ -17,7 +17,14 @@ use axum::{
     response::IntoResponse,
 };
 use http_body_util::BodyExt;
-use std::sync::Arc;
+use hyper::body::{Frame, SizeHint};
+use std::{
+    convert::Infallible,
+    mem,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
 use tokio::time::timeout;
 
 /// Answers up to that length need no room: connections are bounded, and most answers are that short.
@@ -73,6 +80,47 @@ pub(crate) fn with_room(
     Ok(response.map(|bytes| room.hold(bytes)))
 }
 
+/// Whole bytes that are sent in slices. hyper copies each into its buffer, behind the head and in one write, and asks for the
+/// next when there is room again: so a long answer is copied slice by slice as its client takes it, and its room stays
+/// taken until the last.
+pub(crate) struct Sliced(Bytes);
+
+/// No slice is longer.
+const SLICE_BYTES_MAX: usize = 64 << 10;
+
+impl From<Bytes> for Sliced {
+    fn from(bytes: Bytes) -> Self {
+        Self(bytes)
+    }
+}
+
+impl HttpBody for Sliced {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        if self.0.is_empty() {
+            return Poll::Ready(None);
+        }
+        let slice = match self.0.len() > SLICE_BYTES_MAX {
+            true => self.0.split_to(SLICE_BYTES_MAX),
+            false => mem::take(&mut self.0),
+        };
+        Poll::Ready(Some(Ok(Frame::data(slice))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.0.len() as u64)
+    }
+}
+
 /// Gives a route's work its time, and its answer room.
 pub(crate) async fn limit(
     State(serving): State<Arc<Serving>>,
@@ -97,5 +145,6 @@ async fn whole_with_room(
 ) -> Result<Response<Body>, Problem> {
     let (head, body) = response.into_parts();
     let body = to_bytes(body, usize::MAX).await.map_err(|_| Problem::Internal)?;
-    with_room(serving, owner, Response::from_parts(head, body)).map(|response| response.map(Body::from))
+    with_room(serving, owner, Response::from_parts(head, body))
+        .map(|response| response.map(|bytes| Body::new(Sliced::from(bytes))))
 }

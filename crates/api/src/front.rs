@@ -5,9 +5,9 @@
 //! heap. The answer is what the router would have given.
 
 use crate::{
-    access::Asker,
+    access::{Asker, LastKey},
     access_log::Line,
-    body::{Owner, with_room},
+    body::{Owner, Sliced, with_room},
     caller::{Caller, Peer},
     limits::Limits,
     problem::Problem,
@@ -23,7 +23,6 @@ use axum::{
     http::{HeaderValue, Method, Request, Response, Uri, header},
 };
 use futures::future::{BoxFuture, Either, FutureExt, Ready, ready};
-use http_body_util::Full;
 use hyper::{
     body::{Body as _, Incoming},
     service::Service,
@@ -39,7 +38,7 @@ use store::KeyId;
 use tower::ServiceExt;
 
 /// Whole bytes, or what a route makes of it.
-pub(crate) type FrontBody = http_body_util::Either<Full<Bytes>, Body>;
+pub(crate) type FrontBody = http_body_util::Either<Sliced, Body>;
 
 type Answered = Result<Response<FrontBody>, Infallible>;
 
@@ -57,6 +56,7 @@ pub(crate) struct Visit {
     peer: Peer,
     owner: Owner,
     pulse: Arc<Pulse>,
+    last_key: LastKey,
 }
 
 impl Front {
@@ -83,12 +83,7 @@ impl Front {
 
     /// The service of a connection from `peer`.
     pub(crate) fn visit(&self, peer: Peer, owner: Owner, pulse: Arc<Pulse>) -> Visit {
-        Visit { front: self.clone(), peer, owner, pulse }
-    }
-
-    /// Who asks. Operators show no key on the listener that is theirs.
-    fn asker(&self, request: &Request<Incoming>) -> Asker {
-        if self.is_for_operators { Asker::Anyone } else { self.serving.access.asker(request.headers()) }
+        Visit { front: self.clone(), peer, owner, pulse, last_key: LastKey::default() }
     }
 
     /// Whether the request may be answered, as far as its head tells.
@@ -166,6 +161,14 @@ struct Asked {
 }
 
 impl Visit {
+    /// Who asks. Operators show no key on the listener that is theirs.
+    fn asker(&self, request: &Request<Incoming>) -> Asker {
+        match self.front.is_for_operators {
+            true => Asker::Anyone,
+            false => self.front.serving.access.asker(request.headers(), &self.last_key),
+        }
+    }
+
     /// What is known of a request by its head.
     fn asked(&self, asker: &Asker, request: &Request<Incoming>) -> Asked {
         let headers = request.headers();
@@ -185,7 +188,7 @@ impl Visit {
         response: Response<Bytes>,
     ) -> <Self as Service<Request<Incoming>>>::Future {
         let route = if is_of_one_ranking(request.uri()) { RECOMMENDATIONS } else { "none" };
-        let response = response.map(|body| FrontBody::Left(Full::new(body)));
+        let response = response.map(|body| FrontBody::Left(body.into()));
         let response = self.front.told(asked, route, (request.method(), request.uri()), response);
         self.pulse.answered();
         Either::Left(ready(Ok(response)))
@@ -201,7 +204,7 @@ impl Service<Request<Incoming>> for Visit {
         self.pulse.asked();
         let front = &self.front;
         let has_body = !request.body().is_end_stream();
-        let asker = front.asker(&request);
+        let asker = self.asker(&request);
         let asked = self.asked(&asker, &request);
         if let Err(problem) = front.check(&asked, &request) {
             if has_body {

@@ -9,6 +9,10 @@ use std::{
     time::{Duration, Instant},
 };
 use store::{Hold, Holds, KeyScope, KeyText, NewApiKey, Store};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
 
 /// What nobody sees without a key.
 const CLOSED: &[&str] = &[
@@ -210,6 +214,46 @@ async fn another_advertiser_is_answered_as_one_that_never_was() {
     let own = site.ask(&format!("GET /recommendations/acme/TopCTR\nX-Api-Key: {acme}")).await;
     let seen_by_all = site.ask(&format!("GET /recommendations/acme/TopCTR\nX-Api-Key: {all}")).await;
     assert_eq!((own.status, &own.body), (200, &seen_by_all.body));
+}
+
+/// How often each is asked, in pairs.
+const PAIRS: usize = 3000;
+
+/// Of pairs that differ by chance alone, the share in which the one is slower leaves this with a probability below 10⁻⁹
+/// (binomial, 6 standard deviations).
+const BY_CHANCE: std::ops::RangeInclusive<f64> = 0.445..=0.555;
+
+#[tokio::test]
+async fn time_does_not_tell_another_advertiser_from_one_that_never_was() {
+    let site = site().await;
+    let acme = key(&site.store, "acme", &["acme"]).await;
+    until_known(&site, &acme, "/recommendations/acme/TopCTR?day=2024-11-20").await;
+    let mut connection = TcpStream::connect(site.address).await.unwrap();
+    let mut time = async |id: &str| {
+        let request =
+            format!("GET /recommendations/{id}/TopCTR HTTP/1.1\r\nHost: t\r\nX-Api-Key: {acme}\r\n\r\n");
+        let mut bytes = [0; 4096];
+        let asked = Instant::now();
+        connection.write_all(request.as_bytes()).await.unwrap();
+        let read = connection.read(&mut bytes).await.unwrap();
+        let elapsed = asked.elapsed();
+        assert!(bytes[..read].starts_with(b"HTTP/1.1 404 ") && bytes[..read].ends_with(b"}"));
+        elapsed
+    };
+    let mut slower = 0;
+    for pair in 0..PAIRS {
+        // In either order as often, so that nothing is due to who comes first.
+        let (theirs, nobodys) = match pair % 2 {
+            0 => (time("beta").await, time(NOBODY).await),
+            _ => {
+                let nobodys = time(NOBODY).await;
+                (time("beta").await, nobodys)
+            }
+        };
+        slower += usize::from(theirs > nobodys);
+    }
+    let share = slower as f64 / PAIRS as f64;
+    assert!(BY_CHANCE.contains(&share), "slower in {share} of the pairs");
 }
 
 #[tokio::test]
