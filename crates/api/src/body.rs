@@ -121,6 +121,18 @@ impl HttpBody for Sliced {
     }
 }
 
+/// Marks an answer that takes no memory of its own, such as a file of the program, or that operators need most when there
+/// is no room: nobody fills the room with it, and nobody keeps it from them.
+#[derive(Debug, Clone)]
+pub(crate) struct NeedsNoRoom;
+
+impl NeedsNoRoom {
+    pub(crate) fn mark<B>(mut response: Response<B>) -> Response<B> {
+        response.extensions_mut().insert(Self);
+        response
+    }
+}
+
 /// Gives a route's work its time, and its answer room.
 pub(crate) async fn limit(
     State(serving): State<Arc<Serving>>,
@@ -133,6 +145,7 @@ pub(crate) async fn limit(
         return Problem::TookTooLong { time }.into_response();
     };
     match response.size_hint().exact() {
+        _ if response.extensions().get::<NeedsNoRoom>().is_some() => response,
         Some(length) if length <= SHORT_BYTES_MAX as u64 => response,
         _ => whole_with_room(&serving, &owner, response).await.unwrap_or_else(IntoResponse::into_response),
     }

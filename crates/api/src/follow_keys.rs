@@ -11,12 +11,15 @@ use crate::{
     serving::Serving,
 };
 use jiff::Timestamp;
-use std::{collections::BTreeSet, io, mem, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, io, sync::Arc, time::Duration};
 use store::{KeyId, Store, StoreError};
-use tokio::time::timeout;
+use tokio::{task::JoinHandle, time::timeout};
 
 /// How long the database may take to tell of keys.
 const ANSWER_TIME_MAX: Duration = Duration::from_secs(10);
+
+/// How long it may take to note which keys were used: the next look waits for it.
+const NOTE_TIME_MAX: Duration = Duration::from_secs(1);
 
 /// It is noted which keys were used once in so many looks.
 const LOOKS_PER_NOTE: u32 = 30;
@@ -48,6 +51,8 @@ pub(crate) async fn follow_keys(serving: &Serving, store: &Store, disk: Option<&
         are_read: false,
         is_in_trouble: false,
         to_keep: None,
+        keeping: None,
+        cannot_keep: false,
         used: BTreeSet::new(),
         looks: 0,
     };
@@ -69,6 +74,10 @@ struct Keys<'a> {
     is_in_trouble: bool,
     /// What is not on the disk yet.
     to_keep: Option<Arc<Keyring>>,
+    /// What is being written, for however long: a revocation waits for no disk.
+    keeping: Option<(Arc<Keyring>, JoinHandle<io::Result<bool>>)>,
+    /// Whether the last attempt to write failed.
+    cannot_keep: bool,
     /// Of keyrings that were replaced since it was noted.
     used: BTreeSet<KeyId>,
     /// Since it was noted which keys were used.
@@ -129,18 +138,32 @@ impl Keys<'_> {
         self.is_in_trouble = true;
     }
 
+    /// Begins to write what is not on the disk yet, or sees how that went. What failed is tried again.
     async fn keep(&mut self) {
+        if let Some((keyring, written)) = self.keeping.take() {
+            if !written.is_finished() {
+                self.keeping = Some((keyring, written));
+                return;
+            }
+            let written = written.await.unwrap_or_else(|error| Err(io::Error::other(error)));
+            match &written {
+                Ok(true) => (),
+                Ok(false) => tracing::debug!("what is served is being kept on disk; the API keys come after"),
+                Err(error) if !self.cannot_keep => tracing::warn!(
+                    %error,
+                    "could not keep the API keys on disk, trying again: without the database, a start knows those kept before"
+                ),
+                Err(_) => (),
+            }
+            self.cannot_keep = written.is_err();
+            if !written.is_ok_and(|is_written| is_written) {
+                self.to_keep.get_or_insert(keyring);
+            }
+        }
         let (Some(disk), Some(keyring)) = (self.disk.cloned(), self.to_keep.take()) else { return };
         let (database, kept) = (self.store.description().to_owned(), keyring.clone());
         let write = tokio::task::spawn_blocking(move || disk.write_keys(&kept, &database));
-        match write.await.unwrap_or_else(|error| Err(io::Error::other(error))) {
-            Ok(true) => (),
-            // The directory is being written in: again after the pause.
-            Ok(false) => self.to_keep = Some(keyring),
-            Err(error) => {
-                tracing::warn!(%error, "could not keep the API keys on disk: without the database, the next start knows those kept before")
-            }
-        }
+        self.keeping = Some((keyring, write));
     }
 
     async fn note_used(&mut self) {
@@ -151,12 +174,12 @@ impl Keys<'_> {
         self.looks = 0;
         self.used.extend(self.serving.access.keyring().iter().flat_map(|keyring| keyring.take_used()));
         let now = Timestamp::now();
-        let used: Vec<_> = mem::take(&mut self.used).into_iter().map(|key_id| (key_id, now)).collect();
+        let used: Vec<_> = self.used.iter().map(|key_id| (*key_id, now)).collect();
         if used.is_empty() {
             return;
         }
-        match timeout(ANSWER_TIME_MAX, self.store.note_keys_used(&used)).await {
-            Ok(Ok(())) => (),
+        match timeout(NOTE_TIME_MAX, self.store.note_keys_used(&used)).await {
+            Ok(Ok(())) => self.used.clear(),
             // A role that may only read cannot; nobody waits for it.
             Ok(Err(error)) => {
                 tracing::debug!(error = chain(&error), "could not note which API keys are used")

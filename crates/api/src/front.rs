@@ -214,6 +214,9 @@ impl Service<Request<Incoming>> for Visit {
         }
         if request.method() == Method::GET && is_of_one_ranking(request.uri()) && !front.is_for_operators {
             let response = front.recommend(&asker, &self.owner, &request);
+            if has_body && !response.status().is_success() {
+                self.pulse.lingers();
+            }
             return self.at_once(asked, &request, response);
         }
         let (front, pulse) = (front.clone(), self.pulse.clone());
@@ -247,7 +250,8 @@ pub(crate) fn is_of_one_ranking(uri: &Uri) -> bool {
 
 /// Whether it is asked by load balancers, which are told how this server is whatever else they have asked.
 fn is_probe(uri: &Uri) -> bool {
-    matches!(uri.path().trim_end_matches('/'), "/health/live" | "/health/ready")
+    let path = uri.path();
+    matches!(path.strip_suffix('/').unwrap_or(path), "/health/live" | "/health/ready")
 }
 
 #[cfg(test)]

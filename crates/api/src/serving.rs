@@ -87,11 +87,15 @@ impl Serving {
     pub(crate) fn new(options: Options, asks_for_keys: bool, schedule: Schedule) -> Self {
         let promise = schedule(Timestamp::now());
         let source = SnapshotSource::Database;
+        let telemetry = Telemetry::new(options.dropped_lines.clone());
+        if asks_for_keys {
+            telemetry.keys_confirmed(Timestamp::UNIX_EPOCH);
+        }
         let state = State { promise, snapshot: None, source, confirmed_at: None, kept: None };
         Self {
             rates: Rates::new(&options.limits),
             room: Room::new(options.limits.bodies_bytes_max),
-            telemetry: Telemetry::new(options.dropped_lines.clone()),
+            telemetry,
             access_log: AccessLog::of(options.access_log),
             options,
             access: Access::new(asks_for_keys),

@@ -2,6 +2,7 @@
 
 use super::{contract, health, home, rankings};
 use crate::{
+    body::NeedsNoRoom,
     problem::{Code, Problem, ProblemBody},
     response::with_type,
 };
@@ -67,7 +68,7 @@ pub fn openapi_json(history_days_kept: usize) -> String {
     responses((status = 200, description = "OpenAPI 3.1", body = Object, content_type = "application/json"))
 )]
 pub(super) async fn openapi(document: Bytes) -> Response {
-    with_type::<Body>(StatusCode::OK, "application/json", document)
+    NeedsNoRoom::mark(with_type::<Body>(StatusCode::OK, "application/json", document))
 }
 
 /// A page to read this document and try the API
@@ -103,7 +104,8 @@ pub(super) async fn docs(uri: Uri) -> Result<Response, Problem> {
 }
 
 fn page_file(file: SwaggerFile<'static>) -> Response {
-    let mut response = ([(header::CONTENT_TYPE, file.content_type)], file.bytes).into_response();
+    let response = ([(header::CONTENT_TYPE, file.content_type)], file.bytes).into_response();
+    let mut response = NeedsNoRoom::mark(response);
     if file.gzpipped {
         response.headers_mut().insert(header::CONTENT_ENCODING, "gzip".parse().expect("gzip is ASCII"));
     }

@@ -3,6 +3,7 @@
 use super::Shared;
 use crate::{
     access::Asker,
+    body::NeedsNoRoom,
     problem::Problem,
     response::{fresh, no_store, with_type},
     wire::{Health, Liveness, LivenessStatus, ReadinessStatus, ReadinessTold, ReadinessWord},
@@ -65,7 +66,7 @@ pub(super) async fn health(
 ) -> Result<Response, Problem> {
     asker.sees_all()?;
     let health = serving.health();
-    Ok(fresh(status_of(health.readiness.status), &health))
+    Ok(NeedsNoRoom::mark(fresh(status_of(health.readiness.status), &health)))
 }
 
 fn status_of(readiness: ReadinessStatus) -> StatusCode {
@@ -91,5 +92,6 @@ pub(super) async fn metrics(
 ) -> Result<Response, Problem> {
     asker.sees_all()?;
     let text = serving.telemetry.render();
-    Ok(no_store(with_type(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", text)))
+    let answer = with_type(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", text);
+    Ok(NeedsNoRoom::mark(no_store(answer)))
 }

@@ -66,7 +66,7 @@ catalog! {
     SNAPSHOT_KEPT_AT = Gauge "topshelf_snapshot_kept_at_seconds" [] "When what is served was last kept on disk, in Unix time";
     SNAPSHOT_KEEPS = Counter "topshelf_snapshot_keeps_total" ["outcome"] "Attempts to keep what is served on disk, by outcome: `kept` or `failed`";
     KEYS_VALID = Gauge "topshelf_keys_valid" [] "API keys that are valid; absent where none are asked for";
-    KEYS_CONFIRMED_AT = Gauge "topshelf_keys_confirmed_at_seconds" [] "When the database last told which API keys are valid, in Unix time; absent where none are asked for";
+    KEYS_CONFIRMED_AT = Gauge "topshelf_keys_confirmed_at_seconds" [] "When the database last told which API keys are valid, in Unix time; 0 before it did, absent where none are asked for";
     NEXT_RUN_AT = Gauge "topshelf_next_run_at_seconds" [] "When the next night begins, in Unix time";
     LEDGER_SEEN_AT = Gauge "topshelf_ledger_seen_at_seconds" [] "When the database last told of the runs, in Unix time: old when it cannot be read";
     RUNS_UNDER_WAY = Gauge "topshelf_runs_under_way" [] "Runs that have not ended, as the ledger tells";

@@ -262,6 +262,15 @@ async fn one_address_does_not_fill_the_memory_for_others() {
 }
 
 #[tokio::test]
+async fn what_takes_no_memory_and_what_operators_ask_needs_no_room() {
+    let site = site(|limits| limits.bodies_bytes_max = 1).await;
+    expect(&site.post("/recommendations", r#"{"requests":[]}"#).await, 503, "overloaded");
+    for path in ["/docs/", "/docs/swagger-ui-bundle.js", "/openapi.json", "/metrics", "/health"] {
+        assert_eq!(site.ask_bytes(&format!("GET {path}")).await.0.status, 200, "{path}");
+    }
+}
+
+#[tokio::test]
 async fn bodies_that_come_slowly_do_not_fill_the_memory() {
     let site = site(|limits| limits.bodies_bytes_max = 1 << 20).await;
     let head = "POST /recommendations HTTP/1.1\r\nHost: t\r\nContent-Length: 2000000\r\n\r\n";

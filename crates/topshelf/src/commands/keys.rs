@@ -22,7 +22,12 @@ const NAMED_MAX: usize = 3;
 /// Makes a key and prints it, for the first and last time.
 pub(super) async fn create(night: &Night, flags: &CreateKey, output: Output) -> Result<(), Failure> {
     let store = night.existing_store().await?;
-    let scope = KeyScope::of(flags.advertiser.clone()).unwrap_or(KeyScope::All);
+    let scope = match flags.all {
+        true => KeyScope::All,
+        false => KeyScope::of(flags.advertiser.clone()).ok_or_else(|| {
+            Failure::new(Exit::Usage, "the key is for nobody").help("say --advertiser or --all")
+        })?,
+    };
     let text = KeyText::random().map_err(Failure::of)?;
     let key = NewApiKey::new(&text, flags.name.clone(), scope, night.clock.now());
     let unseen = unseen(&store, &key.scope).await?;

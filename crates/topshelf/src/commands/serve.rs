@@ -12,6 +12,7 @@ use crate::{
 };
 use api::{Keys, Limits, Networks, Options, ServedStore, Server, ServerError, TlsFiles};
 use domain::ModelName;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::{
     path::{Path, PathBuf},
     time::Duration,
@@ -22,6 +23,9 @@ use tracing::{info, warn};
 
 /// How long a night under way may take to end when all does: less than what container services wait.
 const NIGHT_ENDS_WITHIN: Duration = Duration::from_secs(25);
+
+/// Files beside those of connections: operators' connections, the database's, what is kept on disk.
+const FILES_BESIDE_CONNECTIONS: u64 = 356;
 
 /// How long a server waits for its database before it listens without.
 const DATABASE_TIME: Duration = Duration::from_secs(2);
@@ -152,8 +156,27 @@ fn nights(night: Night) -> Result<oneshot::Receiver<()>, Failure> {
     Ok(ended)
 }
 
+/// Lets the process have as many open files as it may: each connection is one. Warns when that is too few.
+fn take_files(serve: &Serve) {
+    let limit = getrlimit(Resource::Nofile);
+    let most = Rlimit { current: limit.maximum, maximum: limit.maximum };
+    if let Err(error) = setrlimit(Resource::Nofile, most) {
+        warn!(%error, "could not raise the number of files that may be open");
+    }
+    let files = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    let needed = serve.connections_max as u64 + FILES_BESIDE_CONNECTIONS;
+    if files < needed {
+        warn!(
+            files,
+            needed,
+            "there may be fewer files open than serve.connections_max needs: raise `ulimit -n` or LimitNOFILE="
+        );
+    }
+}
+
 /// A server of what is published, listening already.
 pub(super) async fn bind(night: &Night) -> Result<Server, Failure> {
+    take_files(&night.config.serve);
     let schedule = night.schedule.clone();
     let store = store(night).await?;
     Server::bind(options(night), store, move |now| schedule.promise(now)).await.map_err(|error| {
