@@ -165,9 +165,10 @@ impl Scheduler {
     async fn hold_and_tell(&mut self, due: DueNight, failure: Option<Failure>) -> Result<(), Failure> {
         let DueNight { day, due_at } = due;
         let (started_by, began) = (StartedBy::Schedule(due_at), self.night.clock.now());
+        // On the heap: a night's state is large, and its stack shallow.
         let outcomes = match failure {
-            None => pipeline::run(&self.night, &[day], started_by).await,
-            Some(failure) => pipeline::give_up(&self.night, day, started_by, failure).await,
+            None => Box::pin(pipeline::run(&self.night, &[day], started_by)).await,
+            Some(failure) => Box::pin(pipeline::give_up(&self.night, day, started_by, failure)).await,
         };
         if self.night.halt.stopped().is_some() {
             return Ok(());
@@ -184,7 +185,7 @@ impl Scheduler {
                 None => return Err(failure),
             },
         }
-        self.refresh(due).await;
+        Box::pin(self.refresh(due)).await;
         Ok(())
     }
 
@@ -233,7 +234,7 @@ impl Scheduler {
         info!(?days, "looking for what has come late");
         // Who works on one of them reads what is there.
         let night = Night { wait: Wait::No, ..self.night.clone() };
-        let outcomes = match pipeline::run(&night, &days, StartedBy::Refresh).await {
+        let outcomes = match Box::pin(pipeline::run(&night, &days, StartedBy::Refresh)).await {
             Ok(outcomes) => outcomes,
             Err(failure) => return warn!(error = failure.chain(), "could not add what has come late"),
         };
