@@ -3,7 +3,8 @@
 //! Requests and their answers go in, events of `tracing` come out, of one target that the program's log writes apart
 //! from all others. Headers, queries and bodies never get here. Whatever a client sends, an event is one line: what is
 //! not visible ASCII is written in hexadecimal, and what is long is cut. Refusals for want of a key or for too many
-//! requests have no lines, so that who floods the server does not flood the log; they are counted, as all answers are.
+//! requests have no lines, so that who floods the server with them does not flood the log; they are counted, as all
+//! answers are. A server that has nothing to serve yet fails by our fault: each of its answers has a line.
 
 use axum::http::{Method, StatusCode};
 use std::{

@@ -1,8 +1,9 @@
-//! The service of a connection: what is refused, the route that is asked thousands of times a second, and a door to all
-//! others.
+//! The service of a connection: who asks, what is refused, the route that is asked thousands of times a second, and a
+//! door to all others.
 //!
-//! Whoever asks too often or for too much is told so before anything is looked up. A request for one ranking is answered at once, from the snapshot in service: no routing, no waiting, no future on the
-//! heap. The answer is what the router would have given.
+//! Whoever asks too often or for too much is told so before anything is looked up. A request for one ranking is answered
+//! at once, from the snapshot in service: no routing, no waiting, no future on the heap. The answer is what the router
+//! would have given. Every answer, refusals too, is counted, logged and named on its way out.
 
 use crate::{
     access::{Asker, LastKey},
