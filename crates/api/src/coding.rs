@@ -1,7 +1,6 @@
 //! Content codings (RFC 9110, 8.4.1): answers as they are, or compressed with gzip for those who ask so.
 
 use axum::http::{HeaderMap, header};
-use bytes::Bytes;
 use flate2::{Compression, write::GzEncoder};
 use std::io::Write;
 
@@ -32,16 +31,14 @@ impl Coding {
     }
 
     /// `answer` in this coding; none when it is to be sent as it is.
-    pub(crate) fn encode(self, answer: &[u8]) -> Option<Bytes> {
+    pub(crate) fn encode(self, answer: &[u8]) -> Option<Vec<u8>> {
         if self == Self::Identity || answer.len() < GZIP_BYTES_MIN {
             return None;
         }
         // The same for all, kept or not: a tag names the same bytes on every server.
         let mut encoder = GzEncoder::new(Vec::with_capacity(answer.len() / 4), Compression::fast());
         encoder.write_all(answer).expect("a Vec takes any bytes");
-        let mut encoded = encoder.finish().expect("a Vec takes any bytes");
-        encoded.shrink_to_fit();
-        Some(encoded.into())
+        Some(encoder.finish().expect("a Vec takes any bytes"))
     }
 }
 

@@ -46,18 +46,14 @@ impl EntityTag {
         });
         HeaderValue::from_maybe_shared(bytes::Bytes::from(tag)).expect("the tag is printable ASCII")
     }
+}
 
-    /// Whether `If-None-Match` names the tag of that coding: in a list, as `*`, strong or weak (RFC 9110, 13.1.2).
-    pub(crate) fn is_known_by(self, request: &HeaderMap, coding: Coding) -> bool {
-        let mut values = request.get_all(header::IF_NONE_MATCH).iter().map(HeaderValue::as_bytes).peekable();
-        if values.peek().is_none() {
-            return false;
-        }
-        let own = self.header(coding);
-        // Our tags hold no comma, so a tag that does is never ours, however it is cut.
-        let mut tags = values.flat_map(|value| value.split(|byte| *byte == b',')).map(<[u8]>::trim_ascii);
-        tags.any(|tag| tag == b"*" || tag.strip_prefix(b"W/").unwrap_or(tag) == own.as_bytes())
-    }
+/// Whether `If-None-Match` names the tag: in a list, as `*`, strong or weak (RFC 9110, 13.1.2).
+pub(crate) fn is_known(tag: &HeaderValue, request: &HeaderMap) -> bool {
+    let values = request.get_all(header::IF_NONE_MATCH).iter().map(HeaderValue::as_bytes);
+    // Our tags hold no comma, so a tag that does is never ours, however it is cut.
+    let mut known = values.flat_map(|value| value.split(|byte| *byte == b',')).map(<[u8]>::trim_ascii);
+    known.any(|known| known == b"*" || known.strip_prefix(b"W/").unwrap_or(known) == tag.as_bytes())
 }
 
 #[cfg(test)]
@@ -74,7 +70,7 @@ mod tests {
             for value in values {
                 headers.append(header::IF_NONE_MATCH, value.parse().unwrap());
             }
-            tag.is_known_by(&headers, Coding::Identity)
+            is_known(&tag.header(Coding::Identity), &headers)
         };
         assert!(knows(&[own]));
         assert!(knows(&["\"x\"", &format!("\"y\" , W/{own}")]));

@@ -7,8 +7,9 @@ use crate::{
     door::{Door, Inside},
     front::Front,
     limits::Limits,
-    pulse::{Bare, Overdue, Pulse, Stream},
+    pulse::{Bare, Pulse, Stream},
     tls::Tls,
+    watch::Watch,
 };
 use futures::FutureExt;
 use hyper::server::conn::http1;
@@ -17,10 +18,7 @@ use hyper_util::{
     server::graceful::{GracefulShutdown, Watcher},
 };
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
-use tokio::{
-    net::{TcpListener, TcpStream},
-    time::timeout,
-};
+use tokio::net::{TcpListener, TcpStream};
 
 /// The pause after a connection could not be accepted because this process has too many open files.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -35,12 +33,13 @@ const HEADERS_READ_MAX: usize = 100;
 /// A listener and what is behind it.
 pub(crate) struct Entrance {
     listener: TcpListener,
+    door: Arc<Door>,
+    watch: Arc<Watch>,
     way: Arc<Way>,
 }
 
 /// What each connection of a listener goes through.
 struct Way {
-    door: Arc<Door>,
     tls: Option<Arc<Tls>>,
     http: http1::Builder,
     front: Front,
@@ -49,7 +48,13 @@ struct Way {
 impl Entrance {
     pub(crate) fn new(listener: TcpListener, door: Arc<Door>, front: Front, tls: Option<Arc<Tls>>) -> Self {
         let http = http(front.limits());
-        Self { listener, way: Arc::new(Way { door, tls, http, front }) }
+        let watch = Watch::new(front.limits(), door.metrics().clone());
+        Self { listener, door, watch, way: Arc::new(Way { tls, http, front }) }
+    }
+
+    /// What ends connections that do nothing for too long, if it is kept.
+    pub(crate) fn watch(&self) -> Arc<Watch> {
+        self.watch.clone()
     }
 
     /// Accepts connections, each served by a task of its own, until dropped.
@@ -77,53 +82,46 @@ impl Entrance {
 
     fn serve(&self, (connection, address): (TcpStream, SocketAddr), connections: &GracefulShutdown) {
         let peer = self.way.front.peer(address.ip());
-        if let Some(inside) = self.way.door.enter(peer) {
-            tokio::spawn(self.way.clone().serve(connection, peer, inside, connections.watcher()));
-        }
+        let Some(inside) = self.door.enter(peer) else { return };
+        let pulse = Arc::new(Pulse::new(self.way.tls.is_some()));
+        let serving = self.way.clone().serve(connection, peer, inside, pulse.clone(), connections.watcher());
+        tokio::spawn(self.watch.over(pulse, serving));
     }
 }
 
 impl Way {
-    async fn serve(self: Arc<Self>, connection: TcpStream, peer: Peer, inside: Inside, watcher: Watcher) {
+    async fn serve(
+        self: Arc<Self>,
+        connection: TcpStream,
+        peer: Peer,
+        inside: Inside,
+        pulse: Arc<Pulse>,
+        watcher: Watcher,
+    ) {
         if let Err(error) = connection.set_nodelay(true) {
             tracing::debug!(%error, "could not turn off delays of a connection");
         }
-        let Some(bare) = self.bare(connection).await else { return };
-        let pulse = Arc::new(Pulse::default());
+        let Some(bare) = self.bare(connection, &pulse).await else { return };
         let stream = TokioIo::new(Stream::new(bare, pulse.clone()));
-        let connection =
-            self.http.serve_connection(stream, self.front.visit(peer, inside.owner(), pulse.clone()));
-        tokio::select! {
-            biased;
-            ended = watcher.watch(connection) => {
-                if let Err(error) = ended {
-                    tracing::debug!(%error, "a connection broke");
-                }
-            }
-            overdue = pulse.overdue(self.front.limits()) => self.cut(overdue),
+        let connection = self.http.serve_connection(stream, self.front.visit(peer, inside.owner(), pulse));
+        if let Err(error) = watcher.watch(connection).await {
+            tracing::debug!(%error, "a connection broke");
         }
-        drop(inside);
     }
 
     /// The connection after a handshake, if it takes one; none when that fails.
-    async fn bare(&self, connection: TcpStream) -> Option<Bare> {
+    async fn bare(&self, connection: TcpStream, pulse: &Pulse) -> Option<Bare> {
         let Some(tls) = &self.tls else { return Some(Bare::Plain(connection)) };
-        match timeout(self.front.limits().head_time, tls.acceptor().accept(connection)).await {
-            Ok(Ok(stream)) => Some(Bare::Tls(Box::new(stream))),
-            Ok(Err(error)) => {
+        match tls.acceptor().accept(connection).await {
+            Ok(stream) => {
+                pulse.shook_hands();
+                Some(Bare::Tls(Box::new(stream)))
+            }
+            Err(error) => {
                 tracing::debug!(%error, "a TLS handshake failed");
                 None
             }
-            Err(_) => {
-                self.cut(Overdue::Handshake);
-                None
-            }
         }
-    }
-
-    fn cut(&self, overdue: Overdue) {
-        tracing::debug!(?overdue, "a connection was ended for what its client did not do in time");
-        self.door.metrics().cut(overdue);
     }
 }
 
@@ -133,7 +131,7 @@ impl Way {
 fn http(limits: &Limits) -> http1::Builder {
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new())
-        .header_read_timeout(None) // crate::pulse does that
+        .header_read_timeout(None) // crate::watch does that
         .writev(false) // copying short answers behind their heads takes less time
         .max_buf_size(limits.head_bytes_max.max(HEAD_BYTES_MIN));
     if limits.headers_max > HEADERS_READ_MAX {

@@ -108,12 +108,18 @@ impl Front {
     }
 
     /// The answer to a request for one ranking.
-    fn recommend(&self, asker: &Asker, owner: &Owner, request: &Request<Incoming>) -> Response<Bytes> {
+    fn recommend(
+        &self,
+        asker: &Asker,
+        owner: &Owner,
+        ids: [&str; 2],
+        request: &Request<Incoming>,
+    ) -> Response<Bytes> {
         // A panic is a defect; this keeps it to its request, as the router's layer does.
         let answer = catch_unwind(AssertUnwindSafe(|| {
             let scope = asker.scope()?;
             match &*self.serving.glance() {
-                Some(view) => recommend(view, scope, request.uri(), request.headers()),
+                Some(view) => recommend(view, scope, ids, request.uri(), request.headers()),
                 None => Err(Problem::SnapshotUnavailable),
             }
         }));
@@ -185,10 +191,10 @@ impl Visit {
     fn at_once(
         &self,
         asked: Asked,
+        route: &str,
         request: &Request<Incoming>,
         response: Response<Bytes>,
     ) -> <Self as Service<Request<Incoming>>>::Future {
-        let route = if is_of_one_ranking(request.uri()) { RECOMMENDATIONS } else { "none" };
         let response = response.map(|body| FrontBody::Left(body.into()));
         let response = self.front.told(asked, route, (request.method(), request.uri()), response);
         self.pulse.answered();
@@ -207,18 +213,23 @@ impl Service<Request<Incoming>> for Visit {
         let has_body = !request.body().is_end_stream();
         let asker = self.asker(&request);
         let asked = self.asked(&asker, &request);
+        let ranking = ids_of_one_ranking(request.uri());
         if let Err(problem) = front.check(&asked, &request) {
             if has_body {
                 self.pulse.lingers();
             }
-            return self.at_once(asked, &request, problem.answer());
+            let route = ranking.map_or("none", |_| RECOMMENDATIONS);
+            return self.at_once(asked, route, &request, problem.answer());
         }
-        if request.method() == Method::GET && is_of_one_ranking(request.uri()) && !front.is_for_operators {
-            let response = front.recommend(&asker, &self.owner, &request);
+        if let Some(ids) = ranking
+            && request.method() == Method::GET
+            && !front.is_for_operators
+        {
+            let response = front.recommend(&asker, &self.owner, ids, &request);
             if has_body && !response.status().is_success() {
                 self.pulse.lingers();
             }
-            return self.at_once(asked, &request, response);
+            return self.at_once(asked, RECOMMENDATIONS, &request, response);
         }
         let (front, pulse) = (front.clone(), self.pulse.clone());
         let mut request = request.map(Body::new);
@@ -241,12 +252,12 @@ impl Service<Request<Incoming>> for Visit {
     }
 }
 
-/// Whether the path is `/recommendations/{advertiser}/{model}`, with a slash at the end or without.
-pub(crate) fn is_of_one_ranking(uri: &Uri) -> bool {
-    let Some(rest) = uri.path().strip_prefix("/recommendations/") else { return false };
-    let mut segments = rest.strip_suffix('/').unwrap_or(rest).split('/');
-    let is_id = |segment: Option<&str>| segment.is_some_and(|segment| !segment.is_empty());
-    is_id(segments.next()) && is_id(segments.next()) && segments.next().is_none()
+/// The ids of a path that is `/recommendations/{advertiser}/{model}`, with a slash at the end or without, as they were sent.
+pub(crate) fn ids_of_one_ranking(uri: &Uri) -> Option<[&str; 2]> {
+    let rest = uri.path().strip_prefix("/recommendations/")?;
+    let (advertiser, model) = rest.strip_suffix('/').unwrap_or(rest).split_once('/')?;
+    let is_one = !advertiser.is_empty() && !model.is_empty() && !model.contains('/');
+    is_one.then_some([advertiser, model])
 }
 
 /// Whether it is asked by load balancers, which are told how this server is whatever else they have asked.
@@ -261,7 +272,7 @@ mod tests {
 
     #[test]
     fn only_paths_of_one_ranking_go_past_the_router() {
-        let is = |path: &str| is_of_one_ranking(&path.parse().unwrap());
+        let is = |path: &str| ids_of_one_ranking(&path.parse().unwrap()).is_some();
         assert!(is("/recommendations/a/TopCTR"));
         assert!(is("/recommendations/a%2Fb/TopCTR/?day=2024-11-20"));
         for other in [

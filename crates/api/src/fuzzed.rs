@@ -1,8 +1,8 @@
 //! The target of a request, read as the server reads it and naively, for any bytes: what the fuzz target `target` runs.
 
 use crate::{
-    front::is_of_one_ranking,
-    request::{Parameters, decoded, segment},
+    front::ids_of_one_ranking,
+    request::{Parameters, decoded, raw_segment},
     telemetry::RECOMMENDATIONS,
 };
 use axum::{
@@ -40,10 +40,10 @@ pub fn check_target(bytes: &[u8]) {
     assert_eq!(read, parameters(uri.query().unwrap_or_default()), "{uri}");
     // The router takes empty ids too, which are then refused: that is left to it.
     let has_ids = uri.path().split('/').skip(2).take(2).all(|id| !id.is_empty());
-    assert_eq!(is_of_one_ranking(&uri), is_routed(&uri) && has_ids, "{uri}");
-    if is_of_one_ranking(&uri) {
-        // Each route has the segments that it asks for.
-        let _ = (segment(&uri, 1), segment(&uri, 2));
+    let ids = ids_of_one_ranking(&uri);
+    assert_eq!(ids.is_some(), is_routed(&uri) && has_ids, "{uri}");
+    if let Some(ids) = ids {
+        assert_eq!(ids, [1, 2].map(|index| raw_segment(&uri, index)), "what the route would have taken");
     }
 }
 
@@ -82,6 +82,7 @@ fn is_routed(uri: &Uri) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::request::segment;
     use proptest::prelude::*;
     use std::{fs, path::Path};
 
@@ -110,8 +111,8 @@ mod tests {
         fn any_id_comes_back_from_its_escapes(id in "\\PC{1,12}") {
             let escaped: String = id.bytes().map(|byte| format!("%{byte:02x}")).collect();
             let uri: Uri = format!("/recommendations/{escaped}/TopCTR?day={escaped}").parse().unwrap();
-            prop_assert!(is_of_one_ranking(&uri));
-            prop_assert_eq!(segment(&uri, 1).unwrap(), id.as_str());
+            prop_assert!(ids_of_one_ranking(&uri).is_some());
+            prop_assert_eq!(segment(raw_segment(&uri, 1)).unwrap(), id.as_str());
             let parameters = Parameters::of(&uri, &KNOWN).unwrap();
             prop_assert_eq!(parameters.get("day"), Some(id.as_str()));
         }

@@ -40,6 +40,7 @@ mod snapshot;
 mod stats;
 mod telemetry;
 mod tls;
+mod watch;
 mod wire;
 
 pub use access_log::TARGET as ACCESS_LOG_TARGET;

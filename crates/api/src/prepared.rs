@@ -4,7 +4,8 @@
 //! turns stale. When all such answers fit into the room there is, they are written ahead; else each is written when it
 //! is first asked for, until the room is used up, and from then on anew for each request.
 
-use crate::{answer::Found, coding::Coding, response::Coded, snapshot::Snapshot};
+use crate::{answer::Found, coding::Coding, entity_tag::EntityTag, response::Coded, snapshot::Snapshot};
+use axum::http::HeaderValue;
 use bytes::Bytes;
 use std::sync::{
     OnceLock,
@@ -24,9 +25,35 @@ pub(crate) struct Prepared {
 /// An answer that is ready to be sent.
 #[derive(Debug)]
 struct Ready {
-    identity: Bytes,
+    tag: EntityTag,
+    identity: Kept,
     /// Compressed, once somebody has asked for it so.
-    gzip: OnceLock<Bytes>,
+    gzip: OnceLock<Kept>,
+}
+
+/// An answer with the tag of its coding behind it, in one piece.
+#[derive(Debug)]
+struct Kept {
+    both: Bytes,
+    answer_length: usize,
+}
+
+impl Kept {
+    fn new(mut answer: Vec<u8>, tag: &HeaderValue) -> Self {
+        let answer_length = answer.len();
+        answer.reserve_exact(tag.len());
+        answer.extend_from_slice(tag.as_bytes());
+        answer.shrink_to_fit();
+        Self { both: answer.into(), answer_length }
+    }
+
+    fn answer(&self) -> Bytes {
+        self.both.slice(..self.answer_length)
+    }
+
+    fn tag(&self) -> HeaderValue {
+        HeaderValue::from_maybe_shared(self.both.slice(self.answer_length..)).expect("a tag is visible ASCII")
+    }
 }
 
 /// The answer to a question that is asked most: of one ranking of the newest day, whole.
@@ -69,41 +96,45 @@ impl Prepared {
         }
     }
 
-    /// The whole answer to what was found.
-    pub(crate) fn whole(&self, found: &Found<'_>, coding: Coding) -> Coded {
-        let slot = found.slot.and_then(|Slot { model, place }| self.models.get(model)?.get(place));
-        let slot = slot.filter(|_| found.is_stale == self.is_stale);
-        if let Some(ready) = slot.and_then(OnceLock::get) {
-            return self.coded(ready, coding);
-        }
-        let mut answer = found.to_bytes(usize::MAX);
-        match slot.filter(|_| self.take_room(answer.len())) {
-            None => Coded::once(answer, coding),
-            Some(slot) => {
-                answer.shrink_to_fit();
-                let ready = Ready { identity: answer.into(), gzip: OnceLock::new() };
+    /// The whole answer to what was found, and the tag of that coding; none when it is not kept.
+    pub(crate) fn whole(&self, found: &Found<'_>, coding: Coding) -> Option<(HeaderValue, Coded)> {
+        let Slot { model, place } = found.slot.filter(|_| found.is_stale == self.is_stale)?;
+        let slot = self.models.get(model)?.get(place)?;
+        let ready = match slot.get() {
+            Some(ready) => ready,
+            None if found.length() > self.room.load(Ordering::Relaxed) => return None,
+            None => {
+                let answer = found.to_bytes(usize::MAX);
+                let tag = found.tag(None);
+                let identity = Kept::new(answer, &tag.header(Coding::Identity));
+                self.take_room(identity.both.len()).then_some(())?;
                 // Another request may have written the same meanwhile.
-                self.coded(slot.get_or_init(|| Box::new(ready)), coding)
+                slot.get_or_init(|| Box::new(Ready { tag, identity, gzip: OnceLock::new() }))
             }
-        }
+        };
+        Some(match coding {
+            Coding::Identity => {
+                let bytes = ready.identity.answer();
+                (ready.identity.tag(), Coded { bytes, coding })
+            }
+            Coding::Gzip => self.compressed(ready),
+        })
     }
 
-    fn coded(&self, ready: &Ready, coding: Coding) -> Coded {
-        if coding == Coding::Identity {
-            return Coded { bytes: ready.identity.clone(), coding };
+    fn compressed(&self, ready: &Ready) -> (HeaderValue, Coded) {
+        let coding = Coding::Gzip;
+        if let Some(gzip) = ready.gzip.get() {
+            return (gzip.tag(), Coded { bytes: gzip.answer(), coding });
         }
-        if let Some(bytes) = ready.gzip.get() {
-            return Coded { bytes: bytes.clone(), coding };
+        let tag = ready.tag.header(coding);
+        let Some(bytes) = coding.encode(&ready.identity.answer()) else {
+            return (tag, Coded { bytes: ready.identity.answer(), coding: Coding::Identity });
+        };
+        let kept = Kept::new(bytes.clone(), &tag);
+        if self.take_room(kept.both.len()) {
+            let _ = ready.gzip.set(kept); // another request may have set the same
         }
-        match coding.encode(&ready.identity) {
-            None => Coded { bytes: ready.identity.clone(), coding: Coding::Identity },
-            Some(bytes) => {
-                if self.take_room(bytes.len()) {
-                    let _ = ready.gzip.set(bytes.clone()); // another request may have set the same
-                }
-                Coded { bytes, coding }
-            }
-        }
+        (tag, Coded { bytes: bytes.into(), coding })
     }
 
     fn take_room(&self, bytes: usize) -> bool {

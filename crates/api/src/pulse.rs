@@ -1,9 +1,8 @@
 //! What a connection does just now, and since when: so that one that does nothing for too long ends.
 //!
-//! The stream and the service of a connection note each step; a slow look every now and then notices which step lasts.
-//! So no clock is read and no timer set for a request: what is checked is never cut early, and at most a quarter
-//! of the shortest limit late. hyper's own `header_read_timeout` knows one time for both a head that comes slowly
-//! and a connection that rests, and sets a timer for each request.
+//! The stream and the service of a connection note each step; [`crate::watch`] looks now and then which step lasts. So no
+//! clock is read and no timer set for a request. hyper's own `header_read_timeout` knows one time for both a head that
+//! comes slowly and a connection that rests, and sets a timer for each request.
 
 use crate::limits::Limits;
 use std::{
@@ -19,7 +18,7 @@ use std::{
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
-    time::{MissedTickBehavior, Sleep, interval, sleep},
+    time::{Sleep, sleep},
 };
 use tokio_rustls::server::TlsStream;
 
@@ -30,12 +29,8 @@ const WRITE_STEP: usize = 64 << 10;
 /// client's kernel would throw away the answer.
 const LINGER: Duration = Duration::from_secs(1);
 
-/// The longest and the shortest time between two looks.
-const LOOK_MAX: Duration = Duration::from_secs(5);
-const LOOK_MIN: Duration = Duration::from_millis(1);
-
 /// The steps of one connection. It has one writer at a time, the connection's task.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Pulse {
     /// A [`Step`] in the lowest bits; above, how often it changed.
     step: AtomicU32,
@@ -48,6 +43,8 @@ pub(crate) struct Pulse {
 /// What is waited for, as far as reading goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Step {
+    /// A TLS handshake.
+    Handshake,
     /// The first head, from its first byte on or before.
     First,
     /// The rest of a head.
@@ -61,9 +58,14 @@ enum Step {
 }
 
 impl Step {
-    const ALL: [Self; 5] = [Self::First, Self::Head, Self::Work, Self::Answered, Self::Idle];
+    const ALL: [Self; 6] = [Self::Handshake, Self::First, Self::Head, Self::Work, Self::Answered, Self::Idle];
     const BITS: u32 = 3;
     const MASK: u32 = (1 << Self::BITS) - 1;
+
+    /// The step in a pulse's number.
+    fn of(number: u32) -> Self {
+        Self::ALL[(number & Self::MASK) as usize]
+    }
 }
 
 /// Why a connection was ended.
@@ -80,6 +82,17 @@ pub(crate) enum Overdue {
 }
 
 impl Pulse {
+    /// Of a connection that was accepted just now.
+    pub(crate) fn new(with_tls: bool) -> Self {
+        let step = if with_tls { Step::Handshake } else { Step::First };
+        Self { step: AtomicU32::new(step as u32), write: AtomicU32::new(0), lingers: AtomicBool::new(false) }
+    }
+
+    /// The TLS handshake succeeded.
+    pub(crate) fn shook_hands(&self) {
+        self.enter(Step::First);
+    }
+
     /// A whole head is there.
     pub(crate) fn asked(&self) {
         self.enter(Step::Work);
@@ -110,7 +123,7 @@ impl Pulse {
     }
 
     fn step(&self) -> Step {
-        Step::ALL[(self.step.load(Ordering::Relaxed) & Step::MASK) as usize]
+        Step::of(self.step.load(Ordering::Relaxed))
     }
 
     fn enter(&self, step: Step) {
@@ -131,29 +144,30 @@ impl Pulse {
         let count = self.write.load(Ordering::Relaxed) >> 1;
         self.write.store(count.wrapping_add(1) << 1 | waits, Ordering::Relaxed);
     }
+}
 
-    /// Completes when something lasts for longer than the limits allow.
-    pub(crate) async fn overdue(&self, limits: &Limits) -> Overdue {
-        let shortest = limits.head_time.min(limits.idle_time).min(limits.write_time);
-        let mut looks = interval((shortest / 4).clamp(LOOK_MIN, LOOK_MAX));
-        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let (mut step, mut write) = (Lasting::default(), Lasting::default());
-        loop {
-            let now = looks.tick().await.into_std();
-            let waits_to_write = write.look(&self.write, now);
-            let waits_to_read = step.look(&self.step, now);
-            if write.value & 1 == 1 {
-                if waits_to_write >= limits.write_time {
-                    return Overdue::Write;
-                }
-                continue; // meanwhile nothing is read
-            }
-            match self.step() {
-                Step::First | Step::Head if waits_to_read >= limits.head_time => return Overdue::Head,
-                Step::Idle if waits_to_read >= limits.idle_time => return Overdue::Idle,
-                _ => (),
-            }
+/// What a pulse was at the last look, and since when.
+#[derive(Default)]
+pub(crate) struct Seen {
+    step: Lasting,
+    write: Lasting,
+}
+
+impl Seen {
+    /// Looks at the pulse: what has lasted for longer than the limits allow, if anything has.
+    pub(crate) fn look(&mut self, pulse: &Pulse, limits: &Limits, now: Instant) -> Option<Overdue> {
+        let waits_to_write = self.write.look(&pulse.write, now);
+        let waits_to_read = self.step.look(&pulse.step, now);
+        if self.write.value & 1 == 1 {
+            return (waits_to_write >= limits.write_time).then_some(Overdue::Write); // nothing is read meanwhile
         }
+        let (time, overdue) = match Step::of(self.step.value) {
+            Step::Handshake => (limits.head_time, Overdue::Handshake),
+            Step::First | Step::Head => (limits.head_time, Overdue::Head),
+            Step::Idle => (limits.idle_time, Overdue::Idle),
+            Step::Work | Step::Answered => return None,
+        };
+        (waits_to_read >= time).then_some(overdue)
     }
 }
 
@@ -348,7 +362,6 @@ impl AsyncWrite for Stream {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tokio::time::{advance, timeout};
 
     fn limits() -> Limits {
         let seconds = Duration::from_secs;
@@ -360,69 +373,69 @@ mod tests {
         }
     }
 
-    /// After how many seconds a pulse ends for what, when it gets no further.
-    async fn ends(pulse: &Pulse) -> Option<(Overdue, u64)> {
-        let began = tokio::time::Instant::now();
-        let overdue = timeout(Duration::from_secs(1000), pulse.overdue(&limits())).await;
-        overdue.ok().map(|overdue| (overdue, began.elapsed().as_secs()))
+    /// Looks at a pulse each second, after `next` has happened: after how many seconds it ends, of a thousand, and for what.
+    fn ends(pulse: &Pulse, mut next: impl FnMut(u64)) -> Option<(Overdue, u64)> {
+        let (began, mut seen) = (Instant::now(), Seen::default());
+        (0..1000).find_map(|second| {
+            next(second);
+            let overdue = seen.look(pulse, &limits(), began + Duration::from_secs(second))?;
+            Some((overdue, second))
+        })
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn each_step_has_its_time_and_our_own_work_none() {
-        let pulse = Pulse::default();
-        assert_eq!(ends(&pulse).await, Some((Overdue::Head, 10)));
+    #[test]
+    fn each_step_has_its_time_and_our_own_work_none() {
+        let pulse = Pulse::new(true);
+        let ends = || ends(&pulse, |_| ());
+        assert_eq!(ends(), Some((Overdue::Handshake, 10)));
+        pulse.shook_hands();
+        assert_eq!(ends(), Some((Overdue::Head, 10)));
         pulse.asked();
-        assert_eq!(ends(&pulse).await, None);
+        assert_eq!(ends(), None);
         pulse.received();
         pulse.rests();
-        assert_eq!(ends(&pulse).await, None, "what comes meanwhile changes nothing");
+        assert_eq!(ends(), None, "what comes meanwhile changes nothing");
         pulse.answered();
         pulse.rests();
-        assert_eq!(ends(&pulse).await, Some((Overdue::Idle, 75)));
+        assert_eq!(ends(), Some((Overdue::Idle, 75)));
         pulse.received();
-        assert_eq!(ends(&pulse).await, Some((Overdue::Head, 10)));
+        assert_eq!(ends(), Some((Overdue::Head, 10)));
         pulse.answered();
         pulse.write_waits();
-        assert_eq!(ends(&pulse).await, Some((Overdue::Write, 30)));
+        assert_eq!(ends(), Some((Overdue::Write, 30)));
         pulse.write_goes();
-        assert_eq!(ends(&pulse).await, None);
+        assert_eq!(ends(), None);
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn a_head_that_comes_byte_by_byte_gains_no_time() {
-        let pulse = Pulse::default();
+    #[test]
+    fn without_tls_a_connection_begins_with_its_head() {
+        assert_eq!(ends(&Pulse::new(false), |_| ()), Some((Overdue::Head, 10)));
+    }
+
+    #[test]
+    fn a_head_that_comes_byte_by_byte_gains_no_time() {
+        let pulse = Pulse::new(false);
         pulse.answered();
-        let drip = async {
-            loop {
-                pulse.received();
-                pulse.rests();
-                advance(Duration::from_secs(1)).await;
-            }
+        let drip = |_| {
+            pulse.received();
+            pulse.rests();
         };
-        let limits = limits();
-        let overdue =
-            tokio::select! { overdue = pulse.overdue(&limits) => overdue, () = drip => unreachable!() };
-        assert_eq!(overdue, Overdue::Head);
+        assert_eq!(ends(&pulse, drip), Some((Overdue::Head, 10)));
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn who_asks_again_and_again_is_never_ended() {
-        let pulse = Pulse::default();
-        let asks = async {
-            loop {
+    #[test]
+    fn who_asks_again_and_again_is_never_ended() {
+        let pulse = Pulse::new(false);
+        let ask = |second| {
+            if second % 9 == 0 {
                 pulse.received();
                 pulse.asked();
                 pulse.answered();
                 pulse.write_waits();
                 pulse.write_goes();
                 pulse.rests();
-                tokio::time::sleep(Duration::from_secs(9)).await;
             }
         };
-        let limits = limits();
-        let ended = timeout(Duration::from_secs(10_000), async {
-            tokio::select! { overdue = pulse.overdue(&limits) => overdue, () = asks => unreachable!() }
-        });
-        assert!(ended.await.is_err());
+        assert_eq!(ends(&pulse, ask), None);
     }
 }

@@ -8,12 +8,16 @@ use axum::http::Uri;
 use domain::Day;
 use std::{borrow::Cow, ops::RangeInclusive};
 
-/// The path's segment at `index`, counted from the first after the leading slash, decoded.
+/// The path's segment at `index`, counted from the first after the leading slash, as it was sent.
 ///
 /// # Panics
 /// When the path has fewer segments, which its route rules out.
-pub(crate) fn segment(uri: &Uri, index: usize) -> Result<Cow<'_, str>, Problem> {
-    let raw = uri.path().split('/').nth(index + 1).expect("the route has this segment");
+pub(crate) fn raw_segment(uri: &Uri, index: usize) -> &str {
+    uri.path().split('/').nth(index + 1).expect("the route has this segment")
+}
+
+/// A segment, decoded.
+pub(crate) fn segment(raw: &str) -> Result<Cow<'_, str>, Problem> {
     decoded(raw).map_err(|why| Problem::BadParameter(format!("the path segment {raw:?} {why}")))
 }
 

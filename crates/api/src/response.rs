@@ -1,6 +1,12 @@
 //! How answers are sent: JSON with a strong `ETag` and a lifetime, problems without one.
 
-use crate::{answer::json, coding::Coding, entity_tag::EntityTag, problem::Problem, serving::Keeping};
+use crate::{
+    answer::json,
+    coding::Coding,
+    entity_tag::{EntityTag, is_known},
+    problem::Problem,
+    serving::Keeping,
+};
 use axum::{
     body::{Body, Bytes},
     http::{HeaderMap, HeaderValue, Response, StatusCode, header},
@@ -10,6 +16,9 @@ use serde::Serialize;
 
 /// How long a client may wait before it asks again a server that could not load yet.
 const RETRY_AFTER_SECONDS: &str = "2";
+
+/// Of an answer with everything, its request's name and `Connection` too.
+const HEADERS_MAX: usize = 7;
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const GZIP: HeaderValue = HeaderValue::from_static("gzip");
@@ -24,7 +33,7 @@ impl Coded {
     /// An answer that is sent once, in `coding` if that is worth it.
     pub(crate) fn once(answer: Vec<u8>, coding: Coding) -> Self {
         match coding.encode(&answer) {
-            Some(bytes) => Self { bytes, coding },
+            Some(bytes) => Self { bytes: bytes.into(), coding },
             None => Self { bytes: answer.into(), coding: Coding::Identity },
         }
     }
@@ -39,20 +48,30 @@ pub(crate) fn tagged(
     write: impl FnOnce(Coding) -> Coded,
 ) -> Response<Bytes> {
     let preferred = Coding::of(request);
-    let mut headers = HeaderMap::with_capacity(5);
-    let mut response = if tag.is_known_by(request, preferred) {
+    tagged_as(tag.header(preferred), keeping, request, || write(preferred))
+}
+
+/// The same with the tag of the coding that the client prefers.
+pub(crate) fn tagged_as(
+    tag: HeaderValue,
+    keeping: Keeping,
+    request: &HeaderMap,
+    write: impl FnOnce() -> Coded,
+) -> Response<Bytes> {
+    let mut headers = HeaderMap::with_capacity(HEADERS_MAX);
+    let mut response = if is_known(&tag, request) {
         let mut response = Response::new(Bytes::new());
         *response.status_mut() = StatusCode::NOT_MODIFIED;
         response
     } else {
-        let Coded { bytes, coding } = write(preferred);
+        let Coded { bytes, coding } = write();
         headers.insert(header::CONTENT_TYPE, JSON);
         if coding == Coding::Gzip {
             headers.insert(header::CONTENT_ENCODING, GZIP);
         }
         Response::new(bytes)
     };
-    headers.insert(header::ETAG, tag.header(preferred));
+    headers.insert(header::ETAG, tag);
     headers.insert(header::CACHE_CONTROL, keeping.cache_control);
     headers.insert(header::VARY, keeping.vary);
     *response.headers_mut() = headers;

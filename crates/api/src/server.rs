@@ -126,8 +126,11 @@ impl Server {
     pub async fn run(self, shutdown: impl Future<Output = Duration>) {
         let serving = self.serving.clone();
         let last_request_time = if self.tls.is_some() { LAST_TLS_REQUEST_TIME } else { LAST_REQUEST_TIME };
-        let _tasks = self.follow();
+        let mut tasks = self.follow();
         let entrances = self.entrances();
+        for watch in entrances.iter().map(Entrance::watch) {
+            tasks.spawn(for_ever(move || watch.clone().keep()));
+        }
         let connections = GracefulShutdown::new();
         let drained = async {
             let drain = shutdown.await;

@@ -7,8 +7,8 @@ use crate::{
     body,
     coding::Coding,
     problem::Problem,
-    request::{Parameters, segment},
-    response::{Coded, cacheable, no_store, tagged, with_type},
+    request::{Parameters, raw_segment, segment},
+    response::{Coded, cacheable, no_store, tagged, tagged_as, with_type},
     serving::View,
     stats::LIMIT_MAX,
     wire::{Answers, History, Questions, Recommendations, Stats, Unanswered},
@@ -66,25 +66,30 @@ pub(super) async fn recommendations(
     headers: HeaderMap,
 ) -> Result<Response<Body>, Problem> {
     let scope = asker.scope()?;
-    recommend(&*serving.view()?, scope, &uri, &headers).map(|response| response.map(Body::from))
+    let ids = [1, 2].map(|index| raw_segment(&uri, index));
+    recommend(&*serving.view()?, scope, ids, &uri, &headers).map(|response| response.map(Body::from))
 }
 
-/// The answer to a GET of `/recommendations/{advertiser}/{model}` by whom `scope` exists for.
+/// The answer to a GET of `/recommendations/{advertiser}/{model}`, whose path holds `ids`, by whom `scope` exists for.
 pub(crate) fn recommend(
     view: &View,
     scope: &KeyScope,
+    [advertiser, model]: [&str; 2],
     uri: &Uri,
     headers: &HeaderMap,
 ) -> Result<Response<Bytes>, Problem> {
-    let (advertiser, model) = (segment(uri, 1)?, segment(uri, 2)?);
+    let (advertiser, model) = (segment(advertiser)?, segment(model)?);
     let parameters = Parameters::of(uri, &["day", "limit"])?;
     let limit = parameters.number("limit", 1..=PRODUCTS_MAX)?;
     let found = view.find(scope, &advertiser, &model, parameters.day("day")?)?;
-    let write = |coding| match limit {
-        None => view.prepared.whole(&found, coding),
-        Some(limit) => Coded::once(found.to_bytes(limit), coding),
-    };
-    Ok(tagged(found.tag(limit), view.keeping(found.held.is_some()), headers, write))
+    let keeping = view.keeping(found.held.is_some());
+    if limit.is_none()
+        && let Some((tag, answer)) = view.prepared.whole(&found, Coding::of(headers))
+    {
+        return Ok(tagged_as(tag, keeping, headers, || answer));
+    }
+    let write = |coding| Coded::once(found.to_bytes(limit.unwrap_or(usize::MAX)), coding);
+    Ok(tagged(found.tag(limit), keeping, headers, write))
 }
 
 /// Several rankings at once
@@ -136,10 +141,16 @@ pub(super) async fn recommend_several(
             answers.push(b',');
         }
         match found {
-            Ok(found) => match questions.limit {
-                None => answers.extend_from_slice(&view.prepared.whole(&found, Coding::Identity).bytes),
-                Some(limit) => found.write(&mut answers, limit),
-            },
+            Ok(found) => {
+                let kept = match questions.limit {
+                    None => view.prepared.whole(&found, Coding::Identity),
+                    Some(_) => None,
+                };
+                match kept {
+                    Some((_, answer)) => answers.extend_from_slice(&answer.bytes),
+                    None => found.write(&mut answers, questions.limit.unwrap_or(usize::MAX)),
+                }
+            }
             Err(problem) => answers.extend_from_slice(&json(&Unanswered {
                 advertiser_id: &question.advertiser_id,
                 model: &question.model,
@@ -177,7 +188,7 @@ pub(super) async fn history(
     headers: HeaderMap,
 ) -> Result<Response<Body>, Problem> {
     let scope = asker.scope()?;
-    let advertiser = segment(&uri, 1)?;
+    let advertiser = segment(raw_segment(&uri, 1))?;
     let parameters = Parameters::of(&uri, &["days", "model"])?;
     let days_max = serving.options.history_days_kept;
     let days = parameters.number("days", 1..=days_max)?.unwrap_or(HISTORY_DAYS.min(days_max));
