@@ -5,8 +5,8 @@
 //! it: who comes when it is used up is told to come back.
 
 use crate::{
-    limits::{Share, Taken},
     problem::Problem,
+    room::{Share, Taken},
     serving::Serving,
 };
 use axum::{
@@ -80,6 +80,42 @@ pub(crate) fn with_room(
     Ok(response.map(|bytes| room.hold(bytes)))
 }
 
+/// A long answer that is being written: it takes its room as it grows.
+pub(crate) struct Growing {
+    pub(crate) bytes: Vec<u8>,
+    room: Taken,
+    /// Up to that length it has room.
+    has_room: usize,
+}
+
+impl Growing {
+    /// Room is taken in such steps.
+    const STEP: usize = 64 << 10;
+
+    /// Nothing yet, of about so many bytes in the end, in the room that its question has.
+    pub(crate) fn new(room: Taken, about: usize) -> Self {
+        Self { bytes: Vec::with_capacity(about), room, has_room: SHORT_BYTES_MAX }
+    }
+
+    /// Takes room for what was written.
+    ///
+    /// # Errors
+    /// [`Problem::Overloaded`] when there is none.
+    pub(crate) fn take_room(mut self) -> Result<Self, Problem> {
+        if self.bytes.len() > self.has_room {
+            let more = self.bytes.len() - self.has_room + Self::STEP;
+            self.room = self.room.grow(more).ok_or(Problem::Overloaded)?;
+            self.has_room += more;
+        }
+        Ok(self)
+    }
+
+    /// What was written, which keeps its room until it is sent.
+    pub(crate) fn finish(self) -> Body {
+        Body::new(Sliced::from(self.room.hold(self.bytes.into())))
+    }
+}
+
 /// Whole bytes that are sent in slices. hyper copies each into its buffer, behind the head and in one write, and asks for the
 /// next when there is room again: so a long answer is copied slice by slice as its client takes it, and its room stays
 /// taken until the last.
@@ -121,8 +157,8 @@ impl HttpBody for Sliced {
     }
 }
 
-/// Marks an answer that takes no memory of its own, such as a file of the program, or that operators need most when there
-/// is no room: nobody fills the room with it, and nobody keeps it from them.
+/// Marks an answer that has its room already, or takes no memory of its own, such as a file of the program, or that
+/// operators need most when there is no room: nobody fills the room with it, and nobody keeps it from them.
 #[derive(Debug, Clone)]
 pub(crate) struct NeedsNoRoom;
 

@@ -6,8 +6,9 @@
 use crate::{
     body::Owner,
     caller::{Caller, Peer},
-    limits::{Limits, Share},
+    limits::Limits,
     pulse::Overdue,
+    room::Share,
     telemetry::Telemetry,
 };
 use hashbrown::{HashMap, hash_map::Entry};

@@ -95,8 +95,7 @@ impl Front {
             && !self.is_for_operators
             && !is_probe(uri)
         {
-            let caller = asked.key_id.map_or_else(|| Caller::at(asked.client), Caller::Key);
-            rates.count(caller, asked.started).map_err(Problem::too_many_requests)?;
+            rates.count(asked.caller(), asked.started).map_err(Problem::too_many_requests)?;
         }
         if uri.path().len() + uri.query().map_or(0, |query| 1 + query.len()) > path_bytes_max {
             return Err(Problem::PathTooLong { bytes_max: path_bytes_max });
@@ -167,6 +166,13 @@ struct Asked {
     key_id: Option<KeyId>,
 }
 
+impl Asked {
+    /// As whom the request is counted.
+    fn caller(&self) -> Caller {
+        self.key_id.map_or_else(|| Caller::at(self.client), Caller::Key)
+    }
+}
+
 impl Visit {
     /// Who asks. Operators show no key on the listener that is theirs.
     fn asker(&self, request: &Request<Incoming>) -> Asker {
@@ -235,6 +241,7 @@ impl Service<Request<Incoming>> for Visit {
         let mut request = request.map(Body::new);
         request.extensions_mut().insert(asker);
         request.extensions_mut().insert(self.owner.clone());
+        request.extensions_mut().insert(asked.caller());
         Either::Right(
             async move {
                 let (method, uri) = (request.method().clone(), request.uri().clone());

@@ -32,6 +32,7 @@ mod refresh;
 mod request;
 mod request_id;
 mod response;
+mod room;
 mod routes;
 mod served_day;
 mod server;

@@ -1,5 +1,4 @@
-//! How much of the server one caller, and all of them together, may take: limits, the rate of requests, and the
-//! memory for bodies under way.
+//! How much of the server one caller, and all of them together, may take: the limits, and the rate of requests.
 //!
 //! The rate is a token bucket for each caller, kept as the one moment at which it is full again (the generic cell rate
 //! algorithm, ATM Forum 1996): 32 bytes a caller and about 50 ns a request. The well-known library for that, `governor`,
@@ -7,14 +6,10 @@
 //! callers, and those that find no place share one bucket, whatever addresses come. Nothing here waits.
 
 use crate::caller::Caller;
-use bytes::Bytes;
 use hashbrown::{DefaultHashBuilder, HashMap, hash_map::Entry};
 use std::{
     hash::BuildHasher,
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::{Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -116,9 +111,8 @@ impl Rates {
     /// # Errors
     /// When there are too many: how long until the next may come.
     pub(crate) fn count(&self, caller: Caller, now: Instant) -> Result<(), Duration> {
-        let now = nanos(now.saturating_duration_since(self.began));
-        let shard = (self.hasher.hash_one(caller) >> 32) as usize % SHARDS;
-        let mut shard = self.shards[shard].lock().unwrap_or_else(PoisonError::into_inner);
+        let now = self.nanos_at(now);
+        let mut shard = self.shard_of(caller);
         let full_at = shard.place_of(caller, now);
         let next = (*full_at).max(now) + self.interval;
         let debt = next - now;
@@ -127,6 +121,23 @@ impl Rates {
         }
         *full_at = next;
         Ok(())
+    }
+
+    /// Counts `more` requests of `caller`, though they may be too many: the next then comes so much later.
+    pub(crate) fn owe(&self, caller: Caller, now: Instant, more: usize) {
+        let now = self.nanos_at(now);
+        let mut shard = self.shard_of(caller);
+        let full_at = shard.place_of(caller, now);
+        *full_at = (*full_at).max(now) + self.interval.saturating_mul(more as u64);
+    }
+
+    fn nanos_at(&self, moment: Instant) -> u64 {
+        nanos(moment.saturating_duration_since(self.began))
+    }
+
+    fn shard_of(&self, caller: Caller) -> MutexGuard<'_, Shard> {
+        let shard = (self.hasher.hash_one(caller) >> 32) as usize % SHARDS;
+        self.shards[shard].lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -149,74 +160,6 @@ impl Shard {
 
 fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
-}
-
-/// Memory for the bodies of requests and for long answers, until they have been read or sent.
-#[derive(Debug)]
-pub(crate) struct Room {
-    taken: AtomicUsize,
-    bytes_max: usize,
-}
-
-/// What one address has of it. Whoever has none yet may take whatever is there, and a quarter of all otherwise.
-#[derive(Debug, Default)]
-pub(crate) struct Share {
-    taken: AtomicUsize,
-}
-
-/// A part of the room, given back when dropped.
-#[derive(Debug)]
-pub(crate) struct Taken {
-    room: Arc<Room>,
-    share: Option<Arc<Share>>,
-    bytes: usize,
-}
-
-impl Room {
-    /// The part of the room that one address may have.
-    const SHARE: usize = 4;
-
-    pub(crate) fn new(bytes_max: usize) -> Arc<Self> {
-        Arc::new(Self { taken: AtomicUsize::new(0), bytes_max })
-    }
-
-    /// Nothing of it yet, for an address or for a proxy, which has no share.
-    pub(crate) fn enter(self: &Arc<Self>, share: Option<&Arc<Share>>) -> Taken {
-        Taken { room: self.clone(), share: share.cloned(), bytes: 0 }
-    }
-}
-
-impl Taken {
-    /// Takes so many bytes more; none when they are not there.
-    pub(crate) fn grow(mut self, bytes: usize) -> Option<Self> {
-        let taken = self.room.taken.fetch_add(bytes, Ordering::Relaxed);
-        let of_share = self.share.as_ref().map_or(0, |share| share.taken.fetch_add(bytes, Ordering::Relaxed));
-        let others = of_share - self.bytes.min(of_share);
-        self.bytes += bytes;
-        let share_max = self.room.bytes_max / Room::SHARE;
-        let is_there = taken + bytes <= self.room.bytes_max;
-        (is_there && (others == 0 || of_share + bytes <= share_max)).then_some(self)
-    }
-
-    /// `bytes`, for which this part was taken, until nobody has them any more.
-    pub(crate) fn hold(self, bytes: Bytes) -> Bytes {
-        struct Held(Bytes, #[expect(dead_code, reason = "it is there to be dropped")] Taken);
-        impl AsRef<[u8]> for Held {
-            fn as_ref(&self) -> &[u8] {
-                &self.0
-            }
-        }
-        Bytes::from_owner(Held(bytes, self))
-    }
-}
-
-impl Drop for Taken {
-    fn drop(&mut self) {
-        self.room.taken.fetch_sub(self.bytes, Ordering::Relaxed);
-        if let Some(share) = &self.share {
-            share.taken.fetch_sub(self.bytes, Ordering::Relaxed);
-        }
-    }
 }
 
 #[cfg(test)]
@@ -251,6 +194,17 @@ mod tests {
     }
 
     #[test]
+    fn what_a_caller_owes_keeps_its_next_request_away() {
+        let rates = rates(10, 30);
+        let began = Instant::now();
+        assert_eq!(rates.count(caller(1), began), Ok(()));
+        rates.owe(caller(1), began, 99);
+        assert_eq!(rates.count(caller(1), began), Err(Duration::from_millis(7100)));
+        assert_eq!(rates.count(caller(2), began), Ok(()), "another is not meant");
+        assert_eq!(rates.count(caller(1), began + Duration::from_millis(7100)), Ok(()));
+    }
+
+    #[test]
     fn without_a_burst_a_second_of_requests_may_come_at_once() {
         assert_eq!(through(&rates(7, 0), caller(1), Instant::now(), 100), 7);
         assert!(Rates::new(&Limits::default()).is_none());
@@ -272,35 +226,5 @@ mod tests {
         for number in callers..callers + 1000 {
             assert!(rates.count(caller(number), later).is_ok(), "the silent are forgotten");
         }
-    }
-
-    #[test]
-    fn what_was_taken_comes_back_when_nobody_has_the_bytes() {
-        let room = Room::new(100);
-        let take = |bytes| room.enter(None).grow(bytes);
-        let first = take(60).unwrap().hold(Bytes::from_static(b"answer"));
-        assert!(take(41).is_none());
-        let second = first.clone();
-        drop(first);
-        assert!(take(41).is_none());
-        drop(second.slice(1..3));
-        drop(second);
-        assert!(take(50).unwrap().grow(51).is_none());
-        assert!(take(50).unwrap().grow(50).is_some());
-    }
-
-    #[test]
-    fn one_address_has_a_quarter_of_the_room_or_one_thing() {
-        let room = Room::new(100);
-        let share = Arc::new(Share::default());
-        let take = |bytes| room.enter(Some(&share)).grow(bytes);
-        let whole = take(50).unwrap().grow(40).unwrap();
-        assert!(take(1).is_none(), "it has more than a quarter already");
-        assert!(room.enter(Some(&Arc::default())).grow(10).is_some(), "another is not meant");
-        drop(whole);
-        let parts = [take(15), take(10), take(1)];
-        assert_eq!(parts.each_ref().map(Option::is_some), [true, true, false]);
-        drop(parts);
-        assert!(take(100).is_some());
     }
 }

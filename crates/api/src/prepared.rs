@@ -90,7 +90,7 @@ impl Prepared {
                 if let Ok(found) =
                     snapshot.find(newest.advertiser(place), model.as_str(), None, self.is_stale)
                 {
-                    self.whole(&found, Coding::Identity);
+                    self.ready(&found);
                 }
             }
         }
@@ -98,20 +98,7 @@ impl Prepared {
 
     /// The whole answer to what was found, and the tag of that coding; none when it is not kept.
     pub(crate) fn whole(&self, found: &Found<'_>, coding: Coding) -> Option<(HeaderValue, Coded)> {
-        let Slot { model, place } = found.slot.filter(|_| found.is_stale == self.is_stale)?;
-        let slot = self.models.get(model)?.get(place)?;
-        let ready = match slot.get() {
-            Some(ready) => ready,
-            None if found.length() > self.room.load(Ordering::Relaxed) => return None,
-            None => {
-                let answer = found.to_bytes(usize::MAX);
-                let tag = found.tag(None);
-                let identity = Kept::new(answer, &tag.header(Coding::Identity));
-                self.take_room(identity.both.len()).then_some(())?;
-                // Another request may have written the same meanwhile.
-                slot.get_or_init(|| Box::new(Ready { tag, identity, gzip: OnceLock::new() }))
-            }
-        };
+        let ready = self.ready(found)?;
         Some(match coding {
             Coding::Identity => {
                 let bytes = ready.identity.answer();
@@ -119,6 +106,34 @@ impl Prepared {
             }
             Coding::Gzip => self.compressed(ready),
         })
+    }
+
+    /// Writes the answer to what was found, with at most `limit` products.
+    pub(crate) fn write(&self, found: &Found<'_>, limit: Option<usize>, out: &mut Vec<u8>) {
+        match limit {
+            Some(limit) => found.write(out, limit),
+            None => match self.ready(found) {
+                Some(ready) => out.extend_from_slice(&ready.identity.both[..ready.identity.answer_length]),
+                None => found.write(out, usize::MAX),
+            },
+        }
+    }
+
+    /// What is kept of the whole answer to what was found; it is written when there is room for it.
+    fn ready(&self, found: &Found<'_>) -> Option<&Ready> {
+        let Slot { model, place } = found.slot.filter(|_| found.is_stale == self.is_stale)?;
+        let slot = self.models.get(model)?.get(place)?;
+        if let Some(ready) = slot.get() {
+            return Some(ready);
+        }
+        if found.length() > self.room.load(Ordering::Relaxed) {
+            return None;
+        }
+        let tag = found.tag(None);
+        let identity = Kept::new(found.to_bytes(usize::MAX), &tag.header(Coding::Identity));
+        let ready = Ready { tag, identity, gzip: OnceLock::new() };
+        // Another request may have written the same meanwhile.
+        self.take_room(ready.identity.both.len()).then(|| &**slot.get_or_init(|| Box::new(ready)))
     }
 
     fn compressed(&self, ready: &Ready) -> (HeaderValue, Coded) {

@@ -4,11 +4,13 @@ use super::Shared;
 use crate::{
     access::Asker,
     answer::{Found, json},
-    body,
+    body::{self, Growing, NeedsNoRoom, Owner},
+    caller::Caller,
     coding::Coding,
     problem::Problem,
     request::{Parameters, raw_segment, segment},
     response::{Coded, cacheable, no_store, tagged, tagged_as, with_type},
+    room::Taken,
     serving::View,
     stats::LIMIT_MAX,
     wire::{Answers, History, Questions, Recommendations, Stats, Unanswered},
@@ -18,6 +20,7 @@ use axum::{
     extract::{Extension, State},
     http::{HeaderMap, Response, StatusCode, Uri},
 };
+use std::time::Instant;
 use store::KeyScope;
 
 /// Published days that a history reaches back unless asked otherwise.
@@ -109,13 +112,14 @@ pub(crate) fn recommend(
 pub(super) async fn recommend_several(
     State(serving): State<Shared>,
     Extension(asker): Extension<Asker>,
+    Extension(owner): Extension<Owner>,
+    Extension(caller): Extension<Caller>,
     uri: Uri,
-    Extension(owner): Extension<body::Owner>,
     body: Body,
 ) -> Result<Response<Body>, Problem> {
     let scope = asker.scope()?;
     Parameters::of(&uri, &[])?;
-    let (body, _room) = body::read(&serving, &owner, body, QUESTIONS_BYTES_MAX).await?;
+    let (body, room) = body::read(&serving, &owner, body, QUESTIONS_BYTES_MAX).await?;
     let questions: Questions<'_> =
         serde_json::from_slice(&body).map_err(|error| Problem::BadBody(error.to_string()))?;
     let count = questions.requests.len();
@@ -127,39 +131,45 @@ pub(super) async fn recommend_several(
             "limit is {limit}: expected a number from 1 to {PRODUCTS_MAX}"
         )));
     }
-    let view = serving.view()?;
+    if let Some(rates) = &serving.rates {
+        // The request itself was counted before its body was read.
+        rates.owe(caller, Instant::now(), count - 1);
+    }
+    let answers = answer_each(&*serving.view()?, scope, &questions, room)?;
+    Ok(NeedsNoRoom::mark(no_store(with_type(StatusCode::OK, "application/json", answers))))
+}
+
+/// The answers to questions, in their order.
+fn answer_each(
+    view: &View,
+    scope: &KeyScope,
+    questions: &Questions<'_>,
+    room: Taken,
+) -> Result<Body, Problem> {
     let found: Vec<_> = questions
         .requests
         .iter()
         .map(|question| view.find(scope, &question.advertiser_id, &question.model, None))
         .collect();
     let length: usize = found.iter().flatten().map(Found::length).sum();
-    let mut answers = Vec::with_capacity(64 + length);
-    answers.extend_from_slice(br#"{"results":["#);
+    let mut answers = Growing::new(room, 64 + length);
+    answers.bytes.extend_from_slice(br#"{"results":["#);
     for (index, (question, found)) in questions.requests.iter().zip(found).enumerate() {
         if index > 0 {
-            answers.push(b',');
+            answers.bytes.push(b',');
         }
         match found {
-            Ok(found) => {
-                let kept = match questions.limit {
-                    None => view.prepared.whole(&found, Coding::Identity),
-                    Some(_) => None,
-                };
-                match kept {
-                    Some((_, answer)) => answers.extend_from_slice(&answer.bytes),
-                    None => found.write(&mut answers, questions.limit.unwrap_or(usize::MAX)),
-                }
-            }
-            Err(problem) => answers.extend_from_slice(&json(&Unanswered {
+            Ok(found) => view.prepared.write(&found, questions.limit, &mut answers.bytes),
+            Err(problem) => answers.bytes.extend_from_slice(&json(&Unanswered {
                 advertiser_id: &question.advertiser_id,
                 model: &question.model,
                 problem: problem.body(),
             })),
         }
+        answers = answers.take_room()?;
     }
-    answers.extend_from_slice(b"]}");
-    Ok(no_store(with_type(StatusCode::OK, "application/json", answers)))
+    answers.bytes.extend_from_slice(b"]}");
+    Ok(answers.finish())
 }
 
 /// An advertiser's top products on the last published days

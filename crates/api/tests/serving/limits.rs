@@ -2,6 +2,7 @@
 
 use crate::harness::{Answer, Connection, NewDay, Site, within};
 use api::{Limits, Networks, Options};
+use serde_json::json;
 use std::time::{Duration, Instant};
 
 const SHORT: Duration = Duration::from_millis(50);
@@ -177,6 +178,18 @@ async fn who_asks_too_often_is_told_when_to_come_back() {
     for probe in ["/health/live", "/health/ready/"] {
         assert_eq!(site.ask(&format!("GET {probe}")).await.status, 200, "{probe} is always answered");
     }
+}
+
+#[tokio::test]
+async fn several_rankings_at_once_count_as_many_requests() {
+    let site = site(|limits| (limits.requests_per_second, limits.requests_burst) = (1, 5)).await;
+    let question = json!({"advertiser_id": "acme", "model": "TopCTR"});
+    let body = json!({"requests": vec![question; 65]}).to_string();
+    assert_eq!(site.post("/recommendations", &body).await.status, 200);
+    let refused = site.ask(&format!("GET {RANKING}")).await;
+    expect(&refused, 429, "too_many_requests");
+    let retry_after: u64 = refused.headers["retry-after"].parse().unwrap();
+    assert!((50..=61).contains(&retry_after), "{retry_after}"); // 65 and this one, less the 5 at once
 }
 
 /// A site with answers of 27 MB, and the request for one.
