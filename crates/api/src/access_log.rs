@@ -42,8 +42,7 @@ pub(crate) struct Line<'a> {
     pub(crate) bytes: Option<u64>,
     pub(crate) elapsed: Duration,
     pub(crate) request_id: &'a str,
-    /// Who asked, when that is known.
-    pub(crate) client: Option<IpAddr>,
+    pub(crate) client: IpAddr,
     pub(crate) key_id: Option<&'a str>,
 }
 
@@ -88,7 +87,7 @@ impl Line<'_> {
             bytes = self.bytes,
             elapsed_us,
             request_id = self.request_id,
-            client = self.client.map(display),
+            client = %self.client,
             key = self.key_id,
             "request answered"
         );

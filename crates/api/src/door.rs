@@ -9,18 +9,14 @@ use crate::{
     limits::Limits,
     pulse::Overdue,
     room::Share,
-    telemetry::Telemetry,
+    telemetry::{CONNECTIONS, CONNECTIONS_CUT, CONNECTIONS_REFUSED, Telemetry},
 };
 use hashbrown::{HashMap, hash_map::Entry};
-use metrics::{Counter, Gauge, counter, describe_counter, describe_gauge, gauge};
+use metrics::{Counter, Gauge, counter, gauge};
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
-
-const CONNECTIONS: &str = "topshelf_connections";
-const REFUSED: &str = "topshelf_connections_refused_total";
-const CUT: &str = "topshelf_connections_cut_total";
 
 /// The log tells at most so often that connections are refused.
 const TELL_EVERY: Duration = Duration::from_secs(60);
@@ -39,25 +35,14 @@ pub(crate) struct DoorMetrics {
 
 impl DoorMetrics {
     pub(crate) fn new(telemetry: &Telemetry) -> Self {
-        telemetry.with(|| {
-            describe_gauge!(CONNECTIONS, "Connections open");
-            describe_counter!(
-                REFUSED,
-                "Connections closed at once, by reason: total (too many in all) or address (too many from one)"
-            );
-            describe_counter!(
-                CUT,
-                "Connections ended for what their client did not do in time, by reason: handshake, head, idle (no request), write (an answer not taken)"
-            );
-            Self {
-                open: gauge!(CONNECTIONS),
-                refused_all: counter!(REFUSED, "reason" => "total"),
-                refused_address: counter!(REFUSED, "reason" => "address"),
-                cut_handshake: counter!(CUT, "reason" => "handshake"),
-                cut_head: counter!(CUT, "reason" => "head"),
-                cut_idle: counter!(CUT, "reason" => "idle"),
-                cut_write: counter!(CUT, "reason" => "write"),
-            }
+        telemetry.with(|| Self {
+            open: gauge!(CONNECTIONS),
+            refused_all: counter!(CONNECTIONS_REFUSED, "reason" => "total"),
+            refused_address: counter!(CONNECTIONS_REFUSED, "reason" => "address"),
+            cut_handshake: counter!(CONNECTIONS_CUT, "reason" => "handshake"),
+            cut_head: counter!(CONNECTIONS_CUT, "reason" => "head"),
+            cut_idle: counter!(CONNECTIONS_CUT, "reason" => "idle"),
+            cut_write: counter!(CONNECTIONS_CUT, "reason" => "write"),
         })
     }
 

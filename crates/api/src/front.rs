@@ -146,7 +146,7 @@ impl Front {
             bytes: response.body().size_hint().exact(),
             elapsed,
             request_id: asked.request_id.to_str().unwrap_or_default(),
-            client: Some(asked.client),
+            client: asked.client,
             key_id: asked.key_id.as_ref().map(KeyId::as_str),
         });
         let headers = response.headers_mut();

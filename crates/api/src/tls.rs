@@ -4,10 +4,14 @@
 //! symbolic link that is put elsewhere. What does not fit together stays out: the last that did is used on, and one
 //! warning tells why. Handshakes under way keep what they began with. Neither file's bytes are ever told.
 
-use crate::{serving::Serving, telemetry::Telemetry};
+use crate::{
+    refresh::chain,
+    serving::Serving,
+    telemetry::{CERTIFICATE_EXPIRES_AT, TLS_RELOADS, Telemetry},
+};
 use arc_swap::ArcSwap;
 use jiff::Timestamp;
-use metrics::{counter, describe_counter, describe_gauge, gauge};
+use metrics::{counter, gauge};
 use rustls::{
     InconsistentKeys, ServerConfig,
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
@@ -20,9 +24,6 @@ use std::{
     time::Duration,
 };
 use tokio_rustls::TlsAcceptor;
-
-const EXPIRES_AT: &str = "topshelf_tls_certificate_expires_at_seconds";
-const RELOADS: &str = "topshelf_tls_reloads_total";
 
 /// Where certificate and key lie.
 #[derive(Debug, Clone)]
@@ -108,13 +109,8 @@ impl Tls {
     /// When they cannot be used: which file, and what is wrong.
     pub(crate) fn load(files: TlsFiles, telemetry: &Telemetry) -> Result<Self, TlsError> {
         telemetry.with(|| {
-            describe_gauge!(EXPIRES_AT, "When the TLS certificate in use expires, in Unix time");
-            describe_counter!(
-                RELOADS,
-                "Changes of the TLS certificate or key that were seen, by outcome: loaded, or failed and the last ones used on"
-            );
             for outcome in ["loaded", "failed"] {
-                counter!(RELOADS, "outcome" => outcome).increment(0);
+                counter!(TLS_RELOADS, "outcome" => outcome).increment(0);
             }
         });
         let pair = Pair::read(&files)?;
@@ -156,7 +152,7 @@ impl Tls {
             match pair.config(&self.files) {
                 Ok(config) => {
                     self.current.store(Arc::new(config));
-                    telemetry.with(|| counter!(RELOADS, "outcome" => "loaded").increment(1));
+                    telemetry.with(|| counter!(TLS_RELOADS, "outcome" => "loaded").increment(1));
                     tracing::info!(file = %self.files.certificate.display(), "a new TLS certificate is in use");
                     pair.tell_expiry(telemetry);
                 }
@@ -167,15 +163,9 @@ impl Tls {
     }
 
     fn keep(&self, error: &str, telemetry: &Telemetry) {
-        telemetry.with(|| counter!(RELOADS, "outcome" => "failed").increment(1));
+        telemetry.with(|| counter!(TLS_RELOADS, "outcome" => "failed").increment(1));
         tracing::warn!(error, "the TLS certificate or key cannot be used; the last ones are used on");
     }
-}
-
-/// An error with its causes.
-fn chain(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(error.source(), |error| error.source());
-    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }
 
 impl Pair {
@@ -226,7 +216,7 @@ impl Pair {
             return;
         };
         #[expect(clippy::cast_precision_loss, reason = "a gauge is read by people and alarms")]
-        telemetry.with(|| gauge!(EXPIRES_AT).set(at.as_second() as f64));
+        telemetry.with(|| gauge!(CERTIFICATE_EXPIRES_AT).set(at.as_second() as f64));
         if at <= Timestamp::now() {
             tracing::warn!(expired_at = %at, "the TLS certificate has expired: clients refuse it");
         }

@@ -35,7 +35,7 @@ use utoipa_swagger_ui::{Config, SwaggerFile};
         home::home,
     ),
     components(schemas(Code, ProblemBody)),
-    servers((url = "/", description = "The server that sent this document")),
+    servers((url = "./", description = "The server that sent this document, relative to it")),
     tags(
         (name = "rankings", description = "What is published"),
         (name = "health", description = "How the server is"),

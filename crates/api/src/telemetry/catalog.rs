@@ -36,17 +36,19 @@ impl Kind {
 }
 
 macro_rules! catalog {
-    ($($variable:ident = $kind:ident $name:literal [$($label:literal),*] $says:literal;)*) => {
-        $(pub(super) const $variable: &str = $name;)*
+    ($(#[$doc:meta])* $list:ident: $($variable:ident = $kind:ident $name:literal [$($label:literal),*] $says:literal;)*) => {
+        $(pub(crate) const $variable: &str = $name;)*
 
-        /// The metrics that are always there, or as soon as there is something to tell.
-        pub(super) const METRICS: &[Metric] = &[
+        $(#[$doc])*
+        pub(super) const $list: &[Metric] = &[
             $(Metric { name: $name, kind: Kind::$kind, labels: &[$($label),*], says: $says },)*
         ];
     };
 }
 
 catalog! {
+    /// The metrics that are always there, or as soon as there is something to tell.
+    METRICS:
     REQUESTS = Counter "topshelf_http_requests_total" ["route", "status"] "Requests answered, by route and status; `none` are all paths without a route";
     REQUEST_DURATION = Histogram "topshelf_http_request_duration_seconds" ["route"] "Time from a request to its answer, without the time that sending takes, by route";
     ACCESS_LOG_DROPPED = Counter "topshelf_access_log_dropped_total" [] "Lines of the access log that were dropped, as stderr was not read fast enough";
@@ -86,4 +88,14 @@ catalog! {
     OPEN_FDS = Gauge "process_open_fds" [] "Open files and connections of the process (Linux)";
     MAX_FDS = Gauge "process_max_fds" [] "As many as it may have (Linux)";
     START_TIME = Gauge "process_start_time_seconds" [] "When the process began, in Unix time (Linux)";
+}
+
+catalog! {
+    /// Those of listeners, which tell them themselves.
+    METRICS_OF_LISTENERS:
+    CONNECTIONS = Gauge "topshelf_connections" [] "Connections open";
+    CONNECTIONS_REFUSED = Counter "topshelf_connections_refused_total" ["reason"] "Connections closed at once, by reason: `total` (too many in all) or `address` (too many from one)";
+    CONNECTIONS_CUT = Counter "topshelf_connections_cut_total" ["reason"] "Connections ended for what their client did not do in time, by reason: `handshake`, `head`, `idle` (no request), `write` (an answer not taken)";
+    CERTIFICATE_EXPIRES_AT = Gauge "topshelf_tls_certificate_expires_at_seconds" [] "When the TLS certificate in use expires, in Unix time; absent without TLS";
+    TLS_RELOADS = Counter "topshelf_tls_reloads_total" ["outcome"] "Changes of the TLS certificate or key that were seen, by outcome: `loaded`, or `failed` and the last ones used on; absent without TLS";
 }

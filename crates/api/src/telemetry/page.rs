@@ -1,7 +1,7 @@
 //! `docs/metrics.md`, written from the catalog; and the catalog, checked against what is exposed.
 
 use super::{
-    Telemetry,
+    Telemetry, all_metrics,
     catalog::{Kind, METRICS, Metric},
 };
 use crate::{
@@ -35,43 +35,9 @@ This page is written from the code: `UPDATE_DOCS=1 cargo xtask test --no-check -
 |---|---|---|---|
 ";
 
-/// The metrics of what can be turned on, which keep and tell them themselves; each is there once there is what it
-/// tells of.
-const METRICS_OF_PARTS: &[Metric] = &[
-    Metric { name: "topshelf_connections", kind: Kind::Gauge, labels: &[], says: "Connections open" },
-    Metric {
-        name: "topshelf_connections_refused_total",
-        kind: Kind::Counter,
-        labels: &["reason"],
-        says: "Connections closed at once, by reason: `total` (too many in all) or `address` (too many from one)",
-    },
-    Metric {
-        name: "topshelf_connections_cut_total",
-        kind: Kind::Counter,
-        labels: &["reason"],
-        says: "Connections ended for what their client did not do in time, by reason",
-    },
-    Metric {
-        name: "topshelf_tls_certificate_expires_at_seconds",
-        kind: Kind::Gauge,
-        labels: &[],
-        says: "When the TLS certificate in use expires, in Unix time; absent without TLS",
-    },
-    Metric {
-        name: "topshelf_tls_reloads_total",
-        kind: Kind::Counter,
-        labels: &["outcome"],
-        says: "Changes of the TLS certificate or key that were seen, by outcome: `loaded`, or `failed` and the last ones used on; absent without TLS",
-    },
-];
-
-fn all() -> impl Iterator<Item = &'static Metric> {
-    METRICS.iter().chain(METRICS_OF_PARTS)
-}
-
 fn page() -> String {
     let mut page = HEAD.to_owned();
-    for Metric { name, kind, labels, says } in all() {
+    for Metric { name, kind, labels, says } in all_metrics() {
         let labels: Vec<_> = labels.iter().map(|label| format!("`{label}`")).collect();
         let labels = labels.join(", ");
         writeln!(page, "| `{name}` | {} | {labels} | {says} |", kind.name()).unwrap();
@@ -185,8 +151,8 @@ fn what_is_exposed_is_what_the_catalog_has() {
 
 #[test]
 fn no_source_names_a_metric_that_the_catalog_has_not() {
-    let names: BTreeSet<_> = all().map(|metric| metric.name).collect();
-    assert_eq!(names.len(), METRICS.len() + METRICS_OF_PARTS.len(), "a name stands twice in the catalog");
+    let names: BTreeSet<_> = all_metrics().map(|metric| metric.name).collect();
+    assert_eq!(names.len(), all_metrics().count(), "a name stands twice in the catalog");
     let mut folders = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("src")];
     while let Some(folder) = folders.pop() {
         for entry in std::fs::read_dir(folder).unwrap() {
@@ -205,7 +171,7 @@ fn no_source_names_a_metric_that_the_catalog_has_not() {
 
 #[test]
 fn counters_end_as_prometheus_asks_and_nothing_else_does() {
-    for metric in all() {
+    for metric in all_metrics() {
         assert_eq!(metric.name.ends_with("_total"), metric.kind == Kind::Counter, "{}", metric.name);
         assert!(!metric.says.contains('|') && !metric.says.ends_with('.'), "{}", metric.says);
     }
