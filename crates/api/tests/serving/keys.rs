@@ -31,7 +31,7 @@ const CLOSED: &[&str] = &[
 const OPEN: &[&str] = &["/", "/docs/", "/openapi.json", "/health/live", "/health/ready"];
 
 /// Makes a key; its text.
-async fn key(store: &Store, name: &str, advertisers: &[&str]) -> String {
+pub(crate) async fn key(store: &Store, name: &str, advertisers: &[&str]) -> String {
     let text = KeyText::random().unwrap();
     let ids = advertisers.iter().map(|id| AdvertiserId::new(*id).unwrap()).collect();
     let scope = KeyScope::of(ids).unwrap_or(KeyScope::All);
