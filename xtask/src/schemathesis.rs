@@ -1,7 +1,9 @@
 //! `cargo xtask schemathesis`: a server asked what the API's document allows, and what it does not.
 //!
 //! The server is the program, with a day published that the document's examples ask for. Schemathesis makes the
-//! requests from the document that the server sends, and holds each answer against it, by all of its checks.
+//! requests from the document that the server sends, and holds each answer against it, by all of its checks: once of a
+//! server that asks for no keys, then, shorter, of one that does, with a key for all advertisers, with one for some, and
+//! with none.
 
 use crate::{
     Failure,
@@ -34,13 +36,37 @@ const LOGS: [(&str, &str); 3] = [
     ("product_views.csv", "advertiser_id,product_id,date\nacme,sku-4711,2024-11-20\n"),
 ];
 
-/// The examples of an operation when all else is tested too: about a minute.
+/// The examples of an operation when all else is tested too: about three quarters of a minute.
 const EXAMPLES_IN_TESTS: u32 = 500;
+
+/// Those who ask.
+const PASSES: [Pass; 4] = [
+    Pass { caller: "anyone, where no keys are asked for", keys: "off", key: None, share: 1 },
+    Pass { caller: "the holder of a key for all", keys: "required", key: Some(&["--all"]), share: 10 },
+    Pass {
+        caller: "the holder of a key for one advertiser",
+        keys: "required",
+        key: Some(&["--advertiser", "acme"]),
+        share: 10,
+    },
+    Pass { caller: "one without a key", keys: "required", key: None, share: 50 },
+];
+
+/// One who asks, and whom.
+struct Pass {
+    caller: &'static str,
+    /// The server's `serve.keys`.
+    keys: &'static str,
+    /// The key's scope, as `topshelf keys create` takes it.
+    key: Option<&'static [&'static str]>,
+    /// Of the examples, one in so many is asked.
+    share: u32,
+}
 
 /// How to ask.
 #[derive(clap::Args)]
 pub(crate) struct Options {
-    /// Requests that are made up for each operation, at most
+    /// Requests that are made up for each operation, at most; fewer where keys are asked for
     #[arg(long, default_value_t = EXAMPLES_IN_TESTS, value_parser = clap::value_parser!(u32).range(1..))]
     examples: u32,
     /// Decides what is asked
@@ -58,16 +84,25 @@ pub(crate) fn run(options: &Options) -> Result<(), Failure> {
     ENVIRONMENT.make()?;
     ENVIRONMENT.install(&["--requirement", REQUIREMENTS])?;
     succeed(&mut cargo(&["build", "--package", "topshelf", "--bin", "topshelf"]))?;
-    let server = Server::start()?;
+    PASSES.iter().try_for_each(|pass| ask(pass, options))
+}
+
+/// Has one ask.
+fn ask(pass: &Pass, options: &Options) -> Result<(), Failure> {
+    let server = Server::start(pass)?;
+    let examples = options.examples.div_ceil(pass.share);
     let mut schemathesis = ENVIRONMENT.program("schemathesis", &["--config-file"]);
     schemathesis
         .arg(root().join(CONFIGURATION))
         .arg("run")
         .arg(format!("http://{}/openapi.json", server.address));
-    schemathesis.args(["--max-examples", &options.examples.to_string(), "--seed", &options.seed.to_string()]);
+    schemathesis.args(["--max-examples", &examples.to_string(), "--seed", &options.seed.to_string()]);
     // Its own files stay out of the repository.
     schemathesis.current_dir(server.folder.path());
-    say(&format!("running `{}`", words(&schemathesis)));
+    say(&format!("as {}: running `{}`", pass.caller, words(&schemathesis)));
+    if let Some(key) = &server.key {
+        schemathesis.args(["--header", &format!("Authorization: Bearer {key}")]);
+    }
     succeed(&mut schemathesis)
 }
 
@@ -75,23 +110,27 @@ pub(crate) fn run(options: &Options) -> Result<(), Failure> {
 struct Server {
     process: Child,
     address: String,
+    /// The caller's.
+    key: Option<String>,
     folder: TempDir,
 }
 
 impl Server {
-    fn start() -> Result<Self, Failure> {
+    fn start(pass: &Pass) -> Result<Self, Failure> {
         let folder = tempfile::tempdir().map_err(|error| format!("could not make a folder: {error}"))?;
         for (name, text) in LOGS {
             let path = folder.path().join(name);
             fs::write(&path, text).map_err(|error| format!("could not write {}: {error}", path.display()))?;
         }
         succeed(topshelf(folder.path(), &["run", "--day", DAY, "--input", "."]).stdout(Stdio::null()))?;
+        let key = pass.key.map(|scope| key(folder.path(), scope)).transpose()?;
         let mut serve = topshelf(folder.path(), &["serve", "--listen", "127.0.0.1:0"]);
+        serve.env("TOPSHELF_SERVE__KEYS", pass.keys);
         let spawned = serve.stderr(Stdio::piped()).spawn();
         let mut process = spawned.map_err(|error| cannot_start(&serve, &error))?;
         let lines = BufReader::new(process.stderr.take().expect("its stderr is a pipe"));
         match address(lines) {
-            Some(address) => Ok(Self { process, address, folder }),
+            Some(address) => Ok(Self { process, address, key, folder }),
             None => {
                 let _ = process.kill();
                 Err(format!("`{}` did not say where it listens", words(&serve)).into())
@@ -113,6 +152,17 @@ fn topshelf(folder: &Path, arguments: &[&str]) -> Command {
     let mut command = program(target().join("debug/topshelf"), arguments);
     command.current_dir(folder).env_clear();
     command
+}
+
+/// The text of a key that is made for it.
+fn key(folder: &Path, scope: &[&str]) -> Result<String, Failure> {
+    let mut create = topshelf(folder, &["keys", "create", "--name", "schemathesis"]);
+    let made = create.args(scope).output().map_err(|error| cannot_start(&create, &error))?;
+    if !made.status.success() {
+        let told = String::from_utf8_lossy(&made.stderr);
+        return Err(format!("`{}` failed: {told}", words(&create)).into());
+    }
+    Ok(String::from_utf8_lossy(&made.stdout).trim().to_owned())
 }
 
 /// Where it says that it listens; what it says after that goes where ours goes.

@@ -120,10 +120,14 @@ pub(crate) fn panicked(panic: &(dyn Any + Send)) -> Problem {
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_panic_is_answered_as_a_problem() {
+    #[tokio::test]
+    async fn a_panic_is_answered_as_the_document_tells() {
         let response = panicked(&"rows out of order").into_response();
         assert_eq!(response.status(), 500);
         assert_eq!(response.headers()["content-type"], "application/problem+json");
+        let body = axum::body::to_bytes(response.into_body(), 1 << 10).await.unwrap();
+        let document: serde_json::Value = serde_json::from_str(&openapi_json(1)).unwrap();
+        let example = &document["components"]["examples"]["internal"]["value"];
+        assert_eq!(serde_json::from_slice::<serde_json::Value>(&body).unwrap(), *example);
     }
 }

@@ -142,7 +142,9 @@ pub(super) fn complete(document: &mut OpenApi, history_days_max: usize) {
     components.responses.extend(OUTSIDE.iter().map(|code| {
         let mut response = Response::new("");
         refuse(&mut response, *code);
-        (code.name().to_owned(), response.into())
+        let mut response = response.into();
+        name(&mut response);
+        (code.name().to_owned(), response)
     }));
     add_keys(components);
 }
@@ -172,6 +174,7 @@ impl Contract {
                 refuse(response, *code);
             }
         }
+        operation.responses.responses.values_mut().for_each(name);
         operation.security = Some(self.security());
     }
 
@@ -243,6 +246,14 @@ fn refuse(response: &mut Response, code: Code) {
             _ => None,
         });
     response.headers.extend(headers.map(|(name, text, value)| (name.to_owned(), header(text, value))));
+}
+
+/// Adds that an answer carries its request's name.
+fn name(response: &mut RefOr<Response>) {
+    if let RefOr::T(response) = response {
+        let text = "The request's name in the access log: the one it was sent with, else a new one";
+        response.headers.insert("X-Request-Id".to_owned(), header(text, "7zk2v9hq4x0c3m8tw1ya"));
+    }
 }
 
 fn header(text: &str, value: &str) -> RefOr<Header> {

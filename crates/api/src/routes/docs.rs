@@ -119,8 +119,10 @@ fn description() -> String {
         for those who accept gzip. Fields may be added to answers, and codes to problems: pass over those you do not know.\n\n\
         Where the server asks for a key, it is sent as `Authorization: Bearer …` or `X-Api-Key: …`. Advertisers that a \
         key is not for are answered as those that are unknown.\n\n\
+        An answer's `X-Request-Id` is the request's, when that is 1 to 128 visible ASCII characters, else a new one: it finds \
+        the request in the server's access log.\n\n\
         Problems are `application/problem+json` (RFC 9457), never to be kept, with one of these codes. A request that is \
-        no HTTP is refused with 400, and one whose head is too long with 431, without a body.\n\n\
+        no HTTP is refused with 400, and one whose head is too long with 431, without a body and without `X-Request-Id`.\n\n\
         | code | status | meaning |\n|---|---|---|\n"
         .to_owned();
     for code in Code::ALL {

@@ -1,8 +1,11 @@
 //! The OpenAPI document beside what is really sent: each answer is one that the document tells of, and each example
 //! is what a server sends that has published what the examples tell of.
 
-use crate::harness::{Answer, NewDay, Site};
-use api::ServedStore;
+use crate::{
+    harness::{Answer, Connection, NewDay, Site, within},
+    keys::key,
+};
+use api::{Keys, Limits, ServedStore};
 use domain::{AdvertiserId, ModelName};
 use jsonschema::Validator;
 use serde_json::{Value, json};
@@ -172,6 +175,75 @@ async fn examples_of_a_server_with_nothing_to_serve_are_what_it_sends() {
 }
 
 #[tokio::test]
+async fn examples_of_what_is_refused_for_its_size_or_time_are_what_a_server_sends() {
+    let document = Document::current();
+    let site = site().await;
+    let limits = Limits::default();
+    let long = "x".repeat(limits.path_bytes_max);
+    document.shows("path_too_long", &site.ask(&format!("GET /{long}")).await);
+    let many = "\nX-Many: x".repeat(limits.headers_max - 1); // Host and Connection come besides
+    document.shows("too_many_headers", &site.ask(&format!("GET /stats/{many}")).await);
+    document.shows("body_too_large", &site.post("/recommendations", &"x".repeat((2 << 20) + 1)).await);
+
+    // The server's own time is waited for by nobody: here it is shorter, and told.
+    let slow = "POST /recommendations HTTP/1.1\r\nHost: t\r\nContent-Length: 100\r\n\r\n{";
+    let short = Duration::from_millis(50);
+    let changes: [(_, fn(&mut Limits, Duration), _); 2] = [
+        ("body_too_slow", |limits, time| limits.body_time = time, limits.body_time),
+        ("took_too_long", |limits, time| limits.request_time = time, limits.request_time),
+    ];
+    for (code, change, usual) in changes {
+        let site = Site::start_with(|options| change(&mut options.limits, short)).await;
+        let mut connection = Connection::open(site.address).await;
+        connection.send(slow).await;
+        let mut answer = connection.answer().await;
+        let [told, usual] = [short, usual].map(|time| format!("within {} s", time.as_secs_f64()));
+        answer.body = answer.body.replace(&told, &usual);
+        document.shows(code, &answer);
+    }
+}
+
+#[tokio::test]
+async fn examples_of_what_is_refused_as_too_much_are_what_a_server_sends() {
+    let document = Document::current();
+    let full = Site::start_with(|options| options.limits.bodies_bytes_max = 1).await;
+    document.shows("overloaded", &full.post("/recommendations", "{}").await);
+    let rated = Site::start_with(|options| {
+        (options.limits.requests_per_second, options.limits.requests_burst) = (1, 1);
+    })
+    .await;
+    let mut answer = rated.ask("GET /stats/").await;
+    while answer.status != 429 {
+        answer = rated.ask("GET /stats/").await;
+    }
+    document.shows("too_many_requests", &answer);
+}
+
+#[tokio::test]
+async fn examples_of_what_is_refused_for_its_key_are_what_a_server_sends() {
+    let document = Document::current();
+    let site = Site::start_with(|options| options.keys = Keys::Required).await;
+    site.store.migrate().await.unwrap();
+    let acme = key(&site.store, "acme", &["acme"]).await;
+    document.shows("unauthorized", &site.ask("GET /recommendations/acme/TopCTR").await);
+    let of_acme = format!("GET /stats/\nX-Api-Key: {acme}");
+    let answer = within(async {
+        loop {
+            let answer = site.ask(&of_acme).await;
+            if answer.status == 403 {
+                break answer;
+            }
+        }
+    })
+    .await;
+    document.shows("forbidden", &answer);
+    let (own, folder) = (Site::start().await.store, tempfile::tempdir().unwrap());
+    let nobody = ServedStore::Url("postgres://topshelf:secret@127.0.0.1:1/none".to_owned());
+    let waiting = Site::serve(nobody, own, folder, |options| options.keys = Keys::Required).await;
+    document.shows("keys_unavailable", &waiting.ask(&of_acme).await);
+}
+
+#[tokio::test]
 async fn every_answer_is_one_that_the_document_tells_of() {
     let document = Document::current();
     let site = site().await;
@@ -270,6 +342,19 @@ impl Document {
             .flat_map(|response| response["content"].as_object().into_iter().flat_map(|c| c.values()));
         let example = contents.filter_map(|content| content["examples"].get(name)).next();
         self.followed(example.unwrap_or_else(|| panic!("no example {name}")))["value"].clone()
+    }
+
+    /// The answer is the example of that code, at an operation that tells of it and of its headers.
+    fn shows(&self, code: &str, answer: &Answer) {
+        let body: Value = serde_json::from_str(&answer.body).unwrap();
+        assert_eq!(body, self.0["components"]["examples"][code]["value"]);
+        let told = self.operations().into_iter().filter(|(_, operation)| {
+            let response = &operation["responses"][answer.status.to_string()];
+            !response["content"]["application/problem+json"]["examples"][code].is_null()
+        });
+        let (operation, _) = told.last().unwrap_or_else(|| panic!("no operation tells of {code}"));
+        let (method, path) = operation.split_once(' ').unwrap();
+        self.tells_of(method, path, answer);
     }
 
     fn followed<'a>(&'a self, value: &'a Value) -> &'a Value {

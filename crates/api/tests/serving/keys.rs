@@ -1,6 +1,6 @@
 //! Who may ask: only who holds a valid key, and of single advertisers only whom it is for.
 
-use crate::harness::{NewDay, PATIENCE, Site};
+use crate::harness::{Connection, NewDay, PATIENCE, Site};
 use api::{Keys, ServedStore};
 use domain::AdvertiserId;
 use jiff::Timestamp;
@@ -31,7 +31,7 @@ const CLOSED: &[&str] = &[
 const OPEN: &[&str] = &["/", "/docs/", "/openapi.json", "/health/live", "/health/ready"];
 
 /// Makes a key; its text.
-async fn key(store: &Store, name: &str, advertisers: &[&str]) -> String {
+pub(crate) async fn key(store: &Store, name: &str, advertisers: &[&str]) -> String {
     let text = KeyText::random().unwrap();
     let ids = advertisers.iter().map(|id| AdvertiserId::new(*id).unwrap()).collect();
     let scope = KeyScope::of(ids).unwrap_or(KeyScope::All);
@@ -295,6 +295,32 @@ async fn keys_come_into_force_and_go_out_of_it_while_the_server_runs() {
         }
         assert!(began.elapsed() < PATIENCE, "it is not noted which keys are used: {keys:?}");
         tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_connection_is_good_for_no_more_than_the_key_of_each_request() {
+    const RANKING: &str = "/recommendations/beta/TopCTR?day=2024-11-20";
+    let site = site().await;
+    let (all, acme) = (key(&site.store, "all", &[]).await, key(&site.store, "acme", &["acme"]).await);
+    until_known(&site, &all, RANKING).await;
+    until_known(&site, &acme, "/recommendations/acme/TopCTR?day=2024-11-20").await;
+    let mut connection = Connection::open(site.address).await;
+    let mut ask = async |key: &str| {
+        let request = format!("GET {RANKING} HTTP/1.1\r\nHost: t\r\nX-Api-Key: {key}\r\n\r\n");
+        connection.send(&request).await;
+        connection.answer().await.status
+    };
+    let wrong = format!("{}{}", &all[..17], &acme[17..]);
+    for (key, status) in [(&all, 200), (&acme, 404), (&all, 200), (&wrong, 401), (&all, 200), (&all, 200)] {
+        assert_eq!(ask(key).await, status, "{key}");
+    }
+    assert_eq!(ask("").await, 401);
+    assert_eq!(ask(&all).await, 200);
+    site.store.revoke_key("all", Timestamp::now()).await.unwrap();
+    let began = Instant::now();
+    while ask(&all).await != 401 {
+        assert!(began.elapsed() < PATIENCE, "what was revoked stays valid where it was sent before");
     }
 }
 

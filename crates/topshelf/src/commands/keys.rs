@@ -1,6 +1,7 @@
 //! `keys`: who may ask the API, and for whose rankings.
 //!
-//! A key's text is printed when it is made, once; no command can show it again.
+//! A key's text is printed when it is made, once; no command can show it again. A key whose text could not be
+//! printed does not stay in force.
 
 use super::{
     ledger::minute,
@@ -12,9 +13,10 @@ use crate::{
     pipeline::Night,
 };
 use domain::AdvertiserId;
+use jiff::Timestamp;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
-use store::{ApiKey, KeyScope, KeyText, NewApiKey, Store, StoreError};
+use store::{ApiKey, KeyId, KeyScope, KeyText, NewApiKey, Store, StoreError};
 
 /// So many advertisers of a key are named in a table.
 const NAMED_MAX: usize = 3;
@@ -36,18 +38,27 @@ pub(super) async fn create(night: &Night, flags: &CreateKey, output: Output) -> 
         "key": text.reveal(), "key_id": key.key_id, "name": key.name.as_str(), "scope": scope_name(&key.scope),
         "advertisers": key.scope.advertisers(), "unknown_advertisers": unseen, "created_at": key.created_at,
     });
-    output.either(&json, || text.reveal().to_owned()).map_err(|failure| {
-        let key_id = key.key_id;
-        failure.help(format!(
-            "the key is made and cannot be shown again: `topshelf keys revoke {key_id}` ends it"
-        ))
-    })?;
+    if let Err(unprinted) = output.only_copy(&json, || text.reveal().to_owned()) {
+        return Err(take_back(&store, key.key_id, night.clock.now(), unprinted).await);
+    }
     if output.is_for_people() {
         notices(&key, &unseen, night.config.serve.poll_seconds)
             .iter()
             .for_each(|notice| eprintln!("{notice}"));
     }
     Ok(())
+}
+
+/// Ends a key whose text nobody has, and says what became of it.
+async fn take_back(store: &Store, key_id: KeyId, at: Timestamp, unprinted: Failure) -> Failure {
+    match store.revoke_key(key_id.as_str(), at).await {
+        Ok(_) => unprinted.help(format!(
+            "the key cannot be shown again, so it (id {key_id}) is revoked: `topshelf keys create` makes another"
+        )),
+        Err(error) => Failure::of(error)
+            .within(format!("API key {key_id} is made, but {unprinted}; nor could it be revoked"))
+            .help(format!("the key cannot be shown again: `topshelf keys revoke {key_id}` ends it")),
+    }
 }
 
 /// The advertisers of whom nothing is published.

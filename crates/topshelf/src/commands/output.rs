@@ -3,7 +3,7 @@
 use crate::failure::{Exit, Failure};
 use comfy_table::{Cell, CellAlignment, ContentArrangement, LineStyle, Table, presets};
 use serde::Serialize;
-use std::io::{ErrorKind, Write};
+use std::io::{self, ErrorKind, Write};
 
 /// How results are printed.
 #[derive(Debug, Clone, Copy)]
@@ -23,12 +23,20 @@ impl Output {
 
     /// Prints the value as JSON, or what `text` says.
     pub(crate) fn either(self, value: &impl Serialize, text: impl FnOnce() -> String) -> Result<(), Failure> {
-        if self.is_json {
-            let json = serde_json::to_string_pretty(value).map_err(Failure::of)?;
-            self.text(&json)
-        } else {
-            self.text(&text())
-        }
+        self.text(&self.chosen(value, text)?)
+    }
+
+    /// Prints the same as [`Output::either`] does, of which there is no copy: it is a failure too that nobody reads it.
+    pub(crate) fn only_copy(
+        self,
+        value: &impl Serialize,
+        text: impl FnOnce() -> String,
+    ) -> Result<(), Failure> {
+        written(&self.chosen(value, text)?).map_err(|error| unwritten(&error))
+    }
+
+    fn chosen(self, value: &impl Serialize, text: impl FnOnce() -> String) -> Result<String, Failure> {
+        if self.is_json { serde_json::to_string_pretty(value).map_err(Failure::of) } else { Ok(text()) }
     }
 
     /// Prints the value when JSON is asked for, and nothing for people.
@@ -38,16 +46,25 @@ impl Output {
 
     /// Prints the text, ended by a line break.
     pub(crate) fn text(self, text: &str) -> Result<(), Failure> {
-        let mut stdout = std::io::stdout().lock();
-        let written = writeln!(stdout, "{}", text.trim_end_matches('\n')).and_then(|()| stdout.flush());
-        match written {
+        match written(text) {
             // Whoever read has seen enough, as `head` has.
             Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
-            Err(error) => Err(Failure::new(Exit::Failed, format!("could not write to stdout: {error}"))
-                .help("what was to be done is done, only the result could not be printed")),
+            Err(error) => {
+                Err(unwritten(&error)
+                    .help("what was to be done is done, only the result could not be printed"))
+            }
             Ok(()) => Ok(()),
         }
     }
+}
+
+fn written(text: &str) -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
+    writeln!(stdout, "{}", text.trim_end_matches('\n')).and_then(|()| stdout.flush())
+}
+
+fn unwritten(error: &io::Error) -> Failure {
+    Failure::new(Exit::Failed, format!("could not write to stdout: {error}"))
 }
 
 /// So many advertisers, in words.

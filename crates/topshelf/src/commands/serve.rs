@@ -230,3 +230,41 @@ fn has_kept(night: &Night) -> bool {
     let directory = &night.config.serve.snapshot_dir;
     !directory.is_empty() && Path::new(directory).join("manifest").exists()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Each has a value of its own here, so that none is taken for another.
+    #[test]
+    fn each_limit_of_the_configuration_is_the_servers() {
+        let limits = limits(&Serve {
+            connections_max: 1,
+            connections_per_address_max: 2,
+            head_kib_max: 3,
+            path_bytes_max: 4,
+            headers_max: 5,
+            head_seconds: 6,
+            idle_seconds: 7,
+            body_seconds: 8,
+            request_seconds: 9,
+            write_seconds: 10,
+            bodies_mib: 11,
+            requests_per_second: 12,
+            requests_burst: 13,
+            ..Serve::default()
+        });
+        assert_eq!((limits.connections_max, limits.connections_per_address_max), (1, 2));
+        assert_eq!((limits.head_bytes_max, limits.path_bytes_max, limits.headers_max), (3 << 10, 4, 5));
+        let Limits { head_time, idle_time, body_time, request_time, write_time, .. } = limits;
+        let times = [head_time, idle_time, body_time, request_time, write_time];
+        assert_eq!(times.map(|time| time.as_secs()), [6, 7, 8, 9, 10]);
+        assert_eq!(limits.bodies_bytes_max, 11 << 20);
+        assert_eq!((limits.requests_per_second, limits.requests_burst), (12, 13));
+    }
+
+    #[test]
+    fn the_usual_limits_are_those_that_the_apis_document_tells_of() {
+        assert_eq!(format!("{:?}", limits(&Serve::default())), format!("{:?}", Limits::default()));
+    }
+}

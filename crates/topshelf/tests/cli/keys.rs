@@ -6,7 +6,7 @@ use crate::{
 };
 use serde_json::{Value, json};
 use sqlx::{Connection, Executor, SqliteConnection};
-use std::fs;
+use std::{fs, process::Stdio};
 
 /// A scene whose database is there; `acme` is published in it.
 fn published() -> Scene {
@@ -158,6 +158,61 @@ fn a_key_is_revoked_by_name_or_id_and_stays_revoked() {
         1,
         &["there is no API key \"nobody\"", "`topshelf keys list`"],
     );
+}
+
+/// Where nothing can be printed: nobody reads it, or the disk is full.
+fn lost_outputs() -> [Stdio; 2] {
+    let (reader, closed) = std::io::pipe().unwrap();
+    drop(reader);
+    [closed.into(), fs::File::options().write(true).open("/dev/full").unwrap().into()]
+}
+
+/// What is said when a key is made and its text cannot be printed.
+fn create_unread(scene: &Scene, args: &[&str], stdout: Stdio) -> String {
+    let ended = scene.command(args).stdout(stdout).stderr(Stdio::piped()).output().unwrap();
+    let told = String::from_utf8(ended.stderr).unwrap();
+    assert!(ended.status.code() == Some(1) && told.contains("could not write to stdout"), "{told}");
+    assert!(!told.contains("tsk_"), "{told}");
+    told
+}
+
+#[test]
+fn a_key_that_could_not_be_printed_is_not_in_force() {
+    let scene = published();
+    for json in [&["--json"][..], &[]] {
+        let args = [&["keys", "create", "--name", "lost", "--all"], json].concat();
+        for stdout in lost_outputs() {
+            let told = create_unread(&scene, &args, stdout);
+            let last = listed(&scene).pop().unwrap();
+            assert!(last["revoked_at"].is_string(), "{last}");
+            assert!(
+                told.contains(&format!("(id {}) is revoked", last["key_id"].as_str().unwrap())),
+                "{told}"
+            );
+        }
+    }
+    assert_eq!(listed(&scene).len(), 4);
+    create(&scene, &["--name", "lost", "--all"]);
+}
+
+#[test]
+fn a_key_that_can_neither_be_printed_nor_revoked_is_named() {
+    let scene = published();
+    let url = format!("sqlite:{}", scene.path("topshelf-data/topshelf.db").display());
+    tokio::runtime::Runtime::new().unwrap().block_on(async {
+        let mut connection = SqliteConnection::connect(&url).await.unwrap();
+        let refused = "CREATE TRIGGER kept BEFORE UPDATE ON api_keys BEGIN SELECT RAISE(ABORT, 'kept'); END";
+        connection.execute(refused).await.unwrap();
+        connection.close().await.unwrap();
+    });
+    let [closed, _] = lost_outputs();
+    let told = create_unread(&scene, &["keys", "create", "--name", "lost", "--all", "--json"], closed);
+    let key = &listed(&scene)[0];
+    assert_eq!(key["revoked_at"], Value::Null);
+    let id = key["key_id"].as_str().unwrap();
+    for part in [&format!("API key {id} is made"), "kept", &format!("`topshelf keys revoke {id}`")] {
+        assert!(told.contains(part), "{part:?} is not in {told}");
+    }
 }
 
 #[test]

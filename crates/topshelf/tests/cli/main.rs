@@ -25,3 +25,4 @@ mod service;
 mod services;
 mod spill;
 mod stages;
+mod way_in;

@@ -17,10 +17,16 @@ pub(crate) fn statuses() -> BTreeMap<u16, u64> {
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
+    head: String,
     pub(crate) body: Vec<u8>,
 }
 
 impl Answer {
+    /// Whether it says `text`, in its head or body.
+    pub(crate) fn has(&self, text: &str) -> bool {
+        self.head.contains(text) || self.body.windows(text.len()).any(|part| part == text.as_bytes())
+    }
+
     /// The first answer in `bytes`, which goes from them; nothing when it has not come whole.
     pub(crate) fn take_from(bytes: &mut Vec<u8>, is_head: bool) -> Option<Self> {
         let end = bytes.windows(4).position(|bytes| bytes == b"\r\n\r\n")? + 4;
@@ -39,6 +45,6 @@ impl Answer {
         bytes.drain(..end + length);
         *STATUSES.lock().unwrap_or_else(PoisonError::into_inner).entry(status).or_default() += 1;
         // An interim answer is followed by the answer.
-        if status < 200 { Self::take_from(bytes, is_head) } else { Some(Self { status, body }) }
+        if status < 200 { Self::take_from(bytes, is_head) } else { Some(Self { status, head, body }) }
     }
 }

@@ -1,7 +1,7 @@
 //! Connections that take long over everything: silent ones, heads and bodies that come byte by byte, answers that nobody
 //! reads. The server may close them; it may not mind them.
 
-use crate::{random::Random, sending::connect};
+use crate::{callers::Caller, random::Random, requests::sound, sending::connect};
 use std::{
     io::{ErrorKind, Read, Write},
     net::TcpStream,
@@ -15,15 +15,16 @@ const CONNECTIONS: usize = 40;
 
 const PERIOD: Duration = Duration::from_millis(50);
 
-/// Goes on until it is over, and says how many connections it had.
-pub(crate) fn linger(address: &str, mut random: Random, is_over: &AtomicBool) -> usize {
-    let mut connections: Vec<_> = (0..CONNECTIONS).map(|number| Lingering::new(address, number)).collect();
+/// Goes on until it is over, and says how many connections the caller had.
+pub(crate) fn linger(address: &str, caller: &Caller, mut random: Random, is_over: &AtomicBool) -> usize {
+    let new = |number| Lingering::new(address, caller, number);
+    let mut connections: Vec<_> = (0..CONNECTIONS).map(new).collect();
     let mut number = CONNECTIONS;
     while !is_over.load(SeqCst) {
         for connection in &mut connections {
             // Now and then one gives up, and another comes.
             if !connection.goes_on() || random.is_one_in(200) {
-                *connection = Lingering::new(address, number);
+                *connection = new(number);
                 number += 1;
             }
         }
@@ -40,13 +41,13 @@ struct Lingering {
 }
 
 impl Lingering {
-    fn new(address: &str, number: usize) -> Self {
+    fn new(address: &str, caller: &Caller, number: usize) -> Self {
         let mut stream = connect(address);
         let (at_once, slowly, reads): (Vec<u8>, &[u8], bool) = match number % 5 {
             0 => (Vec::new(), b"", true),
             1 => (b"GET ".to_vec(), b"/recommendations/acme/TopCTR HTTP/1.1\r\nHost: a\r\nX-Slow: ", true),
             2 => (
-                b"POST /recommendations HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n\r\n".to_vec(),
+                sound(b"POST", b"/recommendations", &[b"Content-Length: 1000"], b"").sent_by(caller).bytes,
                 b"{\"requests\":[",
                 true,
             ),

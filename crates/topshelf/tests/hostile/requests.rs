@@ -1,6 +1,6 @@
 //! Requests as attackers and broken clients write them.
 
-use crate::random::Random;
+use crate::{callers::Caller, random::Random};
 
 /// The bytes of one request, or of what pretends to be one.
 #[derive(Debug)]
@@ -12,12 +12,30 @@ pub(crate) struct Request {
     pub(crate) is_head: bool,
 }
 
+impl Request {
+    /// The same with the caller's key in its head, where it has one.
+    pub(crate) fn sent_by(mut self, caller: &Caller) -> Self {
+        let first_line = self.bytes.windows(2).position(|bytes| bytes == b"\r\n");
+        if let Some(end) = first_line.filter(|_| !caller.field.is_empty()) {
+            self.bytes.splice(end..end, [b"\r\n", caller.field.as_slice()].concat());
+        }
+        self
+    }
+
+    /// Whether it says `text`.
+    pub(crate) fn has(&self, text: &str) -> bool {
+        self.bytes.windows(text.len()).any(|part| part == text.as_bytes())
+    }
+}
+
 const PATHS: &[&[u8]] = &[
     b"/",
     b"/recommendations/acme/TopCTR",
     b"/recommendations/acme/TopProduct/",
     b"/recommendations",
     b"/history/acme/",
+    b"/recommendations/rival/TopCTR",
+    b"/history/rival",
     b"/stats/",
     b"/health",
     b"/health/ready",
@@ -183,6 +201,7 @@ const BODIES: &[&[u8]] = &[
     b"{\"requests\":[{\"advertiser_id\":\"\\udc00\\ud800\",\"model\":\"\\u0000\"}]}",
     b"{\"requests\":[{\"advertiser_id\":\"\xff\",\"model\":\"TopCTR\"}]}",
     b"{\"requests\":[{\"advertiser_id\":\"\xed\xa0\x80\",\"model\":\"\xc0\xaf\"}]}",
+    b"{\"requests\":[{\"advertiser_id\":\"acme\",\"model\":\"TopCTR\"},{\"advertiser_id\":\"rival\",\"model\":\"TopCTR\"}]}",
     b"{\"requests\":[{\"advertiser_id\":{},\"model\":[]}],\"limit\":1e400}",
     b"{\"requests\":[{\"advertiser_id\":\"acme\",\"model\":\"TopCTR\"}],\"limit\":-0}",
     b"{\"requests\":[{\"advertiser_id\":\"acme\",\"model\":\"TopCTR\"}],\"limit\":18446744073709551616}",

@@ -1,6 +1,6 @@
 //! One request on a connection of its own: sent whole, in pieces, with an end or none, or left alone.
 
-use crate::{answers::Answer, random::Random, requests::Request};
+use crate::{answers::Answer, callers::Caller, random::Random, requests::Request};
 use std::{
     io::{ErrorKind, Read, Write},
     net::{Shutdown, TcpStream},
@@ -10,8 +10,9 @@ use std::{
 /// Longer than an answer takes on a busy machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Sends it, and looks at what comes back.
-pub(crate) fn exchange(address: &str, request: &Request, random: &mut Random) {
+/// Sends it for the caller, and looks at what comes back.
+pub(crate) fn exchange(address: &str, caller: &Caller, request: Request, random: &mut Random) {
+    let request = &request.sent_by(caller);
     let mut stream = connect(address);
     if random.is_one_in(10) {
         return abort(stream, &request.bytes, random);
@@ -21,13 +22,15 @@ pub(crate) fn exchange(address: &str, request: &Request, random: &mut Random) {
     if request.is_sound {
         assert!(is_sent, "the server hung up on {request:?}");
         let answer = answer(&mut stream, &mut received, request.is_head);
-        assert!(answer.is_some(), "no answer to {}", shown(&request.bytes));
+        let answer = answer.unwrap_or_else(|| panic!("no answer to {}", shown(&request.bytes)));
+        caller.expect_nothing_else_in(&answer, request);
     }
     // Nothing more comes, which the server learns; what it still has to say is read.
     let _ = stream.shutdown(Shutdown::Write);
     while more(&mut stream, &mut received) {}
     let mut is_head = request.is_head && !request.is_sound;
-    while Answer::take_from(&mut received, is_head).is_some() {
+    while let Some(answer) = Answer::take_from(&mut received, is_head) {
+        caller.expect_nothing_else_in(&answer, request);
         is_head = false;
     }
 }
@@ -62,6 +65,13 @@ fn abort(mut stream: TcpStream, bytes: &[u8], random: &mut Random) {
         stream.set_read_timeout(Some(Duration::from_millis(2))).unwrap();
         let _ = stream.read(&mut [0]);
     }
+}
+
+/// The answer to a request that is sound.
+pub(crate) fn ask(address: &str, request: &Request) -> Option<Answer> {
+    let mut stream = connect(address);
+    stream.write_all(&request.bytes).unwrap();
+    answer(&mut stream, &mut Vec::new(), request.is_head)
 }
 
 /// The next answer; none when the connection ends before it is whole.

@@ -3,6 +3,7 @@
 //! All are of one server: `crates/api/tests/serving/contract.rs` publishes what they tell of, and asks for each.
 
 use crate::{
+    limits::Limits,
     problem::{Code, Problem},
     wire::{
         Advertisers, AgreeingAdvertiser, Answer, Answers, Health, Held, History, HistoryDay, Liveness,
@@ -14,7 +15,7 @@ use domain::{Day, ModelName, RunId};
 use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::{Value, json};
-use std::{collections::BTreeMap, time::Duration};
+use std::collections::BTreeMap;
 
 const CHECK: &str = "advertiser_volume";
 const MESSAGE: &str = "clicks: 900, which is 9.0 times the typical 100";
@@ -59,6 +60,7 @@ pub(super) fn of_question(operation_id: &str) -> Option<Value> {
 /// The example of a refusal.
 pub(super) fn of_problem(code: Code) -> Problem {
     let (oldest_day, newest_day) = (first_day(), second_day());
+    let limits = Limits::default();
     match code {
         Code::UnknownAdvertiser => unknown(),
         Code::InactiveAdvertiser => Problem::InactiveAdvertiser {
@@ -97,12 +99,12 @@ pub(super) fn of_problem(code: Code) -> Problem {
         Code::BodyTooLarge => {
             Problem::BodyTooLarge { bytes_max: crate::routes::rankings::QUESTIONS_BYTES_MAX }
         }
-        Code::PathTooLong => Problem::PathTooLong { bytes_max: 4096 },
-        Code::TooManyHeaders => Problem::TooManyHeaders { headers_max: 64 },
-        Code::BodyTooSlow => Problem::BodyTooSlow { time: Duration::from_secs(10) },
+        Code::PathTooLong => Problem::PathTooLong { bytes_max: limits.path_bytes_max },
+        Code::TooManyHeaders => Problem::TooManyHeaders { headers_max: limits.headers_max },
+        Code::BodyTooSlow => Problem::BodyTooSlow { time: limits.body_time },
         Code::TooManyRequests => Problem::TooManyRequests { retry_after_seconds: 1 },
         Code::Overloaded => Problem::Overloaded,
-        Code::TookTooLong => Problem::TookTooLong { time: Duration::from_secs(30) },
+        Code::TookTooLong => Problem::TookTooLong { time: limits.request_time },
         Code::Unauthorized => Problem::Unauthorized,
         Code::Forbidden => Problem::Forbidden,
         Code::KeysUnavailable => Problem::KeysUnavailable,
