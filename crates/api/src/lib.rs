@@ -40,6 +40,8 @@ mod snapshot;
 mod stats;
 mod telemetry;
 mod tls;
+#[cfg(feature = "otel")]
+mod trace;
 mod wire;
 
 pub use access_log::TARGET as ACCESS_LOG_TARGET;
