@@ -2,11 +2,14 @@
 //!
 //! Neither the path and user of its URL nor what it is sent gets into the log.
 
+use flate2::{Compression, write::GzEncoder};
 use futures::future::BoxFuture;
 use opentelemetry_http::{Bytes, HttpClient, HttpError, Request, Response};
-use opentelemetry_sdk::error::OTelSdkError;
+use reqwest::header::{CONTENT_ENCODING, HeaderValue};
 use std::{
-    env, error, iter,
+    env, error,
+    io::{self, Write},
+    iter,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -33,8 +36,9 @@ struct Inner {
     runtime: Runtime,
     /// Scheme, host and port.
     place: String,
-    /// Why the last post had no answer.
-    no_answer: Mutex<Option<String>>,
+    is_gzipped: bool,
+    /// Why the last post was not taken.
+    refusal: Mutex<Option<String>>,
     is_away: AtomicBool,
 }
 
@@ -53,32 +57,36 @@ impl Collector {
             client: client.map_err(|error| chain(&error))?,
             runtime: runtime.map_err(|error| error.to_string())?,
             place: url.origin().ascii_serialization(),
-            no_answer: Mutex::default(),
+            is_gzipped: said("COMPRESSION").is_some_and(|compression| compression == "gzip"),
+            refusal: Mutex::default(),
             is_away: AtomicBool::new(false),
         })))
     }
 
-    /// Says what came of a batch, when the one before it went otherwise.
-    pub(super) fn tell(&self, failure: Option<&OTelSdkError>) {
-        let Inner { place, is_away, no_answer, .. } = &*self.0;
-        let was_away = is_away.swap(failure.is_some(), Ordering::Relaxed);
-        let no_answer = no_answer.lock().unwrap_or_else(PoisonError::into_inner).take();
-        match failure {
-            Some(failure) if !was_away => {
-                let error = no_answer.unwrap_or_else(|| failure.to_string());
-                warn!(
-                    collector = place,
-                    error, "the OpenTelemetry collector does not take traces, and they are dropped"
-                );
-            }
-            None if was_away => info!(collector = place, "the OpenTelemetry collector takes traces again"),
-            _ => (),
+    /// Says whether traces are taken, when that has changed.
+    pub(super) fn tell(&self, are_taken: bool) {
+        let Inner { place, is_away, refusal, .. } = &*self.0;
+        let was_away = is_away.swap(!are_taken, Ordering::Relaxed);
+        if was_away && are_taken {
+            info!(collector = place, "the OpenTelemetry collector takes traces again");
+        } else if !was_away && !are_taken {
+            let refusal = refusal.lock().unwrap_or_else(PoisonError::into_inner).take();
+            let error = refusal.as_deref().unwrap_or("no answer in time");
+            warn!(
+                collector = place,
+                error, "the OpenTelemetry collector does not take traces, which are dropped"
+            );
         }
     }
 }
 
 impl Inner {
-    async fn post(&self, request: Request<Bytes>) -> Result<Response<Bytes>, reqwest::Error> {
+    async fn post(&self, mut request: Request<Bytes>) -> Result<Response<Bytes>, reqwest::Error> {
+        if self.is_gzipped {
+            let body = gzipped(request.body()).expect("memory takes any bytes");
+            *request.body_mut() = body.into();
+            request.headers_mut().insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+        }
         let mut answer = self.client.execute(request.try_into()?).await?;
         let (status, headers) = (answer.status(), std::mem::take(answer.headers_mut()));
         let mut body = Vec::new();
@@ -105,18 +113,32 @@ impl HttpClient for Collector {
         Box::pin(async move {
             // The thread that exports is no thread of a runtime, and may block.
             let answered = inner.runtime.block_on(inner.post(request)).map_err(reqwest::Error::without_url);
-            let told = answered.as_ref().err().map(|error| chain(error));
-            *inner.no_answer.lock().unwrap_or_else(PoisonError::into_inner) = told;
+            let refusal = match &answered {
+                Ok(answer) if answer.status().is_success() => None,
+                Ok(answer) => Some(format!("it answers {}", answer.status())),
+                Err(error) => Some(chain(error)),
+            };
+            *inner.refusal.lock().unwrap_or_else(PoisonError::into_inner) = refusal;
             answered.map_err(HttpError::from)
         })
     }
 }
 
+/// What the environment says of the export of traces, or else of all that is exported.
+pub(super) fn said(name: &str) -> Option<String> {
+    let names = [format!("OTEL_EXPORTER_OTLP_TRACES_{name}"), format!("OTEL_EXPORTER_OTLP_{name}")];
+    names.into_iter().find_map(|name| env::var(name).ok().filter(|value| !value.is_empty()))
+}
+
 /// How long a post may take, as the environment has it in milliseconds.
 fn answer_time() -> Duration {
-    let names = ["OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", "OTEL_EXPORTER_OTLP_TIMEOUT"];
-    let said = names.into_iter().find_map(|name| env::var(name).ok()?.parse().ok());
-    said.map_or(ANSWER_TIME, Duration::from_millis)
+    said("TIMEOUT").and_then(|time| time.parse().ok()).map_or(ANSWER_TIME, Duration::from_millis)
+}
+
+fn gzipped(bytes: &[u8]) -> io::Result<Vec<u8>> {
+    let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
+    gzip.write_all(bytes)?;
+    gzip.finish()
 }
 
 fn chain(error: &dyn error::Error) -> String {

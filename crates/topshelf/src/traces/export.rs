@@ -2,7 +2,10 @@
 //!
 //! A queue that is full drops spans. At the end of the process a moment is given to what is queued, and no more.
 
-use super::{collector::Collector, endpoint};
+use super::{
+    collector::{Collector, said},
+    endpoint,
+};
 use opentelemetry::{KeyValue, trace::TracerProvider};
 use opentelemetry_otlp::{SpanExporter, WithHttpConfig};
 use opentelemetry_sdk::{
@@ -29,24 +32,29 @@ const SAMPLERS: [&str; 6] = [
 /// The longest that the end of the process waits for a collector.
 const ENDS_WITHIN: Duration = Duration::from_secs(3);
 
-static PROVIDER: OnceLock<SdkTracerProvider> = OnceLock::new();
+static EXPORT: OnceLock<Export> = OnceLock::new();
+
+struct Export {
+    provider: SdkTracerProvider,
+    collector: Collector,
+}
 
 /// Starts to export when the environment names a collector; gives what is to be said of the environment.
 pub(crate) fn start() -> Option<String> {
     let endpoint = endpoint()?;
-    let (exporter, notice) = match exporter(&endpoint) {
-        Ok(exporter) => (exporter, unknown_sampler()),
+    let exporter = match exporter(&endpoint) {
+        Ok(exporter) => exporter,
         Err(error) => return Some(format!("no traces are exported: {error}")),
     };
+    let collector = exporter.collector.clone();
     let provider = SdkTracerProvider::builder().with_batch_exporter(exporter).with_resource(resource());
-    PROVIDER.set(provider.build()).expect("the program starts once");
-    notice
+    let is_first = EXPORT.set(Export { provider: provider.build(), collector }).is_ok();
+    assert!(is_first, "the program starts once");
+    unknown_sampler()
 }
 
 fn exporter(endpoint: &str) -> Result<Told, String> {
-    let protocol = ["OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL"];
-    let protocol = protocol.into_iter().find_map(|name| env::var(name).ok());
-    if let Some(protocol) = protocol.filter(|protocol| !["", "http/protobuf"].contains(&protocol.as_str())) {
+    if let Some(protocol) = said("PROTOCOL").filter(|protocol| protocol != "http/protobuf") {
         return Err(format!(
             "OTEL_EXPORTER_OTLP_PROTOCOL is {protocol}, and only http/protobuf is spoken here"
         ));
@@ -94,14 +102,15 @@ pub(crate) fn layer() -> Option<Box<dyn Layer<Registry> + Send + Sync>> {
 
 /// What makes spans; none when no collector is told of.
 pub(crate) fn tracer() -> Option<SdkTracer> {
-    PROVIDER.get().map(|provider| provider.tracer(NAME))
+    EXPORT.get().map(|export| export.provider.tracer(NAME))
 }
 
 /// Sends what is queued, for as long as an end may take.
 pub(crate) fn end() {
-    if let Some(provider) = PROVIDER.get() {
-        // What came of it was said when it failed.
-        let _ = provider.shutdown_with_timeout(ENDS_WITHIN);
+    if let Some(Export { provider, collector }) = EXPORT.get()
+        && provider.shutdown_with_timeout(ENDS_WITHIN).is_err()
+    {
+        collector.tell(false);
     }
 }
 
@@ -115,7 +124,7 @@ struct Told {
 impl opentelemetry_sdk::trace::SpanExporter for Told {
     async fn export(&self, batch: Vec<SpanData>) -> OTelSdkResult {
         let exported = self.exporter.export(batch).await;
-        self.collector.tell(exported.as_ref().err());
+        self.collector.tell(exported.is_ok());
         exported
     }
 
