@@ -133,13 +133,17 @@ fn only_what_the_sampler_takes_is_sent() {
     assert_eq!(of_request(&spans, "theirs").trace, TRACE);
 }
 
-#[test]
-fn a_server_sends_in_batches_and_says_once_that_nobody_takes_them() {
-    let collector = Collector::start(Answer::Refused);
+/// What a server says of traces whose collector answers so, from its start to its end, while it is asked until `is_enough`.
+fn said_of(
+    answer: Answer,
+    environment: &[(&str, &str)],
+    is_enough: impl Fn(&Collector, usize) -> bool,
+) -> Vec<String> {
+    let collector = Collector::start(answer);
     let mut scene = Scene::new();
     scene.end_well(&["run", "--day", DAY, "--input", "logs"]);
     scene.environment("OTEL_EXPORTER_OTLP_ENDPOINT", &collector.url());
-    scene.environment("OTEL_BSP_SCHEDULE_DELAY", "50");
+    environment.iter().for_each(|(name, value)| scene.environment(name, value));
     let log = scene.path("log");
     let mut command = scene.command(&["serve", "--listen", "127.0.0.1:0"]);
     let mut server = command.stderr(File::create(&log).unwrap()).spawn().unwrap();
@@ -152,12 +156,34 @@ fn a_server_sends_in_batches_and_says_once_that_nobody_takes_them() {
         }
         thread::sleep(Duration::from_millis(20));
     };
-    while collector.posts().len() < 4 {
-        get(&address, "/health/live");
+    for asked in 0.. {
+        if is_enough(&collector, asked) {
+            break;
+        }
+        assert_eq!(get(&address, "/health/live").0, 200);
         thread::sleep(Duration::from_millis(20));
     }
     let kill = format!("kill -TERM {}", server.id());
     assert!(Command::new("/bin/sh").args(["-c", &kill]).status().unwrap().success());
     assert!(server.wait().unwrap().success());
-    assert_eq!(told().matches("OpenTelemetry").count(), 1, "{}", told());
+    let told = told();
+    let lines = told.lines().filter(|line| line.contains("OpenTelemetry") || line.contains("BatchSpan"));
+    lines.map(str::to_owned).collect()
+}
+
+#[test]
+fn a_server_sends_in_batches_and_says_once_that_nobody_takes_them() {
+    let often = [("OTEL_BSP_SCHEDULE_DELAY", "50")];
+    let said = said_of(Answer::Refused, &often, |collector, _| collector.posts().len() >= 4);
+    assert_eq!(said.len(), 1, "{said:#?}");
+    assert!(said[0].contains("it answers 403 Forbidden"), "{said:#?}");
+}
+
+#[test]
+fn spans_that_find_no_room_are_dropped_and_nobody_waits() {
+    let few = [("OTEL_BSP_MAX_QUEUE_SIZE", "4"), ("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "1")];
+    let said = said_of(Answer::Nothing, &few, |_, asked| asked == 50);
+    let holds = |text: &str| said.iter().filter(|line| line.contains(text)).count();
+    assert_eq!(holds("dropped a Span due to queue full"), 1, "{said:#?}");
+    assert_eq!(holds("no answer in time"), 1, "{said:#?}");
 }
