@@ -13,7 +13,7 @@ mod watching;
 
 use crate::{
     Failure, promtool,
-    repository::{cargo, files, read, status, words},
+    repository::{TRACES, cargo, files, read, status, words},
     say,
 };
 use std::{
@@ -48,9 +48,17 @@ pub(crate) fn run() -> Result<(), Failure> {
         promtool::check()?,
         passes(cargo(&["fmt", "--all", "--check"]))?,
         passes(cargo(&["clippy", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"]))?,
+        passes(lints_of_traces())?,
     ];
     let failed: Vec<_> = failed.into_iter().flatten().collect();
     if failed.is_empty() { Ok(()) } else { Err(format!("check failed: {}", failed.join(", ")).into()) }
+}
+
+/// What is compiled with the feature `otel` alone.
+fn lints_of_traces() -> Command {
+    let mut clippy = cargo(&["clippy"]);
+    clippy.args(TRACES).args(["--lib", "--bins", "--quiet", "--", "-D", "warnings"]);
+    clippy
 }
 
 /// Prints what our own rules find; the name of the check when they find something.

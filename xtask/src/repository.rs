@@ -9,6 +9,10 @@ use std::{
     process::{Command, ExitStatus, Stdio},
 };
 
+/// What of the workspace is tested with the feature `otel`. The workspace is named whole, so that what the program is
+/// made of keeps the features that it has in all other tests, and is not built again.
+pub(crate) const TRACES: [&str; 5] = ["--workspace", "--features", "topshelf/otel", "--test", "traces"];
+
 /// The folder of the repository, where the workspace's `Cargo.toml` is.
 pub(crate) fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask is a folder of the repository")

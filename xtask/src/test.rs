@@ -5,7 +5,7 @@ use crate::{
     Failure, check,
     postgres::{self, Server},
     promtool,
-    repository::{cargo, files, read, status, words, works},
+    repository::{TRACES, cargo, files, read, status, words, works},
     say, schemathesis,
 };
 use std::{
@@ -72,14 +72,17 @@ fn runners(runner_arguments: &[String]) -> Result<Vec<Command>, Failure> {
     });
     let workspace: &[&str] = if selects_packages { &[] } else { &["--workspace"] };
     let mut runners = Vec::new();
-    if runner_arguments.is_empty() && has_documentation_tests()? {
+    let is_whole = runner_arguments.is_empty();
+    if is_whole && has_documentation_tests()? {
         runners.push(cargo(&["test", "--doc", "--workspace"]));
     }
-    let mut runner = if works(&mut cargo(&["nextest", "--version"])) {
-        cargo(&["nextest", "run"])
-    } else {
-        cargo(&["test", "--all-targets"])
-    };
+    let has_nextest = works(&mut cargo(&["nextest", "--version"]));
+    if is_whole {
+        let mut traces = cargo(if has_nextest { &["nextest", "run"] } else { &["test"] });
+        traces.args(TRACES);
+        runners.push(traces);
+    }
+    let mut runner = cargo(if has_nextest { &["nextest", "run"] } else { &["test", "--all-targets"] });
     runner.args(workspace).args(runner_arguments);
     runners.push(runner);
     Ok(runners)

@@ -94,6 +94,12 @@ impl Line<'_> {
     }
 }
 
+/// A path as a line tells it.
+#[cfg(feature = "otel")]
+pub(crate) fn visible_path(path: &str) -> String {
+    visible(path, PATH_BYTES_MAX)
+}
+
 /// `text` in at most so many characters of visible ASCII.
 fn visible(text: &str, bytes_max: usize) -> String {
     let mut visible = String::with_capacity(text.len().min(bytes_max));

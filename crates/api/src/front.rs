@@ -138,7 +138,7 @@ impl Front {
     ) -> Response<FrontBody> {
         let elapsed = asked.started.elapsed();
         self.serving.telemetry.answered(route, response.status(), elapsed);
-        self.serving.access_log.answered(&Line {
+        let line = Line {
             method,
             path: uri.path(),
             route,
@@ -148,7 +148,12 @@ impl Front {
             request_id: asked.request_id.to_str().unwrap_or_default(),
             client: asked.client,
             key_id: asked.key_id.as_ref().map(KeyId::as_str),
-        });
+        };
+        self.serving.access_log.answered(&line);
+        #[cfg(feature = "otel")]
+        if let Some(tracer) = &self.serving.options.tracer {
+            crate::trace::answered(tracer, &asked.parent, &line);
+        }
         let headers = response.headers_mut();
         headers.insert(REQUEST_ID, asked.request_id);
         if self.serving.is_ending() {
@@ -164,6 +169,9 @@ struct Asked {
     request_id: HeaderValue,
     client: IpAddr,
     key_id: Option<KeyId>,
+    /// The span that it is a child of.
+    #[cfg(feature = "otel")]
+    parent: opentelemetry::Context,
 }
 
 impl Asked {
@@ -190,6 +198,8 @@ impl Visit {
             request_id: request_id::of(headers),
             client: self.peer.address_of(headers, &self.front.serving.options.trusted_proxies),
             key_id: asker.key_id(),
+            #[cfg(feature = "otel")]
+            parent: crate::trace::parent(self.front.serving.options.tracer.as_ref(), headers),
         }
     }
 

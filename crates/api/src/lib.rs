@@ -41,6 +41,8 @@ mod snapshot;
 mod stats;
 mod telemetry;
 mod tls;
+#[cfg(feature = "otel")]
+mod trace;
 mod watch;
 mod wire;
 

@@ -44,6 +44,9 @@ pub struct Options {
     pub access_log: f64,
     /// Lines of the log that nobody will read, as whoever writes the log counts them.
     pub dropped_lines: DroppedLines,
+    /// Takes the spans of requests; none when nobody collects them.
+    #[cfg(feature = "otel")]
+    pub tracer: Option<opentelemetry_sdk::trace::SdkTracer>,
 }
 
 /// Lines of the log that were dropped because nobody read fast enough.
@@ -73,6 +76,8 @@ impl Options {
             tls: None,
             limits: Limits::default(),
             trusted_proxies: Networks::default(),
+            #[cfg(feature = "otel")]
+            tracer: None,
         }
     }
 }

@@ -19,10 +19,12 @@ pub mod retries;
 pub mod schedule;
 pub mod scheduler;
 mod spill;
+mod traces;
 
 use clap::Parser;
 use failure::{Exit, Failure};
 use std::{process::ExitCode, time::Duration};
+use tracing::warn;
 
 /// How long the process waits at its end for work that cannot be told to stop.
 const ENDS_WITHIN: Duration = Duration::from_secs(5);
@@ -34,7 +36,12 @@ pub fn main() -> ExitCode {
     let installed = rustls::crypto::ring::default_provider().install_default();
     installed.expect("no other provider was installed before");
     let cli = cli::Cli::parse();
+    // Before the log, which hands the spans on.
+    let notice = traces::start();
     logging::start(cli.global.log_format, cli.command.logs_at_info());
+    if let Some(notice) = notice {
+        warn!("{notice}");
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let done = match runtime {
         Ok(runtime) => {
@@ -45,6 +52,7 @@ pub fn main() -> ExitCode {
         }
         Err(error) => Err(Failure::explained(Exit::Failed, error)),
     };
+    traces::end();
     logging::end();
     match done {
         Ok(()) => ExitCode::SUCCESS,

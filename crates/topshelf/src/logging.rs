@@ -6,7 +6,7 @@
 
 mod queue;
 
-use crate::cli::LogFormat;
+use crate::{cli::LogFormat, traces};
 use api::{ACCESS_LOG_TARGET, DroppedLines};
 use queue::{Lane, Queue};
 use std::{
@@ -31,17 +31,18 @@ pub(crate) fn start(format: LogFormat, is_service: bool) {
     let default = if is_service { "info" } else { "warn" };
     let filter = std::env::var("TOPSHELF_LOG").ok().filter(|filter| !filter.is_empty());
     let filter = EnvFilter::new(filter.unwrap_or_else(|| format!("{default},sqlx=error")));
-    let filter = filter.and(filter_fn(|event| !is_of_access(event)));
+    let filter = filter.and(filter_fn(|event| !is_of_access(event) && !traces::are_for(event)));
     let writer = match is_service {
         true => BoxMakeWriter::new(|| QUEUE.line(Lane::Others)),
         false => BoxMakeWriter::new(io::stderr),
     };
     let access = BoxMakeWriter::new(|| QUEUE.line(Lane::Access));
-    let layers = [
+    let mut layers = vec![
         layer(format, writer, false).with_filter(filter).boxed(),
         layer(format, access, true).with_filter(filter_fn(is_of_access)).boxed(),
     ];
-    tracing_subscriber::registry().with(Vec::from(layers)).init();
+    layers.extend(traces::layer());
+    tracing_subscriber::registry().with(layers).init();
 }
 
 fn is_of_access(event: &Metadata<'_>) -> bool {

@@ -38,6 +38,7 @@ use crate::{
     progress::Progress,
     retries::Retries,
     schedule::Schedule,
+    traces::{self, span},
 };
 use domain::{Day, Log, RunId};
 use jiff::Timestamp;
@@ -46,7 +47,7 @@ use ledger::Ledger;
 use source::{AwsSettings, Location, ObjectDays, PlannedObject};
 use std::{collections::BTreeSet, path::Path, time::Duration};
 use store::Store;
-use tracing::warn;
+use tracing::{field::Empty, warn};
 
 /// Everything a stage needs to know; what it works on comes from the lake, the input and the store.
 #[derive(Clone)]
@@ -184,6 +185,10 @@ impl Night {
 /// # Errors
 /// When nothing could be begun, or all was told to stop; what happened to a day is in its outcome.
 pub async fn run(night: &Night, days: &[Day], started_by: StartedBy) -> Result<Vec<RunOutcome>, Failure> {
+    traced(days, started_by, run_days(night, days, started_by)).await
+}
+
+async fn run_days(night: &Night, days: &[Day], started_by: StartedBy) -> Result<Vec<RunOutcome>, Failure> {
     let night = &night.of_one_run();
     let days: Vec<Day> = days.iter().copied().collect::<BTreeSet<_>>().into_iter().collect();
     let store = night.halt.unless_stopped(night.store()).await??;
@@ -207,12 +212,44 @@ pub async fn give_up(
     started_by: StartedBy,
     failure: Failure,
 ) -> Result<Vec<RunOutcome>, Failure> {
+    traced(&[day], started_by, give_up_day(night, day, started_by, failure)).await
+}
+
+async fn give_up_day(
+    night: &Night,
+    day: Day,
+    started_by: StartedBy,
+    failure: Failure,
+) -> Result<Vec<RunOutcome>, Failure> {
     let store = night.store().await?;
     let Some(mut ledger) = Ledger::begin(night, &store, &[day], started_by).await? else {
         return Ok(Vec::new());
     };
     ledger.end(day, Err(failure)).await?;
     Ok(ledger.outcomes)
+}
+
+/// Makes the runs of the days inside a span, which tells the first failure.
+async fn traced(
+    days: &[Day],
+    started_by: StartedBy,
+    runs: impl Future<Output = Result<Vec<RunOutcome>, Failure>>,
+) -> Result<Vec<RunOutcome>, Failure> {
+    let (day, started_by) = (of_days(days), started_by.name());
+    let span = span!("run", topshelf.day = day, topshelf.run_id = Empty, topshelf.started_by = started_by);
+    let outcomes = traces::inside(span.clone(), runs).await?;
+    if let Some(failure) = outcomes.iter().find_map(|outcome| outcome.ended.as_ref().err()) {
+        traces::failed(&span, failure);
+    }
+    Ok(outcomes)
+}
+
+/// The days as a span tells them: one, or the first and the last.
+fn of_days(days: &[Day]) -> String {
+    match (days.iter().min(), days.iter().max()) {
+        (Some(first), Some(last)) if first < last => format!("{first}/{last}"),
+        (first, _) => first.map(ToString::to_string).unwrap_or_default(),
+    }
 }
 
 /// Finds the objects of the day's logs.
@@ -326,10 +363,6 @@ async fn rank_and_publish_counts(
 ) -> Result<(), Failure> {
     let models = ranked_models(night, &[])?;
     let is_unchanged = report.is_input_unchanged();
-    let before = if is_unchanged { rank::ranked_before(night, counts, &models).await } else { None };
-    report.rank(match before {
-        Some(ranked) => ranked,
-        None => rank(night, day, &models).await?,
-    });
+    report.rank(rank::rank_counts(night, counts, &models, is_unchanged).await?);
     publish::publish_run(night, store, day, run, report).await
 }

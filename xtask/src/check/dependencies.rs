@@ -44,6 +44,8 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("axum", &["topshelf-api"]),
     ("tower-http", &["topshelf-api"]),
     ("utoipa", &["topshelf-api"]),
+    ("opentelemetry", &["topshelf-api", "topshelf"]),
+    ("tracing-opentelemetry", &["topshelf"]),
 ];
 
 /// Packages that are no part of the program, so that nothing heavy in them weighs on it: what topshelf is compared

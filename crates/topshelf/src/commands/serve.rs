@@ -1,6 +1,8 @@
 //! `serve`, `schedule` and `up`: the API, the nightly scheduler, or one beside the other.
 
 use super::stop;
+#[cfg(feature = "otel")]
+use crate::traces;
 use crate::{
     config::{self, Serve},
     failure::{Exit, Failure},
@@ -54,6 +56,8 @@ pub(super) fn options(night: &Night) -> Options {
         snapshot_dir: Some(PathBuf::from(&serve.snapshot_dir)).filter(|dir| !dir.as_os_str().is_empty()),
         access_log: serve.access_log,
         dropped_lines: logging::dropped_lines(),
+        #[cfg(feature = "otel")]
+        tracer: traces::tracer(),
         ..Options::new(serve.listen.clone(), models)
     }
 }

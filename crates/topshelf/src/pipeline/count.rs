@@ -9,12 +9,14 @@ use super::{
         explain_read, log_input, object_input, of_object, plan,
     },
     limits::{explain_spill, limits, read_limits},
+    of_days,
     parquet::Rows,
     visible,
 };
 use crate::{
     failure::{Exit, Failure},
     halt::Halt,
+    traces::{self, span},
 };
 use counting::{CountError, Counted, CountedDay, Limits, ObjectDay, Objects, RowBatches, Wanted};
 use domain::{AdvertiserId, Day, Log, RejectExample, Tally};
@@ -32,7 +34,7 @@ use std::{
     time::Instant,
 };
 use tokio::runtime::Handle;
-use tracing::warn;
+use tracing::{field::Empty, warn};
 
 /// Objects that are looked at again at a time, to see that they did not change.
 const LOOKS_AT_A_TIME: usize = 32;
@@ -48,6 +50,16 @@ pub(super) type CountedDays = Vec<Result<(CountsManifest, StageReport), Failure>
 /// What fails all days: the input cannot be found or read, or the lake cannot be written.
 pub async fn count(night: &Night, days: &[Day]) -> Result<CountedDays, Failure> {
     assert!(days.is_sorted_by(|a, b| a < b), "days come oldest first, each once");
+    let span = span!("count", topshelf.day = of_days(days), topshelf.reused = Empty);
+    let counted = traces::inside(span.clone(), count_days(night, days)).await?;
+    match counted.iter().find_map(|day| day.as_ref().err()) {
+        Some(failure) => traces::failed(&span, failure),
+        None => drop(span.record("topshelf.reused", counted.iter().flatten().all(|(_, stage)| stage.reused))),
+    }
+    Ok(counted)
+}
+
+async fn count_days(night: &Night, days: &[Day]) -> Result<CountedDays, Failure> {
     let mut ended = BTreeMap::new();
     loop {
         let rest: Vec<Day> = days.iter().copied().filter(|day| !ended.contains_key(day)).collect();

@@ -19,7 +19,7 @@ use serde_json::json;
 use std::time::{Duration, SystemTime};
 use store::{NewRun, Outcome, RunEnd, RunRecord, Store, UnderWay};
 use tokio::{task::JoinHandle, time};
-use tracing::{error, info, warn};
+use tracing::{Span, error, field::display, info, warn};
 
 /// How often runs give a sign of life.
 const SIGN_OF_LIFE_EVERY: Duration = Duration::from_secs(10);
@@ -83,6 +83,9 @@ impl<'a> Ledger<'a> {
             return Ok(None);
         };
         runs.iter().for_each(|run| info!(run_id = %run.run_id, day = %run.day, "run begins"));
+        if let [run] = &runs[..] {
+            Span::current().record("topshelf.run_id", display(&run.run_id));
+        }
         let open = runs.into_iter().map(|run| (run.day, run.run_id)).collect();
         // The day that has just ended goes before all others.
         let current = night.schedule.ended_day(night.clock.now());

@@ -4,18 +4,26 @@ use super::{
     Night, RunOutcome, RunReport, StageReport, StartedBy, checked, ledger::Ledger, rank::not_counted,
     ranked_models, retention,
 };
-use crate::failure::{Exit, Failure};
+use crate::{
+    failure::{Exit, Failure},
+    traces::{self, span},
+};
 use domain::{AdvertiserId, Day, DayRankings, ModelName, ModelRankings, RunId};
 use lake::{CountsManifest, Lake, RankingsManifest};
 use std::{collections::BTreeMap, time::Instant};
 use store::{Decision, NewPublication, Store};
-use tracing::info;
+use tracing::{field::Empty, info};
 
 /// Publishes a day from the lake, as a run of its own.
 ///
 /// # Errors
 /// When the store cannot be reached; what happened to the day is in the outcome.
 pub async fn publish(night: &Night, day: Day, started_by: StartedBy) -> Result<RunOutcome, Failure> {
+    let mut outcomes = super::traced(&[day], started_by, publish_alone(night, day, started_by)).await?;
+    Ok(outcomes.pop().expect("the run has just ended"))
+}
+
+async fn publish_alone(night: &Night, day: Day, started_by: StartedBy) -> Result<Vec<RunOutcome>, Failure> {
     let night = &night.of_one_run();
     let store = night.halt.unless_stopped(night.store()).await??;
     let ledger = night.halt.unless_stopped(Ledger::begin(night, &store, &[day], started_by)).await??;
@@ -24,7 +32,7 @@ pub async fn publish(night: &Night, day: Day, started_by: StartedBy) -> Result<R
     ledger.end(day, published.unwrap_or_else(|stopped| Err(stopped.into()))).await?;
     // What is not deleted now is deleted the next time.
     let _ = night.halt.unless_stopped(retention::trim_after(night, &store, &[day])).await;
-    Ok(ledger.outcomes.pop().expect("the run has just ended"))
+    Ok(ledger.outcomes)
 }
 
 async fn publish_from_lake(
@@ -44,6 +52,19 @@ async fn publish_from_lake(
 
 /// Publishes what the lake holds of the day as `run`.
 pub(super) async fn publish_run(
+    night: &Night,
+    store: &Store,
+    day: Day,
+    run: &RunId,
+    report: &mut RunReport,
+) -> Result<(), Failure> {
+    let span = span!("publish", topshelf.day = %day, topshelf.run_id = %run, topshelf.verdict = Empty);
+    traces::inside(span.clone(), publish_day(night, store, day, run, report)).await?;
+    span.record("topshelf.verdict", tracing::field::debug(report.verdict()));
+    Ok(())
+}
+
+async fn publish_day(
     night: &Night,
     store: &Store,
     day: Day,

@@ -1,11 +1,15 @@
 //! The second stage: counts in the lake become rankings in the lake.
 
 use super::{Night, StageReport, publish::ranked};
-use crate::failure::{Exit, Failure};
+use crate::{
+    failure::{Exit, Failure},
+    traces::{self, span},
+};
 use domain::{Day, ModelName};
 use lake::{CountsManifest, CountsReader, Lake, RankingsManifest};
 use ranking::{Model, Ranker};
 use std::{collections::BTreeMap, sync::Arc, time::Instant};
+use tracing::field::Empty;
 
 /// What ranking left in the lake.
 #[derive(Debug)]
@@ -41,6 +45,35 @@ pub fn ranked_models(night: &Night, names: &[String]) -> Result<Vec<&'static dyn
 /// # Errors
 /// When the day has not been counted, or the lake cannot be read or written.
 pub async fn rank(night: &Night, day: Day, models: &[&'static dyn Model]) -> Result<Ranked, Failure> {
+    traced(day, rank_day(night, day, models)).await
+}
+
+/// Ranks counts by each model, if the lake does not hold their rankings already.
+pub(super) async fn rank_counts(
+    night: &Night,
+    counts: &CountsManifest,
+    models: &[&'static dyn Model],
+    are_unchanged: bool,
+) -> Result<Ranked, Failure> {
+    let ranked = async {
+        let before = if are_unchanged { ranked_before(night, counts, models).await } else { None };
+        match before {
+            Some(ranked) => Ok(ranked),
+            None => rank_day(night, counts.day, models).await,
+        }
+    };
+    traced(counts.day, ranked).await
+}
+
+/// Ranks inside a span.
+async fn traced(day: Day, work: impl Future<Output = Result<Ranked, Failure>>) -> Result<Ranked, Failure> {
+    let span = span!("rank", topshelf.day = %day, topshelf.reused = Empty);
+    let ranked = traces::inside(span.clone(), work).await?;
+    span.record("topshelf.reused", ranked.stage.reused);
+    Ok(ranked)
+}
+
+async fn rank_day(night: &Night, day: Day, models: &[&'static dyn Model]) -> Result<Ranked, Failure> {
     let started = Instant::now();
     let lake = night.lake()?;
     let with_k: Vec<_> =
@@ -73,7 +106,7 @@ pub async fn rank(night: &Night, day: Day, models: &[&'static dyn Model]) -> Res
 
 /// What the lake holds of counts that were not made anew, if they were ranked by each of the models and as
 /// it is configured now.
-pub(super) async fn ranked_before(
+async fn ranked_before(
     night: &Night,
     counts: &CountsManifest,
     models: &[&'static dyn Model],

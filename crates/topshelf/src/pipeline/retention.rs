@@ -5,7 +5,10 @@
 //! stays, and so does the ledger.
 
 use super::{Night, ledger::is_dead};
-use crate::failure::Failure;
+use crate::{
+    failure::Failure,
+    traces::{self, span},
+};
 use domain::Day;
 use jiff::civil::Date;
 use serde::Serialize;
@@ -45,7 +48,8 @@ pub async fn trim(night: &Night) -> Result<Trimmed, Failure> {
 /// The same after a run of `days`, which are kept however old they are: they were asked for. That it failed is no
 /// failure of the run.
 pub(super) async fn trim_after(night: &Night, store: &Store, days: &[Day]) {
-    if let Err(failure) = trim_but(night, store, days, SystemTime::now() - FRESH).await {
+    let trimmed = trim_but(night, store, days, SystemTime::now() - FRESH);
+    if let Err(failure) = traces::inside(span!("trim",), trimmed).await {
         warn!(
             error = failure.chain(),
             "could not delete what is older than retention.keep_days, the next run tries again"

@@ -70,3 +70,20 @@ fn what_config_prints_is_a_configuration_file() {
     other.write("topshelf.toml", printed);
     assert_eq!(other.end_well(&["config", "--json"]).json(), meant);
 }
+
+#[cfg(not(feature = "otel"))]
+#[test]
+fn a_build_without_traces_says_so_once_when_a_collector_is_told_of() {
+    let mut scene = Scene::new();
+    assert!(!scene.call(&["config"]).stderr.contains("OpenTelemetry"));
+    scene.environment("OTEL_EXPORTER_OTLP_ENDPOINT", "http://user:hidden-1@127.0.0.1:4318");
+    let ended = scene.end_well(&["config"]);
+    let told: Vec<_> = ended.stderr.lines().filter(|line| line.contains("OpenTelemetry")).collect();
+    assert_eq!(told.len(), 1, "{ended:?}");
+    assert!(
+        told[0].contains("no OpenTelemetry (feature `otel`)") && !told[0].contains("hidden-1"),
+        "{told:?}"
+    );
+    scene.environment("OTEL_SDK_DISABLED", "true");
+    assert!(!scene.end_well(&["config"]).stderr.contains("OpenTelemetry"));
+}
