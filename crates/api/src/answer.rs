@@ -70,7 +70,8 @@ impl Found<'_> {
 
     /// About how many bytes the answer comes to, rather more than fewer.
     pub(crate) fn length(&self) -> usize {
-        Self::length_of(self.ranking)
+        // The id may be escaped.
+        Self::length_of(self.ranking) + 6 * self.advertiser_id.len()
     }
 
     /// About how many bytes an answer with the ranking comes to, rather more than fewer.

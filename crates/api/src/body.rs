@@ -92,9 +92,13 @@ impl Growing {
     /// Room is taken in such steps.
     const STEP: usize = 64 << 10;
 
+    /// No more is reserved beforehand.
+    const CAPACITY_MAX: usize = 4 << 20;
+
     /// Nothing yet, of about so many bytes in the end, in the room that its question has.
     pub(crate) fn new(room: Taken, about: usize) -> Self {
-        Self { bytes: Vec::with_capacity(about), room, has_room: SHORT_BYTES_MAX }
+        let bytes = Vec::with_capacity(about.min(Self::CAPACITY_MAX));
+        Self { bytes, room, has_room: SHORT_BYTES_MAX }
     }
 
     /// Takes room for what was written.
@@ -112,7 +116,8 @@ impl Growing {
 
     /// What was written, which keeps its room until it is sent.
     pub(crate) fn finish(self) -> Body {
-        Body::new(Sliced::from(self.room.hold(self.bytes.into())))
+        let needed = if self.bytes.len() > SHORT_BYTES_MAX { self.bytes.len() } else { 0 };
+        Body::new(Sliced::from(self.room.shrink(needed).hold(self.bytes.into())))
     }
 }
 
@@ -160,9 +165,9 @@ impl HttpBody for Sliced {
 /// Marks an answer that has its room already, or takes no memory of its own, such as a file of the program, or that
 /// operators need most when there is no room: nobody fills the room with it, and nobody keeps it from them.
 #[derive(Debug, Clone)]
-pub(crate) struct NeedsNoRoom;
+pub(crate) struct RoomSeenTo;
 
-impl NeedsNoRoom {
+impl RoomSeenTo {
     pub(crate) fn mark<B>(mut response: Response<B>) -> Response<B> {
         response.extensions_mut().insert(Self);
         response
@@ -181,7 +186,7 @@ pub(crate) async fn limit(
         return Problem::TookTooLong { time }.into_response();
     };
     match response.size_hint().exact() {
-        _ if response.extensions().get::<NeedsNoRoom>().is_some() => response,
+        _ if response.extensions().get::<RoomSeenTo>().is_some() => response,
         Some(length) if length <= SHORT_BYTES_MAX as u64 => response,
         _ => whole_with_room(&serving, &owner, response).await.unwrap_or_else(IntoResponse::into_response),
     }

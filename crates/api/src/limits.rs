@@ -38,7 +38,7 @@ pub struct Limits {
     pub write_time: Duration,
     /// Bodies of requests and long answers under way, in bytes.
     pub bodies_bytes_max: usize,
-    /// Requests a second of one caller; 0 for no limit.
+    /// Requests a second of one caller, each ranking of a `POST` counted as one; 0 for no limit.
     pub requests_per_second: u32,
     /// Requests at once of a caller that was silent before; 0 for as many as in a second.
     pub requests_burst: u32,
@@ -123,12 +123,13 @@ impl Rates {
         Ok(())
     }
 
-    /// Counts `more` requests of `caller`, though they may be too many: the next then comes so much later.
+    /// Counts `more` requests of `caller`, though they may be too many: the next then comes so much later. Who shares a
+    /// bucket owes nothing, for others would pay.
     pub(crate) fn owe(&self, caller: Caller, now: Instant, more: usize) {
         let now = self.nanos_at(now);
-        let mut shard = self.shard_of(caller);
-        let full_at = shard.place_of(caller, now);
-        *full_at = (*full_at).max(now) + self.interval.saturating_mul(more as u64);
+        if let Some(full_at) = self.shard_of(caller).full_at.get_mut(&caller) {
+            *full_at = (*full_at).max(now) + self.interval.saturating_mul(more as u64);
+        }
     }
 
     fn nanos_at(&self, moment: Instant) -> u64 {
@@ -202,6 +203,8 @@ mod tests {
         assert_eq!(rates.count(caller(1), began), Err(Duration::from_millis(7100)));
         assert_eq!(rates.count(caller(2), began), Ok(()), "another is not meant");
         assert_eq!(rates.count(caller(1), began + Duration::from_millis(7100)), Ok(()));
+        rates.owe(caller(3), began, 99);
+        assert_eq!(rates.count(caller(3), began), Ok(()), "who has no place of its own owes nothing");
     }
 
     #[test]

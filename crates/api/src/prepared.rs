@@ -24,7 +24,7 @@ pub(crate) struct Prepared {
 
 /// An answer that is ready to be sent.
 #[derive(Debug)]
-struct Ready {
+pub(crate) struct Ready {
     tag: EntityTag,
     identity: Kept,
     /// Compressed, once somebody has asked for it so.
@@ -36,6 +36,16 @@ struct Ready {
 struct Kept {
     both: Bytes,
     answer_length: usize,
+}
+
+impl Ready {
+    /// The value of `ETag` of the answer in that coding.
+    pub(crate) fn tag(&self, coding: Coding) -> HeaderValue {
+        match coding {
+            Coding::Identity => self.identity.tag(),
+            Coding::Gzip => self.gzip.get().map_or_else(|| self.tag.header(coding), Kept::tag),
+        }
+    }
 }
 
 impl Kept {
@@ -96,18 +106,6 @@ impl Prepared {
         }
     }
 
-    /// The whole answer to what was found, and the tag of that coding; none when it is not kept.
-    pub(crate) fn whole(&self, found: &Found<'_>, coding: Coding) -> Option<(HeaderValue, Coded)> {
-        let ready = self.ready(found)?;
-        Some(match coding {
-            Coding::Identity => {
-                let bytes = ready.identity.answer();
-                (ready.identity.tag(), Coded { bytes, coding })
-            }
-            Coding::Gzip => self.compressed(ready),
-        })
-    }
-
     /// Writes the answer to what was found, with at most `limit` products.
     pub(crate) fn write(&self, found: &Found<'_>, limit: Option<usize>, out: &mut Vec<u8>) {
         match limit {
@@ -120,7 +118,7 @@ impl Prepared {
     }
 
     /// What is kept of the whole answer to what was found; it is written when there is room for it.
-    fn ready(&self, found: &Found<'_>) -> Option<&Ready> {
+    pub(crate) fn ready(&self, found: &Found<'_>) -> Option<&Ready> {
         let Slot { model, place } = found.slot.filter(|_| found.is_stale == self.is_stale)?;
         let slot = self.models.get(model)?.get(place)?;
         if let Some(ready) = slot.get() {
@@ -136,20 +134,22 @@ impl Prepared {
         self.take_room(ready.identity.both.len()).then(|| &**slot.get_or_init(|| Box::new(ready)))
     }
 
-    fn compressed(&self, ready: &Ready) -> (HeaderValue, Coded) {
-        let coding = Coding::Gzip;
+    /// The answer in that coding, if it is worth it; compressed once, when there is room for it.
+    pub(crate) fn coded(&self, ready: &Ready, coding: Coding) -> Coded {
+        let identity = || Coded { bytes: ready.identity.answer(), coding: Coding::Identity };
+        if coding == Coding::Identity {
+            return identity();
+        }
         if let Some(gzip) = ready.gzip.get() {
-            return (gzip.tag(), Coded { bytes: gzip.answer(), coding });
+            return Coded { bytes: gzip.answer(), coding };
         }
+        let Some(bytes) = coding.encode(&ready.identity.answer()) else { return identity() };
         let tag = ready.tag.header(coding);
-        let Some(bytes) = coding.encode(&ready.identity.answer()) else {
-            return (tag, Coded { bytes: ready.identity.answer(), coding: Coding::Identity });
-        };
-        let kept = Kept::new(bytes.clone(), &tag);
-        if self.take_room(kept.both.len()) {
-            let _ = ready.gzip.set(kept); // another request may have set the same
+        if !self.take_room(bytes.len() + tag.len()) {
+            return Coded { bytes: bytes.into(), coding };
         }
-        (tag, Coded { bytes: bytes.into(), coding })
+        // Another request may have set the same.
+        Coded { bytes: ready.gzip.get_or_init(|| Kept::new(bytes, &tag)).answer(), coding }
     }
 
     fn take_room(&self, bytes: usize) -> bool {

@@ -44,13 +44,37 @@ impl Room {
 impl Taken {
     /// Takes so many bytes more; none when they are not there.
     pub(crate) fn grow(mut self, bytes: usize) -> Option<Self> {
-        let taken = self.room.taken.fetch_add(bytes, Ordering::Relaxed);
-        let of_share = self.share.as_ref().map_or(0, |share| share.taken.fetch_add(bytes, Ordering::Relaxed));
-        let others = of_share - self.bytes.min(of_share);
+        let max = self.room.bytes_max;
+        let of_all = |taken: usize| Some(taken + bytes).filter(|taken| *taken <= max);
+        self.room.taken.fetch_update(Ordering::Relaxed, Ordering::Relaxed, of_all).ok()?;
+        let own = self.bytes;
+        let of_share = |taken: usize| {
+            let has_others = taken > own;
+            Some(taken + bytes).filter(|taken| !has_others || *taken <= max / Room::SHARE)
+        };
+        if let Some(share) = &self.share
+            && share.taken.fetch_update(Ordering::Relaxed, Ordering::Relaxed, of_share).is_err()
+        {
+            self.room.taken.fetch_sub(bytes, Ordering::Relaxed);
+            return None;
+        }
         self.bytes += bytes;
-        let share_max = self.room.bytes_max / Room::SHARE;
-        let is_there = taken + bytes <= self.room.bytes_max;
-        (is_there && (others == 0 || of_share + bytes <= share_max)).then_some(self)
+        Some(self)
+    }
+
+    /// Gives back what is more than so many bytes.
+    pub(crate) fn shrink(mut self, bytes: usize) -> Self {
+        let back = self.bytes.saturating_sub(bytes);
+        self.give_back(back);
+        self
+    }
+
+    fn give_back(&mut self, bytes: usize) {
+        self.bytes -= bytes;
+        self.room.taken.fetch_sub(bytes, Ordering::Relaxed);
+        if let Some(share) = &self.share {
+            share.taken.fetch_sub(bytes, Ordering::Relaxed);
+        }
     }
 
     /// `bytes`, for which this part was taken, until nobody has them any more.
@@ -67,10 +91,7 @@ impl Taken {
 
 impl Drop for Taken {
     fn drop(&mut self) {
-        self.room.taken.fetch_sub(self.bytes, Ordering::Relaxed);
-        if let Some(share) = &self.share {
-            share.taken.fetch_sub(self.bytes, Ordering::Relaxed);
-        }
+        self.give_back(self.bytes);
     }
 }
 
@@ -91,6 +112,17 @@ mod tests {
         drop(second);
         assert!(take(50).unwrap().grow(51).is_none());
         assert!(take(50).unwrap().grow(50).is_some());
+    }
+
+    #[test]
+    fn what_was_taken_too_much_is_given_back() {
+        let room = Room::new(100);
+        let share = Arc::new(Share::default());
+        let take = |bytes| room.enter(Some(&share)).grow(bytes);
+        let kept = take(90).unwrap().shrink(20);
+        assert!(room.enter(None).grow(80).is_some());
+        assert_eq!([take(6), take(5)].map(|taken| taken.is_some()), [false, true]);
+        assert!(kept.shrink(30).grow(80).is_some(), "it does not grow by shrinking");
     }
 
     #[test]

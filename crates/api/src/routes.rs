@@ -9,7 +9,6 @@ mod rankings;
 use crate::{body, problem::Problem, serving::Serving, telemetry::RECOMMENDATIONS};
 use axum::{
     Router,
-    body::Bytes,
     extract::{MatchedPath, Request},
     http::{Method, Uri},
     middleware::{Next, from_fn, from_fn_with_state},
@@ -32,8 +31,9 @@ pub(crate) fn router(serving: Shared) -> Router {
     let router = both(router, "/recommendations", &questions);
     let router = both(router, "/history/{advertiser}", &get(rankings::history));
     let router = both(router, "/stats", &get(rankings::stats));
-    let document = Bytes::from(openapi_json(serving.options.history_days_kept));
-    let router = both(router, "/openapi.json", &get(move || docs::openapi(document.clone())));
+    let [document, below] = docs::documents(serving.options.history_days_kept);
+    let router = router.route("/openapi.json", get(move || docs::openapi(document.clone())));
+    let router = router.route("/openapi.json/", get(move || docs::openapi(below.clone())));
     let router = match serving.options.operator_listen {
         Some(_) => probes(router),
         None => of_operators(probes(router)),

@@ -128,7 +128,8 @@ impl Server {
         let last_request_time = if self.tls.is_some() { LAST_TLS_REQUEST_TIME } else { LAST_REQUEST_TIME };
         let mut tasks = self.follow();
         let entrances = self.entrances();
-        for watch in entrances.iter().map(Entrance::watch) {
+        let watches: Vec<_> = entrances.iter().map(Entrance::watch).collect();
+        for watch in watches.clone() {
             tasks.spawn(for_ever(move || watch.clone().keep()));
         }
         let connections = GracefulShutdown::new();
@@ -147,7 +148,8 @@ impl Server {
         drop(entrances);
         tokio::time::sleep(last_request_time).await;
         if tokio::time::timeout(END_TIMEOUT, connections.shutdown()).await.is_err() {
-            tracing::warn!("connections still open were cut");
+            tracing::warn!("connections still open are cut");
+            watches.iter().for_each(|watch| watch.end_all());
         }
     }
 

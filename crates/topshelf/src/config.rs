@@ -229,7 +229,7 @@ pub struct Serve {
     pub write_seconds: u64,
     /// Mebibytes of memory for the bodies of requests and for long answers until they have been read or sent.
     pub bodies_mib: usize,
-    /// Requests a second of one caller; 0 for no limit.
+    /// Requests a second of one caller, each ranking of a `POST` counted as one; 0 for no limit.
     pub requests_per_second: u32,
     /// Requests at once of a caller that was silent before; 0 for as many as in a second.
     pub requests_burst: u32,

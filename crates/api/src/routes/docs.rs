@@ -2,7 +2,7 @@
 
 use super::{contract, health, home, rankings};
 use crate::{
-    body::NeedsNoRoom,
+    body::RoomSeenTo,
     problem::{Code, Problem, ProblemBody},
     response::with_type,
 };
@@ -17,6 +17,10 @@ use std::{
 };
 use utoipa::OpenApi;
 use utoipa_swagger_ui::{Config, SwaggerFile};
+
+/// Where the server is, as seen from the document, and from one a slash below: a proxy may have a prefix for it.
+const HERE: &str = "./";
+const ABOVE: &str = "../";
 
 #[derive(OpenApi)]
 #[openapi(
@@ -35,7 +39,7 @@ use utoipa_swagger_ui::{Config, SwaggerFile};
         home::home,
     ),
     components(schemas(Code, ProblemBody)),
-    servers((url = "./", description = "The server that sent this document, relative to it")),
+    servers((url = HERE, description = "The server that sent this document, relative to it")),
     tags(
         (name = "rankings", description = "What is published"),
         (name = "health", description = "How the server is"),
@@ -50,10 +54,20 @@ static UI: LazyLock<Arc<Config<'static>>> = LazyLock::new(|| {
     Arc::new(config.try_it_out_enabled(true).use_base_layout())
 });
 
+/// The document as it is sent without a slash behind its name, and with one.
+pub(super) fn documents(history_days_kept: usize) -> [Bytes; 2] {
+    [HERE, ABOVE].map(|server| document(history_days_kept, server).into())
+}
+
 /// The OpenAPI 3.1 document of everything served by a server that keeps so many published days.
 #[must_use]
 pub fn openapi_json(history_days_kept: usize) -> String {
+    document(history_days_kept, HERE)
+}
+
+fn document(history_days_kept: usize, server: &str) -> String {
     let mut document = Document::openapi();
+    document.servers.iter_mut().flatten().for_each(|here| server.clone_into(&mut here.url));
     document.info.description = Some(description());
     contract::complete(&mut document, history_days_kept);
     document.to_pretty_json().expect("the document is made of text, numbers and lists")
@@ -68,7 +82,7 @@ pub fn openapi_json(history_days_kept: usize) -> String {
     responses((status = 200, description = "OpenAPI 3.1", body = Object, content_type = "application/json"))
 )]
 pub(super) async fn openapi(document: Bytes) -> Response {
-    NeedsNoRoom::mark(with_type::<Body>(StatusCode::OK, "application/json", document))
+    RoomSeenTo::mark(with_type::<Body>(StatusCode::OK, "application/json", document))
 }
 
 /// A page to read this document and try the API
@@ -105,7 +119,7 @@ pub(super) async fn docs(uri: Uri) -> Result<Response, Problem> {
 
 fn page_file(file: SwaggerFile<'static>) -> Response {
     let response = ([(header::CONTENT_TYPE, file.content_type)], file.bytes).into_response();
-    let mut response = NeedsNoRoom::mark(response);
+    let mut response = RoomSeenTo::mark(response);
     if file.gzpipped {
         response.headers_mut().insert(header::CONTENT_ENCODING, "gzip".parse().expect("gzip is ASCII"));
     }

@@ -3,7 +3,7 @@
 use super::Shared;
 use crate::{
     access::Asker,
-    body::NeedsNoRoom,
+    body::RoomSeenTo,
     problem::Problem,
     response::{fresh, no_store, with_type},
     wire::{Health, Liveness, LivenessStatus, ReadinessStatus, ReadinessTold, ReadinessWord},
@@ -66,7 +66,7 @@ pub(super) async fn health(
 ) -> Result<Response, Problem> {
     asker.sees_all()?;
     let health = serving.health();
-    Ok(NeedsNoRoom::mark(fresh(status_of(health.readiness.status), &health)))
+    Ok(RoomSeenTo::mark(fresh(status_of(health.readiness.status), &health)))
 }
 
 fn status_of(readiness: ReadinessStatus) -> StatusCode {
@@ -93,5 +93,5 @@ pub(super) async fn metrics(
     asker.sees_all()?;
     let text = serving.telemetry.render();
     let answer = with_type(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", text);
-    Ok(NeedsNoRoom::mark(no_store(answer)))
+    Ok(RoomSeenTo::mark(no_store(answer)))
 }

@@ -4,7 +4,7 @@ use super::Shared;
 use crate::{
     access::Asker,
     answer::{Found, json},
-    body::{self, Growing, NeedsNoRoom, Owner},
+    body::{self, Growing, Owner, RoomSeenTo},
     caller::Caller,
     coding::Coding,
     problem::Problem,
@@ -87,9 +87,10 @@ pub(crate) fn recommend(
     let found = view.find(scope, &advertiser, &model, parameters.day("day")?)?;
     let keeping = view.keeping(found.held.is_some());
     if limit.is_none()
-        && let Some((tag, answer)) = view.prepared.whole(&found, Coding::of(headers))
+        && let Some(ready) = view.prepared.ready(&found)
     {
-        return Ok(tagged_as(tag, keeping, headers, || answer));
+        let coding = Coding::of(headers);
+        return Ok(tagged_as(ready.tag(coding), keeping, headers, || view.prepared.coded(ready, coding)));
     }
     let write = |coding| Coded::once(found.to_bytes(limit.unwrap_or(usize::MAX)), coding);
     Ok(tagged(found.tag(limit), keeping, headers, write))
@@ -98,7 +99,8 @@ pub(crate) fn recommend(
 /// Several rankings at once
 ///
 /// Up to 1000 (advertiser, model), answered in their order and all from one snapshot: a ranking as if it had been
-/// asked for alone, or why there is none.
+/// asked for alone, or why there is none. Where requests are limited, each pair counts as one: they are answered, and the
+/// next request waits for them.
 #[utoipa::path(
     post,
     path = "/recommendations",
@@ -131,12 +133,12 @@ pub(super) async fn recommend_several(
             "limit is {limit}: expected a number from 1 to {PRODUCTS_MAX}"
         )));
     }
+    let answers = answer_each(&*serving.view()?, scope, &questions, room)?;
     if let Some(rates) = &serving.rates {
         // The request itself was counted before its body was read.
         rates.owe(caller, Instant::now(), count - 1);
     }
-    let answers = answer_each(&*serving.view()?, scope, &questions, room)?;
-    Ok(NeedsNoRoom::mark(no_store(with_type(StatusCode::OK, "application/json", answers))))
+    Ok(RoomSeenTo::mark(no_store(with_type(StatusCode::OK, "application/json", answers))))
 }
 
 /// The answers to questions, in their order.

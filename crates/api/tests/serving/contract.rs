@@ -348,11 +348,11 @@ impl Document {
     fn shows(&self, code: &str, answer: &Answer) {
         let body: Value = serde_json::from_str(&answer.body).unwrap();
         assert_eq!(body, self.0["components"]["examples"][code]["value"]);
-        let told = self.operations().into_iter().filter(|(_, operation)| {
+        let mut told = self.operations().into_iter().filter(|(_, operation)| {
             let response = &operation["responses"][answer.status.to_string()];
             !response["content"]["application/problem+json"]["examples"][code].is_null()
         });
-        let (operation, _) = told.last().unwrap_or_else(|| panic!("no operation tells of {code}"));
+        let (operation, _) = told.next_back().unwrap_or_else(|| panic!("no operation tells of {code}"));
         let (method, path) = operation.split_once(' ').unwrap();
         self.tells_of(method, path, answer);
     }

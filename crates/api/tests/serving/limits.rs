@@ -192,6 +192,20 @@ async fn several_rankings_at_once_count_as_many_requests() {
     assert!((50..=61).contains(&retry_after), "{retry_after}"); // 65 and this one, less the 5 at once
 }
 
+#[tokio::test]
+async fn rankings_that_were_not_answered_do_not_count() {
+    let site = site(|limits| {
+        (limits.requests_per_second, limits.requests_burst) = (1, 5);
+        limits.bodies_bytes_max = 100_000;
+    })
+    .await;
+    let question = json!({"advertiser_id": "acme", "model": "TopCTR"});
+    let body = json!({"requests": vec![question; 1000]}).to_string();
+    assert!(body.len() < 60_000, "the questions have room, their answers have not");
+    expect(&site.post("/recommendations", &body).await, 503, "overloaded");
+    assert_eq!(site.ask(&format!("GET {RANKING}")).await.status, 200);
+}
+
 /// A site with answers of 27 MB, and the request for one.
 async fn long_answers(change: impl FnOnce(&mut Options)) -> (Site, String) {
     let ids: Vec<_> = (0..100).map(|number| format!("{number:0200}")).collect();
