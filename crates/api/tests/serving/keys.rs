@@ -1,6 +1,6 @@
 //! Who may ask: only who holds a valid key, and of single advertisers only whom it is for.
 
-use crate::harness::{Connection, NewDay, PATIENCE, Site};
+use crate::harness::{Connection, NewDay, PATIENCE, Site, within};
 use api::{Keys, ServedStore};
 use domain::AdvertiserId;
 use jiff::Timestamp;
@@ -322,6 +322,22 @@ async fn a_connection_is_good_for_no_more_than_the_key_of_each_request() {
     while ask(&all).await != 401 {
         assert!(began.elapsed() < PATIENCE, "what was revoked stays valid where it was sent before");
     }
+}
+
+#[tokio::test]
+async fn each_key_has_its_own_rate_wherever_it_comes_from() {
+    let site = site_with(|options| {
+        (options.limits.requests_per_second, options.limits.requests_burst) = (1, 200);
+    })
+    .await;
+    let (all, acme) = (key(&site.store, "all", &[]).await, key(&site.store, "acme", &["acme"]).await);
+    let path = "/recommendations/acme/TopCTR?day=2024-11-20";
+    until_known(&site, &acme, path).await;
+    until_known(&site, &all, path).await;
+    let status = async |header: &str| site.ask(&format!("GET {path}\n{header}")).await.status;
+    within(async { while status(&format!("X-Api-Key: {acme}")).await != 429 {} }).await;
+    assert_eq!(status(&format!("X-Api-Key: {all}")).await, 200);
+    assert_eq!(status("").await, 401);
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! Each limit reached on purpose, and what a client sees then.
 
-use crate::harness::{Answer, Connection, NewDay, Site, within};
+use crate::harness::{Answer, Connection, NewDay, PATIENCE, Site, within};
 use api::{Limits, Networks, Options};
 use serde_json::json;
 use std::time::{Duration, Instant};
@@ -332,4 +332,44 @@ async fn answers_of_a_client_that_only_asks_are_not_gathered() {
     })
     .await;
     assert!(sent < 64 << 20, "{sent} bytes of requests were taken without an answer being read");
+}
+
+#[tokio::test]
+async fn who_does_not_read_its_answers_is_not_read_from() {
+    let site = site(|limits| limits.write_time = PATIENCE * 100).await;
+    let mut connection = Connection::open(site.address).await;
+    let requests = format!("GET {RANKING} HTTP/1.1\r\nHost: t\r\nIf-None-Match: *\r\n\r\n").repeat(100);
+    let asking = tokio::spawn(async move { while connection.try_send(&requests).await {} });
+    let answered =
+        "topshelf_http_requests_total{route=\"/recommendations/{advertiser}/{model}\",status=\"304\"}";
+    // It goes on asking, and after what the kernel holds nothing is answered any more.
+    within(async {
+        let mut before = 0.0;
+        loop {
+            tokio::time::sleep(10 * SHORT).await;
+            let now = site.metric(answered).await;
+            if now > 0.0 && now <= before {
+                break;
+            }
+            before = now;
+        }
+    })
+    .await;
+    assert!(!asking.is_finished(), "its connection was ended");
+    asking.abort();
+}
+
+#[tokio::test]
+async fn who_still_sends_what_was_refused_is_not_hung_up_on() {
+    let site = site(|limits| limits.path_bytes_max = 100).await;
+    for (path, status) in [("/nothing".to_owned(), 404), (format!("/{}", "x".repeat(100)), 414)] {
+        let mut connection = Connection::open(site.address).await;
+        let head = format!("POST {path} HTTP/1.1\r\nHost: t\r\nContent-Length: 200000\r\n\r\n");
+        connection.send(&head).await;
+        for _ in 0..4 {
+            tokio::time::sleep(SHORT / 5).await; // the answer is sent meanwhile
+            assert!(connection.try_send(&" ".repeat(50_000)).await, "{path}");
+        }
+        assert_eq!(connection.answer().await.status, status);
+    }
 }

@@ -1,6 +1,7 @@
 //! A listener of their own for operators.
 
 use crate::harness::{Connection, NewDay, Site};
+use api::Keys;
 use std::time::Duration;
 
 async fn site() -> Site {
@@ -51,6 +52,19 @@ async fn no_crowd_keeps_operators_out() {
     for _ in 0..20 {
         assert_eq!(operator.get("/metrics").await.status, 200);
     }
+}
+
+#[tokio::test]
+async fn operators_show_no_key_where_others_must() {
+    let site = Site::start_with(|options| {
+        (options.operator_listen, options.keys) = (Some("127.0.0.1:0".to_owned()), Keys::Required);
+    })
+    .await;
+    assert_eq!(site.ask("GET /stats").await.status, 401);
+    let mut operator = Connection::open(site.operator_address.unwrap()).await;
+    assert_eq!(operator.get("/metrics").await.status, 200);
+    let health = operator.get("/health").await.body;
+    assert!(health.contains("\"next_run_at\":"), "{health}");
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! What those who run a server see of it: metrics and the names of requests.
 
-use crate::harness::{Answer, NewDay, Site, day, run_id};
+use crate::harness::{Answer, NewDay, Site, day, run_id, within};
 use jiff::ToSpan;
 use std::collections::BTreeSet;
 use store::{Outcome, RunEnd};
@@ -106,9 +106,8 @@ async fn the_process_is_told_as_linux_knows_it() {
     let age = jiff::Timestamp::now().as_second() as f64 - number("process_start_time_seconds").await;
     assert!((-2.0..600.0).contains(&age), "{age}");
     let begun = number("process_cpu_seconds_total").await;
-    let until = std::time::Instant::now() + std::time::Duration::from_millis(50);
-    while std::time::Instant::now() < until {}
-    assert!(number("process_cpu_seconds_total").await > begun);
+    // To ask takes time of it too, however little a busy machine leaves.
+    within(async { while number("process_cpu_seconds_total").await <= begun {} }).await;
 }
 
 #[tokio::test]

@@ -63,8 +63,9 @@ fn keys_are_asked_for_when_they_are_required() {
 fn with_a_certificate_there_is_no_http_without_tls() {
     let scene = serving("tls_certificate = \"server.pem\"\ntls_key = \"server.key\"");
     let refused = |told: &str| {
-        let ended = scene.call(&["serve"]);
-        assert!(ended.exit != 0 && ended.stderr.contains(told), "{ended:?}");
+        let mut service = Service::start(&scene, &["serve"]);
+        service.line_with(told);
+        assert_ne!(service.end(), Some(0));
     };
     refused("could not read serve.tls_certificate server.pem");
     let key = rcgen::KeyPair::generate().unwrap();
