@@ -185,7 +185,7 @@ impl Night {
 /// # Errors
 /// When nothing could be begun, or all was told to stop; what happened to a day is in its outcome.
 pub async fn run(night: &Night, days: &[Day], started_by: StartedBy) -> Result<Vec<RunOutcome>, Failure> {
-    traced(days, started_by, run_days(night, days, started_by)).await
+    traced(days, started_by, Box::pin(run_days(night, days, started_by))).await
 }
 
 async fn run_days(night: &Night, days: &[Day], started_by: StartedBy) -> Result<Vec<RunOutcome>, Failure> {
@@ -212,7 +212,7 @@ pub async fn give_up(
     started_by: StartedBy,
     failure: Failure,
 ) -> Result<Vec<RunOutcome>, Failure> {
-    traced(&[day], started_by, give_up_day(night, day, started_by, failure)).await
+    traced(&[day], started_by, Box::pin(give_up_day(night, day, started_by, failure))).await
 }
 
 async fn give_up_day(

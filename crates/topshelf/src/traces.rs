@@ -13,6 +13,7 @@ mod export;
 use crate::failure::Failure;
 #[cfg(feature = "otel")]
 pub(crate) use export::{end, layer, start, tracer};
+use std::pin::Pin;
 use tracing::{Instrument, Metadata, Span};
 
 /// The target of the pipeline's spans.
@@ -42,16 +43,20 @@ pub(crate) fn are_for(metadata: &Metadata<'_>) -> bool {
     metadata.target() == TARGET || is_of_libraries && !metadata.name().starts_with("BatchSpanProcessor.Span")
 }
 
-/// Does the work inside the span, which tells why it failed.
-pub(crate) async fn inside<T>(
+/// Does the work inside the span, which tells why it failed. The work's state is on the heap, as a stack has no room for
+/// that of a night in that of a span in that of a night.
+pub(crate) fn inside<T>(
     span: Span,
     work: impl Future<Output = Result<T, Failure>>,
-) -> Result<T, Failure> {
-    let done = work.instrument(span.clone()).await;
-    if let Err(failure) = &done {
-        failed(&span, failure);
-    }
-    done
+) -> Pin<Box<impl Future<Output = Result<T, Failure>>>> {
+    let work = Box::pin(work);
+    Box::pin(async move {
+        let done = work.instrument(span.clone()).await;
+        if let Err(failure) = &done {
+            failed(&span, failure);
+        }
+        done
+    })
 }
 
 /// Marks the span as failed.

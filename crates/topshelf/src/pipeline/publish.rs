@@ -19,7 +19,8 @@ use tracing::{field::Empty, info};
 /// # Errors
 /// When the store cannot be reached; what happened to the day is in the outcome.
 pub async fn publish(night: &Night, day: Day, started_by: StartedBy) -> Result<RunOutcome, Failure> {
-    let mut outcomes = super::traced(&[day], started_by, publish_alone(night, day, started_by)).await?;
+    let run = Box::pin(publish_alone(night, day, started_by));
+    let mut outcomes = super::traced(&[day], started_by, run).await?;
     Ok(outcomes.pop().expect("the run has just ended"))
 }
 

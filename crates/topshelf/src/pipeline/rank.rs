@@ -45,7 +45,7 @@ pub fn ranked_models(night: &Night, names: &[String]) -> Result<Vec<&'static dyn
 /// # Errors
 /// When the day has not been counted, or the lake cannot be read or written.
 pub async fn rank(night: &Night, day: Day, models: &[&'static dyn Model]) -> Result<Ranked, Failure> {
-    traced(day, rank_day(night, day, models)).await
+    traced(day, Box::pin(rank_day(night, day, models))).await
 }
 
 /// Ranks counts by each model, if the lake does not hold their rankings already.
@@ -62,7 +62,7 @@ pub(super) async fn rank_counts(
             None => rank_day(night, counts.day, models).await,
         }
     };
-    traced(counts.day, ranked).await
+    traced(counts.day, Box::pin(ranked)).await
 }
 
 /// Ranks inside a span.
