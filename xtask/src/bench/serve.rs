@@ -109,7 +109,7 @@ pub(super) fn run(options: &Options) -> Result<(), Failure> {
     let arena = Arena::enter(options, &logs, &database, folder.path())?;
     let contenders = arena.in_turn()?;
     let pace = contenders[0].turns.rate() / 2.0;
-    let paced = arena.at_pace(pace)?;
+    let (paced, clock) = arena.at_pace(pace)?;
     let kinds = arena.of_each_kind()?;
     let report = Report {
         options,
@@ -118,6 +118,7 @@ pub(super) fn run(options: &Options) -> Result<(), Failure> {
         contenders,
         pace,
         paced,
+        clock,
         kinds,
     };
     let tables = report.markdown()?;
@@ -230,8 +231,8 @@ impl<'a> Arena<'a> {
         Ok(self.servers.iter().zip(turns).map(compared).collect())
     }
 
-    /// Topshelf and the constant at a pace that both bear.
-    fn at_pace(&self, pace: f64) -> Result<Vec<(Contender, pace::Latencies)>, Failure> {
+    /// Topshelf and the constant at a pace that both bear, and the machine's clock alone.
+    fn at_pace(&self, pace: f64) -> Result<(Vec<(Contender, pace::Latencies)>, pace::Latencies), Failure> {
         let (requests, file) = (Kind::Recommendations.requests(&self.pairs), self.folder.join("paths"));
         let how = (self.options.connections, self.load.time);
         let is_paced = |contender| matches!(contender, Contender::Topshelf | Contender::Constant);
@@ -240,8 +241,9 @@ impl<'a> Arena<'a> {
         for (_, running) in &both {
             running.confine(&cores.servers)?;
         }
-        let mut latencies = vec![Vec::new(); both.len()];
+        let (mut latencies, mut clock) = (vec![Vec::new(); both.len()], Vec::new());
         for round in 1..=self.options.rounds {
+            clock.push(pace::clock(pace, self.load.time, &cores)?);
             for ((contender, running), latencies) in both.iter().zip(&mut latencies) {
                 let turn = pace::load(running, &requests, &file, pace, how, &cores)?;
                 say(&format!(
@@ -255,7 +257,8 @@ impl<'a> Arena<'a> {
             running.confine(&cores.all)?;
         }
         let medians = latencies.iter().map(|all| pace::Latencies::medians(all));
-        Ok(both.iter().map(|(contender, _)| *contender).zip(medians).collect())
+        let both = both.iter().map(|(contender, _)| *contender).zip(medians).collect();
+        Ok((both, pace::Latencies::medians(&clock)))
     }
 
     /// Topshelf under full load of each kind of request, one after the other, round by round.

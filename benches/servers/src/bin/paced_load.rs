@@ -3,6 +3,8 @@
 //! Latency is counted from the time at which a request was due. A server that stands still so makes all the
 //! requests late that were due meanwhile, as it would with callers who do not wait for each other; a client that
 //! sends only after an answer would hide that (Gil Tene's "coordinated omission"). Prints one line of JSON.
+//!
+//! Without a server it tells how late each request is noticed to be due: so late the machine alone makes them.
 
 use bench_servers::latencies::Percentiles;
 use clap::Parser;
@@ -21,12 +23,12 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// Asks for paths in turn, so many a second, over connections that stay open.
 #[derive(Parser)]
 struct Arguments {
-    /// Host and port of the server
-    #[arg(long)]
-    address: String,
+    /// Host and port of the server; without, nobody is asked
+    #[arg(long, requires = "paths")]
+    address: Option<String>,
     /// A file with a path on each line
-    #[arg(long)]
-    paths: PathBuf,
+    #[arg(long, requires = "address")]
+    paths: Option<PathBuf>,
     /// Requests a second
     #[arg(long)]
     rate: f64,
@@ -39,19 +41,36 @@ struct Arguments {
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let arguments = Arguments::parse();
-    let paths = fs::read_to_string(&arguments.paths)?;
-    let request = |path| format!("GET {path} HTTP/1.1\r\nHost: {}\r\n\r\n", arguments.address).into_bytes();
-    let requests: Vec<Vec<u8>> = paths.lines().map(request).collect();
-    if requests.is_empty() || arguments.connections == 0 {
-        return Err("there is nothing to ask for, or nobody to ask".into());
-    }
-    let connect = |_| Connection::to(&arguments.address);
-    let connections = (0..arguments.connections).map(connect).collect::<io::Result<Vec<_>>>()?;
-    let time = Duration::from_secs_f64(arguments.seconds);
-    let latencies = ask(connections, &requests, arguments.rate, time)?;
+    let Arguments { address, paths, rate, seconds, connections } = Arguments::parse();
+    let time = Duration::from_secs_f64(seconds);
+    let latencies = match address.zip(paths) {
+        None => wait(rate, time),
+        Some((address, paths)) => {
+            let paths = fs::read_to_string(paths)?;
+            let request = |path| format!("GET {path} HTTP/1.1\r\nHost: {address}\r\n\r\n").into_bytes();
+            let requests: Vec<Vec<u8>> = paths.lines().map(request).collect();
+            if requests.is_empty() || connections == 0 {
+                return Err("there is nothing to ask for, or nobody to ask".into());
+            }
+            let connect = |_| Connection::to(&address);
+            ask((0..connections).map(connect).collect::<io::Result<Vec<_>>>()?, &requests, rate, time)?
+        }
+    };
     println!("{}", serde_json::to_string(&Percentiles::of(latencies))?);
     Ok(())
+}
+
+/// How late a thread that never sleeps notices that each request is due.
+fn wait(rate: f64, time: Duration) -> Vec<Duration> {
+    let started = Instant::now();
+    let late = |after: Duration| {
+        loop {
+            if let Some(late) = started.elapsed().checked_sub(after) {
+                break late;
+            }
+        }
+    };
+    (0..).map_while(|number| due(number, rate, time)).map(late).collect()
 }
 
 /// Sends each request when it is due, over a connection that waits for nothing; how late each answer was there.
@@ -176,6 +195,13 @@ mod tests {
         let missing = answer_bytes(b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n").unwrap_err();
         assert_eq!(missing.to_string(), "the server answered HTTP/1.1 404 Not Found");
         assert!(answer_bytes(b"HTTP/1.1 200 OK\r\n\r\n").is_err());
+    }
+
+    #[test]
+    fn without_a_server_each_request_is_noticed_once_it_is_due() {
+        let began = Instant::now();
+        assert_eq!(wait(1_000.0, Duration::from_millis(20)).len(), 20);
+        assert!(began.elapsed() >= Duration::from_millis(19));
     }
 
     #[test]

@@ -10,7 +10,7 @@ use crate::{
     repository::{program, stdout, target},
 };
 use serde::Deserialize;
-use std::{path::Path, thread, time::Duration};
+use std::{path::Path, process::Command, thread, time::Duration};
 
 /// Latencies counted from when each request was due.
 #[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
@@ -59,11 +59,25 @@ pub(super) fn load(
     cores: &Cores,
 ) -> Result<Latencies, Failure> {
     request::write_paths(file, requests)?;
-    let mut paced = program("taskset", &["--cpu-list", &cores.client]);
-    paced.arg(target().join("release/paced_load")).args(["--address", &server.address, "--paths"]);
-    paced.arg(file).args(["--rate", &rate.to_string(), "--seconds", &time.as_secs_f64().to_string()]);
-    paced.args(["--connections", &connections.to_string()]);
-    let printed = stdout(&mut paced)?;
+    let mut paced = paced(&cores.client, rate, time);
+    paced.args(["--address", &server.address, "--paths"]).arg(file);
+    printed(paced.args(["--connections", &connections.to_string()]))
+}
+
+/// How late requests at that pace are noticed on the servers' cores when nobody is asked: so late the machine alone is.
+pub(super) fn clock(rate: f64, time: Duration, cores: &Cores) -> Result<Latencies, Failure> {
+    printed(&mut paced(&cores.servers, rate, time))
+}
+
+fn paced(cores: &str, rate: f64, time: Duration) -> Command {
+    let mut paced = program("taskset", &["--cpu-list", cores]);
+    paced.arg(target().join("release/paced_load"));
+    paced.args(["--rate", &rate.to_string(), "--seconds", &time.as_secs_f64().to_string()]);
+    paced
+}
+
+fn printed(paced: &mut Command) -> Result<Latencies, Failure> {
+    let printed = stdout(paced)?;
     serde_json::from_str(&printed).map_err(|error| format!("paced_load printed no latencies: {error}").into())
 }
 
