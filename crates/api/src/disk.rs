@@ -6,17 +6,18 @@
 
 use crate::{
     options::Options,
+    sealed::Sealed,
     serving::Serving,
     snapshot::{Kept, Snapshot},
 };
 use domain::{Day, ModelName};
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde::{Deserialize, Serialize};
 use std::{
     collections::HashMap,
     fs::{self, File, TryLockError},
     io::{self, BufWriter, Write},
-    path::{Path, PathBuf},
+    path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -24,7 +25,7 @@ use store::{DayStamp, PackedDay, Pin, PublishedHold};
 use tokio::{sync::watch, task::JoinHandle};
 
 /// Changes when files of before can no longer be read.
-const FORMAT: u32 = 1;
+pub(crate) const FORMAT: u32 = 1;
 
 const MANIFEST: &str = "manifest";
 pub(crate) const KEYS: &str = "keys";
@@ -52,6 +53,15 @@ struct Manifest {
     older: Vec<DayFile>,
     pins: Vec<Pin>,
     holds: Vec<PublishedHold>,
+}
+
+impl Sealed for Manifest {
+    const FILE: &'static str = MANIFEST;
+    const TITLE: &'static str = "topshelf snapshot";
+
+    fn database(&self) -> &str {
+        &self.database
+    }
 }
 
 /// A day's file.
@@ -107,17 +117,7 @@ impl Disk {
         // nothing may be written, the checksums tell.
         let lock = File::options().create(true).append(true).open(self.path(LOCK));
         let _held = lock.ok().filter(|lock| lock.lock_shared().is_ok());
-        let path = self.path(MANIFEST);
-        let text = match fs::read(&path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(source) => return Err(Unreadable::Io { path, source }),
-        };
-        let manifest: Manifest = unsealed(&path, TITLE, &text)?;
-        if manifest.database != database {
-            let (kept, database) = (manifest.database, database.to_owned());
-            return Err(Unreadable::Database { path, kept, database });
-        }
+        let Some(manifest) = self.unseal::<Manifest>(database)? else { return Ok(None) };
         let days = manifest.days.iter().map(|file| self.read_day(file)).collect::<Result<_, _>>()?;
         let older = manifest.older.iter().map(|file| self.read_day(file)).collect::<Result<_, _>>()?;
         let Manifest { version, loaded_at, pins, holds, .. } = manifest;
@@ -158,8 +158,7 @@ impl Disk {
             pins: snapshot.pins().to_vec(),
             holds: snapshot.holds().to_vec(),
         };
-        let text = sealed(TITLE, &manifest);
-        self.replace(MANIFEST, |file| file.write_all(&text))?;
+        self.seal(&manifest)?;
         self.sweep(&manifest)?;
         Ok(true)
     }
@@ -255,35 +254,6 @@ fn is_ours(name: &str) -> bool {
 
 /// The pause before the directory is asked for again that another server writes in.
 const LOCKED_PAUSE: Duration = Duration::from_secs(2);
-
-/// How the manifest's first line begins.
-const TITLE: &str = "topshelf snapshot";
-
-/// `content` as JSON, behind a line with the title, the format and the checksum of all that follows.
-pub(crate) fn sealed(title: &str, content: &impl Serialize) -> Vec<u8> {
-    let json = serde_json::to_vec_pretty(content).expect("it is made of text, numbers and lists");
-    let mut text = format!("{title}, format {FORMAT}, crc32 {:08x}\n", crc32fast::hash(&json)).into_bytes();
-    text.extend_from_slice(&json);
-    text
-}
-
-/// What was sealed, when nothing of it has changed.
-pub(crate) fn unsealed<T: DeserializeOwned>(path: &Path, title: &str, text: &[u8]) -> Result<T, Unreadable> {
-    let corrupt = |what: &str| Unreadable::Corrupt { path: path.to_owned(), what: what.to_owned() };
-    let end = text.iter().position(|byte| *byte == b'\n').ok_or_else(|| corrupt("it has no first line"))?;
-    let first = std::str::from_utf8(&text[..end]).map_err(|_| corrupt("its first line is no text"))?;
-    let rest = first.strip_prefix(title).and_then(|rest| rest.strip_prefix(", format "));
-    let rest = rest.ok_or_else(|| corrupt("its first line is another"))?;
-    let (format, crc32) = rest.split_once(", crc32 ").unwrap_or((rest, ""));
-    if format != FORMAT.to_string() {
-        return Err(Unreadable::Format { path: path.to_owned(), format: format.to_owned() });
-    }
-    let json = &text[end + 1..];
-    if format!("{:08x}", crc32fast::hash(json)) != crc32 {
-        return Err(corrupt("its checksum is another"));
-    }
-    serde_json::from_slice(json).map_err(|error| corrupt(&error.to_string()))
-}
 
 struct Summed {
     hasher: crc32fast::Hasher,

@@ -4,18 +4,13 @@
 
 use crate::{
     access::Keyring,
-    disk::{Disk, KEYS, Unreadable, sealed, unsealed},
+    disk::{Disk, KEYS, Unreadable},
+    sealed::Sealed,
 };
 use domain::AdvertiserId;
 use serde::{Deserialize, Serialize};
-use std::{
-    fs,
-    io::{self, Write},
-};
+use std::io;
 use store::{KeyDigest, KeyId, KeyScope};
-
-/// How the file's first line begins.
-const TITLE: &str = "topshelf keys";
 
 #[derive(Debug, Serialize, Deserialize)]
 struct KeptKeys {
@@ -35,22 +30,22 @@ struct KeptKey {
     advertisers: Option<Vec<String>>,
 }
 
+impl Sealed for KeptKeys {
+    const FILE: &'static str = KEYS;
+    const TITLE: &'static str = "topshelf keys";
+
+    fn database(&self) -> &str {
+        &self.database
+    }
+}
+
 impl Disk {
     /// The keys of `database` that were kept; none when there are none.
     pub(crate) fn read_keys(&self, database: &str) -> Result<Option<Keyring>, Unreadable> {
-        let path = self.path(KEYS);
-        let text = match fs::read(&path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(source) => return Err(Unreadable::Io { path, source }),
-        };
-        let kept: KeptKeys = unsealed(&path, TITLE, &text)?;
-        if kept.database != database {
-            let database = database.to_owned();
-            return Err(Unreadable::Database { path, kept: kept.database, database });
-        }
+        let Some(kept) = self.unseal::<KeptKeys>(database)? else { return Ok(None) };
         let keys: Option<Vec<_>> = kept.keys.into_iter().map(KeptKey::read).collect();
-        let corrupt = || Unreadable::Corrupt { path, what: "it holds what is no key".to_owned() };
+        let corrupt =
+            || Unreadable::Corrupt { path: self.path(KEYS), what: "it holds what is no key".to_owned() };
         Ok(Some(Keyring::of_valid(kept.version, keys.ok_or_else(corrupt)?)))
     }
 
@@ -63,7 +58,7 @@ impl Disk {
             version: keyring.version(),
             keys: keyring.keys().map(KeptKey::of).collect(),
         };
-        self.replace(KEYS, |file| file.write_all(&sealed(TITLE, &kept)))?;
+        self.seal(&kept)?;
         Ok(true)
     }
 }

@@ -34,6 +34,7 @@ mod request_id;
 mod response;
 mod room;
 mod routes;
+mod sealed;
 mod served_day;
 mod server;
 mod serving;
