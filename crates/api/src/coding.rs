@@ -1,7 +1,10 @@
 //! Content codings (RFC 9110, 8.4.1): answers as they are, or compressed with gzip for those who ask so.
 
 use axum::http::{HeaderMap, header};
-use flate2::{Compression, write::GzEncoder};
+use flate2::{
+    Compression,
+    write::{GzDecoder, GzEncoder},
+};
 use std::io::Write;
 
 /// Shorter answers fit into a packet anyway, and are sent as they are.
@@ -40,6 +43,12 @@ impl Coding {
         encoder.write_all(answer).expect("a Vec takes any bytes");
         Some(encoder.finish().expect("a Vec takes any bytes"))
     }
+}
+
+/// What was compressed with gzip by ourselves, as it was before.
+pub(crate) fn decompressed(gzip: &[u8]) -> Vec<u8> {
+    let mut decoder = GzDecoder::new(Vec::with_capacity(gzip.len() * 4));
+    decoder.write_all(gzip).and_then(|()| decoder.finish()).expect("what was compressed comes back")
 }
 
 #[cfg(test)]

@@ -3,12 +3,13 @@
 use super::{contract, health, home, rankings};
 use crate::{
     body::RoomSeenTo,
+    coding::{Coding, decompressed},
     problem::{Code, Problem, ProblemBody},
     response::with_type,
 };
 use axum::{
     body::{Body, Bytes},
-    http::{StatusCode, Uri, header},
+    http::{HeaderMap, HeaderValue, StatusCode, Uri, header},
     response::{IntoResponse, Response},
 };
 use std::{
@@ -95,8 +96,8 @@ pub(super) async fn openapi(document: Bytes) -> Response {
     tag = "docs",
     responses((status = 200, description = "The page", body = String, content_type = "text/html"))
 )]
-pub(super) async fn docs_page(uri: Uri) -> Result<Response, Problem> {
-    docs(uri).await
+pub(super) async fn docs_page(uri: Uri, headers: HeaderMap) -> Result<Response, Problem> {
+    docs(uri, headers).await
 }
 
 /// The page's files stand beside it, so it needs its slash; a relative one, for proxies with a prefix.
@@ -105,10 +106,10 @@ pub(super) async fn to_docs() -> Response {
 }
 
 /// The page, or a file of it.
-pub(super) async fn docs(uri: Uri) -> Result<Response, Problem> {
+pub(super) async fn docs(uri: Uri, headers: HeaderMap) -> Result<Response, Problem> {
     let file = uri.path().trim_start_matches("/docs/");
     match utoipa_swagger_ui::serve(file, UI.clone()) {
-        Ok(Some(file)) => Ok(page_file(file)),
+        Ok(Some(file)) => Ok(page_file(file, Coding::of(&headers))),
         Ok(None) => Err(Problem::NotFound { path: uri.path().to_owned() }),
         Err(error) => {
             tracing::error!(file, %error, "could not make a file of the page to try the API");
@@ -117,13 +118,17 @@ pub(super) async fn docs(uri: Uri) -> Result<Response, Problem> {
     }
 }
 
-fn page_file(file: SwaggerFile<'static>) -> Response {
-    let response = ([(header::CONTENT_TYPE, file.content_type)], file.bytes).into_response();
-    let mut response = RoomSeenTo::mark(response);
-    if file.gzpipped {
-        response.headers_mut().insert(header::CONTENT_ENCODING, "gzip".parse().expect("gzip is ASCII"));
+/// The file as the client takes it: nearly all lie compressed in the program, which they would double otherwise.
+fn page_file(file: SwaggerFile<'static>, coding: Coding) -> Response {
+    let is_compressed = file.gzpipped && coding == Coding::Gzip;
+    let bytes = if file.gzpipped && !is_compressed { decompressed(&file.bytes).into() } else { file.bytes };
+    let mut response = ([(header::CONTENT_TYPE, file.content_type)], bytes).into_response();
+    let headers = response.headers_mut();
+    headers.insert(header::VARY, HeaderValue::from_static("accept-encoding"));
+    if is_compressed {
+        headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
     }
-    response
+    RoomSeenTo::mark(response)
 }
 
 fn description() -> String {

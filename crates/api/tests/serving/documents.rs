@@ -1,8 +1,9 @@
 //! The OpenAPI document, the page to try it, the page at the root.
 
 use crate::harness::{NewDay, Site};
+use flate2::read::GzDecoder;
 use serde_json::Value;
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, io::Read};
 
 async fn site() -> Site {
     let new = NewDay::new(&["TopCTR"]).ctr("acme", &[("a", 1, 2)]);
@@ -90,6 +91,15 @@ async fn the_page_to_try_the_api_needs_nothing_from_elsewhere() {
     while let Some(file) = files.pop() {
         let (sent, body) = site.ask_bytes(&format!("GET /docs/{file}")).await;
         assert_eq!(sent.status, 200, "{file}");
+        let (compressed, bytes) = site.ask_bytes(&format!("GET /docs/{file}\nAccept-Encoding: gzip")).await;
+        let is_compressed = compressed.headers.get("content-encoding").is_some_and(|coding| coding == "gzip");
+        assert_eq!(is_compressed, file != "swagger-initializer.js", "{file}");
+        if is_compressed {
+            assert!(!sent.headers.contains_key("content-encoding"));
+            let mut plain = Vec::new();
+            GzDecoder::new(&*bytes).read_to_end(&mut plain).unwrap();
+            assert_eq!(plain, body, "{file}");
+        }
         if !seen.insert(file.clone()) || !["", "css", "html"].contains(&ending(&file)) {
             continue;
         }
