@@ -8,7 +8,7 @@ use crate::{
 use clap::{Args, Parser, Subcommand, ValueEnum, builder::styling};
 use domain::{AdvertiserId, Day, RunId};
 use source::Compression;
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 use store::KeyName;
 
 const STYLES: styling::Styles = styling::Styles::styled()
@@ -181,9 +181,24 @@ pub enum Command {
     /// Print the effective configuration, without secrets, and where each value came from
     #[command(after_help = "Example:\n  topshelf config > example.toml   # passwords are left out")]
     Config,
+    /// Ask the server of this configuration whether it answers; what containers and supervisors call
+    #[command(
+        after_help = "Examples:\n  topshelf health                          # the process answers: else exit code 1\n  topshelf health --ready --timeout 10s    # and has read what is published\n  topshelf health --listen 10.0.3.7:8080 --json"
+    )]
+    Health(Health),
     /// Print the API's OpenAPI specification
     #[command(after_help = "Example:\n  topshelf openapi > openapi.json")]
     Openapi,
+    /// Print a shell's completion script
+    #[command(
+        after_help = "Examples:\n  topshelf completions bash > ~/.local/share/bash-completion/completions/topshelf\n  topshelf completions zsh > ~/.zfunc/_topshelf      # in a folder of $fpath\n  topshelf completions fish > ~/.config/fish/completions/topshelf.fish"
+    )]
+    Completions(Completions),
+    /// Print the manual page, or write one for each command
+    #[command(
+        after_help = "Examples:\n  topshelf man | man -l -\n  topshelf man --out ~/.local/share/man/man1      # then: man topshelf-run"
+    )]
+    Man(Man),
 }
 
 /// Flags of `demo`.
@@ -205,6 +220,32 @@ pub struct OneDay {
     pub day: Option<Day>,
 }
 
+/// Flags of `health`.
+#[derive(Debug, Args)]
+pub struct Health {
+    /// Ask whether it has read what is published, not only whether it answers
+    #[arg(long)]
+    pub ready: bool,
+    /// How long the answer may take, such as 500ms, 3s or 1m
+    #[arg(long, value_name = "TIME", default_value = "3s", value_parser = time)]
+    pub timeout: Duration,
+}
+
+/// Flags of `completions`.
+#[derive(Debug, Args)]
+pub struct Completions {
+    /// The shell
+    pub shell: clap_complete::Shell,
+}
+
+/// Flags of `man`.
+#[derive(Debug, Args)]
+pub struct Man {
+    /// Folder for a page of each command; made if missing
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+}
+
 /// What to do when somebody else works on the day.
 #[derive(Debug, Args)]
 pub struct Waiting {
@@ -217,8 +258,12 @@ fn wait(text: &str) -> Result<Wait, String> {
     if text == "forever" {
         return Ok(Wait::Forever);
     }
-    let longest = text.parse::<jiff::SignedDuration>().ok().and_then(|longest| longest.try_into().ok());
-    longest.map(Wait::AtMost).ok_or_else(|| "a time is written like 90s, 30m or 2h".to_owned())
+    time(text).map(Wait::AtMost)
+}
+
+fn time(text: &str) -> Result<Duration, String> {
+    let time = text.parse::<jiff::SignedDuration>().ok().and_then(|time| time.try_into().ok());
+    time.ok_or_else(|| "a time is written like 90s, 30m or 2h".to_owned())
 }
 
 /// Flags of `run`.

@@ -4,12 +4,14 @@ mod demo;
 mod diff;
 mod doctor;
 mod generate;
+mod health;
 mod keys;
 mod ledger;
 mod moves;
 mod output;
 mod run_text;
 mod serve;
+mod shell;
 mod show;
 mod stages;
 mod stop;
@@ -74,6 +76,9 @@ pub async fn execute(cli: Cli) -> Result<(), Failure> {
         Command::Doctor(flags) => doctor::doctor(&flags, &global, output).await,
         Command::Migrate => ledger::migrate(&night(&global)?, output).await,
         Command::Config => print_config(&global, output),
+        Command::Health(flags) => health::health(&flags, &global, output).await,
+        Command::Completions(flags) => shell::completions(&flags, output),
+        Command::Man(flags) => shell::man(&flags, output),
         Command::Openapi => output.text(&api::openapi_json(api::HISTORY_DAYS_KEPT)),
     }
 }

@@ -2,9 +2,33 @@
 
 use crate::scene::{Ended, Scene};
 
-const COMMANDS: [&str; 16] = [
-    "demo", "run", "backfill", "count", "rank", "publish", "serve", "up", "show", "runs", "generate",
-    "doctor", "migrate", "config", "openapi", "keys",
+const COMMANDS: [&str; 26] = [
+    "demo",
+    "run",
+    "backfill",
+    "count",
+    "rank",
+    "publish",
+    "serve",
+    "schedule",
+    "up",
+    "show",
+    "runs",
+    "moves",
+    "diff",
+    "rollback",
+    "pin",
+    "unpin",
+    "trim",
+    "keys",
+    "generate",
+    "doctor",
+    "migrate",
+    "config",
+    "health",
+    "openapi",
+    "completions",
+    "man",
 ];
 
 /// Commands of a command.
