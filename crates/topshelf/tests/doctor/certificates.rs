@@ -1,9 +1,10 @@
 //! Certificates that are not to be believed, each for a reason of its own.
 
 use crate::{
+    authority::{Authority, Signed},
     call::{Said, doctor},
     scene::Scene,
-    servers::{Authority, Before, Signed, tls},
+    servers::{Before, tls},
 };
 
 /// What the doctor says of a server that shows this certificate, reached by `host` with these parameters.

@@ -5,6 +5,8 @@
 
 #![expect(clippy::unwrap_used, reason = "what a test did not expect ends it")]
 
+#[path = "../support/authority.rs"]
+mod authority;
 mod buckets;
 mod call;
 mod certificates;
@@ -22,6 +24,8 @@ mod s3;
 #[expect(dead_code, reason = "shared with tests of the command line, which spoil logs in more ways")]
 mod scene;
 mod servers;
+#[path = "../support/tls_cluster.rs"]
+mod tls_cluster;
 mod tls_postgres;
 mod unchanged;
 mod well;

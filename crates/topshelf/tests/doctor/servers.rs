@@ -1,8 +1,7 @@
 //! Servers that a test needs and that nobody else has: with a certificate of the test's own, with a wrong clock,
 //! without an answer, without a listener.
 
-use crate::scene::Scene;
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, date_time_ymd};
+use crate::{authority::Signed, scene::Scene};
 use rustls::{
     ServerConfig,
     crypto::ring,
@@ -20,51 +19,6 @@ use tokio_rustls::TlsAcceptor;
 /// A runtime that goes on by itself while a test waits for the program.
 pub(crate) fn runtime() -> Runtime {
     runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap()
-}
-
-/// An authority that nobody trusts.
-pub(crate) struct Authority(CertifiedIssuer<'static, KeyPair>);
-
-/// A certificate and its key, in PEM.
-pub(crate) struct Signed {
-    pub(crate) certificate: String,
-    pub(crate) key: String,
-    der: (Vec<u8>, Vec<u8>),
-}
-
-impl Authority {
-    pub(crate) fn new() -> Self {
-        let mut params = CertificateParams::default();
-        params.distinguished_name.push(DnType::CommonName, "Authority of the Tests");
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        Self(CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap())
-    }
-
-    pub(crate) fn pem(&self) -> String {
-        self.0.pem()
-    }
-
-    /// What it signed itself, as if it were a server's.
-    pub(crate) fn as_server(&self) -> Signed {
-        let key = self.0.key();
-        let der = (self.0.der().to_vec(), key.serialize_der());
-        Signed { certificate: self.0.pem(), key: key.serialize_pem(), der }
-    }
-
-    /// A certificate of this host, good until the year given.
-    pub(crate) fn sign(&self, host: &str, last_year: i32) -> Signed {
-        let mut params = CertificateParams::new([host.to_owned()]).unwrap();
-        params.distinguished_name.push(DnType::CommonName, format!("server {host}"));
-        params.not_before = date_time_ymd(2020, 1, 1);
-        params.not_after = date_time_ymd(last_year, 1, 1);
-        let key = KeyPair::generate().unwrap();
-        let certificate = params.signed_by(&key, &self.0).unwrap();
-        Signed {
-            certificate: certificate.pem(),
-            key: key.serialize_pem(),
-            der: (certificate.der().to_vec(), key.serialize_der()),
-        }
-    }
 }
 
 /// What a server of TLS is asked before the handshake.

@@ -38,14 +38,19 @@ pub(crate) struct Cluster {
 }
 
 impl Cluster {
-    /// A new server, running.
+    /// A new server, running, on a free port.
     pub(crate) fn new() -> Self {
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        Self::at(port)
+    }
+
+    /// The same on this port.
+    pub(crate) fn at(port: u16) -> Self {
         let programs = programs();
         let folder = tempfile::Builder::new().prefix("topshelf-cluster-").tempdir().unwrap();
         let mut bytes = [0; 16];
         fs::File::open("/dev/urandom").unwrap().read_exact(&mut bytes).unwrap();
         let password: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let mut cluster = Self { programs, password, port, server: None, folder };
         cluster.initialise();
         cluster.start();
