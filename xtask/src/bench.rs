@@ -7,6 +7,7 @@ mod contender;
 mod count;
 mod floor;
 mod growth;
+mod image;
 mod logs;
 mod machine;
 mod measure;
@@ -33,6 +34,8 @@ pub(crate) enum Bench {
     Count(count::Options),
     /// Measure a whole night as rows, groups and threads grow
     Growth(growth::Options),
+    /// Measure the image: its size, how soon it serves, how much memory it takes
+    Image(image::Options),
     /// Count far more products than fit in a memory limit, and check that all is exact and the limit kept
     Memory(memory::Options),
     /// Measure the steps of counting and ranking one at a time
@@ -50,6 +53,7 @@ pub(crate) fn run(bench: &Bench) -> Result<(), Failure> {
     match bench {
         Bench::Count(options) => count::run(options),
         Bench::Growth(options) => growth::run(options),
+        Bench::Image(options) => image::run(options),
         Bench::Memory(options) => memory::run(options),
         Bench::Micro(options) => micro::run(options),
         Bench::S3(options) => s3::run(options),

@@ -12,7 +12,7 @@ mod unused;
 mod watching;
 
 use crate::{
-    Failure, promtool,
+    Failure, image, promtool,
     repository::{TRACES, cargo, files, read, status, words},
     say,
 };
@@ -49,6 +49,7 @@ pub(crate) fn run() -> Result<(), Failure> {
         passes(cargo(&["fmt", "--all", "--check"]))?,
         passes(cargo(&["clippy", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"]))?,
         passes(lints_of_traces())?,
+        passes(lints_of_image())?,
     ];
     let failed: Vec<_> = failed.into_iter().flatten().collect();
     if failed.is_empty() { Ok(()) } else { Err(format!("check failed: {}", failed.join(", ")).into()) }
@@ -58,6 +59,13 @@ pub(crate) fn run() -> Result<(), Failure> {
 fn lints_of_traces() -> Command {
     let mut clippy = cargo(&["clippy"]);
     clippy.args(TRACES).args(["--lib", "--bins", "--quiet", "--", "-D", "warnings"]);
+    clippy
+}
+
+/// The tests that are no part of all.
+fn lints_of_image() -> Command {
+    let mut clippy = cargo(&["clippy"]);
+    clippy.args(image::TESTS).args(["--quiet", "--", "-D", "warnings"]);
     clippy
 }
 

@@ -4,9 +4,12 @@
 //! `cargo xtask bench` the benchmarks, `cargo xtask fuzz` the fuzz targets, `cargo xtask schemathesis` requests that the
 //! API's document makes, and `cargo xtask soak` servers that everything happens to. Nothing here is part of the program.
 
+mod archive;
 mod bench;
 mod check;
+mod debian;
 mod fuzz;
+mod image;
 mod postgres;
 mod promtool;
 mod python;
@@ -39,6 +42,10 @@ enum Command {
     Fuzz(fuzz::Options),
     /// Ask a server all that the API's document allows, and what it does not
     Schemathesis(schemathesis::Options),
+    /// Build the archive of a release: the static program, manual pages, completions, a unit for systemd
+    Archive(archive::Options),
+    /// Build the image of deploy/docker/Dockerfile without Docker
+    Image(image::Options),
     /// Ask servers without pause while everything behind them breaks
     Soak(soak::Options),
 }
@@ -50,6 +57,8 @@ fn main() -> ExitCode {
         Command::Bench(bench) => bench::run(&bench),
         Command::Fuzz(options) => fuzz::run(&options),
         Command::Schemathesis(options) => schemathesis::run(&options),
+        Command::Archive(options) => archive::run(&options),
+        Command::Image(options) => image::run(&options),
         Command::Soak(options) => soak::run(&options),
     };
     match done {

@@ -5,7 +5,7 @@
 //! stays behind in the system's temporary one.
 
 use crate::{
-    Failure,
+    Failure, debian,
     repository::{program, stdout, succeed, works},
     say,
 };
@@ -119,23 +119,13 @@ pub(crate) fn find_or_install() -> Result<PathBuf, Failure> {
     find().ok_or_else(|| HOW_TO_INSTALL.into())
 }
 
-/// Installs Debian's package, when there is `apt-get` and we are root or need no password to be.
+/// Installs Debian's package, where that can be done.
 fn install() -> Result<(), Failure> {
-    let is_root = Account::current()?.is_root;
-    let may = works(&mut program("apt-get", &["--version"]))
-        && (is_root || works(&mut program("sudo", &["-n", "true"])));
-    if !may {
+    if !debian::can_install()? {
         return Err(HOW_TO_INSTALL.into());
     }
-    say("no PostgreSQL server was found: installing Debian's package `postgresql`");
-    for step in ["update --quiet", "install --quiet --yes --no-install-recommends postgresql"] {
-        let words = format!("env DEBIAN_FRONTEND=noninteractive apt-get {step}");
-        let sudo = if is_root { "" } else { "sudo -n " };
-        let words = format!("{sudo}{words}");
-        let words: Vec<_> = words.split(' ').collect();
-        succeed(program(words[0], &words[1..]).stdin(Stdio::null()))?;
-    }
-    Ok(())
+    say("no PostgreSQL server was found");
+    debian::install(&["postgresql"])
 }
 
 /// Who runs the server: PostgreSQL refuses to be run by root, so there `postgres` does.
@@ -147,7 +137,7 @@ struct Account {
 
 impl Account {
     fn current() -> Result<Self, Failure> {
-        let is_root = stdout(&mut program("id", &["-u"]))?.trim() == "0";
+        let is_root = debian::is_root()?;
         let has_setpriv = works(&mut program("setpriv", &["--version"]));
         if is_root && !has_setpriv {
             return Err(

@@ -3,7 +3,7 @@
 //! No service is installed or started, and nobody need be root: the package (19 MB) is unpacked below `target/`.
 
 use crate::{
-    Failure,
+    Failure, debian,
     repository::{program, root, succeed, target, works},
     say,
 };
@@ -35,7 +35,7 @@ pub(crate) fn check() -> Result<Option<String>, Failure> {
 
 /// Fetches it where that can be done and there is none; else the check says so.
 pub(crate) fn fetch() {
-    if find().is_some() || !works(&mut program("apt-get", &["--version"])) {
+    if find().is_some() || !debian::has_apt() {
         return;
     }
     say("no promtool was found: fetching it with Debian's package `prometheus`");
@@ -46,17 +46,11 @@ pub(crate) fn fetch() {
 }
 
 fn unpack() -> Result<(), Failure> {
-    let folder = folder();
-    fs::create_dir_all(&folder).map_err(|error| format!("could not make {}: {error}", folder.display()))?;
-    let download =
-        || succeed(program("apt-get", &["download", "--quiet", "prometheus"]).current_dir(&folder));
-    if download().is_err() {
-        // Which only root may, and only a machine that never did it needs.
-        succeed(program("apt-get", &["update", "--quiet"]).stdin(Stdio::null()))?;
-        download()?;
-    }
-    let unpack = "dpkg-deb --extract prometheus_*.deb . && rm prometheus_*.deb usr/bin/prometheus";
-    succeed(program("sh", &["-c", unpack]).current_dir(&folder))
+    let folder = root().join(folder());
+    debian::unpack("prometheus", &folder)?;
+    // The server itself is of no use here, and large.
+    let server = folder.join("usr/bin/prometheus");
+    fs::remove_file(&server).map_err(|error| format!("could not remove {}: {error}", server.display()).into())
 }
 
 fn folder() -> PathBuf {

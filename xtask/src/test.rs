@@ -2,7 +2,7 @@
 //! API's document.
 
 use crate::{
-    Failure, check,
+    Failure, check, image,
     postgres::{self, Server},
     promtool,
     repository::{TRACES, cargo, files, read, status, words, works},
@@ -40,7 +40,11 @@ pub(crate) fn run(options: &Options) -> Result<(), Failure> {
     let ended = run_tests(&options.runner_arguments, server.as_ref());
     drop(server);
     ended?;
-    if options.runner_arguments.is_empty() { schemathesis::run_with_tests() } else { Ok(()) }
+    if !options.runner_arguments.is_empty() {
+        return Ok(());
+    }
+    schemathesis::run_with_tests()?;
+    image::run_with_tests()
 }
 
 /// Ctrl-C ends the test runner, which the terminal tells too; we stay to stop the server and tidy up.

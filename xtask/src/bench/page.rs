@@ -34,7 +34,7 @@ fn replaced(page: &str, part: &str, text: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bench::{count, floor, growth, s3, serve, serve_size};
+    use crate::bench::{count, floor, growth, image, s3, serve, serve_size};
 
     #[test]
     fn only_what_is_between_the_markers_is_replaced() {
@@ -49,7 +49,9 @@ mod tests {
     #[test]
     fn the_page_has_the_markers_of_every_benchmark() {
         let page = read(Path::new(PAGE)).unwrap();
-        for part in [count::PART, floor::PART, growth::PART, s3::PART, serve::PART, serve_size::PART] {
+        let parts =
+            [count::PART, floor::PART, growth::PART, image::PART, s3::PART, serve::PART, serve_size::PART];
+        for part in parts {
             assert!(replaced(&page, part, "").is_some(), "{part}");
         }
     }

@@ -1,0 +1,36 @@
+#!/bin/sh
+# Builds the program that is handed out: static, optimised as a whole, the same bytes from the same commit wherever it
+# is built. The image, the release archives and `cargo xtask image` all come from here.
+#
+#   deploy/static.sh [TARGET]        # such as aarch64-unknown-linux-gnu; this machine's by default
+#
+# The last line on stdout is the path of the program.
+set -eu
+cd "$(dirname "$0")/.."
+target=${1:-$(uname -m)-unknown-linux-gnu}
+folder=${CARGO_TARGET_DIR:-$PWD/target}
+cargo_home=${CARGO_HOME:-$HOME/.cargo}
+
+# Messages of panics and assertions name source files: by these names, wherever they lie.
+flags=
+file_map=
+for place in "$folder=/target" "$PWD=/topshelf" "$cargo_home=/cargo"; do
+    flags="$flags--remap-path-prefix=$place$(printf '\037')"
+    file_map="$file_map -ffile-prefix-map=$place"
+done
+# The addresses that the program mends as it starts are written tersely: two of three megabytes less.
+relocations=-Clink-arg=-Wl,-z,pack-relative-relocs
+CARGO_ENCODED_RUSTFLAGS="$flags-Ctarget-feature=+crt-static$(printf '\037')$relocations"
+export CARGO_ENCODED_RUSTFLAGS
+variable="CFLAGS_$(printf '%s' "$target" | tr - _)"
+export "$variable=$file_map"
+
+# For another kind of processor, the linker of its name; C is compiled by its compiler, which is found by itself.
+if [ "$target" != "$(uname -m)-unknown-linux-gnu" ]; then
+    linker="CARGO_TARGET_$(printf '%s' "$target" | tr a-z- A-Z_)_LINKER"
+    export "$linker=${target%%-*}-linux-gnu-gcc"
+fi
+
+# With an explicit target, what runs while building is not static: macros could not be.
+cargo build --locked --profile dist --target "$target" --package topshelf >&2
+printf '%s\n' "$folder/$target/dist/topshelf"

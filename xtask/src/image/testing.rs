@@ -1,0 +1,55 @@
+//! The tests of the image, which run it as a user would.
+
+use super::{Options, build, compose};
+use crate::{
+    Failure, debian,
+    repository::{cargo, program, root, succeed, target, words, works},
+    say,
+};
+
+/// What the tests call, and Debian's package that has it.
+const TOOLS: [(&str, &str); 7] = [
+    ("podman", "podman"),
+    ("runc", "runc"),
+    ("skopeo", "skopeo"),
+    ("docker-registry", "docker-registry"),
+    ("htpasswd", "apache2-utils"),
+    ("ip", "iproute2"),
+    ("openssl", "openssl"),
+];
+
+/// What is tested beside the workspace's other tests, once there is an image.
+pub(crate) const TESTS: [&str; 4] = ["--package", "topshelf", "--test", "image"];
+
+/// Builds the image and tests it.
+pub(crate) fn run_with_tests() -> Result<(), Failure> {
+    if !cfg!(target_os = "linux") || !debian::is_root()? {
+        say("the image is not tested: its tests need Linux, and root for networks of their own");
+        return Ok(());
+    }
+    install_tools()?;
+    let image = build(&Options::default())?;
+    let compose = compose::prepare(&root().join(target()).join("image"))?;
+    let has_nextest = works(&mut cargo(&["nextest", "--version"]));
+    let mut tests = cargo(if has_nextest { &["nextest", "run"] } else { &["test"] });
+    tests
+        .args(TESTS)
+        .env("TOPSHELF_TEST_IMAGE_OCI", image.oci)
+        .env("TOPSHELF_TEST_IMAGE_DOCKER", image.docker);
+    tests.env("TOPSHELF_TEST_COMPOSE", compose.file).env("TOPSHELF_TEST_PYTHON", compose.python);
+    say(&format!("running `{}`", words(&tests)));
+    succeed(&mut tests)
+}
+
+fn install_tools() -> Result<(), Failure> {
+    let is_missing = |tool: &str| !works(&mut program("sh", &["-c", &format!("command -v {tool}")]));
+    let missing: Vec<_> =
+        TOOLS.iter().filter(|(tool, _)| is_missing(tool)).map(|(_, package)| *package).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    if !debian::can_install()? {
+        return Err(format!("the tests of the image need {}: install them", missing.join(", ")).into());
+    }
+    debian::install(&missing)
+}
