@@ -11,6 +11,7 @@ mod postgres;
 mod promtool;
 mod python;
 mod repository;
+mod sbom;
 mod schemathesis;
 mod soak;
 mod test;
@@ -39,6 +40,8 @@ enum Command {
     Fuzz(fuzz::Options),
     /// Ask a server all that the API's document allows, and what it does not
     Schemathesis(schemathesis::Options),
+    /// List what the program is made of
+    Sbom(sbom::Options),
     /// Ask servers without pause while everything behind them breaks
     Soak(soak::Options),
 }
@@ -50,6 +53,7 @@ fn main() -> ExitCode {
         Command::Bench(bench) => bench::run(&bench),
         Command::Fuzz(options) => fuzz::run(&options),
         Command::Schemathesis(options) => schemathesis::run(&options),
+        Command::Sbom(options) => sbom::run(&options),
         Command::Soak(options) => soak::run(&options),
     };
     match done {

@@ -6,7 +6,7 @@ use crate::{
     postgres::{self, Server},
     promtool,
     repository::{TRACES, cargo, files, read, status, words, works},
-    say, schemathesis,
+    say, sbom, schemathesis,
 };
 use std::{
     env,
@@ -31,6 +31,7 @@ pub(crate) fn run(options: &Options) -> Result<(), Failure> {
     if !options.no_check {
         promtool::fetch();
         check::run()?;
+        sbom::run_with_tests()?;
     }
     outlive_an_interrupt()?;
     let server = match env::var_os(postgres::VARIABLE) {
