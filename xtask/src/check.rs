@@ -12,7 +12,7 @@ mod unused;
 mod watching;
 
 use crate::{
-    Failure, promtool,
+    Failure, deny, promtool,
     repository::{TRACES, cargo, files, read, status, words},
     say,
 };
@@ -46,6 +46,7 @@ pub(crate) fn run() -> Result<(), Failure> {
     let failed = [
         findings()?,
         promtool::check()?,
+        deny::check()?,
         passes(cargo(&["fmt", "--all", "--check"]))?,
         passes(cargo(&["clippy", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"]))?,
         passes(lints_of_traces())?,

@@ -6,6 +6,7 @@
 
 mod bench;
 mod check;
+mod deny;
 mod fuzz;
 mod postgres;
 mod promtool;
@@ -40,6 +41,8 @@ enum Command {
     Fuzz(fuzz::Options),
     /// Ask a server all that the API's document allows, and what it does not
     Schemathesis(schemathesis::Options),
+    /// Judge licences, versions, sources and known faults of dependencies
+    Deny(deny::Options),
     /// List what the program is made of
     Sbom(sbom::Options),
     /// Ask servers without pause while everything behind them breaks
@@ -53,6 +56,7 @@ fn main() -> ExitCode {
         Command::Bench(bench) => bench::run(&bench),
         Command::Fuzz(options) => fuzz::run(&options),
         Command::Schemathesis(options) => schemathesis::run(&options),
+        Command::Deny(options) => deny::run(&options),
         Command::Sbom(options) => sbom::run(&options),
         Command::Soak(options) => soak::run(&options),
     };

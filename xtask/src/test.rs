@@ -2,7 +2,7 @@
 //! API's document.
 
 use crate::{
-    Failure, check,
+    Failure, check, deny,
     postgres::{self, Server},
     promtool,
     repository::{TRACES, cargo, files, read, status, words, works},
@@ -30,6 +30,7 @@ pub(crate) struct Options {
 pub(crate) fn run(options: &Options) -> Result<(), Failure> {
     if !options.no_check {
         promtool::fetch();
+        deny::fetch();
         check::run()?;
         sbom::run_with_tests()?;
     }
