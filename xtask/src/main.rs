@@ -4,8 +4,10 @@
 //! `cargo xtask bench` the benchmarks, `cargo xtask fuzz` the fuzz targets, `cargo xtask schemathesis` requests that the
 //! API's document makes, and `cargo xtask soak` servers that everything happens to. Nothing here is part of the program.
 
+mod actionlint;
 mod bench;
 mod check;
+mod debian;
 mod deny;
 mod fuzz;
 mod postgres;
@@ -14,6 +16,7 @@ mod python;
 mod repository;
 mod sbom;
 mod schemathesis;
+mod shellcheck;
 mod soak;
 mod test;
 
@@ -43,6 +46,8 @@ enum Command {
     Schemathesis(schemathesis::Options),
     /// Judge licences, versions, sources and known faults of dependencies
     Deny(deny::Options),
+    /// Judge the workflows of GitHub Actions, and all shell scripts
+    Workflows,
     /// List what the program is made of
     Sbom(sbom::Options),
     /// Ask servers without pause while everything behind them breaks
@@ -57,6 +62,7 @@ fn main() -> ExitCode {
         Command::Fuzz(options) => fuzz::run(&options),
         Command::Schemathesis(options) => schemathesis::run(&options),
         Command::Deny(options) => deny::run(&options),
+        Command::Workflows => actionlint::run(),
         Command::Sbom(options) => sbom::run(&options),
         Command::Soak(options) => soak::run(&options),
     };

@@ -2,11 +2,11 @@
 //! API's document.
 
 use crate::{
-    Failure, check, deny,
+    Failure, actionlint, check, deny,
     postgres::{self, Server},
     promtool,
     repository::{TRACES, cargo, files, read, status, words, works},
-    say, sbom, schemathesis,
+    say, sbom, schemathesis, shellcheck,
 };
 use std::{
     env,
@@ -30,6 +30,8 @@ pub(crate) struct Options {
 pub(crate) fn run(options: &Options) -> Result<(), Failure> {
     if !options.no_check {
         promtool::fetch();
+        actionlint::fetch();
+        shellcheck::fetch();
         deny::fetch();
         check::run()?;
         sbom::run_with_tests()?;
