@@ -10,12 +10,14 @@ mod manifest;
 mod names;
 mod unused;
 mod watching;
+pub(crate) mod workflows;
 
 use crate::{
-    Failure, image, promtool,
+    Arguments, Failure, actionlint, deny, image, promtool,
     repository::{TRACES, cargo, files, read, status, words},
-    say,
+    say, shellcheck,
 };
+use clap::Parser;
 use std::{
     fmt,
     path::{Path, PathBuf},
@@ -46,6 +48,9 @@ pub(crate) fn run() -> Result<(), Failure> {
     let failed = [
         findings()?,
         promtool::check()?,
+        actionlint::check()?,
+        shellcheck::check()?,
+        deny::check()?,
         passes(cargo(&["fmt", "--all", "--check"]))?,
         passes(cargo(&["clippy", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"]))?,
         passes(lints_of_traces())?,
@@ -87,9 +92,22 @@ fn findings() -> Result<Option<String>, Failure> {
     for file in files.iter().filter(|file| file.starts_with("deploy")) {
         findings.extend(watching::check(file, &read(file)?, &metrics, &runbook));
     }
+    let dockerfile = read(Path::new(workflows::DOCKERFILE)).unwrap_or_default();
+    for file in files.iter().filter(|file| file.starts_with(".github/workflows")) {
+        findings.extend(workflows::check(file, &read(file)?, &dockerfile, &parses));
+    }
     findings.sort();
     findings.iter().for_each(|finding| println!("{finding}"));
     Ok((!findings.is_empty()).then(|| format!("{} findings above", findings.len())))
+}
+
+/// Whether xtask takes the words of a command; if not, why.
+fn parses(words: &[String]) -> Result<(), String> {
+    let parsed = Arguments::try_parse_from(words);
+    parsed.map(|_| ()).map_err(|error| {
+        let text = error.to_string();
+        text.lines().next().unwrap_or_default().trim_start_matches("error: ").to_owned()
+    })
 }
 
 /// Runs a program of cargo's; its words when it fails.

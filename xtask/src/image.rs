@@ -15,7 +15,7 @@ pub(crate) use testing::{TESTS, run_with_tests};
 use crate::{
     Failure, debian,
     repository::{program as command, root, stdout, succeed, target, works},
-    say,
+    say, sbom,
 };
 use std::{
     fs,
@@ -78,6 +78,10 @@ pub(crate) fn build(options: &Options) -> Result<Image, Failure> {
         &certificates.rds,
         &content,
     ]))?;
+    let bundles = ["ca-certificates.crt", "rds.pem"].map(|bundle| content.join("etc/ssl/certs").join(bundle));
+    let parts = sbom::Subject { target: &triple, program: Some(&program), beside: &bundles };
+    let list = folder.join(format!("topshelf-{}-linux-{architecture}.cdx.json", env!("CARGO_PKG_VERSION")));
+    sbom::write(&parts, &list)?;
     let size_bytes = size(&content)?;
     let (oci, docker) = archive(&buildah, &folder, &layers, architecture)?;
     let image = Image { oci, docker, root: content, size_bytes };

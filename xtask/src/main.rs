@@ -2,19 +2,25 @@
 //!
 //! `cargo xtask test` runs the checks and all tests, `cargo xtask check` the checks alone,
 //! `cargo xtask bench` the benchmarks, `cargo xtask fuzz` the fuzz targets, `cargo xtask schemathesis` requests that the
-//! API's document makes, and `cargo xtask soak` servers that everything happens to. Nothing here is part of the program.
+//! API's document makes, and `cargo xtask soak` servers that everything happens to. `cargo xtask image` and `cargo xtask
+//! archive` build what is handed out, `cargo xtask sbom` lists what it is made of, `cargo xtask deny` and `cargo xtask
+//! workflows` judge dependencies and workflows. Nothing here is part of the program.
 
+mod actionlint;
 mod archive;
 mod bench;
 mod check;
 mod debian;
+mod deny;
 mod fuzz;
 mod image;
 mod postgres;
 mod promtool;
 mod python;
 mod repository;
+mod sbom;
 mod schemathesis;
+mod shellcheck;
 mod soak;
 mod test;
 
@@ -46,6 +52,12 @@ enum Command {
     Archive(archive::Options),
     /// Build the image of deploy/docker/Dockerfile without Docker
     Image(image::Options),
+    /// Judge licences, versions, sources and known faults of dependencies
+    Deny(deny::Options),
+    /// Judge the workflows of GitHub Actions, and all shell scripts
+    Workflows,
+    /// List what the program is made of
+    Sbom(sbom::Options),
     /// Ask servers without pause while everything behind them breaks
     Soak(soak::Options),
 }
@@ -59,6 +71,9 @@ fn main() -> ExitCode {
         Command::Schemathesis(options) => schemathesis::run(&options),
         Command::Archive(options) => archive::run(&options),
         Command::Image(options) => image::run(&options),
+        Command::Deny(options) => deny::run(&options),
+        Command::Workflows => actionlint::run(),
+        Command::Sbom(options) => sbom::run(&options),
         Command::Soak(options) => soak::run(&options),
     };
     match done {

@@ -2,11 +2,11 @@
 //! API's document.
 
 use crate::{
-    Failure, check, image,
+    Failure, actionlint, check, deny, image,
     postgres::{self, Server},
     promtool,
     repository::{TRACES, cargo, files, read, status, words, works},
-    say, schemathesis,
+    say, sbom, schemathesis, shellcheck,
 };
 use std::{
     env,
@@ -30,7 +30,11 @@ pub(crate) struct Options {
 pub(crate) fn run(options: &Options) -> Result<(), Failure> {
     if !options.no_check {
         promtool::fetch();
+        actionlint::fetch();
+        shellcheck::fetch();
+        deny::fetch();
         check::run()?;
+        sbom::run_with_tests()?;
     }
     outlive_an_interrupt()?;
     let server = match env::var_os(postgres::VARIABLE) {
