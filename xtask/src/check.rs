@@ -14,7 +14,7 @@ mod watching;
 use crate::{
     Failure, promtool,
     repository::{TRACES, cargo, files, read, status, words},
-    say,
+    say, units,
 };
 use std::{
     fmt,
@@ -46,6 +46,7 @@ pub(crate) fn run() -> Result<(), Failure> {
     let failed = [
         findings()?,
         promtool::check()?,
+        units::check()?,
         passes(cargo(&["fmt", "--all", "--check"]))?,
         passes(cargo(&["clippy", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"]))?,
         passes(lints_of_traces())?,

@@ -14,6 +14,7 @@ mod repository;
 mod schemathesis;
 mod soak;
 mod test;
+mod units;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
