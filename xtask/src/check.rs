@@ -15,7 +15,7 @@ pub(crate) mod workflows;
 use crate::{
     Arguments, Failure, actionlint, deny, image, promtool,
     repository::{TRACES, cargo, files, read, status, words},
-    say, shellcheck,
+    say, shellcheck, units,
 };
 use clap::Parser;
 use std::{
@@ -51,6 +51,7 @@ pub(crate) fn run() -> Result<(), Failure> {
         actionlint::check()?,
         shellcheck::check()?,
         deny::check()?,
+        units::check()?,
         passes(cargo(&["fmt", "--all", "--check"]))?,
         passes(cargo(&["clippy", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"]))?,
         passes(lints_of_traces())?,

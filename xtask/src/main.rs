@@ -23,6 +23,7 @@ mod schemathesis;
 mod shellcheck;
 mod soak;
 mod test;
+mod units;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
