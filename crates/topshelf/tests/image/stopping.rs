@@ -62,5 +62,6 @@ fn a_night_under_way_is_noted_as_stopped_within_its_time() {
     assert!(elapsed < NIGHT_ENDS_WITHIN, "{elapsed:?}");
     let runs = place.engine.end_well(&settings, &["runs", "--json"]);
     let runs: serde_json::Value = serde_json::from_str(&runs).unwrap();
-    assert_eq!((&runs[0]["status"], &runs[0]["error"]), (&"stopped".into(), &"stopped: SIGTERM".into()));
+    let run = &runs["runs"][0];
+    assert_eq!((&run["status"], &run["error"]), (&"stopped".into(), &"stopped: SIGTERM".into()));
 }
