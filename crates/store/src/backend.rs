@@ -85,6 +85,11 @@ impl Backend {
         }
     }
 
+    /// Whether it is a file of this machine, which nothing but its other writers keeps waiting.
+    pub(crate) fn is_file(&self) -> bool {
+        matches!(self, Self::Sqlite(_))
+    }
+
     /// Makes sure that the database answers, and lets go of connections that may lead to where it was.
     pub(crate) async fn reconnect(&self) -> Result<(), Failure> {
         match self {
