@@ -399,6 +399,59 @@ async fn what_may_pass_is_tried_again_and_what_may_not_is_not() {
     opened.abort();
 }
 
+/// Gives the credentials of the bucket to whoever asks.
+async fn give_credentials(listener: TcpListener, keys: [String; 2]) {
+    let [key, secret] = keys;
+    let body = serde_json::json!({
+        "AccessKeyId": key,
+        "SecretAccessKey": secret,
+        "Token": "session",
+        "Expiration": "2999-01-01T00:00:00Z",
+    })
+    .to_string();
+    let length = body.len();
+    let answer = format!(
+        "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}"
+    );
+    while let Ok((mut socket, _)) = listener.accept().await {
+        let mut request = [0; 4096];
+        let _ = socket.read(&mut request).await.unwrap();
+        socket.write_all(answer.as_bytes()).await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_role_that_does_not_answer_for_a_while_is_waited_for() {
+    let place = Place::new((Objects::Bucket, Database::Sqlite)).await.configured(daily);
+    write_day(&place, "2024-11-20", 1);
+    let value = |name: &str| place.environment().iter().find(|(known, _)| known == name).unwrap().1.clone();
+    let token = place.input().join("token");
+    fs::write(&token, "of the pod").unwrap();
+    // Nobody listens there yet. The path is of those that a machine without a role has not.
+    let door = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let settings = [
+        ("AWS_ENDPOINT_URL", value("AWS_ENDPOINT_URL")),
+        ("AWS_CONTAINER_CREDENTIALS_FULL_URI", format!("http://{door}/latest/meta-data/credentials")),
+        ("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", token.display().to_string()),
+    ];
+    let aws = source::AwsSettings::from_pairs(settings).with_patience(Duration::from_millis(50));
+    let time = Time::at("2024-11-21T02:00:00Z");
+    let scheduler = Scheduler::of(Night { clock: time.clock(), aws, ..place.night() });
+    time.pass_until("2024-11-21T02:30:31Z", 1).await;
+    let listener = TcpListener::bind(door).await.unwrap();
+    let keys = ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"].map(value);
+    let giving = tokio::spawn(give_credentials(listener, keys));
+    time.pass_until("2024-11-21T12:00:00Z", 1).await;
+    scheduler.stop().await;
+    giving.abort();
+    let run = runs(&place).await.remove(0);
+    assert_eq!(run.status.name(), "succeeded", "{:?}", run.error);
+    let retries = run.report.unwrap()["retries"].as_array().unwrap().clone();
+    let error = retries[0]["error"].as_str().unwrap();
+    assert_eq!(retries.len(), 2, "{retries:?}");
+    assert!(error.contains("no credentials came from the role: "), "{error}");
+}
+
 /// A server that takes what is posted to it; the first it refuses.
 async fn webhook() -> (String, Arc<Mutex<Vec<Value>>>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
