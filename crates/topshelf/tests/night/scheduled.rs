@@ -25,7 +25,7 @@ use topshelf::{
     checks::Checks,
     config::{Config, Webhook},
     halt::Halt,
-    pipeline::Night,
+    pipeline::{self, Night, StartedBy, Wait},
     scheduler::run_nightly,
 };
 
@@ -205,6 +205,71 @@ async fn what_was_missed_is_caught_up_newest_first() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_night_that_is_caught_up_makes_way_for_the_next() {
+    let place = Place::new((Objects::Bucket, Database::Sqlite)).await.configured(|config| {
+        daily(config);
+        (config.schedule.retries, config.schedule.retry_seconds) = (1_000, 30);
+    });
+    days("2024-11-18", 4).iter().for_each(|day| write_day(&place, day, 1));
+    let time = Time::at("2024-11-19T02:00:00Z");
+    let scheduler = Scheduler::start(&place, &time);
+    time.pass_until("2024-11-19T12:00:00Z", 1).await;
+    scheduler.stop().await;
+
+    // Whoever reads the logs of the 19th gets no answer, for a while.
+    let (opened, is_open) = tokio::sync::watch::channel(false);
+    let root = place.input().parent().unwrap().parent().unwrap().to_owned();
+    let environment = s3::start_behind(&root, move |_, path| {
+        let is_stuck = path.contains("/2024-11-19/");
+        let wait = move |is_stuck: bool, mut is_open: tokio::sync::watch::Receiver<bool>| async move {
+            if is_stuck {
+                let _ = is_open.wait_for(|is_open| *is_open).await;
+            }
+        };
+        (wait(is_stuck, is_open.clone()), wait(false, is_open.clone()))
+    })
+    .await;
+    let time = Time::at("2024-11-22T02:00:00Z");
+    let aws = source::AwsSettings::from_pairs(environment).with_patience(Duration::from_millis(300));
+    let scheduler = Scheduler::of(Night { clock: time.clock(), aws, halt: Halt::new(), ..place.night() });
+    time.pass_until("2024-11-22T02:30:00Z", 1).await;
+    let is_held = async {
+        while !told(&place).await.iter().any(|run| run.starts_with("2024-11-21 succeeded")) {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), is_held).await.expect("the night begins when it is due");
+    opened.send(true).unwrap();
+    time.pass_until("2024-11-22T12:00:00Z", 1).await;
+    scheduler.stop().await;
+    assert_eq!(
+        told(&place).await[1..],
+        [
+            "2024-11-20 succeeded by schedule at 2024-11-22T02:00:00Z",
+            "2024-11-19 stopped by schedule at 2024-11-22T02:00:00Z",
+            "2024-11-21 succeeded by schedule at 2024-11-22T02:30:00Z",
+            "2024-11-19 succeeded by schedule at 2024-11-22T02:30:00Z",
+        ]
+    );
+    let stopped = runs(&place).await.remove(2);
+    assert_eq!(stopped.error.as_deref(), Some("stopped: the next night is due, and goes first"));
+    assert!(stopped.report.unwrap()["retries"].as_array().unwrap().len() > 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_day_is_left_to_whoever_works_on_it() {
+    let place = place(Database::Sqlite).await;
+    write_day(&place, "2024-11-20", 1);
+    let time = Time::at("2024-11-21T02:30:01Z");
+    let theirs = run_elsewhere(&time);
+    store(&place).await.begin_runs(std::slice::from_ref(&theirs)).await.unwrap();
+    let night = Night { clock: time.clock(), wait: Wait::Leave, ..place.night() };
+    let night_of = StartedBy::Schedule(theirs.due_at.unwrap());
+    assert_eq!(pipeline::run(&night, &[theirs.day], night_of).await.unwrap().len(), 0);
+    assert_eq!(runs(&place).await.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_night_that_was_cut_short_is_taken_over_but_not_for_ever() {
     for (outcome, times, is_taken_over) in
         [(Outcome::Stopped, 5, true), (Outcome::Died, 2, true), (Outcome::Died, 3, false)]
@@ -238,7 +303,7 @@ async fn a_night_that_somebody_made_is_not_made_again() {
     // Before the night was due, a day was not over: what was made of it then is not the night's.
     let hand = Night { clock: time.clock(), ..place.night() };
     let day: Day = "2024-11-20".parse().unwrap();
-    topshelf::pipeline::run(&hand, &[day], topshelf::pipeline::StartedBy::Hand).await.unwrap();
+    pipeline::run(&hand, &[day], StartedBy::Hand).await.unwrap();
     time.pass_until("2024-11-21T12:00:00Z", 1).await;
     scheduler.stop().await;
     let by: Vec<_> = runs(&place).await.iter().map(|run| run.started_by.clone()).collect();
@@ -248,7 +313,7 @@ async fn a_night_that_somebody_made_is_not_made_again() {
     write_day(&place, "2024-11-21", 1);
     let hand = Night { clock: time.clock(), ..place.night() };
     let day: Day = "2024-11-21".parse().unwrap();
-    topshelf::pipeline::run(&hand, &[day], topshelf::pipeline::StartedBy::Hand).await.unwrap();
+    pipeline::run(&hand, &[day], StartedBy::Hand).await.unwrap();
     let scheduler = Scheduler::start(&place, &time);
     time.until_waiting(1).await;
     scheduler.stop().await;
@@ -533,10 +598,10 @@ async fn people_are_told_of_failures_holds_and_recovery() {
     );
 }
 
-/// A run of the night of 2024-11-20 somewhere else, which was cut short.
-async fn cut_short(store: &Store, time: &Time, outcome: Outcome) {
+/// A run of the night of 2024-11-20 somewhere else.
+fn run_elsewhere(time: &Time) -> NewRun {
     let (run_id, started_at) = time.clock().new_run();
-    let run = NewRun {
+    NewRun {
         run_id,
         day: "2024-11-20".parse().unwrap(),
         started_by: "schedule".into(),
@@ -546,9 +611,14 @@ async fn cut_short(store: &Store, time: &Time, outcome: Outcome) {
         process: "elsewhere".into(),
         host: "elsewhere".into(),
         due_at: Some("2024-11-21T02:30:00Z".parse().unwrap()),
-    };
+    }
+}
+
+/// The same, which was cut short.
+async fn cut_short(store: &Store, time: &Time, outcome: Outcome) {
+    let run = run_elsewhere(time);
     store.begin_runs(std::slice::from_ref(&run)).await.unwrap();
-    let end = RunEnd { ended_at: started_at, outcome, error: None, report: Value::Null };
+    let end = RunEnd { ended_at: run.started_at, outcome, error: None, report: Value::Null };
     store.end_run(&run.run_id, &end).await.unwrap();
 }
 
