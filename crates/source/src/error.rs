@@ -1,6 +1,9 @@
 //! What can go wrong between a location's name and an object's last byte, and what to do about it.
 
-use crate::{credentials::NoCredentials, exchange::OTHER_BYTES};
+use crate::{
+    credentials::NoCredentials,
+    exchange::{OTHER_BYTES, OtherRegion},
+};
 use domain::{Day, Log};
 use std::{error::Error, fmt, io, time::Duration};
 
@@ -243,6 +246,7 @@ fn trouble_of(error: &object_store::Error, text: &str) -> Trouble {
         // A token, say, whose file cannot be read.
         _ if role.is_some() => Trouble::Other,
         _ if has(&["NoSuchBucket"]) => Trouble::NoBucket,
+        _ if other_region(error).is_some() => Trouble::WrongRegion,
         _ if has(&["Received redirect", "PermanentRedirect", "AuthorizationHeaderMalformed", "<Region>"]) => {
             Trouble::WrongRegion
         }
@@ -274,6 +278,11 @@ fn trouble_of(error: &object_store::Error, text: &str) -> Trouble {
         _ if is_network_failure(error) => Trouble::Unreachable,
         _ => Trouble::Other,
     }
+}
+
+/// The region that a redirect names.
+fn other_region<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a str> {
+    sources(error).find_map(|source| source.downcast_ref::<OtherRegion>()).map(|other| other.region.as_str())
 }
 
 fn is_network_failure(error: &object_store::Error) -> bool {
@@ -429,9 +438,9 @@ fn help_of(cause: &Cause, url: &str) -> Option<String> {
         }
         Trouble::Busy => "try again later: the server is too busy or broken",
         Trouble::WrongRegion => {
-            let region = element(&chain_text(cause.error()), "Region").map(str::to_owned);
-            let region = region.as_deref().unwrap_or("the bucket's region");
-            return Some(format!("set AWS_REGION to {region}"));
+            let text = chain_text(cause.error());
+            let region = other_region(cause.error()).or_else(|| element(&text, "Region"));
+            return Some(format!("set AWS_REGION to {}", region.unwrap_or("the bucket's region")));
         }
         Trouble::Untrusted => {
             "this machine does not trust the server's certificate: install the authority that signed it, or check AWS_ENDPOINT_URL"
