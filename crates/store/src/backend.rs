@@ -136,6 +136,10 @@ impl Backend {
         ledger::under_way(runs, &unseen)
     }
 
+    pub(crate) async fn note_nights_held(&self, since: Timestamp) -> Result<(), Failure> {
+        Ok(either!(self.note_nights_held(&time::to_text(since)))?)
+    }
+
     pub(crate) async fn scheduled_since(&self) -> Result<Option<Timestamp>, Failure> {
         let since: Option<String> = either!(self.scheduled_since())?;
         since.as_deref().map(time::from_text).transpose()

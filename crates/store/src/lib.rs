@@ -157,7 +157,17 @@ impl Store {
         self.read_patiently(|| self.backend.under_way(), || "read the runs under way".into()).await
     }
 
-    /// When the first run was due, or began, that a scheduler started; none when there is none.
+    /// Notes that nights are held from then on, unless that was noted before.
+    ///
+    /// # Errors
+    /// [`StoreError::Sql`] when the database fails, also when the role may not note it ([`Trouble::MissingRight`]).
+    pub async fn note_nights_held(&self, since: Timestamp) -> Result<(), StoreError> {
+        let operation = || "note since when there are nights".into();
+        self.patiently(|| self.backend.note_nights_held(since), operation).await
+    }
+
+    /// Since when nights are held, as was noted, or when the first run was due, or began, that a scheduler started,
+    /// whichever was first; none when there is neither.
     ///
     /// # Errors
     /// [`StoreError::Sql`] or [`StoreError::Corrupt`].
@@ -575,6 +585,13 @@ pub fn describe(url: &str) -> Result<String, StoreError> {
 
 /// What came of a call, or that nothing did: a server that vanished without a word would be waited for for ever.
 async fn answered<T>(call: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    answered_within(ANSWER_TIME_MAX, call).await
+}
+
+async fn answered_within<T>(
+    limit: Duration,
+    call: impl Future<Output = Result<T, Failure>>,
+) -> Result<T, Failure> {
     let no_answer = || {
         let message = format!("no answer within {} s", limit.as_secs());
         sqlx::Error::Io(io::Error::new(io::ErrorKind::TimedOut, message))
@@ -585,13 +602,6 @@ async fn answered<T>(call: impl Future<Output = Result<T, Failure>>) -> Result<T
 
 impl fmt::Debug for Store {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    answered_within(ANSWER_TIME_MAX, call).await
-}
-
-async fn answered_within<T>(
-    limit: Duration,
-    call: impl Future<Output = Result<T, Failure>>,
-) -> Result<T, Failure> {
         write!(f, "Store({})", self.description())
     }
 }

@@ -22,7 +22,7 @@ use futures::FutureExt;
 use input::Arrival;
 use jiff::Timestamp;
 use std::{panic::AssertUnwindSafe, time::Duration};
-use store::{Outcome, RunRecord, RunStatus};
+use store::{Outcome, RunRecord, RunStatus, Store, Trouble};
 use tracing::{error, info, warn};
 
 /// The pause before a ledger is asked again that could not be read or written.
@@ -45,8 +45,13 @@ pub async fn run_nightly(night: Night) {
     let schedule = &night.config.schedule;
     let retries = Retries::new(schedule.retries, Duration::from_secs(schedule.retry_seconds));
     let night = Night { retries, wait: Wait::Forever, ..night };
-    let mut scheduler =
-        Scheduler { up_since: night.clock.now(), alerts: Alerts::new(&night), told: None, night };
+    let mut scheduler = Scheduler {
+        up_since: night.clock.now(),
+        is_noted: false,
+        alerts: Alerts::new(&night),
+        told: None,
+        night,
+    };
     let stopped = scheduler.go_on().await;
     info!(why = %stopped, "no more nights");
 }
@@ -54,6 +59,8 @@ pub async fn run_nightly(night: Night) {
 struct Scheduler {
     night: Night,
     up_since: Timestamp,
+    /// Whether the ledger knows, or cannot know, that there are nights from then on.
+    is_noted: bool,
     alerts: Alerts,
     /// The night of which people know that the ledger took no note of it.
     told: Option<DueNight>,
@@ -115,6 +122,7 @@ impl Scheduler {
         }
         let store = self.night.store().await?;
         pipeline::bury_the_dead(&self.night, &store).await?;
+        self.note(&store).await?;
         // Nights before the first were nobody's to miss.
         let first = if catch_up_days > 0 { store.scheduled_since().await? } else { None };
         let since = first.map_or(self.up_since, |first| first.min(self.up_since));
@@ -148,6 +156,22 @@ impl Scheduler {
             false => info!(look_at = %until, "looking again for what is due"),
         }
         Ok(Next::Sleep(until))
+    }
+
+    /// Notes that there are nights, so that the first too is missed when nobody is there at its time.
+    async fn note(&mut self, store: &Store) -> Result<(), Failure> {
+        if self.is_noted {
+            return Ok(());
+        }
+        match store.note_nights_held(self.up_since).await {
+            Err(error) if error.trouble() == Some(Trouble::MissingRight) => {
+                let error = Failure::from(error).chain();
+                warn!(error, "nights that are missed before the first was held will not be caught up");
+            }
+            noted => noted?,
+        }
+        self.is_noted = true;
+        Ok(())
     }
 
     /// One night, to the alert; when to go on. With a failure, it fails by that.

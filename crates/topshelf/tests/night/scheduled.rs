@@ -205,6 +205,23 @@ async fn what_was_missed_is_caught_up_newest_first() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_very_first_night_is_caught_up_when_nobody_was_there_at_its_time() {
+    for database in [Database::Sqlite, Database::Postgres] {
+        let place = place(database).await;
+        days("2024-11-18", 3).iter().for_each(|day| write_day(&place, day, 1));
+        let time = Time::at("2024-11-20T12:00:00Z");
+        let scheduler = Scheduler::start(&place, &time);
+        time.until_waiting(1).await;
+        scheduler.stop().await;
+        let time = Time::at("2024-11-21T03:00:00Z");
+        let scheduler = Scheduler::start(&place, &time);
+        time.until_waiting(1).await;
+        scheduler.stop().await;
+        assert_eq!(told(&place).await, ["2024-11-20 succeeded by schedule at 2024-11-21T03:00:00Z"]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_night_that_is_caught_up_makes_way_for_the_next() {
     let place = Place::new((Objects::Bucket, Database::Sqlite)).await.configured(|config| {
         daily(config);
