@@ -390,6 +390,40 @@ async fn a_marker_says_that_the_input_is_whole() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn logs_whose_names_tell_no_day_are_waited_for_until_each_is_written() {
+    let place = Place::new((DIRECTORY, Database::Sqlite)).await.configured(|config| {
+        config.schedule.wait_for_input = true;
+    });
+    // By their own time, the files are of today: the night is about yesterday.
+    let today = Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC).date();
+    let day = Day::from_date(today).yesterday();
+    let before = std::time::SystemTime::now() - Duration::from_secs(2 * 86_400);
+    let write = |name: &str, text: String| {
+        let path = place.input().join(name);
+        fs::write(&path, text).unwrap();
+        fs::File::options().write(true).open(path).unwrap()
+    };
+    write("advertiser_ids.csv", "advertiser_id\nacme\n".into()).set_modified(before).unwrap();
+    let ads = || {
+        write("ads_views.csv", format!("advertiser_id,product_id,type,date\nacme,shoe,impression,{day}\n"))
+    };
+    let views = || write("product_views.csv", format!("advertiser_id,product_id,date\nacme,shoe,{day}\n"));
+    ads().set_modified(before).unwrap();
+    views().set_modified(before).unwrap();
+    let time = Time::at(&format!("{today}T02:30:00Z"));
+    let scheduler = Scheduler::start(&place, &time);
+    time.pass_until(&format!("{today}T03:00:30Z"), 1).await;
+    views();
+    time.pass_until(&format!("{today}T03:10:30Z"), 1).await;
+    assert_eq!(told(&place).await, Vec::<String>::new(), "the ads are those of before");
+    ads();
+    time.pass_until(&format!("{today}T06:00:00Z"), 1).await;
+    scheduler.stop().await;
+    // The list of advertisers may be as old as it likes.
+    assert_eq!(told(&place).await, [format!("{day} succeeded by schedule at {today}T03:11:00Z")]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_comes_late_is_added_the_night_after() {
     let place = place(Database::Sqlite).await.configured(|config| config.schedule.refresh_days = 2);
     for day in days("2024-11-18", 5) {
