@@ -2,6 +2,7 @@
 
 use crate::{
     SourceError,
+    credentials::{OfRole, is_named},
     exchange::{Connected, Connector},
 };
 use object_store::{
@@ -19,7 +20,7 @@ use std::{
 const PATIENCE: Duration = Duration::from_secs(60);
 /// The longest that a request takes whose answer is short, or which writes an object.
 const REQUEST_MAX: Duration = Duration::from_secs(30);
-/// The same for asking a machine's role for credentials, which a laptop does not have.
+/// The same for asking a machine's role for credentials where no setting names one: a laptop has none.
 const CREDENTIALS_PATIENCE: Duration = Duration::from_secs(3);
 
 /// The AWS settings that say how buckets are reached: names as in the environment, with values. Clones share
@@ -129,9 +130,12 @@ impl AwsSettings {
         let credentials = match credentials.get() {
             Some(known) => known.clone(),
             None => {
-                let patience = self.patience.min(CREDENTIALS_PATIENCE);
+                let source = self.credential_source();
+                let is_there = is_named(&source);
+                let patience = if is_there { self.patience } else { self.patience.min(CREDENTIALS_PATIENCE) };
                 let asking = build(self.builder(ClientOptions::new(), bucket, patience))?;
-                credentials.get_or_init(|| asking.credentials().clone()).clone()
+                let of_role = || Arc::new(OfRole::new(asking.credentials().clone(), &source));
+                credentials.get_or_init(|| of_role()).clone()
             }
         };
         let asked = ClientOptions::new().with_timeout(self.request_max());

@@ -1,6 +1,9 @@
 //! What can go wrong between a location's name and an object's last byte, and what to do about it.
 
-use crate::exchange::OTHER_BYTES;
+use crate::{
+    credentials::NoCredentials,
+    exchange::{OTHER_BYTES, OtherRegion},
+};
 use domain::{Day, Log};
 use std::{error::Error, fmt, io, time::Duration};
 
@@ -120,6 +123,7 @@ pub struct Cause {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Trouble {
     NoCredentials,
+    SilentRole,
     NoBucket,
     Denied,
     BadCredentials,
@@ -137,6 +141,9 @@ impl Trouble {
         Some(match self {
             Self::NoCredentials => {
                 "no keys are set, and no role of this machine, container or service account answered"
+            }
+            Self::SilentRole => {
+                "what gives this task, pod, service account or instance the credentials of its role did not answer"
             }
             Self::NoBucket => "the bucket's name is misspelt, or it is at another endpoint",
             Self::Denied if is_bucket => {
@@ -225,20 +232,21 @@ impl From<object_store::Error> for Cause {
     }
 }
 
-/// Whether it happened where a machine's, a container's or a service account's role is asked.
-fn is_of_role(text: &str) -> bool {
-    let urls = ["/latest/api/token", "/latest/meta-data/", "http://169.254.", "//sts."];
-    urls.iter().any(|url| text.contains(url))
-}
-
 /// The store tells its errors apart by types that are private to it, so their text decides.
 fn trouble_of(error: &object_store::Error, text: &str) -> Trouble {
     let has = |needles: &[&str]| needles.iter().any(|needle| text.contains(needle));
+    let role = sources(error).find_map(|source| source.downcast_ref::<NoCredentials>());
     match error {
-        // A role that could not be asked at the moment.
-        _ if is_of_role(text) && has(&["status code: 5", "status code: 429"]) => Trouble::Busy,
-        _ if is_of_role(text) => Trouble::NoCredentials,
+        _ if role.is_some() && has(&["status code: 5", "status code: 429"]) => Trouble::Busy,
+        _ if role.is_some_and(|role| role.is_silent) => Trouble::SilentRole,
+        _ if role.is_some() && has(&[UNTRUSTED]) => Trouble::Untrusted,
+        _ if role.is_some() && (has(&["status code: "]) || is_network_failure(error)) => {
+            Trouble::NoCredentials
+        }
+        // A token, say, whose file cannot be read.
+        _ if role.is_some() => Trouble::Other,
         _ if has(&["NoSuchBucket"]) => Trouble::NoBucket,
+        _ if other_region(error).is_some() => Trouble::WrongRegion,
         _ if has(&["Received redirect", "PermanentRedirect", "AuthorizationHeaderMalformed", "<Region>"]) => {
             Trouble::WrongRegion
         }
@@ -272,11 +280,18 @@ fn trouble_of(error: &object_store::Error, text: &str) -> Trouble {
     }
 }
 
+/// The region that a redirect names.
+fn other_region<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a str> {
+    sources(error).find_map(|source| source.downcast_ref::<OtherRegion>()).map(|other| other.region.as_str())
+}
+
 fn is_network_failure(error: &object_store::Error) -> bool {
     sources(error).any(|source| source.is::<object_store::client::HttpError>())
 }
 
-fn sources<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+pub(crate) fn sources<'a>(
+    error: &'a (dyn Error + 'static),
+) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
     std::iter::successors(Some(error), |error| (*error).source())
 }
 
@@ -295,6 +310,10 @@ fn short_message(error: &object_store::Error, text: &str, trouble: Trouble) -> S
         };
     }
     match trouble {
+        Trouble::SilentRole => {
+            let why = sources(error).last().map_or_else(String::new, ToString::to_string);
+            format!("no credentials came from the role: {why}")
+        }
         Trouble::Missing => "it is not there".to_owned(),
         Trouble::Denied => "access denied".to_owned(),
         _ => match status(text) {
@@ -326,7 +345,9 @@ impl SourceError {
     #[must_use]
     pub fn is_transient(&self) -> bool {
         match self {
-            Self::Failed { cause, .. } => matches!(cause.trouble, Trouble::Busy | Trouble::Unreachable),
+            Self::Failed { cause, .. } => {
+                matches!(cause.trouble, Trouble::Busy | Trouble::Unreachable | Trouble::SilentRole)
+            }
             _ => false,
         }
     }
@@ -398,6 +419,9 @@ fn help_of(cause: &Cause, url: &str) -> Option<String> {
              for a profile: eval \"$(aws configure export-credentials --format env)\"; \
              for a public bucket: AWS_SKIP_SIGNATURE=true"
         }
+        Trouble::SilentRole => {
+            "see whether it is up, and what lies between this machine and it; `topshelf doctor` tells where credentials come from"
+        }
         Trouble::BadCredentials => {
             "check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN: the server does not accept them"
         }
@@ -414,9 +438,9 @@ fn help_of(cause: &Cause, url: &str) -> Option<String> {
         }
         Trouble::Busy => "try again later: the server is too busy or broken",
         Trouble::WrongRegion => {
-            let region = element(&chain_text(cause.error()), "Region").map(str::to_owned);
-            let region = region.as_deref().unwrap_or("the bucket's region");
-            return Some(format!("set AWS_REGION to {region}"));
+            let text = chain_text(cause.error());
+            let region = other_region(cause.error()).or_else(|| element(&text, "Region"));
+            return Some(format!("set AWS_REGION to {}", region.unwrap_or("the bucket's region")));
         }
         Trouble::Untrusted => {
             "this machine does not trust the server's certificate: install the authority that signed it, or check AWS_ENDPOINT_URL"
@@ -432,5 +456,40 @@ fn help_of(cause: &Cause, url: &str) -> Option<String> {
 impl From<SourceError> for io::Error {
     fn from(error: SourceError) -> Self {
         Self::other(error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use object_store::Error as E;
+
+    #[test]
+    fn what_may_pass_is_told_apart_from_what_stays() {
+        let generic = |text: String| E::Generic { store: "S3", source: text.into() };
+        let answered = |status: &str, code: &str| {
+            generic(format!(
+                "Server returned non-2xx status code: {status}: <Error><Code>{code}</Code></Error>"
+            ))
+        };
+        let (path, source) = (|| "object".to_owned(), || "status code: 403".into());
+        for (error, is_transient) in [
+            (answered("500 Internal Server Error", "InternalError"), true),
+            (answered("503 Service Unavailable", "SlowDown"), true),
+            (answered("429 Too Many Requests", ""), true),
+            (answered("408 Request Timeout", ""), true),
+            (answered("400 Bad Request", "RequestTimeout"), true),
+            (answered("409 Conflict", "OperationAborted"), true),
+            (answered("400 Bad Request", "ExpiredToken"), false),
+            (answered("404 Not Found", "NoSuchBucket"), false),
+            (answered("405 Method Not Allowed", "MethodNotAllowed"), false),
+            (generic("Got invalid list response".into()), false),
+            (E::PermissionDenied { path: path(), source: source() }, false),
+            (E::NotFound { path: path(), source: source() }, false),
+        ] {
+            let text = error.to_string();
+            let error = SourceError::failed("write", "URL", error);
+            assert_eq!(error.is_transient(), is_transient, "{text}");
+        }
     }
 }

@@ -51,6 +51,13 @@ enum BrokenAnswer {
     Range,
 }
 
+/// The bucket lies elsewhere: only the head of the answer tells where.
+#[derive(Debug, thiserror::Error)]
+#[error("the bucket lies in the region {region}")]
+pub(crate) struct OtherRegion {
+    pub(crate) region: String,
+}
+
 #[derive(Debug)]
 struct Exchanges(HttpClient);
 
@@ -70,6 +77,10 @@ impl Exchanges {
         let is_of_object = request.method() == "GET" && query.is_empty();
         let range = header(request.headers().get("range")).to_owned();
         let answer = self.0.execute(request).await.map_err(to_be_repeated)?;
+        let region = header(answer.headers().get("x-amz-bucket-region")).to_owned();
+        if matches!(answer.status().as_u16(), 301 | 307 | 308) && !region.is_empty() {
+            return Err(HttpError::new(HttpErrorKind::Unknown, OtherRegion { region }));
+        }
         if is_of_object {
             let sent = header(answer.headers().get("content-range"));
             let is_as_asked = !answer.status().is_success() || is_of_range(&range, sent);

@@ -9,6 +9,7 @@
 
 mod aws;
 mod compression;
+mod credentials;
 mod error;
 mod exchange;
 mod listing;

@@ -85,6 +85,11 @@ impl Backend {
         }
     }
 
+    /// Whether it is a file of this machine, which nothing but its other writers keeps waiting.
+    pub(crate) fn is_file(&self) -> bool {
+        matches!(self, Self::Sqlite(_))
+    }
+
     /// Makes sure that the database answers, and lets go of connections that may lead to where it was.
     pub(crate) async fn reconnect(&self) -> Result<(), Failure> {
         match self {
@@ -129,6 +134,10 @@ impl Backend {
     pub(crate) async fn under_way(&self) -> Result<Vec<UnderWay>, Failure> {
         let (runs, unseen) = either!(self.under_way())?;
         ledger::under_way(runs, &unseen)
+    }
+
+    pub(crate) async fn note_nights_held(&self, since: Timestamp) -> Result<(), Failure> {
+        Ok(either!(self.note_nights_held(&time::to_text(since)))?)
     }
 
     pub(crate) async fn scheduled_since(&self) -> Result<Option<Timestamp>, Failure> {

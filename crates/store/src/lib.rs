@@ -55,6 +55,10 @@ pub use watch::Watch;
 /// No call takes longer: the largest publication comes to a few minutes.
 const ANSWER_TIME_MAX: Duration = Duration::from_secs(15 * 60);
 
+/// A sign of life is one short statement of PostgreSQL's, and the next must come before the run is taken for dead. In
+/// SQLite it waits for whoever writes.
+const SIGN_OF_LIFE_TIME_MAX: Duration = Duration::from_secs(10);
+
 /// A database of publications and runs. Clones share its connections.
 ///
 /// Its patience says for how long it tries again what fails and may pass by itself ([`StoreError::is_transient`]), from
@@ -134,12 +138,14 @@ impl Store {
         self.patiently(|| self.backend.begin_runs(runs), || format!("begin run {}", names())).await
     }
 
-    /// Says that the runs of the process are still under way; of how many it was said.
+    /// Says that the runs of the process are still under way; of how many it was said. Tried once, and in PostgreSQL for
+    /// ten seconds at most.
     ///
     /// # Errors
     /// [`StoreError::Sql`] when the database fails.
     pub async fn sign_of_life(&self, process: &str) -> Result<u64, StoreError> {
-        let said = self.backend.sign_of_life(process).await;
+        let limit = if self.backend.is_file() { ANSWER_TIME_MAX } else { SIGN_OF_LIFE_TIME_MAX };
+        let said = answered_within(limit, self.backend.sign_of_life(process)).await;
         said.map_err(|failure| self.error(failure, || "say that a run is under way".into()))
     }
 
@@ -151,13 +157,23 @@ impl Store {
         self.read_patiently(|| self.backend.under_way(), || "read the runs under way".into()).await
     }
 
-    /// When the first run was due, or began, that a scheduler started; none when there is none.
+    /// Notes that nights are held from then on, unless that was noted before.
+    ///
+    /// # Errors
+    /// [`StoreError::Sql`] when the database fails, also when the role may not note it ([`Trouble::MissingRight`]).
+    pub async fn note_nights_held(&self, since: Timestamp) -> Result<(), StoreError> {
+        let operation = || "note since when there are nights".into();
+        self.patiently(|| self.backend.note_nights_held(since), operation).await
+    }
+
+    /// Since when nights are held, as was noted, or when the first run was due, or began, that a scheduler started,
+    /// whichever was first; none when there is neither.
     ///
     /// # Errors
     /// [`StoreError::Sql`] or [`StoreError::Corrupt`].
     pub async fn scheduled_since(&self) -> Result<Option<Timestamp>, StoreError> {
-        let since = read(self.backend.scheduled_since().await);
-        since.map_err(|failure| self.error(failure, || "read since when there are nights".into()))
+        self.read_patiently(|| self.backend.scheduled_since(), || "read since when there are nights".into())
+            .await
     }
 
     /// The last runs of the newest days: any that ended, and one that succeeded. None before the first migration.
@@ -165,7 +181,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Sql`] or [`StoreError::Corrupt`].
     pub async fn last_runs(&self) -> Result<LastRuns, StoreError> {
-        let runs = read(self.backend.last_runs().await);
+        let runs = read(answered(self.backend.last_runs()).await);
         runs.map_err(|failure| self.error(failure, || "read the last runs".into()))
     }
 
@@ -427,7 +443,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Sql`].
     pub async fn publication_version(&self) -> Result<i64, StoreError> {
-        let version = read(self.backend.publication_version().await);
+        let version = read(answered(self.backend.publication_version()).await);
         version.map_err(|failure| self.error(failure, || "read the version of what is published".into()))
     }
 
@@ -455,7 +471,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Sql`], also when the role may not read it ([`Trouble::MissingRight`]).
     pub async fn keys_version(&self) -> Result<i64, StoreError> {
-        let version = read(self.backend.keys_version().await);
+        let version = read(answered(self.backend.keys_version()).await);
         version.map_err(|failure| self.error(failure, || "read the version of the API keys".into()))
     }
 
@@ -569,11 +585,18 @@ pub fn describe(url: &str) -> Result<String, StoreError> {
 
 /// What came of a call, or that nothing did: a server that vanished without a word would be waited for for ever.
 async fn answered<T>(call: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    answered_within(ANSWER_TIME_MAX, call).await
+}
+
+async fn answered_within<T>(
+    limit: Duration,
+    call: impl Future<Output = Result<T, Failure>>,
+) -> Result<T, Failure> {
     let no_answer = || {
-        let message = format!("no answer within {} minutes", ANSWER_TIME_MAX.as_secs() / 60);
+        let message = format!("no answer within {} s", limit.as_secs());
         sqlx::Error::Io(io::Error::new(io::ErrorKind::TimedOut, message))
     };
-    let answer = tokio::time::timeout(ANSWER_TIME_MAX, call).await;
+    let answer = tokio::time::timeout(limit, call).await;
     answer.unwrap_or_else(|_| Err(Failure::InDoubt(no_answer())))
 }
 

@@ -22,6 +22,7 @@ const POSTGRES: &[Listed] = &[
     (5, "lease", include_str!("../migrations/postgres/0005_lease.sql")),
     (6, "packed", include_str!("../migrations/postgres/0006_packed.sql")),
     (7, "keys", include_str!("../migrations/postgres/0007_keys.sql")),
+    (8, "nights", include_str!("../migrations/postgres/0008_nights.sql")),
 ];
 
 const SQLITE: &[Listed] = &[
@@ -32,6 +33,7 @@ const SQLITE: &[Listed] = &[
     (5, "lease", include_str!("../migrations/sqlite/0005_lease.sql")),
     (6, "packed", include_str!("../migrations/sqlite/0006_packed.sql")),
     (7, "keys", include_str!("../migrations/sqlite/0007_keys.sql")),
+    (8, "nights", include_str!("../migrations/sqlite/0008_nights.sql")),
 ];
 
 pub(crate) fn of_postgres() -> Migrator {

@@ -24,6 +24,7 @@ use domain::{Day, RunId};
 use sqlx::{
     ConnectOptions, Connection, PgConnection, PgPool,
     migrate::{Migrate, MigrateError, Migrator},
+    pool::PoolConnection,
     postgres::{PgConnectOptions, PgListener, PgPoolOptions},
 };
 use std::{io, str::FromStr, sync::Arc};
@@ -136,16 +137,27 @@ impl Postgres {
         Ok(())
     }
 
-    /// Of how many runs under way it was said.
+    /// Of how many runs under way it was said. Whoever stops waiting for the answer keeps no connection.
     pub(crate) async fn sign_of_life(&self, process: &str) -> Result<u64, sqlx::Error> {
+        let mut asked = Asked(Some(self.pool.acquire().await?));
         let said = sqlx::query(
             "UPDATE runs SET seen_at = date_trunc('milliseconds', clock_timestamp())
              WHERE status = 'running' AND process = $1",
         )
         .bind(process)
-        .execute(&self.pool)
-        .await?;
-        Ok(said.rows_affected())
+        .execute(asked.connection())
+        .await;
+        asked.was_answered();
+        Ok(said?.rows_affected())
+    }
+
+    /// The first note stays.
+    pub(crate) async fn note_nights_held(&self, since: &str) -> Result<(), sqlx::Error> {
+        let noted = sqlx::query(
+            "INSERT INTO nights_held (only_row, since) VALUES (1, $1::timestamptz) ON CONFLICT DO NOTHING",
+        );
+        noted.bind(since).execute(&self.pool).await?;
+        Ok(())
     }
 
     /// Whether the run was still running, and not heard of since `seen_at`. Waits for a publication of it that
@@ -202,6 +214,26 @@ impl Postgres {
         let mut listener = PgListener::connect_with(&self.pool).await?;
         listener.listen(CHANNEL).await?;
         Ok(listener)
+    }
+}
+
+/// A connection that was asked something. One that is dropped before it answered is let go of: the pool, which has few,
+/// would wait for it to answer first, for as long as it is silent.
+struct Asked(Option<PoolConnection<sqlx::Postgres>>);
+
+impl Asked {
+    fn connection(&mut self) -> &mut PgConnection {
+        self.0.as_mut().expect("it is there until it answered")
+    }
+
+    fn was_answered(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Asked {
+    fn drop(&mut self) {
+        drop(self.0.take().map(PoolConnection::detach));
     }
 }
 

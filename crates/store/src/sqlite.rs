@@ -99,6 +99,14 @@ impl Sqlite {
         Ok(said.rows_affected())
     }
 
+    /// The first note stays.
+    pub(crate) async fn note_nights_held(&self, since: &str) -> Result<(), sqlx::Error> {
+        let noted =
+            sqlx::query("INSERT INTO nights_held (only_row, since) VALUES (1, ?) ON CONFLICT DO NOTHING");
+        noted.bind(since).execute(&self.pool).await?;
+        Ok(())
+    }
+
     /// Whether the run was still running, and not heard of since `seen_at`.
     pub(crate) async fn end_dead_run(
         &self,

@@ -13,6 +13,9 @@ use std::{
 /// The longest sleep: a clock that is set meanwhile is noticed so soon.
 const SLEEP_MAX: Duration = Duration::from_secs(30);
 
+/// How often is looked whether a time has come.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
+
 /// Tells the time, sleeps until then, and names runs.
 #[derive(Clone)]
 pub struct Clock {
@@ -57,6 +60,13 @@ impl Clock {
         while self.now() < at {
             let left = Duration::try_from(self.now().duration_until(at)).unwrap_or_default();
             tokio::time::sleep(left.min(SLEEP_MAX)).await;
+        }
+    }
+
+    /// Completes soon after it is `at`. It is nobody's sleep: a clock that tests move goes on only when all work sleeps.
+    pub(crate) async fn reach(&self, at: Timestamp) {
+        while self.now() < at {
+            tokio::time::sleep(LOOK_EVERY).await;
         }
     }
 

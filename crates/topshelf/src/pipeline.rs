@@ -180,7 +180,8 @@ impl Night {
 
 /// Runs each day, oldest first, end to end: counts all in one pass, then ranks and publishes one after
 /// the other. A day that lacks an object, whose objects cannot be read, whose lines are refused, or that
-/// cannot be ranked or published, does not keep the others. Of a night that another scheduler has held, nothing.
+/// cannot be ranked or published, does not keep the others. Of a night that another scheduler has held, and of days that are
+/// left to others, nothing.
 ///
 /// # Errors
 /// When nothing could be begun, or all was told to stop; what happened to a day is in its outcome.

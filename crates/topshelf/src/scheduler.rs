@@ -6,6 +6,8 @@
 mod alert;
 mod input;
 
+pub(crate) use input::find_marker;
+
 use crate::{
     failure::{Exit, Failure},
     halt::Stopped,
@@ -20,11 +22,14 @@ use futures::FutureExt;
 use input::Arrival;
 use jiff::Timestamp;
 use std::{panic::AssertUnwindSafe, time::Duration};
-use store::{Outcome, RunRecord, RunStatus};
+use store::{Outcome, RunRecord, RunStatus, Store, Trouble};
 use tracing::{error, info, warn};
 
 /// The pause before a ledger is asked again that could not be read or written.
 const LEDGER_PAUSE: Duration = Duration::from_secs(30);
+
+/// What older nights are told that are stopped for a newer one.
+const NEXT_GOES_FIRST: &str = "the next night is due, and goes first";
 
 /// The pause before a day is looked at again on which others work.
 const TAKEN_PAUSE: Duration = Duration::from_secs(10);
@@ -40,8 +45,13 @@ pub async fn run_nightly(night: Night) {
     let schedule = &night.config.schedule;
     let retries = Retries::new(schedule.retries, Duration::from_secs(schedule.retry_seconds));
     let night = Night { retries, wait: Wait::Forever, ..night };
-    let mut scheduler =
-        Scheduler { up_since: night.clock.now(), alerts: Alerts::new(&night), told: None, night };
+    let mut scheduler = Scheduler {
+        up_since: night.clock.now(),
+        is_noted: false,
+        alerts: Alerts::new(&night),
+        told: None,
+        night,
+    };
     let stopped = scheduler.go_on().await;
     info!(why = %stopped, "no more nights");
 }
@@ -49,6 +59,8 @@ pub async fn run_nightly(night: Night) {
 struct Scheduler {
     night: Night,
     up_since: Timestamp,
+    /// Whether the ledger knows, or cannot know, that there are nights from then on.
+    is_noted: bool,
     alerts: Alerts,
     /// The night of which people know that the ledger took no note of it.
     told: Option<DueNight>,
@@ -110,6 +122,7 @@ impl Scheduler {
         }
         let store = self.night.store().await?;
         pipeline::bury_the_dead(&self.night, &store).await?;
+        self.note(&store).await?;
         // Nights before the first were nobody's to miss.
         let first = if catch_up_days > 0 { store.scheduled_since().await? } else { None };
         let since = first.map_or(self.up_since, |first| first.min(self.up_since));
@@ -145,6 +158,22 @@ impl Scheduler {
         Ok(Next::Sleep(until))
     }
 
+    /// Notes that there are nights, so that the first too is missed when nobody is there at its time.
+    async fn note(&mut self, store: &Store) -> Result<(), Failure> {
+        if self.is_noted {
+            return Ok(());
+        }
+        match store.note_nights_held(self.up_since).await {
+            Err(error) if error.trouble() == Some(Trouble::MissingRight) => {
+                let error = Failure::from(error).chain();
+                warn!(error, "nights that are missed before the first was held will not be caught up");
+            }
+            noted => noted?,
+        }
+        self.is_noted = true;
+        Ok(())
+    }
+
     /// One night, to the alert; when to go on. With a failure, it fails by that.
     async fn hold(&mut self, due: DueNight, failure: Option<Failure>) -> Timestamp {
         info!(day = %due.day, due_at = %due.due_at, "the night begins");
@@ -165,17 +194,29 @@ impl Scheduler {
     async fn hold_and_tell(&mut self, due: DueNight, failure: Option<Failure>) -> Result<(), Failure> {
         let DueNight { day, due_at } = due;
         let (started_by, began) = (StartedBy::Schedule(due_at), self.night.clock.now());
+        let is_newest = self.newest(began) == Some(due);
         // On the heap: a night's state is large, and its stack shallow.
         let outcomes = match failure {
-            None => Box::pin(pipeline::run(&self.night, &[day], started_by)).await,
-            Some(failure) => Box::pin(pipeline::give_up(&self.night, day, started_by, failure)).await,
+            None if is_newest => Box::pin(pipeline::run(&self.night, &[day], started_by)).await,
+            None => match self.run_before_the_next(Wait::Leave, &[day], started_by).await {
+                Ok(outcomes) => outcomes,
+                Err(stopped) => {
+                    info!(%day, why = %stopped, "the night is caught up later");
+                    return Ok(());
+                }
+            },
+            Some(failure) => {
+                let wait = if is_newest { self.night.wait } else { Wait::Leave };
+                let night = Night { wait, ..self.night.clone() };
+                Box::pin(pipeline::give_up(&night, day, started_by, failure)).await
+            }
         };
         if self.night.halt.stopped().is_some() {
             return Ok(());
         }
         match outcomes.map(|mut outcomes| outcomes.pop()) {
             Ok(Some(RunOutcome { run_id, ended, .. })) => self.tell(due, &run_id, ended).await,
-            Ok(None) => info!(%day, "somebody else has made the night"),
+            Ok(None) => info!(%day, "somebody else makes the night, or has made it"),
             Err(failure) => match self.run_of(due, began).await? {
                 // Others took it for dead, and make the night.
                 Some(run) if run.status == RunStatus::Ended(Outcome::Died) => {
@@ -187,6 +228,40 @@ impl Scheduler {
         }
         Box::pin(self.refresh(due)).await;
         Ok(())
+    }
+
+    /// Runs days that are not the newest night's: they are stopped once the next night is due.
+    ///
+    /// # Errors
+    /// When they were; the inner failure is that of the runs.
+    async fn run_before_the_next(
+        &self,
+        wait: Wait,
+        days: &[Day],
+        started_by: StartedBy,
+    ) -> Result<Result<Vec<RunOutcome>, Failure>, Stopped> {
+        let night = Night { halt: self.night.halt.of_part(), wait, ..self.night.clone() };
+        let next_run_at = night.schedule.next_run_at(night.clock.now());
+        let mut runs = Box::pin(pipeline::run(&night, days, started_by));
+        let outcomes = tokio::select! {
+            biased;
+            outcomes = &mut runs => outcomes,
+            () = night.clock.reach(next_run_at) => {
+                night.halt.stop(NEXT_GOES_FIRST);
+                runs.await
+            }
+        };
+        let failure = match &outcomes {
+            Ok(outcomes) => outcomes.last().and_then(|outcome| outcome.ended.as_ref().err()),
+            Err(failure) => Some(failure),
+        };
+        match night.halt.stopped() {
+            // What ended by itself just before is told as it ended.
+            Some(stopped) if failure.is_some_and(|failure| failure.chain() == stopped.to_string()) => {
+                Err(stopped)
+            }
+            _ => Ok(outcomes),
+        }
     }
 
     /// The run of the night that this process began since, and that has ended.
@@ -233,10 +308,10 @@ impl Scheduler {
         };
         info!(?days, "looking for what has come late");
         // Who works on one of them reads what is there.
-        let night = Night { wait: Wait::No, ..self.night.clone() };
-        let outcomes = match Box::pin(pipeline::run(&night, &days, StartedBy::Refresh)).await {
-            Ok(outcomes) => outcomes,
-            Err(failure) => return warn!(error = failure.chain(), "could not add what has come late"),
+        let outcomes = match self.run_before_the_next(Wait::No, &days, StartedBy::Refresh).await {
+            Ok(Ok(outcomes)) => outcomes,
+            Ok(Err(failure)) => return warn!(error = failure.chain(), "could not add what has come late"),
+            Err(stopped) => return warn!(error = %stopped, "could not add what has come late"),
         };
         for RunOutcome { run_id, day, ended } in outcomes {
             match ended {

@@ -1,5 +1,5 @@
 //! What those who run topshelf watch it with: alarms and dashboard name metrics that there are, and lead to headings of
-//! the runbook that are there.
+//! the runbook that are there, which says of each alarm what to do.
 
 use super::Finding;
 use std::{collections::BTreeSet, path::Path};
@@ -23,12 +23,16 @@ pub(super) fn check(file: &Path, text: &str, metrics_page: &str, runbook: &str) 
         !heading.is_some_and(|heading| headings.contains(heading))
     });
     let dead = dead.map(|lead| Finding::new(file, format!("{lead} is no heading of {RUNBOOK}")));
-    let alarms = text.lines().filter(|line| line.trim().starts_with("- alert: ")).count();
+    let alarms: Vec<_> = text.lines().filter_map(|line| line.trim().strip_prefix("- alert: ")).collect();
     let untold = [" summary: ", " description: ", " runbook: "].into_iter();
-    let untold = untold.filter(|told| alarms > text.matches(told).count());
+    let untold = untold.filter(|told| alarms.len() > text.matches(told).count());
     let untold =
         untold.map(|told| Finding::new(file, format!("an alarm has no{}", told.trim_end_matches(": "))));
-    unknown.chain(dead).chain(untold).collect()
+    let unnamed = alarms.iter().filter(|alarm| !runbook.contains(&format!("`{alarm}`")));
+    let unnamed = unnamed.map(|alarm| {
+        Finding::new(file, format!("{RUNBOOK} does not say what to do about {alarm}: name it there"))
+    });
+    unknown.chain(dead).chain(untold).chain(unnamed).collect()
 }
 
 /// The metrics whose rows a page has.
@@ -66,7 +70,7 @@ mod tests {
 
     const PAGE: &str =
         "# Metrics\n| `topshelf_a_total` | counter | | |\n| `topshelf_h_seconds` | histogram | | |\n";
-    const BOOK: &str = "# Runbook: what, and how\n## The server\n### Alarms\n";
+    const BOOK: &str = "# Runbook: what, and how\n## The server\n### Alarms\n| `A` | means | do |\n";
 
     fn found(text: &str) -> Vec<String> {
         check(Path::new("deploy/x.yaml"), text, PAGE, BOOK).iter().map(ToString::to_string).collect()
@@ -103,6 +107,15 @@ mod tests {
         assert_eq!(
             found("- alert: A\n  summary: S\n  runbook: docs/runbook.md#alarms\n"),
             ["deploy/x.yaml: an alarm has no description"]
+        );
+    }
+
+    #[test]
+    fn the_runbook_names_every_alarm() {
+        let alarm = "- alert: B\n  summary: S\n  description: D\n  runbook: docs/runbook.md#alarms\n";
+        assert_eq!(
+            found(alarm),
+            ["deploy/x.yaml: docs/runbook.md does not say what to do about B: name it there"]
         );
     }
 }

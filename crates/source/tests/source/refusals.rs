@@ -4,6 +4,10 @@ use crate::support::{S3Server, settings};
 use domain::Log;
 use source::{AwsSettings, Location, LogPattern, SourceError};
 use std::time::Duration;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpListener,
+};
 
 /// The error of planning from `url` with these settings.
 async fn refusal(url: &str, settings: &[(&str, &str)]) -> SourceError {
@@ -40,6 +44,38 @@ async fn a_bucket_that_does_not_exist() {
     let error = plan(&location).await.unwrap_err();
     assert_eq!(error.to_string(), "could not list s3://no-such-bucket: the server answered NoSuchBucket");
     assert!(error.help().unwrap().contains("bucket's name") && !error.is_transient());
+}
+
+/// A server that gives one answer to all; its endpoint.
+async fn answering(answer: &'static str) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let endpoint = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        while let Ok((mut socket, _)) = listener.accept().await {
+            let _ = socket.read(&mut [0; 4096]).await;
+            let _ = socket.write_all(answer.as_bytes()).await;
+        }
+    });
+    endpoint
+}
+
+#[tokio::test]
+async fn a_bucket_in_another_region_is_told_with_that() {
+    let moved =
+        "HTTP/1.1 301 Moved Permanently\r\nx-amz-bucket-region: eu-west-3\r\nContent-Length: 0\r\n\r\n";
+    let error = "<Error><Code>AuthorizationHeaderMalformed</Code><Message>the region is wrong</Message><Region>eu-west-3</Region></Error>";
+    let length = error.len();
+    let malformed: &'static str =
+        format!("HTTP/1.1 400 Bad Request\r\nContent-Length: {length}\r\n\r\n{error}").leak();
+    for (answer, told) in
+        [(moved, "the bucket lies in the region eu-west-3"), (malformed, "AuthorizationHeaderMalformed")]
+    {
+        let endpoint = answering(answer).await;
+        let error = refusal("s3://logs", &[KEYS[0], KEYS[1], ("AWS_ENDPOINT_URL", &endpoint)]).await;
+        assert!(error.to_string().contains(told), "{error}");
+        assert_eq!(error.help().unwrap(), "set AWS_REGION to eu-west-3");
+        assert!(error.likely_cause().unwrap().contains("another region") && !error.is_transient());
+    }
 }
 
 #[tokio::test]

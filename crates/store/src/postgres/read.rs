@@ -33,6 +33,17 @@ macro_rules! select_runs {
     };
 }
 
+/// The least of when the first run of a scheduler was due, or began, and of what else is given.
+macro_rules! scheduled_since_sql {
+    ($others:literal) => {
+        concat!(
+            "SELECT to_char(least(min(coalesce(due_at, started_at))",
+            $others,
+            r#") AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') FROM runs WHERE started_by = 'schedule'"#
+        )
+    };
+}
+
 impl Postgres {
     pub(crate) async fn runs(&self, limit: i64, day: Option<Day>) -> Result<Vec<RunRow>, sqlx::Error> {
         let query = match day {
@@ -49,14 +60,20 @@ impl Postgres {
         query.fetch_all(&self.pool).await
     }
 
-    /// When the first run was due, or began, that a scheduler started.
+    /// When the first scheduler began, as far as that was noted, or the first run that one started was due, or began. A
+    /// note that the role may not read is as good as none.
     pub(crate) async fn scheduled_since(&self) -> Result<Option<String>, sqlx::Error> {
-        sqlx::query_scalar(
-            r#"SELECT to_char(min(coalesce(due_at, started_at)) AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')
-               FROM runs WHERE started_by = 'schedule'"#,
+        let mut connection = self.pool.acquire().await?;
+        let is_noted: bool = sqlx::query_scalar(
+            "SELECT coalesce(has_table_privilege(to_regclass('nights_held'), 'SELECT'), false)",
         )
-        .fetch_one(&self.pool)
-        .await
+        .fetch_one(&mut *connection)
+        .await?;
+        let since = match is_noted {
+            true => scheduled_since_sql!(", (SELECT since FROM nights_held)"),
+            false => scheduled_since_sql!(""),
+        };
+        sqlx::query_scalar(since).fetch_one(&mut *connection).await
     }
 
     /// Of the newest day of which a run ended, and of the newest of which one succeeded, the run that ended last;

@@ -10,7 +10,7 @@ use sqlx::{
     AssertSqlSafe, ConnectOptions, Connection, PgConnection,
     postgres::{PgConnectOptions, PgSslMode},
 };
-use std::{fmt, path::PathBuf};
+use std::{fmt, path::PathBuf, time::Duration};
 use url::Url;
 
 /// A server and how it is to be reached, as the driver reads the URL and libpq's variables.
@@ -91,6 +91,8 @@ pub struct Server {
     pub is_replica: bool,
     /// Whether transactions may only read, by a setting of the role, the database or the server.
     pub is_read_only: bool,
+    /// How long a statement may take; none when it takes as long as it takes.
+    pub statement_timeout: Option<Duration>,
 }
 
 /// A connection that the server accepted.
@@ -235,13 +237,17 @@ impl PostgresSession {
     /// # Errors
     /// When it does not answer.
     pub async fn server(&mut self) -> Result<Server, Refusal> {
-        let (version_number, version, is_replica, is_read_only) = sqlx::query_as(
-            "SELECT current_setting('server_version_num')::int4, current_setting('server_version'),
-                pg_is_in_recovery(), current_setting('transaction_read_only') = 'on'",
-        )
-        .fetch_one(&mut self.connection)
-        .await?;
-        Ok(Server { version_number, version, is_replica, is_read_only })
+        let (version_number, version, is_replica, is_read_only, timeout_ms): (_, _, _, _, i64) =
+            sqlx::query_as(
+                "SELECT current_setting('server_version_num')::int4, current_setting('server_version'),
+                    pg_is_in_recovery(), current_setting('transaction_read_only') = 'on',
+                    (SELECT setting::int8 FROM pg_settings WHERE name = 'statement_timeout')",
+            )
+            .fetch_one(&mut self.connection)
+            .await?;
+        let timeout_ms = u64::try_from(timeout_ms).ok().filter(|timeout_ms| *timeout_ms > 0);
+        let statement_timeout = timeout_ms.map(Duration::from_millis);
+        Ok(Server { version_number, version, is_replica, is_read_only, statement_timeout })
     }
 
     /// The server's clock, in seconds since 1970.

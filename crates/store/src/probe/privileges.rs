@@ -3,7 +3,7 @@
 /// Tables and views, each with what is done to it.
 pub(super) type Needs = [(&'static str, &'static [&'static str])];
 
-/// What nights, `rollback` and `pin` do.
+/// What nights, their scheduler, `rollback` and `pin` do.
 pub(super) const OF_NIGHTS: &Needs = &[
     ("topshelf_migrations", &["SELECT"]),
     ("runs", &["SELECT", "INSERT", "UPDATE"]),
@@ -17,6 +17,7 @@ pub(super) const OF_NIGHTS: &Needs = &[
     ("past_holds", &["SELECT", "INSERT", "DELETE"]),
     ("pins", &["SELECT", "INSERT", "UPDATE", "DELETE"]),
     ("seen_publications", &["SELECT"]),
+    ("nights_held", &["SELECT", "INSERT"]),
 ];
 
 /// What a server does that asks for API keys.

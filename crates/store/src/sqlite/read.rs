@@ -39,11 +39,15 @@ impl Sqlite {
         query.fetch_all(&self.pool).await
     }
 
-    /// When the first run was due, or began, that a scheduler started.
+    /// When the first scheduler began, as far as that was noted, or the first run that one started was due, or began.
     pub(crate) async fn scheduled_since(&self) -> Result<Option<String>, sqlx::Error> {
-        sqlx::query_scalar("SELECT min(coalesce(due_at, started_at)) FROM runs WHERE started_by = 'schedule'")
-            .fetch_one(&self.pool)
-            .await
+        sqlx::query_scalar(
+            "SELECT min(since) FROM (
+                SELECT coalesce(due_at, started_at) AS since FROM runs WHERE started_by = 'schedule'
+                UNION ALL SELECT since FROM nights_held)",
+        )
+        .fetch_one(&self.pool)
+        .await
     }
 
     /// Of the newest day of which a run ended, and of the newest of which one succeeded, the run that ended last;

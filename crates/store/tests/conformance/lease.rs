@@ -15,6 +15,7 @@ on_both!(
     a_night_is_begun_again_only_if_it_was_cut_short,
     who_lost_the_day_publishes_nothing,
     the_last_runs_and_the_first_night_are_told,
+    since_when_nights_are_held_is_noted_once,
 );
 
 /// Work somewhere, by its name.
@@ -188,4 +189,22 @@ async fn the_last_runs_and_the_first_night_are_told(database: Database) {
     let names = [last.ended, last.succeeded].map(|run| run.unwrap().run_id);
     assert_eq!(names, [runs[2].run_id.clone(), runs[1].run_id.clone()]);
     assert_eq!(store.scheduled_since().await.unwrap(), Some(runs[1].started_at));
+}
+
+async fn since_when_nights_are_held_is_noted_once(database: Database) {
+    let store = database.migrated().await;
+    let at = |text: &str| text.parse().unwrap();
+    assert_eq!(store.scheduled_since().await.unwrap(), None);
+    store.note_nights_held(at("2024-11-20T12:00:00Z")).await.unwrap();
+    store.note_nights_held(at("2024-11-25T12:00:00Z")).await.unwrap();
+    assert_eq!(store.scheduled_since().await.unwrap(), Some(at("2024-11-20T12:00:00Z")));
+    // A night of before the note was made, as by an earlier version, was held too; a later one changes nothing.
+    for (due_at, since) in
+        [("2024-11-21T02:30:00Z", "2024-11-20T12:00:00Z"), ("2024-11-19T02:30:00Z", "2024-11-19T02:30:00Z")]
+    {
+        let run = night_of("mine", due_at);
+        store.begin_runs(from_ref(&run)).await.unwrap();
+        end(&store, &run, Outcome::Stopped).await;
+        assert_eq!(store.scheduled_since().await.unwrap(), Some(at(since)), "{due_at}");
+    }
 }

@@ -16,6 +16,7 @@ mod packed;
 mod pins;
 mod property;
 mod publishing;
+mod silence;
 mod together;
 mod trimming;
 mod watching;

@@ -75,7 +75,7 @@ async fn reach_endpoint(examined: &mut Examined<'_>, target: &BucketTarget) -> O
     Some(())
 }
 
-fn proxy_peer(variable: &str, url: &str) -> Option<Peer> {
+pub(super) fn proxy_peer(variable: &str, url: &str) -> Option<Peer> {
     let address = url.split_once("://").map_or(url, |(_, rest)| rest).trim_end_matches('/');
     let address = address.rsplit_once('@').map_or(address, |(_, address)| address);
     let (host, port) = address.rsplit_once(':')?;

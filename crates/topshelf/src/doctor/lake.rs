@@ -19,8 +19,9 @@ use std::{
 };
 use tokio::time::timeout;
 
-/// What to do where two writers cannot be kept apart.
-const ONE_WRITER: &str = "let only one process write a day at a time, or keep the lake on a store that honours conditions, as AWS S3, MinIO and R2 do";
+/// What to do where a condition keeps nobody from overwriting. Nothing here relies on one: runs of a day take turns by
+/// the database.
+const ONE_WRITER: &str = "nothing for nights, which put without conditions and take turns by the database; `topshelf count` and `topshelf rank`, which take none, should be called by only one process a day at a time";
 
 /// Held by whoever writes the trial.
 static WRITING: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());

@@ -25,6 +25,8 @@ struct Disk {
     path: PathBuf,
     /// The key that names another place.
     key: &'static str,
+    /// Whether no other step looks whether it can be written.
+    is_only_here: bool,
     /// With less room than this somebody should know.
     wanted: u64,
 }
@@ -43,7 +45,10 @@ pub(super) async fn examine(
     let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
     let mut examined = Examined::begin("machine", name, planned, tell);
     for disk in disks {
-        let tried = format!("measure the room at {}", disk.path.display());
+        let tried = match disk.is_only_here {
+            true => format!("measure the room at {}, and whether it can be written", disk.path.display()),
+            false => format!("measure the room at {}", disk.path.display()),
+        };
         examined.step(disk.step, tried, async move { room(&disk).alone() }).await;
     }
     let (limit, threads) = (night.config.counting.memory_limit, night.config.counting.threads());
@@ -60,10 +65,11 @@ fn disks(night: &Night, database: Option<PathBuf>, input_bytes: u64) -> Vec<Disk
     };
     // Counts take less room than the lines that they come from, in the lake as well as on their way there.
     let wanted = ROOM_WARN_BYTES.max(input_bytes);
-    let disk = |step, path, key, wanted| Disk { step, path, key, wanted };
-    let lake = lake.map(|path| disk("lake disk", path, "lake.url", wanted));
-    let spill = disk("spill disk", spill, "counting.spill_dir", wanted);
-    let database = database.map(|path| disk("database disk", path, "store.url", ROOM_WARN_BYTES));
+    let disk = |step, path, key, is_only_here, wanted| Disk { step, path, key, is_only_here, wanted };
+    let is_in_lake = lake.as_ref() == Some(&spill);
+    let lake = lake.map(|path| disk("lake disk", path, "lake.url", false, wanted));
+    let spill = disk("spill disk", spill, "counting.spill_dir", !is_in_lake, wanted);
+    let database = database.map(|path| disk("database disk", path, "store.url", false, ROOM_WARN_BYTES));
     lake.into_iter().chain([spill]).chain(database).collect()
 }
 
@@ -79,6 +85,16 @@ fn room(disk: &Disk) -> Answer {
             );
         }
     };
+    if disk.is_only_here
+        && let Writable::No(why) = writable_folder(&folder)
+    {
+        return Answer::failed(
+            format!("{}: {why}", folder.display()),
+            "the folder belongs to another user, is none, or its disk is mounted to be read only: a night that does not \
+             fit in memory would fail",
+            format!("give this user the folder (`chown`), or name another with {}", disk.key),
+        );
+    }
     let (free, whole) = (measured.f_bavail * measured.f_frsize, measured.f_blocks * measured.f_frsize);
     let told = format!("{} free of {}", in_units(free), in_units(whole));
     let remedy = format!("free some room there, or name a place on another disk with {}", disk.key);

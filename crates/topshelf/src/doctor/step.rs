@@ -12,6 +12,9 @@ use std::{
 /// How long a step may take: whoever has not answered by then does not.
 pub(super) const STEP_TIME_MAX: Duration = Duration::from_secs(8);
 
+/// The same of a step that lists what may be very many objects: a thousand come at a time.
+pub(super) const LISTING_TIME_MAX: Duration = Duration::from_secs(60);
+
 /// How a step ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -48,7 +51,7 @@ pub struct Step {
 /// The steps about one thing that a night needs.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Section {
-    /// `configuration`, `input`, `database`, `lake` or `machine`.
+    /// `configuration`, `input`, `database`, `lake`, `machine`, or `webhook` where there is one.
     pub section: &'static str,
     /// Which one: a URL without its password.
     pub about: String,
@@ -148,10 +151,21 @@ impl<'t> Examined<'t> {
         tried: impl Into<String>,
         work: impl Future<Output = Tried<T>> + Send + 'static,
     ) -> Option<T> {
+        self.step_within(STEP_TIME_MAX, step, tried, work).await
+    }
+
+    /// The same of a step that may take so long.
+    pub(super) async fn step_within<T: Send + 'static>(
+        &mut self,
+        limit: Duration,
+        step: &'static str,
+        tried: impl Into<String>,
+        work: impl Future<Output = Tried<T>> + Send + 'static,
+    ) -> Option<T> {
         let began = Instant::now();
         // In a task of its own, so that a file system that does not answer cannot hold up the doctor.
         let mut work = tokio::spawn(work);
-        let ended = tokio::time::timeout(STEP_TIME_MAX, &mut work).await;
+        let ended = tokio::time::timeout(limit, &mut work).await;
         let (answer, value) = match ended {
             Ok(Ok(Ok((answer, value)))) => (answer, Some(value)),
             Ok(Ok(Err(answer))) => (answer, None),
@@ -159,7 +173,7 @@ impl<'t> Examined<'t> {
             Err(_) => {
                 work.abort();
                 self.has_hung = true;
-                (no_answer(), None)
+                (no_answer(limit), None)
             }
         };
         self.add(step, tried.into(), answer, began.elapsed());
@@ -185,7 +199,8 @@ impl<'t> Examined<'t> {
 
     /// Ends the section; tells whether a step may still be at work somewhere.
     pub(super) fn end(mut self) -> (Section, bool) {
-        let failed = self.section.steps.iter().rfind(|step| step.outcome == Outcome::Failed);
+        let last = |outcome| self.section.steps.iter().rfind(|step| step.outcome == outcome);
+        let failed = last(Outcome::Failed).or_else(|| last(Outcome::Warning));
         let why = failed.map_or_else(String::new, |failed| format!("{} failed", failed.step));
         for step in std::mem::take(&mut self.planned) {
             self.add(step, String::new(), Answer::skipped(&why), Duration::ZERO);
@@ -194,9 +209,9 @@ impl<'t> Examined<'t> {
     }
 }
 
-fn no_answer() -> Answer {
+pub(super) fn no_answer(limit: Duration) -> Answer {
     Answer::failed(
-        format!("no answer within {} s", STEP_TIME_MAX.as_secs()),
+        format!("no answer within {} s", limit.as_secs()),
         "whoever was asked is overloaded, or something on the way holds packets back",
         "try again; if it stays so, look at the server, and at proxies and firewalls between here and there",
     )

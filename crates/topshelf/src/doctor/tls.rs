@@ -221,7 +221,7 @@ pub(super) async fn with_https(socket: TcpStream, host: String, is_aws: bool) ->
     Err(Answer::failed(format!("{text}; shown: {told}"), cause, remedy))
 }
 
-fn bad_machine_roots(error: &str) -> Answer {
+pub(super) fn bad_machine_roots(error: &str) -> Answer {
     Answer::failed(
         error,
         "this machine's certificates of authorities cannot be read",

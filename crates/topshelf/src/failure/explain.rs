@@ -147,16 +147,14 @@ impl Failure {
 
 impl From<LakeError> for Failure {
     fn from(error: LakeError) -> Self {
-        let is_transient = error.is_transient();
-        let failure = match error {
+        match error {
             LakeError::Damaged { url, reason, remedy } => {
                 Self::new(Exit::Failed, format!("{url} is damaged: {reason}")).help(remedy)
             }
             LakeError::Read { url, source } => Self::of_place("read", url, source),
             LakeError::Write { url, source } => Self::of_place("write", url, source),
             error => Self::of(error),
-        };
-        failure.transient_if(is_transient)
+        }
     }
 }
 

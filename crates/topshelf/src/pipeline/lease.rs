@@ -31,10 +31,12 @@ pub enum Wait {
     AtMost(Duration),
     /// It waits as long as it takes.
     Forever,
+    /// It leaves the day to the other.
+    Leave,
 }
 
 /// Begins the runs, all or none, as they are when their turn comes; whoever is dead is buried first. None when another
-/// scheduler has held the night.
+/// scheduler has held the night, or the day is left to whoever works on it.
 pub(super) async fn begin(
     night: &Night,
     store: &Store,
@@ -58,6 +60,10 @@ pub(super) async fn begin(
             Wait::No => false,
             Wait::AtMost(longest) => asked_at.elapsed() < longest,
             Wait::Forever => true,
+            Wait::Leave => {
+                info!("{}; it is left to that", message(&holder));
+                return Ok(None);
+            }
         };
         if !has_patience {
             return Err(taken_by(&holder));

@@ -56,7 +56,7 @@ pub(crate) fn is_dead(UnderWay { run, unseen_for }: &UnderWay) -> bool {
 }
 
 impl<'a> Ledger<'a> {
-    /// None when another scheduler has held the night.
+    /// None when another scheduler has held the night, or the days are left to others.
     pub(super) async fn begin(
         night: &'a Night,
         store: &'a Store,

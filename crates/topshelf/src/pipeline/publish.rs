@@ -137,7 +137,8 @@ pub(super) async fn ranked(
     if manifest.counts_digest != counts.counts_digest {
         let message =
             format!("the rankings of {day} by {model} were made from older counts than the lake holds now");
-        return Err(Failure::new(Exit::Failed, message).help(remedy()));
+        // A run that counts and ranks anew mends it; so does whoever wrote one after the other, once it is done.
+        return Err(Failure::new(Exit::Failed, message).help(remedy()).transient_if(true));
     }
     if manifest.k != k {
         let message = format!(

@@ -159,7 +159,9 @@ impl RunReport {
             return Ok(());
         }
         let message = format!("another run has counted {} differently meanwhile", counts.day);
-        Err(Failure::new(Exit::Failed, message).help("run the day again, one run at a time"))
+        let failure = Failure::new(Exit::Failed, message).help("run the day again, one run at a time");
+        // Such as a run that was taken for dead, and woke: the next time it is gone.
+        Err(failure.transient_if(true))
     }
 
     /// Adds what ranking did.

@@ -1,6 +1,6 @@
 //! Telling people of nights that fail or are held, and of the first that is well again.
 //!
-//! One JSON object is posted to `schedule.webhook`; its `text` is what Slack and its likes show.
+//! One JSON object is posted to `schedule.webhook`; its `text` is what Slack and its likes show, written as they want it.
 
 use crate::{
     checks::{Finding, Severity},
@@ -38,7 +38,7 @@ pub(super) struct Alerts {
 /// What is posted.
 #[derive(Debug, Serialize)]
 struct Alert<'a> {
-    /// For people, in a few lines.
+    /// For people, in a few lines; what would be markup of links and mentions is escaped.
     text: String,
     /// `failure`, `hold` or `recovery`.
     event: &'static str,
@@ -187,6 +187,26 @@ fn told(error: reqwest::Error) -> String {
 }
 
 fn alert<'a>(event: &'static str, text: String, day: Day, run_id: Option<&'a RunId>) -> Alert<'a> {
-    let (host, program_version) = (liveness::host(), env!("CARGO_PKG_VERSION"));
+    let (host, program_version, text) = (liveness::host(), env!("CARGO_PKG_VERSION"), escaped(&text));
     Alert { text, event, day, run_id, error: None, remedy: None, host, program_version }
+}
+
+/// Slack takes `<…>` for links and mentions, and wants these three escaped and no others
+/// (<https://docs.slack.dev/messaging/formatting-message-text/#escaping>).
+fn escaped(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_text_is_escaped() {
+        let day = "2024-11-20".parse().expect("it is a day");
+        let error = "R&D's <!channel> said \"1 > 0\"".to_owned();
+        let alert = Alert { error: Some(error.clone()), ..alert("failure", error.clone(), day, None) };
+        assert_eq!(alert.text, "R&amp;D's &lt;!channel&gt; said \"1 &gt; 0\"");
+        assert_eq!(alert.error, Some(error));
+    }
 }

@@ -7,7 +7,7 @@ use crate::{
 };
 use domain::Day;
 use jiff::{SignedDuration, Timestamp};
-use source::LogPattern;
+use source::{Location, LogPattern};
 use std::time::SystemTime;
 use store::{Outcome, RunStatus};
 use tracing::{info, warn};
@@ -51,17 +51,24 @@ pub(super) async fn arrival(night: &Night, due: DueNight, now: Timestamp) -> Arr
 
 /// Fails, for the day, with what lacks of its input.
 async fn is_there(night: &Night, day: Day) -> Result<(), Failure> {
-    let marker = &night.config.schedule.input_marker;
-    if marker.is_empty() {
+    if night.config.schedule.input_marker.is_empty() {
         return pipeline::find_new_input(night, day).await;
     }
+    find_marker(night, &night.input()?, day).await.map(drop)
+}
+
+/// The name of the day's marker, which was written for it.
+///
+/// # Errors
+/// When it is not there, or is of a day before.
+pub(crate) async fn find_marker(night: &Night, location: &Location, day: Day) -> Result<String, Failure> {
+    let marker = &night.config.schedule.input_marker;
     let pattern = LogPattern::parse(marker).expect("loading the configuration checks the pattern");
-    let location = night.input()?;
-    let markers = source::named(&location, &pattern, day).await?;
+    let markers = source::named(location, &pattern, day).await?;
     // One that names no day is written again and again: that of the days before is none of this one.
     let is_of_day = |modified: SystemTime| pattern.names_a_day() || night.schedule.is_after(day, modified);
-    if markers.iter().any(|object| is_of_day(object.modified)) {
-        return Ok(());
+    if let Some(object) = markers.iter().find(|object| is_of_day(object.modified)) {
+        return Ok(object.name.clone());
     }
     let name = location.object_url(&pattern.filled(day));
     let message = match markers.first() {

@@ -4,7 +4,8 @@ use crate::{
     scene::{DAY, Scene},
     service::{Service, get_until},
 };
-use domain::RunId;
+use domain::{Day, RunId};
+use jiff::{Timestamp, tz::TimeZone};
 use serde_json::Value;
 use std::{
     io::Read,
@@ -151,6 +152,69 @@ fn a_night_long_ago(scene: &Scene) {
             RunEnd { ended_at: started_at, outcome: Outcome::Succeeded, error: None, report: Value::Null };
         store.end_run(&run.run_id, &end).await.unwrap();
     });
+}
+
+/// Logs of this many days until yesterday, whose names tell none; the days, oldest first.
+fn write_days(scene: &Scene, number: usize) -> Vec<Day> {
+    let yesterday = Day::from_date(Timestamp::now().to_zoned(TimeZone::UTC).date()).yesterday();
+    let mut days: Vec<_> =
+        std::iter::successors(Some(yesterday), |day| Some(day.yesterday())).take(number).collect();
+    days.reverse();
+    let lines = |line: fn(&Day) -> String| days.iter().map(line).collect::<String>();
+    let ads = lines(|day| format!("acme,shoe,impression,{day}\n"));
+    scene.write("logs/ads_views.csv", format!("advertiser_id,product_id,type,date\n{ads}"));
+    let views = lines(|day| format!("acme,shoe,{day}\n"));
+    scene.write("logs/product_views.csv", format!("advertiser_id,product_id,date\n{views}"));
+    days
+}
+
+#[test]
+fn two_schedulers_catch_each_missed_night_up_once() {
+    let scene = Scene::new();
+    a_night_long_ago(&scene);
+    let days = write_days(&scene, 7);
+    let schedule = ["schedule", "--input", "logs"];
+    let mut services = [Service::start(&scene, &schedule), Service::start(&scene, &schedule)];
+    for service in &mut services {
+        service.line_with("waiting for the night");
+    }
+    for service in services {
+        assert_eq!(service.stop("TERM"), Some(0));
+    }
+    let mut made: Vec<_> = runs(&scene)
+        .iter()
+        .filter(|run| run["day"] != "2024-11-19")
+        .map(|run| {
+            let text = |name: &str| run[name].as_str().unwrap().to_owned();
+            format!("{} {} by {}", text("day"), text("status"), text("started_by"))
+        })
+        .collect();
+    made.sort();
+    let expected: Vec<_> = days.iter().map(|day| format!("{day} succeeded by schedule")).collect();
+    assert_eq!(made, expected);
+}
+
+#[test]
+fn a_backfill_takes_the_day_that_has_just_ended_last_and_by_itself() {
+    loop {
+        let scene = Scene::new();
+        let days = write_days(&scene, 3);
+        let (first, last) = (days[0].to_string(), days[2].to_string());
+        scene.end_well(&["backfill", "--from", &first, "--to", &last, "--input", "logs"]);
+        if write_days(&scene, 3) != days {
+            // Another day has just ended.
+            continue;
+        }
+        let (last, before): (Vec<_>, Vec<_>) =
+            runs(&scene).into_iter().partition(|run| run["day"] == last.as_str());
+        let at = |run: &Value, name: &str| run[name].as_str().unwrap().parse::<Timestamp>().unwrap();
+        assert_eq!((before.len(), last.len()), (2, 1));
+        assert_eq!(at(&before[0], "started_at"), at(&before[1], "started_at"), "they are counted together");
+        for run in before {
+            assert!(at(&last[0], "started_at") >= at(&run, "ended_at"), "{last:?} before the end of {run}");
+        }
+        return;
+    }
 }
 
 #[test]

@@ -4,7 +4,7 @@ use crate::{
     call::{Said, doctor},
     s3,
     scene::{DAY, Scene},
-    servers::{Fault, agreeing, refused_port, refusing_at, runtime},
+    servers::{Fault, agreeing, answering, listing_slowly, refused_port, refusing_at, runtime},
 };
 use std::{
     fs,
@@ -36,6 +36,35 @@ fn a_bucket_that_is_not_there_is_told() {
     assert_eq!(said.step("lake write")["outcome"], "ok");
     let said = doctor(&scene, &["--input", "s3://logs/night", "--lake", "s3://lkae/top"]);
     said.fails_only("lake bucket", &["NoSuchBucket"]);
+}
+
+/// A scene whose buckets are those of a server at this port.
+fn at_port(mut scene: Scene, port: u16) -> Scene {
+    scene.environment("AWS_ENDPOINT_URL", &format!("http://127.0.0.1:{port}"));
+    scene.environment("AWS_ACCESS_KEY_ID", "AKID");
+    scene.environment("AWS_SECRET_ACCESS_KEY", "hunter2");
+    scene
+}
+
+#[test]
+fn a_bucket_in_another_region_is_told_with_that_region() {
+    let mut scene = Scene::new();
+    let port = answering(
+        &mut scene,
+        "HTTP/1.1 301 Moved Permanently\r\nx-amz-bucket-region: eu-west-3\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
+    );
+    let said = doctor(&at_port(scene, port), &["--input", "s3://logs/night"]);
+    said.fails_only("input bucket", &["lies in the region eu-west-3", "set AWS_REGION to eu-west-3"]);
+}
+
+#[test]
+fn a_log_among_very_many_objects_is_listed_to_the_end() {
+    let mut scene = Scene::new();
+    let port = listing_slowly(&mut scene);
+    let said = doctor(&at_port(scene, port), &["--input", "s3://logs/night"]);
+    let step = said.step("input ads_views");
+    assert_eq!(step["outcome"], "ok", "{said:#?}");
+    assert!(step["elapsed_ms"].as_f64().unwrap() > 8_000., "{step:#?}");
 }
 
 #[test]

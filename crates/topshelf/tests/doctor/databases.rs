@@ -2,6 +2,7 @@
 
 use crate::{
     call::doctor,
+    cluster::{Cluster, Stop, own},
     roles::{Database, execute},
     scene::Scene,
 };
@@ -136,6 +137,36 @@ fn a_role_that_may_not_read_keys_is_told_and_its_nights_work() {
     scene.add_args(&["--store", &url]);
     assert_eq!(scene.end().exit, 0, "a night works");
     database.execute(remedy.split_once(": ").unwrap().1);
+    doctor(&Scene::new(), &["--store", &url]).is_well();
+}
+
+#[test]
+fn a_standby_is_told_as_a_replica() {
+    let mut cluster = Cluster::new();
+    let url = cluster.url("postgres");
+    Scene::new().end_well(&["migrate", "--store", &url]);
+    doctor(&Scene::new(), &["--store", &url]).is_well();
+    cluster.stop(Stop::Fast);
+    let signal = cluster.data().join("standby.signal");
+    fs::write(&signal, "").unwrap();
+    own(&signal);
+    cluster.start();
+    let said = doctor(&Scene::new(), &["--store", &url]);
+    said.fails_only("database writes", &["it is a replica", "`-ro`", "name the writer's endpoint"]);
+}
+
+#[test]
+fn statements_that_are_ended_too_early_are_told_with_the_statement_that_lifts_it() {
+    let database = Database::new();
+    let (role, url) = database.role("night");
+    Scene::new().end_well(&["migrate", "--store", &database.url]);
+    database.execute(&format!(
+        "GRANT ALL ON ALL TABLES IN SCHEMA public TO {role}; ALTER ROLE {role} SET statement_timeout = '30s'"
+    ));
+    let said = doctor(&Scene::new(), &["--store", &url]);
+    let remedy = format!("ALTER ROLE {role} SET statement_timeout = 0");
+    said.warns("database writes", &["takes writes, but ends a statement after 30s", "minutes", &remedy]);
+    database.execute(&remedy);
     doctor(&Scene::new(), &["--store", &url]).is_well();
 }
 

@@ -63,6 +63,27 @@ fn a_disk_with_little_room_is_told() {
 }
 
 #[test]
+fn a_folder_for_partial_counts_that_cannot_be_written_is_told() {
+    let scene = Scene::new();
+    let script = "mkdir -p spill && mount -t tmpfs -o ro,size=2g none spill && exec \"$0\" \"$@\"";
+    let mut command = Command::new("unshare");
+    command.args(["--map-root-user", "--mount", "/bin/sh", "-c", script, env!("CARGO_BIN_EXE_topshelf")]);
+    command.args(["doctor", "--day", DAY, "--json", "--input", "logs"]).current_dir(scene.folder());
+    command
+        .env_clear()
+        .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
+        .env("TOPSHELF_COUNTING__SPILL_DIR", "spill/inside");
+    let output = command.output().unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    let exit = output.status.code().unwrap();
+    let said = said(Ended { exit, stdout: text(output.stdout), stderr: text(output.stderr) });
+    said.fails_only(
+        "machine spill disk",
+        &["Read-only file system", "does not fit in memory", "counting.spill_dir"],
+    );
+}
+
+#[test]
 fn memory_that_is_too_little_or_more_than_there_is_is_told() {
     let mut scene = Scene::new();
     scene.environment("TOPSHELF_COUNTING__MEMORY_LIMIT", "1MiB");

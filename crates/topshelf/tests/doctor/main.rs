@@ -10,6 +10,9 @@ mod authority;
 mod buckets;
 mod call;
 mod certificates;
+#[path = "../support/cluster.rs"]
+#[expect(dead_code, reason = "shared with tests that kill servers")]
+mod cluster;
 mod configuration;
 mod databases;
 mod disks;

@@ -3,7 +3,7 @@
 use crate::{
     call::doctor,
     scene::Scene,
-    servers::{dropping_port, mute, refused_port},
+    servers::{Authority, Before, dropping_port, mute, refused_port, tls},
 };
 
 const URL: &str = "postgres://night:hunter2@127.0.0.1";
@@ -23,6 +23,36 @@ fn a_wrong_port_is_refused() {
     said.holds("database clock", &["not tried: connect failed"]);
     // Other sections go on.
     assert_eq!(said.step("lake directory")["outcome"], "ok");
+}
+
+#[test]
+fn a_webhook_that_cannot_be_reached_is_a_warning_and_its_path_is_not_shown() {
+    let at = |scene: &mut Scene, scheme: &str, port: u16| {
+        let url = format!("{scheme}://127.0.0.1:{port}/services/T0/hunter2");
+        scene.environment("TOPSHELF_SCHEDULE__WEBHOOK", &url);
+    };
+    let mut scene = Scene::new();
+    let port = refused_port(&mut scene);
+    at(&mut scene, "https", port);
+    let said = doctor(&scene, &[]);
+    said.warns("webhook connect", &["refused", "check the port in schedule.webhook"]);
+    said.holds("webhook tls", &["not tried: connect failed"]);
+    assert_eq!(said.json["sections"][5]["about"], format!("https://127.0.0.1:{port}/…"));
+
+    let mut scene = Scene::new();
+    let port = mute(&mut scene);
+    at(&mut scene, "https", port);
+    doctor(&scene, &[]).warns("webhook tls", &["no answer within 7 s"]);
+
+    let mut scene = Scene::new();
+    let port = tls(&mut scene, &Authority::new().sign("127.0.0.1", 2099), Before::Https);
+    at(&mut scene, "https", port);
+    doctor(&scene, &[]).warns("webhook tls", &["issued by", "SSL_CERT_FILE"]);
+
+    let mut scene = Scene::new();
+    let port = mute(&mut scene);
+    at(&mut scene, "http", port);
+    doctor(&scene, &[]).is_well();
 }
 
 #[test]

@@ -132,6 +132,45 @@ fn agreed(request: &str, fault: Fault) -> (&'static str, String) {
     }
 }
 
+/// A server that gives one answer to all.
+pub(crate) fn answering(scene: &mut Scene, answer: &'static str) -> u16 {
+    serve(scene, move |mut socket| async move {
+        let _ = socket.read(&mut [0; 4096]).await?;
+        socket.write_all(answer.as_bytes()).await
+    })
+}
+
+/// A server of one object a log, which takes more than ten seconds to list `ads_views`, a page after the other.
+pub(crate) fn listing_slowly(scene: &mut Scene) -> u16 {
+    serve(scene, move |mut socket| async move {
+        let mut bytes = [0; 4096];
+        let read = socket.read(&mut bytes).await?;
+        let request = String::from_utf8_lossy(&bytes[..read]).into_owned();
+        let target = request.split(' ').nth(1).unwrap_or_default();
+        let page: u32 = target
+            .split_once("continuation-token=")
+            .map_or(0, |(_, rest)| rest.split('&').next().unwrap().parse().unwrap());
+        let log =
+            ["advertiser_ids", "ads_views", "product_views"].into_iter().find(|log| target.contains(log));
+        let name = log.unwrap_or("advertiser_ids");
+        let content = match name == "ads_views" && page < 8 {
+            true => {
+                tokio::time::sleep(Duration::from_millis(1400)).await;
+                let next = page + 1;
+                format!(
+                    "<IsTruncated>true</IsTruncated><NextContinuationToken>{next}</NextContinuationToken>"
+                )
+            }
+            false => format!(
+                "<IsTruncated>false</IsTruncated><Contents><Key>night/{name}.csv</Key><LastModified>2024-11-21T00:00:00.000Z</LastModified><ETag>\"1\"</ETag><Size>10</Size></Contents>"
+            ),
+        };
+        let body = format!("<ListBucketResult>{content}</ListBucketResult>");
+        let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}", body.len());
+        socket.write_all(format!("{head}\r\nConnection: close\r\n\r\n{body}").as_bytes()).await
+    })
+}
+
 /// A server that hears every request, and never answers.
 pub(crate) fn mute(scene: &mut Scene) -> u16 {
     serve(scene, |mut socket| async move {

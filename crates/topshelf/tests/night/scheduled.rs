@@ -25,7 +25,7 @@ use topshelf::{
     checks::Checks,
     config::{Config, Webhook},
     halt::Halt,
-    pipeline::Night,
+    pipeline::{self, Night, StartedBy, Wait},
     scheduler::run_nightly,
 };
 
@@ -205,6 +205,88 @@ async fn what_was_missed_is_caught_up_newest_first() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_very_first_night_is_caught_up_when_nobody_was_there_at_its_time() {
+    for database in [Database::Sqlite, Database::Postgres] {
+        let place = place(database).await;
+        days("2024-11-18", 3).iter().for_each(|day| write_day(&place, day, 1));
+        let time = Time::at("2024-11-20T12:00:00Z");
+        let scheduler = Scheduler::start(&place, &time);
+        time.until_waiting(1).await;
+        scheduler.stop().await;
+        let time = Time::at("2024-11-21T03:00:00Z");
+        let scheduler = Scheduler::start(&place, &time);
+        time.until_waiting(1).await;
+        scheduler.stop().await;
+        assert_eq!(told(&place).await, ["2024-11-20 succeeded by schedule at 2024-11-21T03:00:00Z"]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_night_that_is_caught_up_makes_way_for_the_next() {
+    let place = Place::new((Objects::Bucket, Database::Sqlite)).await.configured(|config| {
+        daily(config);
+        (config.schedule.retries, config.schedule.retry_seconds) = (1_000, 30);
+    });
+    days("2024-11-18", 4).iter().for_each(|day| write_day(&place, day, 1));
+    let time = Time::at("2024-11-19T02:00:00Z");
+    let scheduler = Scheduler::start(&place, &time);
+    time.pass_until("2024-11-19T12:00:00Z", 1).await;
+    scheduler.stop().await;
+
+    // Whoever reads the logs of the 19th gets no answer, for a while.
+    let (opened, is_open) = tokio::sync::watch::channel(false);
+    let root = place.input().parent().unwrap().parent().unwrap().to_owned();
+    let environment = s3::start_behind(&root, move |_, path| {
+        let is_stuck = path.contains("/2024-11-19/");
+        let wait = move |is_stuck: bool, mut is_open: tokio::sync::watch::Receiver<bool>| async move {
+            if is_stuck {
+                let _ = is_open.wait_for(|is_open| *is_open).await;
+            }
+        };
+        (wait(is_stuck, is_open.clone()), wait(false, is_open.clone()))
+    })
+    .await;
+    let time = Time::at("2024-11-22T02:00:00Z");
+    let aws = source::AwsSettings::from_pairs(environment).with_patience(Duration::from_millis(300));
+    let scheduler = Scheduler::of(Night { clock: time.clock(), aws, halt: Halt::new(), ..place.night() });
+    time.pass_until("2024-11-22T02:30:00Z", 1).await;
+    let is_held = async {
+        while !told(&place).await.iter().any(|run| run.starts_with("2024-11-21 succeeded")) {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), is_held).await.expect("the night begins when it is due");
+    opened.send(true).unwrap();
+    time.pass_until("2024-11-22T12:00:00Z", 1).await;
+    scheduler.stop().await;
+    assert_eq!(
+        told(&place).await[1..],
+        [
+            "2024-11-20 succeeded by schedule at 2024-11-22T02:00:00Z",
+            "2024-11-19 stopped by schedule at 2024-11-22T02:00:00Z",
+            "2024-11-21 succeeded by schedule at 2024-11-22T02:30:00Z",
+            "2024-11-19 succeeded by schedule at 2024-11-22T02:30:00Z",
+        ]
+    );
+    let stopped = runs(&place).await.remove(2);
+    assert_eq!(stopped.error.as_deref(), Some("stopped: the next night is due, and goes first"));
+    assert!(stopped.report.unwrap()["retries"].as_array().unwrap().len() > 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_day_is_left_to_whoever_works_on_it() {
+    let place = place(Database::Sqlite).await;
+    write_day(&place, "2024-11-20", 1);
+    let time = Time::at("2024-11-21T02:30:01Z");
+    let theirs = run_elsewhere(&time);
+    store(&place).await.begin_runs(std::slice::from_ref(&theirs)).await.unwrap();
+    let night = Night { clock: time.clock(), wait: Wait::Leave, ..place.night() };
+    let night_of = StartedBy::Schedule(theirs.due_at.unwrap());
+    assert_eq!(pipeline::run(&night, &[theirs.day], night_of).await.unwrap().len(), 0);
+    assert_eq!(runs(&place).await.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_night_that_was_cut_short_is_taken_over_but_not_for_ever() {
     for (outcome, times, is_taken_over) in
         [(Outcome::Stopped, 5, true), (Outcome::Died, 2, true), (Outcome::Died, 3, false)]
@@ -238,7 +320,7 @@ async fn a_night_that_somebody_made_is_not_made_again() {
     // Before the night was due, a day was not over: what was made of it then is not the night's.
     let hand = Night { clock: time.clock(), ..place.night() };
     let day: Day = "2024-11-20".parse().unwrap();
-    topshelf::pipeline::run(&hand, &[day], topshelf::pipeline::StartedBy::Hand).await.unwrap();
+    pipeline::run(&hand, &[day], StartedBy::Hand).await.unwrap();
     time.pass_until("2024-11-21T12:00:00Z", 1).await;
     scheduler.stop().await;
     let by: Vec<_> = runs(&place).await.iter().map(|run| run.started_by.clone()).collect();
@@ -248,7 +330,7 @@ async fn a_night_that_somebody_made_is_not_made_again() {
     write_day(&place, "2024-11-21", 1);
     let hand = Night { clock: time.clock(), ..place.night() };
     let day: Day = "2024-11-21".parse().unwrap();
-    topshelf::pipeline::run(&hand, &[day], topshelf::pipeline::StartedBy::Hand).await.unwrap();
+    pipeline::run(&hand, &[day], StartedBy::Hand).await.unwrap();
     let scheduler = Scheduler::start(&place, &time);
     time.until_waiting(1).await;
     scheduler.stop().await;
@@ -305,6 +387,40 @@ async fn a_marker_says_that_the_input_is_whole() {
         assert_eq!(told(&place).await, [expected], "{marker}");
         scheduler.stop().await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn logs_whose_names_tell_no_day_are_waited_for_until_each_is_written() {
+    let place = Place::new((DIRECTORY, Database::Sqlite)).await.configured(|config| {
+        config.schedule.wait_for_input = true;
+    });
+    // By their own time, the files are of today: the night is about yesterday.
+    let today = Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC).date();
+    let day = Day::from_date(today).yesterday();
+    let before = std::time::SystemTime::now() - Duration::from_secs(2 * 86_400);
+    let write = |name: &str, text: String| {
+        let path = place.input().join(name);
+        fs::write(&path, text).unwrap();
+        fs::File::options().write(true).open(path).unwrap()
+    };
+    write("advertiser_ids.csv", "advertiser_id\nacme\n".into()).set_modified(before).unwrap();
+    let ads = || {
+        write("ads_views.csv", format!("advertiser_id,product_id,type,date\nacme,shoe,impression,{day}\n"))
+    };
+    let views = || write("product_views.csv", format!("advertiser_id,product_id,date\nacme,shoe,{day}\n"));
+    ads().set_modified(before).unwrap();
+    views().set_modified(before).unwrap();
+    let time = Time::at(&format!("{today}T02:30:00Z"));
+    let scheduler = Scheduler::start(&place, &time);
+    time.pass_until(&format!("{today}T03:00:30Z"), 1).await;
+    views();
+    time.pass_until(&format!("{today}T03:10:30Z"), 1).await;
+    assert_eq!(told(&place).await, Vec::<String>::new(), "the ads are those of before");
+    ads();
+    time.pass_until(&format!("{today}T06:00:00Z"), 1).await;
+    scheduler.stop().await;
+    // The list of advertisers may be as old as it likes.
+    assert_eq!(told(&place).await, [format!("{day} succeeded by schedule at {today}T03:11:00Z")]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -399,6 +515,59 @@ async fn what_may_pass_is_tried_again_and_what_may_not_is_not() {
     opened.abort();
 }
 
+/// Gives the credentials of the bucket to whoever asks.
+async fn give_credentials(listener: TcpListener, keys: [String; 2]) {
+    let [key, secret] = keys;
+    let body = serde_json::json!({
+        "AccessKeyId": key,
+        "SecretAccessKey": secret,
+        "Token": "session",
+        "Expiration": "2999-01-01T00:00:00Z",
+    })
+    .to_string();
+    let length = body.len();
+    let answer = format!(
+        "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}"
+    );
+    while let Ok((mut socket, _)) = listener.accept().await {
+        let mut request = [0; 4096];
+        let _ = socket.read(&mut request).await.unwrap();
+        socket.write_all(answer.as_bytes()).await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_role_that_does_not_answer_for_a_while_is_waited_for() {
+    let place = Place::new((Objects::Bucket, Database::Sqlite)).await.configured(daily);
+    write_day(&place, "2024-11-20", 1);
+    let value = |name: &str| place.environment().iter().find(|(known, _)| known == name).unwrap().1.clone();
+    let token = place.input().join("token");
+    fs::write(&token, "of the pod").unwrap();
+    // Nobody listens there yet. The path is of those that a machine without a role has not.
+    let door = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let settings = [
+        ("AWS_ENDPOINT_URL", value("AWS_ENDPOINT_URL")),
+        ("AWS_CONTAINER_CREDENTIALS_FULL_URI", format!("http://{door}/latest/meta-data/credentials")),
+        ("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", token.display().to_string()),
+    ];
+    let aws = source::AwsSettings::from_pairs(settings).with_patience(Duration::from_millis(50));
+    let time = Time::at("2024-11-21T02:00:00Z");
+    let scheduler = Scheduler::of(Night { clock: time.clock(), aws, ..place.night() });
+    time.pass_until("2024-11-21T02:30:31Z", 1).await;
+    let listener = TcpListener::bind(door).await.unwrap();
+    let keys = ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"].map(value);
+    let giving = tokio::spawn(give_credentials(listener, keys));
+    time.pass_until("2024-11-21T12:00:00Z", 1).await;
+    scheduler.stop().await;
+    giving.abort();
+    let run = runs(&place).await.remove(0);
+    assert_eq!(run.status.name(), "succeeded", "{:?}", run.error);
+    let retries = run.report.unwrap()["retries"].as_array().unwrap().clone();
+    let error = retries[0]["error"].as_str().unwrap();
+    assert_eq!(retries.len(), 2, "{retries:?}");
+    assert!(error.contains("no credentials came from the role: "), "{error}");
+}
+
 /// A server that takes what is posted to it; the first it refuses.
 async fn webhook() -> (String, Arc<Mutex<Vec<Value>>>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -480,10 +649,10 @@ async fn people_are_told_of_failures_holds_and_recovery() {
     );
 }
 
-/// A run of the night of 2024-11-20 somewhere else, which was cut short.
-async fn cut_short(store: &Store, time: &Time, outcome: Outcome) {
+/// A run of the night of 2024-11-20 somewhere else.
+fn run_elsewhere(time: &Time) -> NewRun {
     let (run_id, started_at) = time.clock().new_run();
-    let run = NewRun {
+    NewRun {
         run_id,
         day: "2024-11-20".parse().unwrap(),
         started_by: "schedule".into(),
@@ -493,9 +662,14 @@ async fn cut_short(store: &Store, time: &Time, outcome: Outcome) {
         process: "elsewhere".into(),
         host: "elsewhere".into(),
         due_at: Some("2024-11-21T02:30:00Z".parse().unwrap()),
-    };
+    }
+}
+
+/// The same, which was cut short.
+async fn cut_short(store: &Store, time: &Time, outcome: Outcome) {
+    let run = run_elsewhere(time);
     store.begin_runs(std::slice::from_ref(&run)).await.unwrap();
-    let end = RunEnd { ended_at: started_at, outcome, error: None, report: Value::Null };
+    let end = RunEnd { ended_at: run.started_at, outcome, error: None, report: Value::Null };
     store.end_run(&run.run_id, &end).await.unwrap();
 }
 

@@ -24,6 +24,7 @@ use topshelf::{
     clock::Clock,
     config::Config,
     pipeline::{self, Night, StartedBy, Verdict, Wait},
+    retries::Retries,
 };
 
 fn day(text: &str) -> Day {
@@ -161,6 +162,79 @@ async fn a_backfill_lets_a_newer_day_go_first() {
         // To an older day it gives no way.
         begin_elsewhere(&store, day("2024-11-01")).await;
         pipeline::run(&night, &days, StartedBy::Hand).await.unwrap();
+    }
+}
+
+/// What somebody else writes into the lake meanwhile, who was taken for dead, say.
+#[derive(Clone, Copy, Debug)]
+enum Meanwhile {
+    Counts,
+    Rankings,
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_night_in_whose_lake_others_wrote_is_tried_again() {
+    for (meanwhile, expected) in [
+        (Meanwhile::Counts, "another run has counted 2024-11-20 differently meanwhile"),
+        (Meanwhile::Rankings, "were made from older counts than the lake holds now"),
+    ] {
+        let place = Place::new((Objects::Bucket, Database::Sqlite)).await.configured(configure);
+        write(&place);
+        let days = [day("2024-11-20")];
+        // The first rankings are not written before others have written, and are not answered for before that.
+        let (reached, go_on) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+        let (at, until, is_first) = (reached.clone(), go_on.clone(), Arc::new(AtomicBool::new(true)));
+        let root = place.input().parent().unwrap().parent().unwrap().to_owned();
+        let environment = s3::start_behind(&root, move |method, path| {
+            let is_it =
+                method == "PUT" && path.contains("/lake/rankings/") && path.ends_with("manifest.json");
+            let is_it = is_it && is_first.swap(false, SeqCst);
+            let (at, until) = (at.clone(), until.clone());
+            let wait = move |is_it: bool| {
+                let (at, until) = (at.clone(), until.clone());
+                async move {
+                    if is_it {
+                        at.notify_one();
+                        until.notified().await;
+                    }
+                }
+            };
+            match meanwhile {
+                Meanwhile::Counts => (wait.clone()(is_it), wait(false)),
+                Meanwhile::Rankings => (wait.clone()(false), wait(is_it)),
+            }
+        })
+        .await;
+        let aws = source::AwsSettings::from_pairs(environment);
+        let live = Night { aws, retries: Retries::new(1, Duration::ZERO), ..night(&place) };
+        let other = night(&place);
+        let (ended, ()) = tokio::join!(pipeline::run(&live, &days, StartedBy::Hand), async {
+            reached.notified().await;
+            match meanwhile {
+                // Of a line more, which only the other has read.
+                Meanwhile::Counts => {
+                    let ads = place.input().join("ads_views.csv");
+                    let whole = fs::read_to_string(&ads).unwrap();
+                    fs::write(&ads, format!("{whole}acme,boot,impression,2024-11-20\n")).unwrap();
+                    pipeline::count(&other, &days).await.unwrap().remove(0).unwrap();
+                }
+                Meanwhile::Rankings => {
+                    let folder = "../lake/rankings/day=2024-11-20/model=TopCTR/manifest.json";
+                    let path = place.input().join(folder);
+                    let mut manifest: serde_json::Value =
+                        serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+                    manifest["counts_digest"] = "0123456789abcdef".into();
+                    fs::write(&path, manifest.to_string()).unwrap();
+                }
+            }
+            go_on.notify_one();
+        });
+        let outcome = ended.unwrap().remove(0);
+        let report = outcome.ended.unwrap_or_else(|failure| panic!("{meanwhile:?}: {}", failure.chain()));
+        assert_eq!(report.verdict(), Verdict::Published);
+        let run = store(&place).await.run(&outcome.run_id).await.unwrap().unwrap();
+        let retries = run.report.unwrap()["retries"].to_string();
+        assert!(retries.contains(expected), "{meanwhile:?}: {retries}");
     }
 }
 

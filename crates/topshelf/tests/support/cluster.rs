@@ -74,8 +74,11 @@ impl Cluster {
         }
         let mut server = server.stdout(Stdio::null()).stderr(log).spawn().unwrap();
         let began = Instant::now();
-        // The eighth line of the pid file, which `pg_ctl --wait` waits for too.
-        let is_ready = |text: String| text.lines().nth(7).is_some_and(|line| line.trim() == "ready");
+        // The eighth line of the pid file, which `pg_ctl --wait` waits for too; of a standby that may be read from, the
+        // other.
+        let is_ready = |text: String| {
+            text.lines().nth(7).is_some_and(|line| ["ready", "standby"].contains(&line.trim()))
+        };
         while !is_ready(fs::read_to_string(self.data().join("postmaster.pid")).unwrap_or_default()) {
             let ended = server.try_wait().unwrap();
             let log = || fs::read_to_string(self.log()).unwrap_or_default();
@@ -101,7 +104,8 @@ impl Cluster {
         self.folder.path().join("log")
     }
 
-    fn data(&self) -> PathBuf {
+    /// Where its files are.
+    pub(crate) fn data(&self) -> PathBuf {
         self.folder.path().join("data")
     }
 

@@ -9,13 +9,16 @@ use crate::doctor::{
 use std::{
     path::PathBuf,
     sync::Arc,
-    time::{Instant, SystemTime},
+    time::{Duration, Instant, SystemTime},
 };
 use store::probe::{Address, PostgresSession, PostgresTarget, Refusal, Server};
 use tokio::{net::UnixStream, sync::Mutex};
 
 /// The oldest version whose SQL is that of the store.
 const VERSION_MIN: i32 = 130_000;
+
+/// A night waits no longer for a statement. The largest publications come to a few minutes.
+const STATEMENT_TIME_MAX: Duration = Duration::from_secs(15 * 60);
 
 const STEPS: [&str; 10] = [
     "resolve",
@@ -46,7 +49,8 @@ async fn look(examined: &mut Examined<'_>, target: Arc<PostgresTarget>) -> Optio
     reach(examined, &target).await?;
     let session = log_in(examined, &target).await?;
     let server = examined.step("version", "ask what it is", version(Arc::clone(&session))).await?;
-    examined.step("writes", "ask whether it takes writes", writes(server)).await;
+    let user = target.user.clone();
+    examined.step("writes", "ask whether it takes writes, and for how long", writes(server, user)).await;
     let who = rights::Who { user: target.user.clone(), database: target.database.clone() };
     let work = rights::migrations(Arc::clone(&session), who.clone());
     let is_current =
@@ -144,7 +148,7 @@ async fn version(session: Session) -> Tried<Server> {
     Ok((answer, server))
 }
 
-async fn writes(server: Server) -> Tried<()> {
+async fn writes(server: Server, user: String) -> Tried<()> {
     if server.is_replica {
         return Err(Answer::failed(
             "it is a replica, which takes no writes",
@@ -159,7 +163,17 @@ async fn writes(server: Server) -> Tried<()> {
             "ALTER ROLE … RESET default_transaction_read_only, or the same of the database; check the server's disk",
         ));
     }
-    Answer::ok("it is the primary, and takes writes").alone()
+    let told = "it is the primary, and takes writes";
+    match server.statement_timeout.filter(|timeout| *timeout < STATEMENT_TIME_MAX) {
+        None => Answer::ok(told).alone(),
+        Some(timeout) => Answer::warning(
+            format!("{told}, but ends a statement after {timeout:?}"),
+            "statement_timeout is set for this role, this database or the server; a large day is copied in by one statement, \
+             which takes minutes, and a night that is ended so fails",
+            format!("ALTER ROLE {} SET statement_timeout = 0", login::quoted(&user)),
+        )
+        .alone(),
+    }
 }
 
 async fn time(session: Session) -> Tried<()> {
