@@ -1,9 +1,10 @@
 //! Between here and the servers: names that are none, ports at which nobody listens, packets that are dropped.
 
 use crate::{
+    authority::Authority,
     call::doctor,
     scene::Scene,
-    servers::{Authority, Before, dropping_port, mute, refused_port, tls},
+    servers::{Before, dropping_port, mute, refused_port, tls},
 };
 
 const URL: &str = "postgres://night:hunter2@127.0.0.1";
