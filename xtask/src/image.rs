@@ -30,13 +30,13 @@ const SIZE_MAX: u64 = 30_000_000;
 pub(crate) struct Options {
     /// The processor it is for, as Rust names it with the system [default: this machine's]
     #[arg(long, value_name = "TARGET")]
-    target: Option<String>,
+    pub(crate) target: Option<String>,
     /// A static program that was built already
     #[arg(long, value_name = "FILE")]
-    program: Option<PathBuf>,
+    pub(crate) program: Option<PathBuf>,
     /// Certificates of Amazon RDS's authorities, in PEM [default: fetched]
     #[arg(long, value_name = "FILE")]
-    rds_certificates: Option<PathBuf>,
+    pub(crate) rds_certificates: Option<PathBuf>,
 }
 
 /// The archives of an image.

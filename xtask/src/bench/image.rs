@@ -14,7 +14,7 @@ use crate::{
 };
 use std::{
     fs,
-    path::Path,
+    path::{Path, PathBuf},
     process::{Command, Stdio},
     thread,
     time::Duration,
@@ -50,6 +50,9 @@ pub(crate) struct Options {
     /// Write the table into docs/performance.md
     #[arg(long)]
     write: bool,
+    /// A static program that was built already
+    #[arg(long, value_name = "FILE")]
+    program: Option<PathBuf>,
 }
 
 /// What was measured.
@@ -67,7 +70,7 @@ pub(super) fn run(options: &Options) -> Result<(), Failure> {
     if !debian::is_root()? {
         return Err("only root may run a program as another user in another root".into());
     }
-    let image = image::build(&image::Options::default())?;
+    let image = image::build(&image::Options { program: options.program.clone(), ..Default::default() })?;
     machine::warn_when_busy();
     let published = publish(&image)?;
     let table = table(options, &image, &measure(options, &image, published.path())?)?;
@@ -128,8 +131,9 @@ fn confined(image: &Image, published: &Path, address: &str) -> Command {
 }
 
 /// Where the program finds what is published: below the only folder that it may write to.
-fn settings() -> [(&'static str, &'static str); 3] {
+fn settings() -> [(&'static str, &'static str); 4] {
     [
+        ("TOPSHELF_LOG", "error"),
         ("TOPSHELF_STORE__URL", "sqlite:/tmp/topshelf-data/topshelf.db"),
         ("TOPSHELF_SERVE__SNAPSHOT_DIR", "/tmp/topshelf-data/snapshot"),
         ("TOPSHELF_SERVE__KEYS", "off"),

@@ -1,7 +1,11 @@
 //! `topshelf health`: exit code 0 as long as the server answers, 1 when it does not.
 
 use crate::{scene::Scene, service::Service};
-use std::{io::Write, net::TcpListener, thread};
+use std::{
+    io::{Read, Write},
+    net::TcpListener,
+    thread,
+};
 
 #[test]
 fn a_server_is_healthy_as_long_as_it_answers() {
@@ -71,6 +75,8 @@ fn another_server_in_its_place_is_told_from_ours() {
     let address = listener.local_addr().unwrap().to_string();
     thread::spawn(move || {
         let (mut socket, _) = listener.accept().unwrap();
+        // Whoever hangs up before he has read all may take his answer back with that.
+        assert!(socket.read(&mut [0; 4096]).unwrap() > 0);
         socket.write_all(b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 4\r\n\r\noops").unwrap();
     });
     let ended = scene.call(&["health", "--listen", &address, "--json"]);
