@@ -11,14 +11,14 @@ target=${1:-$(uname -m)-unknown-linux-gnu}
 folder=${CARGO_TARGET_DIR:-$PWD/target}
 cargo_home=${CARGO_HOME:-$HOME/.cargo}
 
-# Messages of panics and assertions name source files: by these names, wherever they lie.
+# Messages of panics and assertions name source files: by these names, wherever they lie. The last that fits counts.
 flags=
 file_map=
-for place in "$folder=/target" "$PWD=/topshelf" "$cargo_home=/cargo"; do
+for place in "$PWD=/topshelf" "$cargo_home=/cargo" "$folder=/target"; do
     flags="$flags--remap-path-prefix=$place$(printf '\037')"
     file_map="$file_map -ffile-prefix-map=$place"
 done
-# The addresses that the program mends as it starts are written tersely: two of three megabytes less.
+# The addresses that the program mends as it starts are written tersely, where the linker can: not yet GNU's for arm64.
 relocations=-Clink-arg=-Wl,-z,pack-relative-relocs
 CARGO_ENCODED_RUSTFLAGS="$flags-Ctarget-feature=+crt-static$(printf '\037')$relocations"
 export CARGO_ENCODED_RUSTFLAGS

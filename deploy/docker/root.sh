@@ -13,7 +13,7 @@ done
 mkdir -p "$folder/etc/ssl/certs" "$folder/tmp"
 chmod 1777 "$folder/tmp"
 install -m 755 "$program" "$folder/topshelf"
-# Both are believed without further setting; RDS's lie apart too, for `sslrootcert=/etc/ssl/certs/rds.pem`.
+# Both are believed without further setting; RDS's lie apart too, for whoever wants to believe no other.
 cat "$certificates" "$rds_certificates" > "$folder/etc/ssl/certs/ca-certificates.crt"
 install -m 644 "$rds_certificates" "$folder/etc/ssl/certs/rds.pem"
 printf 'root:x:0:0::/:/sbin/nologin\ntopshelf:x:65532:65532::/tmp:/sbin/nologin\n' > "$folder/etc/passwd"

@@ -20,7 +20,7 @@ const COMPLETIONS: [(&str, &str); 3] =
     [("bash", "topshelf.bash"), ("fish", "topshelf.fish"), ("zsh", "_topshelf")];
 
 /// What is copied as it is.
-const FILES: [&str; 3] = ["README.md", "CHANGELOG.md", "deploy/systemd"];
+const FILES: [&str; 4] = ["README.md", "CHANGELOG.md", "deploy/systemd", "docs/systemd.md"];
 
 /// What to build.
 #[derive(clap::Args, Default)]
@@ -47,13 +47,13 @@ pub(crate) fn run(options: &Options) -> Result<(), Failure> {
     if content.exists() {
         fs::remove_dir_all(&content).map_err(|error| cannot("remove", &content, &error))?;
     }
-    for below in ["completions", "man/man1"] {
+    for below in ["completions", "deploy", "docs", "man/man1"] {
         let below = content.join(below);
         fs::create_dir_all(&below).map_err(|error| cannot("make", &below, &error))?;
     }
     copy(&built, &content.join("topshelf"))?;
     for file in FILES {
-        succeed(command("cp", &["-R", file]).arg(&content))?;
+        succeed(command("cp", &["-R", file]).arg(content.join(file)))?;
     }
     let is_ours = triple == program::of_this_machine()?;
     let topshelf = |arguments: &[&str]| speaking(is_ours.then_some(&*built), arguments);
@@ -107,8 +107,12 @@ fn unpacks(archive: &Path, name: &str) -> Result<(), Failure> {
     if version.trim() != concat!("topshelf ", env!("CARGO_PKG_VERSION")) {
         return Err(format!("the program in {} says that it is {version}", archive.display()).into());
     }
-    let expected =
-        ["completions/_topshelf", "man/man1/topshelf-run.1", "systemd/topshelf.service", "README.md"];
+    let expected = [
+        "completions/_topshelf",
+        "man/man1/topshelf-run.1",
+        "deploy/systemd/topshelf.service",
+        "docs/systemd.md",
+    ];
     let missing: Vec<_> = expected.into_iter().filter(|file| !inside.join(file).is_file()).collect();
     if missing.is_empty() {
         Ok(())

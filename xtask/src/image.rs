@@ -37,6 +37,9 @@ pub(crate) struct Options {
     /// Certificates of Amazon RDS's authorities, in PEM [default: fetched]
     #[arg(long, value_name = "FILE")]
     pub(crate) rds_certificates: Option<PathBuf>,
+    /// Test it too, as `cargo xtask test` does at its end
+    #[arg(long)]
+    pub(crate) test: bool,
 }
 
 /// The archives of an image.
@@ -53,7 +56,7 @@ pub(crate) struct Image {
 
 /// Builds the image and says where it is.
 pub(crate) fn run(options: &Options) -> Result<(), Failure> {
-    build(options).map(|_| ())
+    if options.test { testing::run(options) } else { build(options).map(|_| ()) }
 }
 
 /// Builds the image.

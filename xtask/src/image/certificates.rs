@@ -58,10 +58,10 @@ fn public_into(folder: &Path, file: &Path) -> Result<(), Failure> {
 }
 
 fn rds_into(folder: &Path, file: &Path) -> Result<(), Failure> {
-    let mut fetch =
-        program("curl", &["--fail", "--silent", "--location", "--max-time", "30", OF_RDS, "--output"]);
-    if works(fetch.arg(file)) {
-        return Ok(());
+    let fetch = ["--fail", "--silent", "--location", "--max-time", "30", OF_RDS, "--output", "rds.part"];
+    if works(program("curl", &fetch).current_dir(folder)) {
+        let whole = fs::rename(folder.join("rds.part"), file);
+        return whole.map_err(|error| format!("could not make {}: {error}", file.display()).into());
     }
     say(&format!("{OF_RDS} cannot be reached: taking what npm has as {OF_RDS_BY_NPM}"));
     let install = ["install", "--silent", "--no-save", "--ignore-scripts", "--prefix", ".", OF_RDS_BY_NPM];

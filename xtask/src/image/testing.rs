@@ -21,21 +21,24 @@ const TOOLS: [(&str, &str); 7] = [
 /// What is tested beside the workspace's other tests, once there is an image.
 pub(crate) const TESTS: [&str; 4] = ["--package", "topshelf", "--test", "image"];
 
-/// Builds the image and tests it.
+/// Builds the image and tests it, where that can be done.
 pub(crate) fn run_with_tests() -> Result<(), Failure> {
     if !cfg!(target_os = "linux") || !debian::is_root()? {
         say("the image is not tested: its tests need Linux, and root for networks of their own");
         return Ok(());
     }
+    run(&Options::default())
+}
+
+/// Builds the image and tests it.
+pub(super) fn run(options: &Options) -> Result<(), Failure> {
     install_tools()?;
-    let image = build(&Options::default())?;
+    let image = build(options)?;
     let compose = compose::prepare(&root().join(target()).join("image"))?;
     let has_nextest = works(&mut cargo(&["nextest", "--version"]));
     let mut tests = cargo(if has_nextest { &["nextest", "run"] } else { &["test"] });
-    tests
-        .args(TESTS)
-        .env("TOPSHELF_TEST_IMAGE_OCI", image.oci)
-        .env("TOPSHELF_TEST_IMAGE_DOCKER", image.docker);
+    tests.args(TESTS);
+    tests.env("TOPSHELF_TEST_IMAGE_OCI", image.oci).env("TOPSHELF_TEST_IMAGE_DOCKER", image.docker);
     tests.env("TOPSHELF_TEST_COMPOSE", compose.file).env("TOPSHELF_TEST_PYTHON", compose.python);
     say(&format!("running `{}`", words(&tests)));
     succeed(&mut tests)

@@ -82,9 +82,7 @@ fn limits(serve: &Serve) -> Limits {
 
 /// Serves what is published until a stop signal.
 pub(super) async fn serve(night: Night) -> Result<(), Failure> {
-    let server = bind(&night).await?;
-    stop::at_signal(night.halt.clone());
-    tell(&server);
+    let Some(server) = listening(&night).await? else { return Ok(()) };
     let drain = drain(&night);
     server.run(stopped(night.halt, drain)).await;
     Ok(())
@@ -92,22 +90,40 @@ pub(super) async fn serve(night: Night) -> Result<(), Failure> {
 
 /// Runs every night at the scheduled time, until a stop signal.
 pub(super) async fn schedule(night: Night) -> Result<(), Failure> {
-    // What is no database is told at once; one that does not answer yet is waited for.
-    store(&night).await?;
     stop::at_signal(night.halt.clone());
+    // What is no database is told at once; one that does not answer yet is waited for.
+    let Some(_) = unless_stopped(&night.halt, store(&night)).await? else { return Ok(()) };
     let halt = night.halt.clone();
     held(nights(night)?, &halt).await
 }
 
 /// Serves, and runs every night at the scheduled time, until a stop signal.
 pub(super) async fn up(night: Night) -> Result<(), Failure> {
-    let server = bind(&night).await?;
-    stop::at_signal(night.halt.clone());
-    tell(&server);
+    let Some(server) = listening(&night).await? else { return Ok(()) };
     let (halt, drain) = (night.halt.clone(), drain(&night));
     let nights = nights(night)?;
     let ((), held) = tokio::join!(server.run(stopped(halt.clone(), drain)), held(nights, &halt));
     held
+}
+
+/// A server that listens and is told of; none when it was told to stop before.
+async fn listening(night: &Night) -> Result<Option<Server>, Failure> {
+    // First of all: process number 1 of a container knows no signal that it does not listen to.
+    stop::at_signal(night.halt.clone());
+    let server = unless_stopped(&night.halt, bind(night)).await?;
+    server.iter().for_each(tell);
+    Ok(server)
+}
+
+/// What comes out of `starting`; nothing when the work is told to stop meanwhile.
+async fn unless_stopped<T>(
+    halt: &Halt,
+    starting: impl Future<Output = Result<T, Failure>>,
+) -> Result<Option<T>, Failure> {
+    tokio::select! {
+        started = starting => started.map(Some),
+        _ = halt.until_stopped() => Ok(None),
+    }
 }
 
 /// Waits until the nights have ended, for so long when they are told to.

@@ -99,7 +99,7 @@ fn it_says_what_it_is_and_how_it_is_run() {
 }
 
 #[test]
-fn it_needs_no_other_file_for_time_zones_or_for_help() {
+fn it_needs_no_other_file_for_time_zones() {
     network::enter();
     let engine = Engine::new();
     let version = engine.end_well(&[], &["--version"]);
@@ -108,8 +108,20 @@ fn it_needs_no_other_file_for_time_zones_or_for_help() {
     assert!(engine.end_well(&zone, &["config"]).contains("America/Argentina/Buenos_Aires"));
     let unknown = engine.call(&["--env=TOPSHELF_SCHEDULE__TIMEZONE=America/Atlantis"], &["config"]);
     assert_eq!(unknown.status.code(), Some(2));
-    // All that it writes by itself goes below /tmp, the only place where it may.
-    engine.end_well(&[], &["demo", "--days", "1", "--help"]);
+}
+
+#[test]
+fn all_that_it_writes_by_itself_goes_where_it_may() {
+    network::enter();
+    let engine = Engine::new();
+    let settings = ["--volume=shelf:/tmp"];
+    engine.end_well(&settings, &["generate", "--out", "data", "--rows", "1000", "--days", "1"]);
+    // Lake, database and all else at their defaults, which are relative.
+    engine.end_well(&settings, &["run", "--day", "2024-11-20"]);
+    assert!(engine.end_well(&settings, &["runs"]).contains("2024-11-20"));
+    let elsewhere = engine.call(&settings, &["generate", "--out", "/data", "--rows", "10", "--days", "1"]);
+    assert_eq!(elsewhere.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&elsewhere.stderr).contains("Read-only file system"));
 }
 
 #[test]

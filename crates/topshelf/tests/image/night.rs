@@ -64,7 +64,7 @@ fn a_database_is_believed_by_its_authority_alone() {
     let text = String::from_utf8(told.stdout).unwrap();
     assert_eq!(told.status.code(), Some(1), "{text}");
     assert!(text.contains("is unknown") && text.contains("sslrootcert"), "{text}");
-    // One more, believed beside them.
+    // In place of those that it brings.
     unbelieved.push(format!("--volume={}:/ca.pem:ro", place.engine.path("ca.pem").display()));
     unbelieved.push("--env=SSL_CERT_FILE=/ca.pem".to_owned());
     place.engine.end_well(&flags(&unbelieved), &["migrate"]);

@@ -73,6 +73,8 @@ fn it_is_pushed_and_pulled_with_a_password_and_not_without() {
             engine.podman(&pull).output().unwrap().status.success()
         };
         assert!(!pull("AWS:wrong"));
+        let nobody = engine.podman(&["pull", "--quiet", "--tls-verify=false", &name]).output().unwrap();
+        assert!(!nobody.status.success());
         assert!(pull("AWS:token"));
         engine.take(&name);
         assert!(engine.end_well(&[], &["--version"]).starts_with("topshelf "));

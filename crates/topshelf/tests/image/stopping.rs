@@ -9,7 +9,7 @@ use futures::FutureExt;
 use std::{
     future::{pending, ready},
     io::{Read, Write},
-    net::TcpStream,
+    net::{TcpListener, TcpStream},
     sync::mpsc,
     time::Duration,
 };
@@ -34,6 +34,22 @@ fn everything_that_serves_ends_within_the_grace_of_container_engines() {
         let (elapsed, code) = served.stop(GRACE.as_secs().try_into().unwrap());
         assert_eq!(code, 0, "{}", served.log());
         assert!(elapsed < GRACE, "{command}: {elapsed:?}");
+    }
+}
+
+#[test]
+fn a_server_that_waits_for_its_database_ends_at_once() {
+    network::enter();
+    let engine = Engine::new();
+    // Whoever connects is never answered.
+    let silent = TcpListener::bind("127.0.0.1:5432").unwrap();
+    for command in ["serve", "schedule", "up"] {
+        let store = "--env=TOPSHELF_STORE__URL=postgres://shelf:shelf@127.0.0.1/shelf";
+        let starting = engine.start(command, &[store], &[command]);
+        let _asked = silent.accept().unwrap();
+        let (elapsed, code) = starting.stop(GRACE.as_secs().try_into().unwrap());
+        assert_eq!(code, 0, "{command}: {}", starting.log());
+        assert!(elapsed < GRACE / 2, "{command}: {elapsed:?}");
     }
 }
 
