@@ -41,9 +41,9 @@ fn everything_that_serves_ends_within_the_grace_of_container_engines() {
 fn a_server_that_waits_for_its_database_ends_at_once() {
     network::enter();
     let engine = Engine::new();
-    // Whoever connects is never answered.
-    let silent = TcpListener::bind("127.0.0.1:5432").unwrap();
     for command in ["serve", "schedule", "up"] {
+        // Whoever connects is never answered; what the one before has left is not taken for the next.
+        let silent = TcpListener::bind("127.0.0.1:5432").unwrap();
         let store = "--env=TOPSHELF_STORE__URL=postgres://shelf:shelf@127.0.0.1/shelf";
         let starting = engine.start(command, &[store], &[command]);
         let _asked = silent.accept().unwrap();
