@@ -247,7 +247,7 @@ async fn a_night_that_is_caught_up_makes_way_for_the_next() {
     })
     .await;
     let time = Time::at("2024-11-22T02:00:00Z");
-    let aws = source::AwsSettings::from_pairs(environment).with_patience(Duration::from_millis(300));
+    let aws = source::AwsSettings::from_pairs(environment).with_patience(Duration::from_secs(1));
     let scheduler = Scheduler::of(Night { clock: time.clock(), aws, halt: Halt::new(), ..place.night() });
     time.pass_until("2024-11-22T02:30:00Z", 1).await;
     let is_held = async {
@@ -484,7 +484,7 @@ async fn what_may_pass_is_tried_again_and_what_may_not_is_not() {
         "AWS_ENDPOINT_URL" => (name.clone(), format!("http://{door}")),
         _ => (name.clone(), value.clone()),
     });
-    let aws = source::AwsSettings::from_pairs(behind).with_patience(Duration::from_millis(50));
+    let aws = source::AwsSettings::from_pairs(behind).with_patience(Duration::from_secs(2));
     let time = Time::at("2024-11-21T02:00:00Z");
     let scheduler = Scheduler::of(Night { clock: time.clock(), aws, ..night });
     // The night has failed twice, and waits before it tries once more: 30 seconds at most, then 60.
@@ -550,7 +550,7 @@ async fn a_role_that_does_not_answer_for_a_while_is_waited_for() {
         ("AWS_CONTAINER_CREDENTIALS_FULL_URI", format!("http://{door}/latest/meta-data/credentials")),
         ("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", token.display().to_string()),
     ];
-    let aws = source::AwsSettings::from_pairs(settings).with_patience(Duration::from_millis(50));
+    let aws = source::AwsSettings::from_pairs(settings).with_patience(Duration::from_secs(2));
     let time = Time::at("2024-11-21T02:00:00Z");
     let scheduler = Scheduler::of(Night { clock: time.clock(), aws, ..place.night() });
     time.pass_until("2024-11-21T02:30:31Z", 1).await;
