@@ -32,5 +32,13 @@ if [ "$target" != "$(uname -m)-unknown-linux-gnu" ]; then
 fi
 
 # With an explicit target, what runs while building is not static: macros could not be.
-cargo build --locked --profile dist --target "$target" --package topshelf >&2
+build() {
+    cargo build --locked --profile dist --target "$target" --package topshelf >&2
+}
+build
+# Whenever it is built again, this crate compresses what it compressed before too, and carries both: it begins anew.
+if [ -n "$(find "$folder/$target/dist/build" -path '*/utoipa-swagger-ui-*' -name '*.gz.gz')" ]; then
+    cargo clean --quiet --profile dist --target "$target" --package utoipa-swagger-ui >&2
+    build
+fi
 printf '%s\n' "$folder/$target/dist/topshelf"
