@@ -1,7 +1,7 @@
 //! Disks without room, and memory that is too little.
 
 use crate::{
-    call::{doctor, said},
+    call::{Said, doctor, said},
     scene::{DAY, Ended, Scene},
 };
 use std::process::Command;
@@ -44,39 +44,32 @@ fn a_full_disk_is_told_by_its_room_and_by_what_cannot_be_put() {
     said.holds("machine spill disk", &["counting.spill_dir"]);
 }
 
-#[test]
-fn a_disk_with_little_room_is_told() {
+/// What is said when partial counts go to `spill_dir`, on a disk of its own at `spill`, mounted so.
+fn said_of_spill(options: &str, spill_dir: &str) -> Said {
     let scene = Scene::new();
-    let script = "mkdir -p spill && mount -t tmpfs -o size=100m none spill && exec \"$0\" \"$@\"";
+    let script = format!("mkdir -p spill && mount -t tmpfs -o {options} none spill && exec \"$0\" \"$@\"");
     let mut command = Command::new("unshare");
-    command.args(["--map-root-user", "--mount", "/bin/sh", "-c", script, env!("CARGO_BIN_EXE_topshelf")]);
+    command.args(["--map-root-user", "--mount", "/bin/sh", "-c", &script, env!("CARGO_BIN_EXE_topshelf")]);
     command.args(["doctor", "--day", DAY, "--json", "--input", "logs"]).current_dir(scene.folder());
     command
         .env_clear()
         .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
-        .env("TOPSHELF_COUNTING__SPILL_DIR", "spill");
+        .env("TOPSHELF_COUNTING__SPILL_DIR", spill_dir);
     let output = command.output().unwrap();
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
     let exit = output.status.code().unwrap();
-    let said = said(Ended { exit, stdout: text(output.stdout), stderr: text(output.stderr) });
+    said(Ended { exit, stdout: text(output.stdout), stderr: text(output.stderr) })
+}
+
+#[test]
+fn a_disk_with_little_room_is_told() {
+    let said = said_of_spill("size=100m", "spill");
     said.warns("machine spill disk", &["100.0 MiB free", "may need up to 1.0 GiB", "counting.spill_dir"]);
 }
 
 #[test]
 fn a_folder_for_partial_counts_that_cannot_be_written_is_told() {
-    let scene = Scene::new();
-    let script = "mkdir -p spill && mount -t tmpfs -o ro,size=2g none spill && exec \"$0\" \"$@\"";
-    let mut command = Command::new("unshare");
-    command.args(["--map-root-user", "--mount", "/bin/sh", "-c", script, env!("CARGO_BIN_EXE_topshelf")]);
-    command.args(["doctor", "--day", DAY, "--json", "--input", "logs"]).current_dir(scene.folder());
-    command
-        .env_clear()
-        .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
-        .env("TOPSHELF_COUNTING__SPILL_DIR", "spill/inside");
-    let output = command.output().unwrap();
-    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-    let exit = output.status.code().unwrap();
-    let said = said(Ended { exit, stdout: text(output.stdout), stderr: text(output.stderr) });
+    let said = said_of_spill("ro,size=2g", "spill/inside");
     said.fails_only(
         "machine spill disk",
         &["Read-only file system", "does not fit in memory", "counting.spill_dir"],
