@@ -209,9 +209,9 @@ fn a_backfill_takes_the_day_that_has_just_ended_last_and_by_itself() {
             runs(&scene).into_iter().partition(|run| run["day"] == last.as_str());
         let at = |run: &Value, name: &str| run[name].as_str().unwrap().parse::<Timestamp>().unwrap();
         assert_eq!((before.len(), last.len()), (2, 1));
-        assert_eq!(at(&before[0], "started_at"), at(&before[1], "started_at"), "they are counted together");
-        for run in before {
-            assert!(at(&last[0], "started_at") >= at(&run, "ended_at"), "{last:?} before the end of {run}");
+        for (run, other) in [(&before[0], &before[1]), (&before[1], &before[0])] {
+            assert!(at(run, "started_at") < at(other, "ended_at"), "{run} not counted together with {other}");
+            assert!(at(&last[0], "started_at") >= at(run, "ended_at"), "{last:?} before the end of {run}");
         }
         return;
     }
