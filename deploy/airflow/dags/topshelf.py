@@ -88,13 +88,16 @@ class Call:
         if exit_code == REFUSED:
             raise AirflowFailException("the input is refused, which no retry mends: see the log above")
         if exit_code == HELD:
-            held_back(result["runs"][0], self.log)
+            held_back(result, self.log)
         elif exit_code != DONE:
             raise AirflowException(f"topshelf {self.arguments[0]} ended with exit code {exit_code}: see the log above")
 
 
-def held_back(run: dict, log) -> None:
+def held_back(result: dict, log) -> None:
     """Checks held publication back: a night that is held as a whole is skipped, of any other readers see the rest."""
+    if "runs" not in result:
+        raise AirflowSkipException("held: checks hold publication back, the log above tells of which run and what to do")
+    run = result["runs"][0]
     waiting = run["report"].get("waiting_run") or run["run_id"]
     remedy = (
         f"`topshelf runs {waiting}` tells why; mend the logs and clear this run,"
@@ -106,9 +109,12 @@ def held_back(run: dict, log) -> None:
 
 
 def printed(stdout: str) -> dict:
-    """The result: the last line that is a JSON object, or nothing."""
+    """The result: the last line that is a JSON object; nothing when there is none, or a log has cut it short."""
     lines = [line for line in stdout.splitlines() if line.startswith("{")]
-    return json.loads(lines[-1]) if lines else {}
+    try:
+        return json.loads(lines[-1])
+    except (IndexError, ValueError):
+        return {}
 
 
 def environment() -> dict[str, str]:
@@ -305,6 +311,8 @@ class InputSensor(CallOfRunner, BaseSensorOperator):
             return False
         found = printed(stdout)
         self.judge(exit_code, found)
+        if not found:
+            raise AirflowException("topshelf input printed no line of JSON: see the log above")
         context["ti"].xcom_push("day", found["day"])
         return PokeReturnValue(True, found["models"])
 
