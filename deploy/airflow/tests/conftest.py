@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
@@ -15,6 +17,7 @@ from uuid import uuid4
 
 import psycopg2
 import pytest
+from running_airflow import DAGS, call, environment
 
 REPOSITORY = Path(__file__).parents[3]
 SHARED = Path(os.environ.get("TOPSHELF_SHARED", REPOSITORY.parent / "shared"))
@@ -34,18 +37,42 @@ def program() -> str:
 
 @pytest.fixture(scope="session")
 def new_database():
-    """Makes a database with each call; its URL."""
+    """Makes a database with each call, empty or like another one; its URL."""
     server = needed("TOPSHELF_TEST_POSTGRES")
 
-    def make(name: str) -> str:
+    def make(name: str, like: str = "template1") -> str:
         name = f"{name}_{uuid4().hex[:8]}"
         connection = psycopg2.connect(server)
         connection.autocommit = True
-        connection.cursor().execute(f"create database {name}")
+        connection.cursor().execute(f"create database {name} template {like}")
         connection.close()
         return urlunsplit(urlsplit(server)._replace(path=f"/{name}"))
 
     return make
+
+
+@pytest.fixture(scope="session")
+def new_metadata(new_database, tmp_path_factory):
+    """Makes a database for Airflow's metadata with each call; its URL."""
+    first = new_database("metadata")
+    call(environment(tmp_path_factory.mktemp("migration"), first), "db", "migrate")
+    return lambda: new_database("metadata", like=urlsplit(first).path[1:])
+
+
+@pytest.fixture
+def run_a_night(new_metadata, tmp_path):
+    """Runs the night of a day of a program as `airflow dags test` does, with settings of the DAG; what it printed."""
+
+    def run(topshelf: Topshelf, day: str, more: dict[str, str] | None = None, **settings: str) -> str:
+        home = tmp_path / "airflow"
+        (home / "dags").mkdir(parents=True, exist_ok=True)
+        shutil.copy(DAGS / "topshelf.py", home / "dags")
+        of_airflow = environment(home, new_metadata(), program=topshelf.program, folder=str(topshelf.folder), **settings)
+        command = [sys.executable, "-m", "airflow", "dags", "test", "topshelf", "--conf", json.dumps({"day": day})]
+        variables = {**of_airflow, **topshelf.environment, **(more or {})}
+        return subprocess.run(command, env=variables, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True).stdout
+
+    return run
 
 
 @dataclass

@@ -14,11 +14,12 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from importlib.metadata import version
 from pathlib import Path
 
 import psycopg2
 
-MAJOR = 3 if sys.modules.get("airflow.sdk") or __import__("importlib.util").util.find_spec("airflow.sdk") else 2
+MAJOR = int(version("apache-airflow").split(".")[0])
 DAGS = Path(__file__).parent.parent / "dags"
 # Longer than anything that is waited for takes on a busy machine.
 PATIENCE_SECONDS = 240
@@ -61,6 +62,14 @@ def environment(home: Path, metadata_url: str, **settings: str) -> dict[str, str
     return {**of_machine, **config, **{f"AIRFLOW__TOPSHELF__{name.upper()}": value for name, value in settings.items()}}
 
 
+def call(variables: dict[str, str], *words: str) -> str:
+    """A command of Airflow, which must end well; what it prints."""
+    command = [sys.executable, "-m", "airflow", *words]
+    ended = subprocess.run(command, env=variables, capture_output=True, text=True)
+    assert ended.returncode == 0, f"airflow {' '.join(words)}:\n{ended.stdout}\n{ended.stderr}"
+    return ended.stdout
+
+
 class Airflow:
     """Scheduler, processor of DAGs and, of Airflow 3, the API that tasks talk to."""
 
@@ -86,13 +95,13 @@ class Airflow:
 
     def __enter__(self) -> Airflow:
         (self.home / "dags").mkdir(parents=True, exist_ok=True)
-        self.call("db", "migrate")
         services = [["scheduler"]]
         if MAJOR == 3:
             services += [["dag-processor"], ["api-server", "--host", "127.0.0.1", "--port", str(self.port), "--workers", "1"]]
         for words in services:
             with open(self.home / f"{words[0]}.log", "w") as log:
-                command = [sys.executable, "-m", "airflow", *words]
+                # It ends with the tests, even when these are killed.
+                command = ["setpriv", "--pdeathsig", "TERM", sys.executable, "-m", "airflow", *words]
                 self.services.append(
                     subprocess.Popen(command, env=self.environment, stdout=log, stderr=log, start_new_session=True)
                 )
@@ -113,11 +122,7 @@ class Airflow:
                     pass
 
     def call(self, *words: str) -> str:
-        """A command of Airflow, which must end well."""
-        command = [sys.executable, "-m", "airflow", *words]
-        ended = subprocess.run(command, env=self.environment, capture_output=True, text=True)
-        assert ended.returncode == 0, f"airflow {' '.join(words)}:\n{ended.stdout}\n{ended.stderr}"
-        return ended.stdout
+        return call(self.environment, *words)
 
     def ask(self, query: str, *values) -> list[tuple]:
         """Rows of the metadata."""

@@ -6,6 +6,7 @@ All nights are of one Airflow and one program. What happens to a night is writte
 from __future__ import annotations
 
 import csv
+import hashlib
 import os
 import shutil
 import signal
@@ -17,6 +18,8 @@ import psycopg2
 import pytest
 from conftest import ADTECH, Topshelf
 from running_airflow import DAGS, MAJOR, Airflow, until
+
+VERSION = "0.1.0+" + hashlib.sha256((DAGS / "topshelf.py").read_bytes()).hexdigest()[:8]
 
 ZONE = ZoneInfo("America/Argentina/Buenos_Aires")
 # A night was due at the time that the zone's clocks showed two minutes ago.
@@ -43,14 +46,44 @@ class Nights:
         """What the shell does before each call of the program for the day; `$stage` is its command."""
         (self.topshelf.folder / f"{day}.sh").write_text(script)
 
-    def run(self, day: str) -> tuple[str, str]:
-        """Runs a day by hand: how it ended, and its tasks."""
-        run_id = self.airflow.trigger(f"of-{day}", day=day)
-        return self.airflow.ended(run_id), self.airflow.tasks(run_id)
+    def begin(self, day: str) -> str:
+        """Begins a run of a day by hand; its id."""
+        return self.airflow.trigger(f"of-{day}", day=day)
+
+    def run(self, day: str) -> str:
+        """The same, to the end of the run; its tasks."""
+        run_id = self.begin(day)
+        self.airflow.ended(run_id)
+        return self.airflow.tasks(run_id)
+
+    def log(self, day: str, task: str, attempt: int = 1) -> str:
+        return self.airflow.log(f"of-{day}", task, attempt)
+
+    def logs(self, name: str, keep) -> Path:
+        """The logs of adtech-2024, of whose lines those are kept that `keep` wants, by their number and fields."""
+        folder = self.topshelf.folder / name
+        folder.mkdir()
+        for log in ("advertiser_ids", "ads_views", "product_views"):
+            with open(ADTECH / f"{log}.csv", newline="") as old, open(folder / f"{log}.csv", "w", newline="") as new:
+                lines, out = csv.reader(old), csv.writer(new)
+                out.writerow(next(lines))
+                out.writerows(fields for number, fields in enumerate(lines) if log == "advertiser_ids" or keep(number, fields))
+        return folder
+
+    def publishes_behind_a_lock(self) -> bool:
+        query = "select 1 from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'"
+        with psycopg2.connect(self.topshelf.store) as connection, connection.cursor() as cursor:
+            cursor.execute(query)
+            return bool(cursor.fetchall())
+
+    def events(self, run_id: str) -> list:
+        """What was told to those who wait for the asset."""
+        extra, dataset = "extra", "asset" if MAJOR == 3 else "dataset"
+        return [extra for (extra,) in self.airflow.ask(f"select {extra} from {dataset}_event where source_run_id = %s", run_id)]
 
 
 @pytest.fixture(scope="module")
-def nights(new_topshelf, new_database, tmp_path_factory):
+def nights(new_topshelf, new_metadata, tmp_path_factory):
     topshelf = new_topshelf("nights")
     script = topshelf.folder / "program"
     script.write_text(PROGRAM.format(folder=topshelf.folder, program=topshelf.program))
@@ -70,7 +103,7 @@ def nights(new_topshelf, new_database, tmp_path_factory):
     # The night of yesterday has no logs yet.
     late = topshelf.folder / "late"
     late.mkdir()
-    nights = Nights(Airflow(home, new_database("metadata"), topshelf.environment, **settings), topshelf)
+    nights = Nights(Airflow(home, new_metadata(), topshelf.environment, **settings), topshelf)
     by_day = "".join(f"export TOPSHELF_INPUT__{log}={log.lower()}-{{day}}.csv\n" for log in ("ADS_VIEWS", "PRODUCT_VIEWS"))
     nights.circumstances(YESTERDAY, f"export TOPSHELF_INPUT__URL={late}\n{by_day}")
     with nights.airflow as airflow:
@@ -97,3 +130,144 @@ def test_a_backfill_of_three_days_publishes_what_topshelf_run_publishes(nights, 
         assert nights.topshelf.published(day) == as_run(day)
         (run,) = nights.topshelf.runs(day)
         assert (run["status"], run["started_by"]) == ("succeeded", "airflow")
+
+
+def test_the_ledger_tells_the_dag_its_version_the_run_and_the_try(nights, three_days):
+    for day, run_id in zip(("2024-11-20", "2024-11-21", "2024-11-22"), three_days):
+        (run,) = nights.topshelf.runs(day)
+        assert run["orchestrator"] == f"airflow: dag topshelf {VERSION}, run {run_id}, try 1"
+
+
+def test_the_asset_tells_which_run_was_published(nights, three_days):
+    (run,) = nights.topshelf.runs("2024-11-20")
+    assert nights.events(three_days[0]) == [{"day": "2024-11-20", "run_id": run["run_id"], "outcome": "published"}]
+
+
+def test_a_scheduled_night_waits_for_its_input_and_takes_no_slot_meanwhile(nights):
+    airflow = nights.airflow
+    (run_id,) = until("the night", lambda: airflow.ask("select run_id from dag_run where run_type = 'scheduled'"))[0]
+    until("the wait", lambda: airflow.state(run_id, "wait_for_input") == "up_for_reschedule")
+    until("a second look", lambda: airflow.ask("select 1 from task_reschedule having count(*) > 1"))
+    for log in ("advertiser_ids", "ads_views", "product_views"):
+        text = (ADTECH / f"{log}.csv").read_text().replace("2024-11-20", YESTERDAY)
+        (nights.topshelf.folder / "late" / f"{log}{'' if log == 'advertiser_ids' else '-' + YESTERDAY}.csv").write_text(text)
+    assert airflow.ended(run_id) == "success"
+    assert airflow.tasks(run_id) == ALL_DONE
+    assert nights.topshelf.published(YESTERDAY) == nights.topshelf.published("2024-11-20").replace("2024-11-20", YESTERDAY)
+
+
+def test_input_that_is_not_there_at_the_deadline_fails_the_night_at_once(nights):
+    nights.circumstances("2024-11-29", "export TOPSHELF_INPUT__ADS_VIEWS=ads-{day}.csv")
+    (run_id,) = nights.airflow.backfill("2024-11-29", "2024-11-29")
+    assert nights.airflow.tasks(run_id).startswith("wait_for_input: failed, try 1\nfilter_and_count: upstream_failed")
+    log = nights.airflow.log(run_id, "wait_for_input")
+    assert "no object of ads_views matches" in log and "the input of 2024-11-29 was not there by" in log
+
+
+def test_a_program_that_is_killed_while_it_writes_counts_is_tried_again(nights, as_run):
+    # The first time it may write so little to a file that the system ends it.
+    nights.circumstances("2024-11-23", 'if [ $stage = count ] && mkdir "${0%/*}/once"; then ulimit -f 1; fi')
+    assert nights.run("2024-11-23") == ALL_DONE.replace("count: success, try 1", "count: success, try 2")
+    assert nights.topshelf.published("2024-11-23") == as_run("2024-11-23")
+
+
+def test_a_program_that_is_killed_while_it_publishes_is_tried_again(nights, as_run):
+    day = "2024-11-24"
+    pid_file = nights.topshelf.folder / "pid"
+    nights.circumstances(day, f"if [ $stage = publish ]; then echo $$ > {pid_file}; fi")
+    with psycopg2.connect(nights.topshelf.store) as connection, connection.cursor() as cursor:
+        cursor.execute("lock table publications in share mode")
+        nights.begin(day)
+        until("the transaction", nights.publishes_behind_a_lock)
+        os.kill(int(pid_file.read_text()), signal.SIGKILL)
+        until("the end of the first try", lambda: nights.airflow.state(f"of-{day}", "publish") != "running")
+    assert nights.airflow.ended(f"of-{day}") == "success"
+    assert nights.airflow.tasks(f"of-{day}") == ALL_DONE.replace("publish: success, try 1", "publish: success, try 2")
+    assert nights.topshelf.published(day) == as_run(day)
+    assert [run["status"] for run in nights.topshelf.runs(day)] == ["died", "succeeded"]
+    assert nights.topshelf.runs(day)[1]["orchestrator"].endswith("try 2")
+
+
+def test_a_task_that_is_killed_while_the_program_goes_on_is_tried_again(nights, as_run):
+    day = "2024-12-01"
+    began, go_on = nights.topshelf.folder / "began", nights.topshelf.folder / "go-on"
+    nights.circumstances(day, f"if [ $stage = count ]; then touch {began}; until [ -e {go_on} ]; do sleep 0.1; done; fi")
+    run_id = nights.begin(day)
+    until("the program", began.exists)
+    ((pid,),) = nights.airflow.ask("select pid from task_instance where run_id = %s and task_id = 'filter_and_count'", run_id)
+    os.kill(pid, signal.SIGKILL)
+    until("the end of the first try", lambda: nights.airflow.state(run_id, "filter_and_count") != "running")
+    # Now the program of the first try counts, and that of the second.
+    go_on.touch()
+    assert nights.airflow.ended(run_id) == "success"
+    assert nights.airflow.tasks(run_id) == ALL_DONE.replace("count: success, try 1", "count: success, try 2")
+    assert nights.topshelf.published(day) == as_run(day)
+
+
+def test_a_held_night_is_skipped_with_a_message_and_emits_no_asset(nights, three_days):
+    day = "2024-11-26"
+    logs = nights.logs("a-tenth", lambda number, fields: number % 10 == 0)
+    nights.circumstances(day, f"export TOPSHELF_INPUT__URL={logs}")
+    assert nights.run(day) == ALL_DONE.replace("publish: success", "publish: skipped")
+    (run,) = nights.topshelf.runs(day)
+    assert run["status"] == "held"
+    message = f"held: checks hold {day} back, readers keep what they see. `topshelf runs {run['run_id']}` tells why"
+    log = nights.log(day, "publish")
+    assert message in log and f"`topshelf publish --accept {run['run_id']} --reason '…'`" in log
+    assert nights.events(f"of-{day}") == [] and nights.topshelf.published(day) == ""
+
+
+def test_a_night_of_which_one_advertiser_is_held_is_published_with_a_warning(nights, three_days):
+    day = "2024-11-27"
+    advertiser = (ADTECH / "advertiser_ids.csv").read_text().split()[1]
+    logs = nights.logs("one-less", lambda number, fields: advertiser not in fields or number % 50 == 0)
+    nights.circumstances(day, f"export TOPSHELF_INPUT__URL={logs}")
+    assert nights.run(day) == ALL_DONE
+    (run,) = nights.topshelf.runs(day)
+    assert f"topshelf publish --accept {run['run_id']}" in nights.log(day, "publish")
+    assert nights.events(f"of-{day}") == [{"day": day, "run_id": run["run_id"], "outcome": "partly_held"}]
+
+
+def test_refused_input_fails_at_once_without_another_try(nights):
+    day = "2024-11-25"
+    bad = nights.logs("bad", lambda number, fields: True)
+    (bad / "ads_views.csv").write_text("advertiser,product\nA,B\n")
+    nights.circumstances(day, f"export TOPSHELF_INPUT__URL={bad}")
+    tasks = nights.run(day)
+    assert tasks.startswith("wait_for_input: success, try 1\nfilter_and_count: failed, try 1\n")
+    assert tasks.endswith("publish: upstream_failed, try 0")
+    log = nights.log(day, "filter_and_count")
+    assert "the input is refused, which no retry mends" in log and "ads_views.csv" in log
+
+
+def test_a_wrong_configuration_fails_at_once_without_another_try(nights):
+    nights.circumstances("2024-11-30", "export TOPSHELF_STROE__URL=x")
+    assert nights.run("2024-11-30").startswith("wait_for_input: failed, try 1\n")
+    assert "unknown configuration key `stroe`" in nights.log("2024-11-30", "wait_for_input")
+
+
+def test_two_runs_of_one_day_do_not_collide(nights, as_run):
+    day = "2024-11-28"
+    # Each stage of one waits for the same stage of the other to begin.
+    meeting = f"mkdir -p {nights.topshelf.folder}/$stage; touch {nights.topshelf.folder}/$stage/$$; "
+    wait = f"until [ $(ls {nights.topshelf.folder}/$stage | wc -l) -ge 2 ]; do sleep 0.1; done"
+    nights.circumstances(day, f"case $stage in count | publish) {meeting} {wait} ;; esac")
+    runs = [nights.airflow.trigger(f"{name}-of-{day}", day=day, recount=True) for name in ("first", "second")]
+    assert [nights.airflow.ended(run) for run in runs] == ["success"] * 2
+    assert [nights.airflow.tasks(run) for run in runs] == [ALL_DONE] * 2
+    assert nights.topshelf.published(day) == as_run(day)
+    assert [run["status"] for run in nights.topshelf.runs(day)] == ["succeeded"] * 2
+
+
+def test_tasks_hand_each_other_nothing_but_small_json(nights, three_days):
+    found = nights.airflow.ask("select distinct key, value from xcom where run_id = %s", three_days[0])
+    found = {key: bytes(value).decode() if isinstance(value, memoryview) else value for key, value in found}
+    (run,) = nights.topshelf.runs("2024-11-20")
+    print(found, run)
+    assert len(found) <= 3 and all(len(str(value)) < 200 for value in found.values())
+
+
+def test_logs_are_lines_of_text(nights, three_days):
+    log = nights.airflow.log(three_days[0], "filter_and_count")
+    assert "1 876 products of 20 active advertisers counted" in log
+    assert "\x1b" not in log and "\\u001b" not in log
