@@ -10,7 +10,7 @@ mod compose;
 pub(crate) mod program;
 mod testing;
 
-pub(crate) use testing::{TESTS, run_with_tests};
+pub(crate) use testing::{TESTS, install_tools, run_with_tests};
 
 use crate::{
     Failure, debian,

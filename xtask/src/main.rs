@@ -2,11 +2,13 @@
 //!
 //! `cargo xtask test` runs the checks and all tests, `cargo xtask check` the checks alone,
 //! `cargo xtask bench` the benchmarks, `cargo xtask fuzz` the fuzz targets, `cargo xtask schemathesis` requests that the
-//! API's document makes, and `cargo xtask soak` servers that everything happens to. `cargo xtask image` and `cargo xtask
+//! API's document makes, `cargo xtask airflow` the DAG in real Airflows, and `cargo xtask soak` servers that everything
+//! happens to. `cargo xtask image` and `cargo xtask
 //! archive` build what is handed out, `cargo xtask sbom` lists what it is made of, `cargo xtask deny` and `cargo xtask
 //! workflows` judge dependencies and workflows. Nothing here is part of the program.
 
 mod actionlint;
+mod airflow;
 mod archive;
 mod bench;
 mod check;
@@ -59,6 +61,8 @@ enum Command {
     Workflows,
     /// List what the program is made of
     Sbom(sbom::Options),
+    /// Test the DAG of deploy/airflow with real Airflows
+    Airflow(airflow::Options),
     /// Ask servers without pause while everything behind them breaks
     Soak(soak::Options),
 }
@@ -75,6 +79,7 @@ fn main() -> ExitCode {
         Command::Deny(options) => deny::run(&options),
         Command::Workflows => actionlint::run(),
         Command::Sbom(options) => sbom::run(&options),
+        Command::Airflow(options) => airflow::run(&options),
         Command::Soak(options) => soak::run(&options),
     };
     match done {

@@ -33,7 +33,8 @@ impl Environment {
         succeed(self.program("python", &quietly).args(what))
     }
 
-    fn folder(&self) -> PathBuf {
+    /// Where it is.
+    pub(crate) fn folder(&self) -> PathBuf {
         target().join(self.0)
     }
 }

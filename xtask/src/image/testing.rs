@@ -44,7 +44,8 @@ pub(super) fn run(options: &Options) -> Result<(), Failure> {
     succeed(&mut tests)
 }
 
-fn install_tools() -> Result<(), Failure> {
+/// Installs what runs containers.
+pub(crate) fn install_tools() -> Result<(), Failure> {
     let is_missing = |tool: &str| !works(&mut program("sh", &["-c", &format!("command -v {tool}")]));
     let missing: Vec<_> =
         TOOLS.iter().filter(|(tool, _)| is_missing(tool)).map(|(_, package)| *package).collect();

@@ -1,0 +1,150 @@
+//! `cargo xtask airflow`: the DAG of `deploy/airflow` in a real Airflow, of each version that it is for.
+//!
+//! The tests are Python, where the DAG is. They start Airflow's services themselves; the program, a PostgreSQL and the
+//! image are made here.
+
+use crate::{
+    Failure, debian, image,
+    postgres::{self, Server},
+    python::Environment,
+    repository::{cargo, root, succeed, target, words},
+    say,
+};
+use std::{env, path::PathBuf};
+
+/// What makes the other environments.
+const UV: Environment = Environment("airflow-uv-venv");
+const UV_REQUIREMENT: &str = "uv==0.13.9";
+const TESTS: &str = "deploy/airflow/tests";
+
+/// A version of Airflow with all that it needs, and what is tested with it.
+struct Version {
+    environment: Environment,
+    /// Made by `uv pip compile --no-header --no-annotate` from its first lines: Airflow, providers, the test runner.
+    requirements: &'static str,
+    tests: &'static [&'static str],
+}
+
+const VERSIONS: [Version; 2] = [
+    Version {
+        environment: Environment("airflow-3-venv"),
+        requirements: "xtask/airflow/airflow-3.txt",
+        tests: &[
+            "test_nights.py",
+            "test_dag.py",
+            "test_deploy.py",
+            "test_one_day.py",
+            "test_docker.py",
+            "test_ecs.py",
+        ],
+    },
+    Version {
+        environment: Environment("airflow-2-venv"),
+        requirements: "xtask/airflow/airflow-2.txt",
+        tests: &["test_nights.py", "test_one_day.py"],
+    },
+];
+
+/// What to test.
+#[derive(clap::Args, Default)]
+pub(crate) struct Options {
+    /// Arguments for pytest: names of tests (`-k held`), …
+    #[arg(last = true)]
+    pytest_arguments: Vec<String>,
+}
+
+/// What the tests do.
+pub(crate) fn run_with_tests() -> Result<(), Failure> {
+    if !cfg!(target_os = "linux") || !debian::is_root()? {
+        say("the DAG of Airflow is not tested: its tests need Linux, and root to run containers");
+        return Ok(());
+    }
+    run(&Options::default())
+}
+
+/// Tests the DAG with each version of Airflow.
+pub(crate) fn run(options: &Options) -> Result<(), Failure> {
+    UV.make()?;
+    UV.install(&[UV_REQUIREMENT])?;
+    succeed(&mut cargo(&["build", "--package", "topshelf", "--bin", "topshelf"]))?;
+    let image = image::build(&image::Options::default())?;
+    image::install_tools()?;
+    let server = match env::var(postgres::VARIABLE) {
+        Ok(url) => Database::Theirs(url),
+        Err(_) => Database::Ours(Server::start()?),
+    };
+    VERSIONS.iter().try_for_each(|version| {
+        install(version)?;
+        test(version, &server, &image, options)
+    })
+}
+
+/// Where tests make their databases.
+enum Database {
+    Theirs(String),
+    Ours(Server),
+}
+
+impl Database {
+    fn url(&self) -> &str {
+        match self {
+            Self::Theirs(url) => url,
+            Self::Ours(server) => server.url(),
+        }
+    }
+}
+
+/// Makes the environment of a version, with exactly what its file names.
+fn install(version: &Version) -> Result<(), Failure> {
+    let python = python(version);
+    if !python.exists() {
+        succeed(UV.program("uv", &["venv", "--quiet", "--python", "python3"]).arg(version.environment.folder()))?;
+    }
+    let mut sync = UV.program("uv", &["pip", "sync", "--quiet", version.requirements, "--python"]);
+    say(&format!("installing {} below {}", version.requirements, version.environment.folder().display()));
+    succeed(sync.arg(python).env("UV_PYTHON_DOWNLOADS", "never"))
+}
+
+fn test(version: &Version, server: &Database, image: &image::Image, options: &Options) -> Result<(), Failure> {
+    // Nights take one process each to wait for them; beside them the other tests go on.
+    let mut pytest = version.environment.program("python", &["-m", "pytest", "-p", "no:cacheprovider", "--quiet"]);
+    pytest.args(["-n", "2", "--dist", "loadfile", "--durations", "5"]).args(&options.pytest_arguments).args(version.tests);
+    pytest.current_dir(root().join(TESTS));
+    say(&format!("running `{}` with {}", words(&pytest), version.requirements));
+    pytest.env(postgres::VARIABLE, server.url());
+    pytest.env("TOPSHELF_TEST_PROGRAM", root().join(target()).join("debug/topshelf"));
+    pytest.env("TOPSHELF_TEST_IMAGE_DOCKER", root().join(&image.docker));
+    succeed(&mut pytest)
+}
+
+fn python(version: &Version) -> PathBuf {
+    version.environment.folder().join("bin/python")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::repository::read;
+    use std::path::Path;
+
+    #[test]
+    fn each_version_is_pinned_with_all_that_it_needs() {
+        for version in VERSIONS {
+            let requirements = read(Path::new(version.requirements)).unwrap();
+            assert!(requirements.contains("apache-airflow=="), "{}", version.requirements);
+            let is_pinned = |line: &str| line.contains("==");
+            assert!(requirements.lines().all(is_pinned), "{}", version.requirements);
+        }
+    }
+
+    #[test]
+    fn all_tests_that_are_there_are_run() {
+        let there = std::fs::read_dir(root().join(TESTS)).unwrap();
+        let there = there.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        let mut there: Vec<_> = there.filter(|name| name.starts_with("test_")).collect();
+        let mut run = VERSIONS[0].tests.to_vec();
+        there.sort();
+        run.sort_unstable();
+        assert_eq!(there, run);
+    }
+}
