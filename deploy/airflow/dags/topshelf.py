@@ -237,7 +237,8 @@ def on_ecs():
                 container_name=container,
                 awslogs_group=needed("ecs_log_group"),
                 awslogs_stream_prefix=setting("ecs_log_prefix", "topshelf"),
-                awslogs_fetch_interval=timedelta(seconds=5),
+                awslogs_fetch_interval=timedelta(seconds=float(setting("ecs_look_seconds", "6"))),
+                waiter_delay=int(setting("ecs_look_seconds", "6")),
                 aws_conn_id=setting("aws_conn_id", "aws_default"),
                 deferrable=False,
                 # A task that was started is waited for again when the worker that waited is gone.

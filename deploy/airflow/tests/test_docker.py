@@ -1,0 +1,73 @@
+"""The night in containers of the project's image, run by podman, which speaks Docker's API."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+
+import pytest
+from conftest import ADTECH, needed
+from running_airflow import until
+
+
+@pytest.fixture(scope="module")
+def podman(tmp_path_factory):
+    """A service with the image loaded: where it listens, and the image's name."""
+    folder = tmp_path_factory.mktemp("podman")
+    command = ["podman", "--runtime", "/usr/bin/runc", "--storage-driver", "vfs", "--cgroup-manager", "cgroupfs"]
+    command += ["--root", folder / "root", "--runroot", folder / "run", "--tmpdir", folder / "tmp"]
+    loading = subprocess.run([*command, "load", "--quiet", "--input", needed("TOPSHELF_TEST_IMAGE_DOCKER")], capture_output=True, text=True)
+    assert loading.returncode == 0, loading.stderr
+    listens = folder / "socket"
+    with open(folder / "log", "w") as log:
+        words = ["setpriv", "--pdeathsig", "TERM", *command, "system", "service", "--time", "0", f"unix://{listens}"]
+        service = subprocess.Popen(words, stdout=log, stderr=log, start_new_session=True)
+
+    def answers() -> bool:
+        assert service.poll() is None, (folder / "log").read_text()
+        with socket.socket(socket.AF_UNIX) as client:
+            return client.connect_ex(str(listens)) == 0
+
+    until("podman", answers)
+    yield f"unix://{listens}", loading.stdout.strip().rpartition(" ")[2]
+    os.killpg(service.pid, signal.SIGTERM)
+    service.wait()
+
+
+@pytest.fixture
+def run_in_containers(podman, run_a_night, new_topshelf):
+    """Runs a night; the program's data, and what Airflow printed."""
+
+    def run(day: str, logs=ADTECH):
+        topshelf = new_topshelf("docker")
+        topshelf.logs = logs
+        lake = topshelf.folder / "lake"
+        lake.mkdir()
+        # The image's user is no root.
+        os.chown(lake, 65532, 65532)
+        listens, image = podman
+        mounts = f"{logs}:{logs}:ro, {lake}:{lake}"
+        settings = {"docker_url": listens, "image": image, "docker_mounts": mounts, "docker_network": "host"}
+        return topshelf, run_a_night(topshelf, day, runner="docker", **settings)
+
+    return run
+
+
+def test_a_day_publishes_what_topshelf_run_publishes(run_in_containers, as_run):
+    topshelf, printed = run_in_containers("2024-11-20")
+    assert "state=success" in printed, printed
+    assert topshelf.published("2024-11-20") == as_run("2024-11-20")
+    (run,) = topshelf.runs("2024-11-20")
+    assert run["started_by"] == "airflow" and run["orchestrator"].startswith("airflow: dag topshelf 0.1.0+")
+
+
+def test_the_exit_code_of_the_container_becomes_the_state_of_the_task(run_in_containers, tmp_path):
+    logs = tmp_path / "logs"
+    logs.mkdir()
+    tmp_path.chmod(0o755)
+    for log in ("advertiser_ids", "ads_views", "product_views"):
+        (logs / f"{log}.csv").write_text("advertiser,product\nA,B\n")
+    _, printed = run_in_containers("2024-11-20", logs)
+    assert "the input is refused, which no retry mends" in printed and "state=failed" in printed, printed
