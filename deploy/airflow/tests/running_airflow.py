@@ -14,6 +14,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from datetime import date, timedelta
 from importlib.metadata import version
 from pathlib import Path
 
@@ -178,19 +179,23 @@ class Airflow:
         return run_id
 
     def backfill(self, first: str, last: str) -> list[str]:
-        """Runs of the nights of these days, ended; their ids, oldest first."""
-        if MAJOR == 3:
-            body = {"dag_id": "topshelf", "from_date": f"{first}T00:00:00Z", "to_date": f"{last}T23:59:59Z", "max_active_runs": 3}
+        """Runs of the nights of these days, ended; their ids, oldest first.
+
+        Of Airflow 2 runs by hand: its `dags backfill` may end with a deadlock where tasks are mapped.
+        """
+        if MAJOR == 2:
+            days = [str(date.fromisoformat(first) + timedelta(days=day)) for day in range((date.fromisoformat(last) - date.fromisoformat(first)).days + 1)]
+            runs = [self.trigger(f"backfill-{day}", day=day) for day in days]
+        else:
             # Of one DAG there is one at a time, and it lasts a little longer than its runs.
             until("the end of other backfills", lambda: not self.ask("select 1 from backfill where completed_at is null"))
-            self.request("POST", "/api/v2/backfills", body)
-        else:
-            self.call("dags", "backfill", "topshelf", "--start-date", first, "--end-date", f"{last}T23:59:59")
-        column = "logical_date" if MAJOR == 3 else "execution_date"
-        runs = self.ask(f"select run_id from dag_run where run_type = 'backfill' and {column} between %s and %s order by {column}", first, f"{last}T23:59:59")
-        for (run_id,) in runs:
+            body = {"dag_id": "topshelf", "from_date": f"{first}T00:00:00Z", "to_date": f"{last}T23:59:59Z", "max_active_runs": 3}
+            backfill = self.request("POST", "/api/v2/backfills", body)["id"]
+            query = "select run_id from dag_run where backfill_id = %s order by logical_date"
+            runs = [run_id for (run_id,) in self.ask(query, backfill)]
+        for run_id in runs:
             self.ended(run_id)
-        return [run_id for (run_id,) in runs]
+        return runs
 
     def ended(self, run_id: str) -> str:
         """How a run ended, once it has."""

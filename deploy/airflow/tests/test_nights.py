@@ -157,6 +157,7 @@ def test_a_scheduled_night_waits_for_its_input_and_takes_no_slot_meanwhile(night
     assert nights.topshelf.published(YESTERDAY) == nights.topshelf.published("2024-11-20").replace("2024-11-20", YESTERDAY)
 
 
+@pytest.mark.skipif(MAJOR == 2, reason="of Airflow 2 no backfill is tested, and runs by hand have their own deadline")
 def test_input_that_is_not_there_at_the_deadline_fails_the_night_at_once(nights):
     nights.circumstances("2024-11-29", "export TOPSHELF_INPUT__ADS_VIEWS=ads-{day}.csv")
     (run_id,) = nights.airflow.backfill("2024-11-29", "2024-11-29")
