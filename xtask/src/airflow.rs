@@ -98,17 +98,28 @@ impl Database {
 fn install(version: &Version) -> Result<(), Failure> {
     let python = python(version);
     if !python.exists() {
-        succeed(UV.program("uv", &["venv", "--quiet", "--python", "python3"]).arg(version.environment.folder()))?;
+        succeed(
+            UV.program("uv", &["venv", "--quiet", "--python", "python3"]).arg(version.environment.folder()),
+        )?;
     }
     let mut sync = UV.program("uv", &["pip", "sync", "--quiet", version.requirements, "--python"]);
     say(&format!("installing {} below {}", version.requirements, version.environment.folder().display()));
     succeed(sync.arg(python).env("UV_PYTHON_DOWNLOADS", "never"))
 }
 
-fn test(version: &Version, server: &Database, image: &image::Image, options: &Options) -> Result<(), Failure> {
+fn test(
+    version: &Version,
+    server: &Database,
+    image: &image::Image,
+    options: &Options,
+) -> Result<(), Failure> {
     // Nights take one process each to wait for them; beside them the other tests go on.
-    let mut pytest = version.environment.program("python", &["-m", "pytest", "-p", "no:cacheprovider", "--quiet"]);
-    pytest.args(["-n", "2", "--dist", "loadfile", "--durations", "5"]).args(&options.pytest_arguments).args(version.tests);
+    let mut pytest =
+        version.environment.program("python", &["-m", "pytest", "-p", "no:cacheprovider", "--quiet"]);
+    pytest
+        .args(["-n", "2", "--dist", "loadfile", "--durations", "5"])
+        .args(&options.pytest_arguments)
+        .args(version.tests);
     pytest.current_dir(root().join(TESTS));
     say(&format!("running `{}` with {}", words(&pytest), version.requirements));
     pytest.env(postgres::VARIABLE, server.url());
