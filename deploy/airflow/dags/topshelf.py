@@ -64,6 +64,9 @@ INPUT_DEADLINE = timedelta(minutes=float(setting("input_deadline_minutes", "240"
 # The program's exit codes; all others, and signals, may pass and are tried again.
 DONE, FAILED, USAGE, REFUSED, HELD = range(5)
 
+# How long Docker may take to answer.
+API_TIMEOUT_SECONDS = 60
+
 
 class Call:
     """One call of the program, whoever runs it. Its exit code becomes a state of the task."""
@@ -198,6 +201,8 @@ def in_container():
 
         def call(self, context):
             self.command = self.words()
+            # A sensor has a `timeout` too, and means by it how long it waits for input in all.
+            timeout_of_sensor, self.timeout = self.timeout, API_TIMEOUT_SECONDS
             try:
                 try:
                     DockerOperator.execute(self, context)
@@ -207,6 +212,7 @@ def in_container():
                 container = self.container["Id"]
                 return self.cli.wait(container)["StatusCode"], self.cli.logs(container, stderr=False).decode()
             finally:
+                self.timeout = timeout_of_sensor
                 if self.container is not None:
                     self.cli.remove_container(self.container["Id"], force=True)
 
@@ -350,7 +356,7 @@ with DAG(
         task_id="wait_for_input",
         mode="reschedule",
         poke_interval=float(setting("input_look_seconds", "300")),
-        timeout=timedelta(days=7),
+        timeout=7 * 24 * 3600,
     )
     filter_and_count = Stage(
         task_id="filter_and_count",
