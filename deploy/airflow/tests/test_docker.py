@@ -18,12 +18,16 @@ def podman(tmp_path_factory):
     folder = tmp_path_factory.mktemp("podman")
     command = ["podman", "--runtime", "/usr/bin/runc", "--storage-driver", "vfs", "--cgroup-manager", "cgroupfs"]
     command += ["--root", folder / "root", "--runroot", folder / "run", "--tmpdir", folder / "tmp"]
+    # Root of a container that is one itself may not raise them.
+    conf = folder / "containers.conf"
+    conf.write_text('[containers]\ndefault_ulimits = ["nofile=20000:20000", "nproc=4096:4096"]\nlog_driver = "k8s-file"\n')
+    variables = {**os.environ, "CONTAINERS_CONF": str(conf)}
     loading = subprocess.run([*command, "load", "--quiet", "--input", needed("TOPSHELF_TEST_IMAGE_DOCKER")], capture_output=True, text=True)
     assert loading.returncode == 0, loading.stderr
     listens = folder / "socket"
     with open(folder / "log", "w") as log:
         words = ["setpriv", "--pdeathsig", "TERM", *command, "system", "service", "--time", "0", f"unix://{listens}"]
-        service = subprocess.Popen(words, stdout=log, stderr=log, start_new_session=True)
+        service = subprocess.Popen(words, env=variables, stdout=log, stderr=log, start_new_session=True)
 
     def answers() -> bool:
         assert service.poll() is None, (folder / "log").read_text()
