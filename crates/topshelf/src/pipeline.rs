@@ -4,6 +4,7 @@
 //! leaves rankings; `publish` takes those and moves what readers see, in one transaction. `run` is the
 //! three in a row for each day, written into the ledger. Nothing is handed on but through the lake.
 
+mod arrival;
 mod assumed;
 mod before;
 mod checked;
@@ -19,6 +20,7 @@ mod rank;
 mod report;
 mod retention;
 
+pub(crate) use arrival::{find_input, find_marker, is_there};
 pub use checked::Checked;
 pub use count::count;
 pub use lease::Wait;
@@ -33,18 +35,18 @@ pub use retention::{Trimmed, trim};
 use crate::{
     clock::Clock,
     config::Config,
-    failure::{Exit, Failure},
+    failure::Failure,
     halt::Halt,
     progress::Progress,
     retries::Retries,
     schedule::Schedule,
     traces::{self, span},
 };
-use domain::{Day, Log, RunId};
+use domain::{Day, RunId};
 use jiff::Timestamp;
 use lake::{CountsManifest, Lake};
 use ledger::Ledger;
-use source::{AwsSettings, Location, ObjectDays, PlannedObject};
+use source::{AwsSettings, Location};
 use std::{collections::BTreeSet, path::Path, time::Duration};
 use store::Store;
 use tracing::{field::Empty, warn};
@@ -251,37 +253,6 @@ fn of_days(days: &[Day]) -> String {
         (Some(first), Some(last)) if first < last => format!("{first}/{last}"),
         (first, _) => first.map(ToString::to_string).unwrap_or_default(),
     }
-}
-
-/// Finds the objects of the day's logs.
-///
-/// # Errors
-/// With the log that has none, or when they cannot be listed.
-pub async fn find_input(night: &Night, day: Day) -> Result<(), Failure> {
-    input::plan(night, &night.input()?, &[day]).await.map(drop)
-}
-
-/// Finds the objects of the day's logs of events, written for it: where no name tells a day, one must have been
-/// written since the day ended.
-///
-/// # Errors
-/// With the log that has none, or when they cannot be listed.
-pub async fn find_new_input(night: &Night, day: Day) -> Result<(), Failure> {
-    let location = night.input()?;
-    for planned in input::plan(night, &location, &[day]).await? {
-        let is_new = |object: &PlannedObject| {
-            object.days != ObjectDays::Any || night.schedule.is_after(day, object.object.modified)
-        };
-        if planned.log != Log::AdvertiserIds && !planned.objects.iter().any(is_new) {
-            let (log, ended_at) = (planned.log, night.schedule.end_of(day));
-            let message = format!("no object of {log} was written since {day} ended at {ended_at}");
-            let help = format!(
-                "name the day in input.{log}, such as \"{log}-{{day}}.csv\", or an object that is written last in schedule.input_marker"
-            );
-            return Err(Failure::new(Exit::Failed, message).help(help).of_days([day]));
-        }
-    }
-    Ok(())
 }
 
 /// Produces the days, and those again that failed of what may pass by itself.

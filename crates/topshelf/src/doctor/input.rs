@@ -8,7 +8,6 @@ use crate::{
     config::without_password,
     failure::Failure,
     pipeline::{self, LookedLog, Night},
-    scheduler,
 };
 use domain::{Day, Log};
 use source::{Location, probe::Endpoint};
@@ -105,7 +104,7 @@ fn waits_for_marker(night: &Night) -> bool {
 
 async fn marker(night: Night, location: Location, day: Day) -> Tried<()> {
     let cause = "whoever writes the day's logs has not ended yet, or writes another marker";
-    match scheduler::find_marker(&night, &location, day).await {
+    match pipeline::find_marker(&night, &location, day).await {
         Ok(name) => Answer::ok(format!("{name} is there")).alone(),
         Err(failure) => Err(Answer::of(&failure, cause)),
     }
