@@ -99,6 +99,11 @@ pub enum Command {
     /// Each day of a range, end to end; input shared by several days is read once
     #[command(after_help = "Example:\n  topshelf backfill --from 2024-11-20 --to 2024-12-19 --input ./logs")]
     Backfill(Range),
+    /// Whether a day's input is there: what to ask before the stages
+    #[command(
+        after_help = "Examples:\n  topshelf input --day 2024-11-20 --input s3://bucket/logs\n  topshelf input --json    # objects and bytes of each log, and the models that can be ranked\n\nExit code 1 says what lacks. It looks for what a night waits for: an object of each log for the day, or schedule.input_marker.\nNo object is read, and no database is needed."
+    )]
+    Input(OneDay),
     /// The first stage alone: logs → counts of the day, left in the lake
     #[command(after_help = "Example:\n  topshelf count --day 2024-11-20 --input ./logs")]
     Count(CountedDay),

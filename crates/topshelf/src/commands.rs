@@ -5,6 +5,7 @@ mod diff;
 mod doctor;
 mod generate;
 mod health;
+mod input;
 mod keys;
 mod ledger;
 mod moves;
@@ -50,6 +51,7 @@ pub async fn execute(cli: Cli) -> Result<(), Failure> {
             stages::backfill(&working_night(&global, range.recount, range.waiting.wait)?, &range, output)
                 .await
         }
+        Command::Input(flags) => input::input(&night(&global)?, flags.day, output).await,
         Command::Count(flags) => {
             stages::count(&working_night(&global, flags.recount, None)?, flags.one.day, output).await
         }

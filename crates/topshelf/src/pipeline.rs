@@ -20,7 +20,8 @@ mod rank;
 mod report;
 mod retention;
 
-pub(crate) use arrival::{find_input, find_marker, is_there};
+pub use arrival::{Arrived, arrived};
+pub(crate) use arrival::{find_input, find_marker, has_marker, is_there};
 pub use checked::Checked;
 pub use count::count;
 pub use lease::Wait;

@@ -15,7 +15,7 @@ use std::fmt::Write;
 /// The most days of one backfill: ten years. More is a slip of the hand, and each day is a run.
 const BACKFILL_DAYS_MAX: usize = 3660;
 
-fn day_or_ended(night: &Night, day: Option<Day>) -> Day {
+pub(super) fn day_or_ended(night: &Night, day: Option<Day>) -> Day {
     day.unwrap_or_else(|| night.schedule.ended_day(night.clock.now()))
 }
 

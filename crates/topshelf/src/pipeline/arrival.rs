@@ -1,24 +1,84 @@
-//! Whether a day's input is there, which a night waits for.
+//! Whether a day's input is there: what a night waits for, and what `topshelf input` tells.
 //!
-//! Only names and times of objects are looked at: nothing is read, and nothing is asked of the ledger.
+//! Only names, sizes and times of objects are looked at, nothing is read, and nothing is asked of the ledger. What was
+//! there once is there as long as nobody deletes it, so that a day that was run may be asked for again.
 
 use super::{
     Night,
     input::{self, PlannedLog},
+    rank::{ranked_models, why_not_computed},
 };
 use crate::failure::{Exit, Failure};
-use domain::{Day, Log};
+use domain::{Day, Log, ModelName};
+use ranking::Model;
+use serde::Serialize;
 use source::{Location, LogPattern, ObjectDays, PlannedObject};
-use std::time::SystemTime;
+use std::{collections::BTreeMap, time::SystemTime};
+
+/// A day's input that is there.
+#[derive(Debug, Serialize)]
+pub struct Arrived {
+    /// The day.
+    pub day: Day,
+    /// What there is of each configured log.
+    pub logs: BTreeMap<Log, ArrivedLog>,
+    /// The configured models that can be computed of these logs.
+    pub models: Vec<ModelName>,
+    /// Those that cannot, with the reason.
+    #[serde(skip)]
+    pub not_computed: BTreeMap<ModelName, String>,
+}
+
+/// The objects of a log that a day needs, however many: never by name.
+#[derive(Debug, Serialize)]
+pub struct ArrivedLog {
+    /// How many there are.
+    pub objects: usize,
+    /// Their bytes, as they lie there; of objects of several days, all of them.
+    pub size_bytes: u64,
+}
+
+/// What is there of the day's input, once all that a night waits for is.
+///
+/// # Errors
+/// With what lacks, of the day; or when the objects cannot be listed.
+pub async fn arrived(night: &Night, day: Day) -> Result<Arrived, Failure> {
+    let location = night.input()?;
+    let planned = if has_marker(night) {
+        find_marker(night, &location, day).await?;
+        input::plan(night, &location, &[day]).await?
+    } else {
+        plan_new(night, &location, day).await?
+    };
+    let logs: BTreeMap<_, _> = planned.iter().map(|planned| (planned.log, ArrivedLog::of(planned))).collect();
+    let models = ranked_models(night, &[])?.into_iter();
+    let (computed, left_out): (Vec<_>, Vec<_>) = models.partition(|model| logs.contains_key(&model.needs()));
+    let name = |model: &dyn Model| ModelName::new(model.name());
+    let models = computed.into_iter().map(name).collect();
+    let not_computed = left_out.into_iter().map(|model| (name(model), why_not_computed(model))).collect();
+    Ok(Arrived { day, logs, models, not_computed })
+}
+
+impl ArrivedLog {
+    fn of(planned: &PlannedLog) -> Self {
+        let sizes = planned.objects.iter().map(|planned| planned.object.size);
+        Self { objects: planned.objects.len(), size_bytes: sizes.sum() }
+    }
+}
 
 /// Fails, for the day, with what lacks of its input: the marker where there is one, which says that the logs are whole;
 /// else the objects of a log.
 pub(crate) async fn is_there(night: &Night, day: Day) -> Result<(), Failure> {
     let location = night.input()?;
-    match night.config.schedule.input_marker.is_empty() {
-        true => plan_new(night, &location, day).await.map(drop),
-        false => find_marker(night, &location, day).await.map(drop),
+    match has_marker(night) {
+        true => find_marker(night, &location, day).await.map(drop),
+        false => plan_new(night, &location, day).await.map(drop),
     }
+}
+
+/// Whether an object is written when the day's logs are all there.
+pub(crate) fn has_marker(night: &Night) -> bool {
+    !night.config.schedule.input_marker.is_empty()
 }
 
 /// The name of the day's marker, which was written for it.

@@ -12,6 +12,7 @@ mod bad_input;
 mod configuration;
 mod health;
 mod help;
+mod input;
 mod json;
 mod keys;
 mod lease;
