@@ -19,6 +19,7 @@ mod publish;
 mod rank;
 mod report;
 mod retention;
+mod started_by;
 
 pub use arrival::{Arrived, arrived};
 pub(crate) use arrival::{find_input, find_marker, has_marker, is_there};
@@ -32,6 +33,7 @@ pub use rank::{rank, ranked_models};
 pub(crate) use report::visible;
 pub use report::{ModelReport, RunOutcome, RunReport, StageReport, Verdict};
 pub use retention::{Trimmed, trim};
+pub use started_by::StartedBy;
 
 use crate::{
     clock::Clock,
@@ -44,7 +46,6 @@ use crate::{
     traces::{self, span},
 };
 use domain::{Day, RunId};
-use jiff::Timestamp;
 use lake::{CountsManifest, Lake};
 use ledger::Ledger;
 use source::{AwsSettings, Location};
@@ -73,40 +74,6 @@ pub struct Night {
     pub retries: Retries,
     /// Tells what is under way to stop.
     pub halt: Halt,
-}
-
-/// Who started a run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum StartedBy {
-    /// A person or a script.
-    Hand,
-    /// The built-in scheduler, for this moment of its schedule.
-    Schedule(Timestamp),
-    /// The built-in scheduler, to add what has come late.
-    Refresh,
-    /// An Airflow task.
-    Airflow,
-}
-
-impl StartedBy {
-    /// A command's starter: Airflow says so in the environment of its tasks.
-    #[must_use]
-    pub fn of_environment() -> Self {
-        if std::env::var_os("AIRFLOW_CTX_DAG_ID").is_some() { Self::Airflow } else { Self::Hand }
-    }
-
-    fn name(self) -> &'static str {
-        match self {
-            Self::Hand => "hand",
-            Self::Schedule(_) => "schedule",
-            Self::Refresh => "refresh",
-            Self::Airflow => "airflow",
-        }
-    }
-
-    fn due_at(self) -> Option<Timestamp> {
-        if let Self::Schedule(due_at) = self { Some(due_at) } else { None }
-    }
 }
 
 impl Night {
