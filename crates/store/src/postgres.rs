@@ -330,13 +330,15 @@ async fn obstacle(connection: &mut PgConnection, run: &NewRun) -> Result<Option<
 async fn insert_run(connection: &mut PgConnection, run: &NewRun) -> Result<(), Failure> {
     let inserted = sqlx::query(
         "INSERT INTO runs
-            (run_id, day, status, started_by, program_version, config_hash, started_at, process, host, due_at, seen_at)
-         VALUES ($1, $2::date, 'running', $3, $4, $5, $6::timestamptz, $7, $8, $9::timestamptz,
+            (run_id, day, status, started_by, orchestrator, program_version, config_hash, started_at, process, host, due_at,
+             seen_at)
+         VALUES ($1, $2::date, 'running', $3, $4, $5, $6, $7::timestamptz, $8, $9, $10::timestamptz,
                  date_trunc('milliseconds', clock_timestamp()))",
     )
     .bind(run.run_id.as_str())
     .bind(run.day.to_string())
     .bind(&run.started_by)
+    .bind(&run.orchestrator)
     .bind(&run.program_version)
     .bind(&run.config_hash)
     .bind(time::to_text(run.started_at))

@@ -16,7 +16,7 @@ const FILE_DEFAULT: &str = "topshelf.toml";
 
 /// Variables of the family that are no configuration keys; the latter two are the tests', and developers
 /// have them set when they call the program too.
-const NOT_KEYS: [&str; 4] = ["config", "log", "shared", "test_postgres"];
+const NOT_KEYS: [&str; 5] = ["config", "log", "orchestrator", "shared", "test_postgres"];
 
 /// The keys that every command takes as a flag.
 #[derive(Debug, Clone, Default)]
