@@ -39,6 +39,7 @@ impl Command {
 /// # Errors
 /// The failure to report, with its exit code.
 pub async fn execute(cli: Cli) -> Result<(), Failure> {
+    stop::listen_as_process_one();
     let Cli { command, global } = cli;
     let output = Output::new(global.json);
     match command {

@@ -18,6 +18,7 @@ mod keys;
 mod lease;
 mod ledger;
 mod moves;
+mod process_one;
 #[path = "../night/s3.rs"]
 mod s3;
 mod sample_logs;
