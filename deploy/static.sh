@@ -11,10 +11,11 @@ target=${1:-$(uname -m)-unknown-linux-gnu}
 folder=${CARGO_TARGET_DIR:-$PWD/target}
 cargo_home=${CARGO_HOME:-$HOME/.cargo}
 
-# Messages of panics and assertions name source files: by these names, wherever they lie. The last that fits counts.
+# Messages of panics and assertions name source files: ours as they lie below this folder, others by these names, wherever
+# they lie. The last that fits counts.
 flags=
 file_map=
-for place in "$PWD=/topshelf" "$cargo_home=/cargo" "$folder=/target"; do
+for place in "$cargo_home=/cargo" "$folder=/target"; do
     flags="$flags--remap-path-prefix=$place$(printf '\037')"
     file_map="$file_map -ffile-prefix-map=$place"
 done

@@ -20,17 +20,18 @@ const COMPLETIONS: [(&str, &str); 3] =
     [("bash", "topshelf.bash"), ("fish", "topshelf.fish"), ("zsh", "_topshelf")];
 
 /// What is copied as it is.
-const FILES: [&str; 4] = ["README.md", "CHANGELOG.md", "deploy/systemd", "docs/systemd.md"];
+const FILES: [&str; 6] =
+    ["README.md", "CHANGELOG.md", "LICENSE-MIT", "LICENSE-APACHE", "deploy/systemd", "docs/systemd.md"];
 
 /// What to build.
 #[derive(clap::Args, Default)]
 pub(crate) struct Options {
     /// The processor it is for, as Rust names it with the system [default: this machine's]
     #[arg(long, value_name = "TARGET")]
-    target: Option<String>,
+    pub(crate) target: Option<String>,
     /// A static program that was built already
     #[arg(long, value_name = "FILE")]
-    program: Option<PathBuf>,
+    pub(crate) program: Option<PathBuf>,
 }
 
 /// Builds the archive, says where it is, and unpacks it to see that it works.
@@ -55,6 +56,7 @@ pub(crate) fn run(options: &Options) -> Result<(), Failure> {
     for file in FILES {
         succeed(command("cp", &["-R", file]).arg(content.join(file)))?;
     }
+    program::write_notices(&triple, &content.join("LICENSES-THIRD-PARTY.txt"))?;
     let is_ours = triple == program::of_this_machine()?;
     let topshelf = |arguments: &[&str]| speaking(is_ours.then_some(&*built), arguments);
     for (shell, script) in COMPLETIONS {
@@ -112,6 +114,7 @@ fn unpacks(archive: &Path, name: &str) -> Result<(), Failure> {
         "man/man1/topshelf-run.1",
         "deploy/systemd/topshelf.service",
         "docs/systemd.md",
+        "LICENSES-THIRD-PARTY.txt",
     ];
     let missing: Vec<_> = expected.into_iter().filter(|file| !inside.join(file).is_file()).collect();
     if missing.is_empty() {

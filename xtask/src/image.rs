@@ -71,6 +71,8 @@ pub(crate) fn build(options: &Options) -> Result<Image, Failure> {
     program::check(&program, architecture)?;
     let folder = root().join(target()).join("image");
     let certificates = certificates::find(&folder, options.rds_certificates.as_deref())?;
+    let notices = folder.join("notices.txt");
+    program::write_notices(&triple, &notices)?;
     let layers = folder.join("root");
     // What `COPY --from=build /image/ /` finds.
     let content = layers.join("image");
@@ -79,6 +81,7 @@ pub(crate) fn build(options: &Options) -> Result<Image, Failure> {
         &program,
         &certificates.public,
         &certificates.rds,
+        &notices,
         &content,
     ]))?;
     let bundles = ["ca-certificates.crt", "rds.pem"].map(|bundle| content.join("etc/ssl/certs").join(bundle));

@@ -3,8 +3,8 @@
 //! `cargo xtask test` runs the checks and all tests, `cargo xtask check` the checks alone,
 //! `cargo xtask bench` the benchmarks, `cargo xtask fuzz` the fuzz targets, `cargo xtask schemathesis` requests that the
 //! API's document makes, `cargo xtask airflow` the DAG in real Airflows, and `cargo xtask soak` servers that everything
-//! happens to. `cargo xtask image` and `cargo xtask
-//! archive` build what is handed out, `cargo xtask sbom` lists what it is made of, `cargo xtask deny` and `cargo xtask
+//! happens to. `cargo xtask image` and `cargo xtask archive` build what is handed out, `cargo xtask reproduce` does it
+//! again elsewhere, `cargo xtask sbom` lists what it is made of, `cargo xtask deny` and `cargo xtask
 //! workflows` judge dependencies and workflows. Nothing here is part of the program.
 
 mod actionlint;
@@ -20,6 +20,7 @@ mod postgres;
 mod promtool;
 mod python;
 mod repository;
+mod reproduce;
 mod sbom;
 mod schemathesis;
 mod shellcheck;
@@ -59,6 +60,8 @@ enum Command {
     Deny(deny::Options),
     /// Judge the workflows of GitHub Actions, and all shell scripts
     Workflows,
+    /// Build the static program a second time elsewhere, and compare the two
+    Reproduce(reproduce::Options),
     /// List what the program is made of
     Sbom(sbom::Options),
     /// Test the DAG of deploy/airflow with real Airflows
@@ -78,6 +81,7 @@ fn main() -> ExitCode {
         Command::Image(options) => image::run(&options),
         Command::Deny(options) => deny::run(&options),
         Command::Workflows => actionlint::run(),
+        Command::Reproduce(options) => reproduce::run(&options),
         Command::Sbom(options) => sbom::run(&options),
         Command::Airflow(options) => airflow::run(&options),
         Command::Soak(options) => soak::run(&options),

@@ -1,8 +1,8 @@
 //! `cargo xtask test`: the checks, then every test with a PostgreSQL server to test against, then a server against the
-//! API's document, the image, and the DAG in real Airflows.
+//! API's document.
 
 use crate::{
-    Failure, actionlint, airflow, check, deny, image,
+    Failure, actionlint, check, deny, image,
     postgres::{self, Server},
     promtool,
     repository::{TRACES, cargo, files, read, status, words, works},
@@ -48,8 +48,7 @@ pub(crate) fn run(options: &Options) -> Result<(), Failure> {
         return Ok(());
     }
     schemathesis::run_with_tests()?;
-    image::run_with_tests()?;
-    airflow::run_with_tests()
+    image::run_with_tests()
 }
 
 /// Ctrl-C ends the test runner, which the terminal tells too; we stay to stop the server and tidy up.

@@ -23,6 +23,8 @@ pub struct NewRun {
     pub day: Day,
     /// What started it: `hand`, `schedule`, `airflow`.
     pub started_by: String,
+    /// Which workflow of an orchestrator began it, in that one's words; none when it said nothing. Has no NUL character.
+    pub orchestrator: Option<String>,
     /// The version of the program that runs.
     pub program_version: String,
     /// Tells apart the configurations that runs had: every key counts, secrets apart.
@@ -139,6 +141,8 @@ pub struct RunRecord {
     pub status: RunStatus,
     /// What started it.
     pub started_by: String,
+    /// Which workflow of an orchestrator began it; none when that said nothing, and of a run of an earlier version.
+    pub orchestrator: Option<String>,
     /// The version of the program.
     pub program_version: String,
     /// The configuration it ran with.
@@ -260,6 +264,7 @@ pub(crate) struct RunRow {
     day: String,
     status: String,
     started_by: String,
+    orchestrator: Option<String>,
     program_version: String,
     config_hash: String,
     started_at: String,
@@ -280,6 +285,7 @@ from_columns!(RunRow {
     day,
     status,
     started_by,
+    orchestrator,
     program_version,
     config_hash,
     started_at,
@@ -304,6 +310,7 @@ impl TryFrom<RunRow> for RunRecord {
             day: day(&row.day)?,
             status: RunStatus::from_name(row.status),
             started_by: row.started_by,
+            orchestrator: row.orchestrator,
             program_version: row.program_version,
             config_hash: row.config_hash,
             started_at: time::from_text(&row.started_at)?,

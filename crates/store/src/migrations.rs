@@ -23,6 +23,7 @@ const POSTGRES: &[Listed] = &[
     (6, "packed", include_str!("../migrations/postgres/0006_packed.sql")),
     (7, "keys", include_str!("../migrations/postgres/0007_keys.sql")),
     (8, "nights", include_str!("../migrations/postgres/0008_nights.sql")),
+    (9, "orchestrator", include_str!("../migrations/postgres/0009_orchestrator.sql")),
 ];
 
 const SQLITE: &[Listed] = &[
@@ -34,6 +35,7 @@ const SQLITE: &[Listed] = &[
     (6, "packed", include_str!("../migrations/sqlite/0006_packed.sql")),
     (7, "keys", include_str!("../migrations/sqlite/0007_keys.sql")),
     (8, "nights", include_str!("../migrations/sqlite/0008_nights.sql")),
+    (9, "orchestrator", include_str!("../migrations/sqlite/0009_orchestrator.sql")),
 ];
 
 pub(crate) fn of_postgres() -> Migrator {

@@ -27,7 +27,7 @@ use sqlx::{
     pool::PoolConnection,
     postgres::{PgConnectOptions, PgListener, PgPoolOptions},
 };
-use std::{io, str::FromStr, sync::Arc};
+use std::{env, io, str::FromStr, sync::Arc};
 
 /// Where publications are told of.
 const CHANNEL: &str = "topshelf_publications";
@@ -252,12 +252,23 @@ pub(crate) fn options(url: &str) -> Result<PgConnectOptions, StoreError> {
         return Err(refused(format!("{unknown:?} is no parameter of it; there are {known}")));
     }
     let options = PgConnectOptions::from_str(url).map_err(|error| refused(error.to_string()))?;
+    // The driver would take one of its own invention.
+    if !names_a_user(after_scheme) && !env::var("PGUSER").is_ok_and(|user| !user.is_empty()) {
+        return Err(refused("it names no user, and neither does PGUSER".into()));
+    }
     let options = match options.get_application_name() {
         Some(_) => options,
         None => options.application_name("topshelf"),
     };
     // sqlx would log whole statements; what matters is logged by callers, once.
     Ok(options.disable_statement_logging())
+}
+
+/// Whether a URL without its scheme says who connects.
+fn names_a_user(url: &str) -> bool {
+    let authority = url.split(['/', '?', '#']).next().unwrap_or_default();
+    let user = authority.rsplit_once('@').and_then(|(user, _)| user.split(':').next());
+    user.is_some_and(|user| !user.is_empty()) || parameters(url).any(|name| name == "user")
 }
 
 /// The names of a URL's parameters.
@@ -282,7 +293,8 @@ fn describe(options: &PgConnectOptions) -> String {
     let (user, port) = (options.get_username(), options.get_port());
     let database = options.get_database().unwrap_or(user);
     match options.get_socket() {
-        Some(socket) => format!("postgres://{user}@/{database}?host={}&port={port}", socket.display()),
+        // Before a socket there is no host, and a URL without host has no room for a user.
+        Some(socket) => format!("postgres:///{database}?host={}&port={port}&user={user}", socket.display()),
         None => format!("postgres://{user}@{}:{port}/{database}", options.get_host()),
     }
 }
@@ -330,13 +342,15 @@ async fn obstacle(connection: &mut PgConnection, run: &NewRun) -> Result<Option<
 async fn insert_run(connection: &mut PgConnection, run: &NewRun) -> Result<(), Failure> {
     let inserted = sqlx::query(
         "INSERT INTO runs
-            (run_id, day, status, started_by, program_version, config_hash, started_at, process, host, due_at, seen_at)
-         VALUES ($1, $2::date, 'running', $3, $4, $5, $6::timestamptz, $7, $8, $9::timestamptz,
+            (run_id, day, status, started_by, orchestrator, program_version, config_hash, started_at, process, host, due_at,
+             seen_at)
+         VALUES ($1, $2::date, 'running', $3, $4, $5, $6, $7::timestamptz, $8, $9, $10::timestamptz,
                  date_trunc('milliseconds', clock_timestamp()))",
     )
     .bind(run.run_id.as_str())
     .bind(run.day.to_string())
     .bind(&run.started_by)
+    .bind(&run.orchestrator)
     .bind(&run.program_version)
     .bind(&run.config_hash)
     .bind(time::to_text(run.started_at))

@@ -177,12 +177,14 @@ async fn obstacle(connection: &mut SqliteConnection, run: &NewRun) -> Result<Opt
 async fn insert_run(connection: &mut SqliteConnection, run: &NewRun) -> Result<(), Failure> {
     let inserted = sqlx::query(
         "INSERT INTO runs
-            (run_id, day, status, started_by, program_version, config_hash, started_at, process, host, due_at, seen_at)
-         VALUES (?, ?, 'running', ?, ?, ?, ?, ?, ?, ?, strftime('%Y-%m-%dT%H:%M:%fZ', 'now'))",
+            (run_id, day, status, started_by, orchestrator, program_version, config_hash, started_at, process, host, due_at,
+             seen_at)
+         VALUES (?, ?, 'running', ?, ?, ?, ?, ?, ?, ?, ?, strftime('%Y-%m-%dT%H:%M:%fZ', 'now'))",
     )
     .bind(run.run_id.as_str())
     .bind(run.day.to_string())
     .bind(&run.started_by)
+    .bind(&run.orchestrator)
     .bind(&run.program_version)
     .bind(&run.config_hash)
     .bind(time::to_text(run.started_at))

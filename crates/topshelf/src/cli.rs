@@ -1,15 +1,19 @@
 //! The command line: every command with its flags, help and an example.
 
-use crate::{
-    config::Flags,
-    generate::{Format, Layout},
-    pipeline::Wait,
-};
+mod generate;
+mod keys;
+mod nights;
+mod readers;
+
+pub use generate::{CompressionName, FormatName, Generate, LayoutName};
+pub use keys::{CreateKey, Keys, RevokeKey};
+pub use nights::{CountedDay, OneDay, Publish, Range, Rank, RunDay, Waiting};
+pub use readers::{Diff, Moves, Pin, Rollback, Runs, Show, Side, Unpin};
+
+use crate::config::Flags;
 use clap::{Args, Parser, Subcommand, ValueEnum, builder::styling};
-use domain::{AdvertiserId, Day, RunId};
-use source::Compression;
+use domain::AdvertiserId;
 use std::{path::PathBuf, time::Duration};
-use store::KeyName;
 
 const STYLES: styling::Styles = styling::Styles::styled()
     .header(styling::AnsiColor::Green.on_default().bold())
@@ -99,6 +103,11 @@ pub enum Command {
     /// Each day of a range, end to end; input shared by several days is read once
     #[command(after_help = "Example:\n  topshelf backfill --from 2024-11-20 --to 2024-12-19 --input ./logs")]
     Backfill(Range),
+    /// Whether a day's input is there: what to ask before the stages
+    #[command(
+        after_help = "Examples:\n  topshelf input --day 2024-11-20 --input s3://bucket/logs\n  topshelf input --json    # objects and bytes of each log, and the models that can be ranked\n\nExit code 1 says what lacks. It looks for what a night waits for: an object of each log for the day, or schedule.input_marker.\nNo object is read, and no database is needed."
+    )]
+    Input(OneDay),
     /// The first stage alone: logs → counts of the day, left in the lake
     #[command(after_help = "Example:\n  topshelf count --day 2024-11-20 --input ./logs")]
     Count(CountedDay),
@@ -212,14 +221,6 @@ pub struct Demo {
     pub days: u32,
 }
 
-/// A command about one day.
-#[derive(Debug, Args)]
-pub struct OneDay {
-    /// The day of the data, YYYY-MM-DD [default: yesterday in the configured time zone]
-    #[arg(long, value_name = "DAY")]
-    pub day: Option<Day>,
-}
-
 /// Flags of `health`.
 #[derive(Debug, Args)]
 pub struct Health {
@@ -246,371 +247,9 @@ pub struct Man {
     pub out: Option<PathBuf>,
 }
 
-/// What to do when somebody else works on the day.
-#[derive(Debug, Args)]
-pub struct Waiting {
-    /// While another run of the day is under way, wait for its end, at most so long (such as 90s, 30m, 2h), instead of failing
-    #[arg(long, value_name = "TIME", num_args = 0..=1, require_equals = true, default_missing_value = "forever", value_parser = wait)]
-    pub wait: Option<Wait>,
-}
-
-fn wait(text: &str) -> Result<Wait, String> {
-    if text == "forever" {
-        return Ok(Wait::Forever);
-    }
-    time(text).map(Wait::AtMost)
-}
-
 fn time(text: &str) -> Result<Duration, String> {
     let time = text.parse::<jiff::SignedDuration>().ok().and_then(|time| time.try_into().ok());
     time.ok_or_else(|| "a time is written like 90s, 30m or 2h".to_owned())
-}
-
-/// Flags of `run`.
-#[derive(Debug, Args)]
-pub struct RunDay {
-    /// The day, and how it is counted.
-    #[command(flatten)]
-    pub counted: CountedDay,
-    /// Whether it waits.
-    #[command(flatten)]
-    pub waiting: Waiting,
-}
-
-/// Flags of `publish`.
-#[derive(Debug, Args)]
-pub struct Publish {
-    /// The day.
-    #[command(flatten)]
-    pub one: OneDay,
-    /// Whether it waits.
-    #[command(flatten)]
-    pub waiting: Waiting,
-    /// Publish instead what checks held back of this run
-    #[arg(long, value_name = "RUN", conflicts_with = "day", requires = "reason")]
-    pub accept: Option<RunId>,
-    /// Accept the run for this advertiser alone
-    #[arg(long, value_name = "ADVERTISER", value_parser = advertiser_id, requires = "accept")]
-    pub advertiser: Option<AdvertiserId>,
-    /// Why it is accepted: kept beside what it changed
-    #[arg(long, value_name = "TEXT", requires = "accept", value_parser = clap::builder::NonEmptyStringValueParser::new())]
-    pub reason: Option<String>,
-}
-
-/// A command that counts one day.
-#[derive(Debug, Args)]
-pub struct CountedDay {
-    /// The day.
-    #[command(flatten)]
-    pub one: OneDay,
-    /// Read all objects, also those that did not change since the day was counted
-    #[arg(long)]
-    pub recount: bool,
-}
-
-/// A command that counts several days.
-#[derive(Debug, Args)]
-pub struct Range {
-    /// The first day, YYYY-MM-DD
-    #[arg(long, value_name = "DAY")]
-    pub from: Day,
-    /// The last day, YYYY-MM-DD
-    #[arg(long, value_name = "DAY")]
-    pub to: Day,
-    /// Read all objects, also those that did not change since their days were counted
-    #[arg(long)]
-    pub recount: bool,
-    /// Whether it waits.
-    #[command(flatten)]
-    pub waiting: Waiting,
-}
-
-/// Flags of `rank`.
-#[derive(Debug, Args)]
-pub struct Rank {
-    /// The day of the data, YYYY-MM-DD [default: yesterday in the configured time zone]
-    #[arg(long, value_name = "DAY")]
-    pub day: Option<Day>,
-    /// A model to rank by, in any case; may be repeated [default: every configured model]
-    #[arg(long, value_name = "MODEL")]
-    pub model: Vec<String>,
-}
-
-/// Flags of `show`.
-#[derive(Debug, Args)]
-pub struct Show {
-    /// The advertiser
-    #[arg(value_parser = advertiser_id)]
-    pub advertiser: AdvertiserId,
-    /// The model, in any case [default: every model of the last days]
-    pub model: Option<String>,
-    /// The day, YYYY-MM-DD [default: the newest published]
-    #[arg(long, value_name = "DAY", requires = "model")]
-    pub day: Option<Day>,
-    /// How many days, without a model
-    #[arg(long, value_name = "N", default_value_t = 7, conflicts_with = "model", value_parser = clap::value_parser!(u32).range(1..))]
-    pub days: u32,
-}
-
-/// Flags of `runs`.
-#[derive(Debug, Args)]
-pub struct Runs {
-    /// One run, whole
-    pub run: Option<RunId>,
-    /// Only runs of this day, YYYY-MM-DD
-    #[arg(long, value_name = "DAY", conflicts_with = "run")]
-    pub day: Option<Day>,
-    /// At most so many, newest first
-    #[arg(long, value_name = "N", default_value_t = 20, conflicts_with = "run", value_parser = clap::value_parser!(u32).range(1..))]
-    pub limit: u32,
-}
-
-/// Flags of `moves`.
-#[derive(Debug, Args)]
-pub struct Moves {
-    /// Only moves of this day, YYYY-MM-DD
-    #[arg(long, value_name = "DAY")]
-    pub day: Option<Day>,
-    /// At most so many, newest first
-    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
-    pub limit: u32,
-}
-
-/// One side of a comparison.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Side {
-    /// A day, as readers see it.
-    Day(Day),
-    /// What a run made, also what is held back of it.
-    Run(RunId),
-}
-
-impl std::str::FromStr for Side {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let day = text.parse().map(Self::Day);
-        day.or_else(|_| text.parse().map(Self::Run))
-            .map_err(|_| "neither a day (YYYY-MM-DD) nor a run".into())
-    }
-}
-
-/// Flags of `diff`.
-#[derive(Debug, Args)]
-pub struct Diff {
-    /// The day or run before
-    #[arg(value_name = "DAY|RUN")]
-    pub from: Side,
-    /// The day or run after
-    #[arg(value_name = "DAY|RUN")]
-    pub to: Side,
-    /// Only this advertiser
-    #[arg(long, value_name = "ADVERTISER", value_parser = advertiser_id)]
-    pub advertiser: Option<AdvertiserId>,
-    /// Only this model, in any case
-    #[arg(long, value_name = "MODEL")]
-    pub model: Option<String>,
-    /// At most so many lines of the table; JSON is always whole
-    #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..))]
-    pub limit: u32,
-}
-
-/// Flags of `rollback`.
-#[derive(Debug, Args)]
-#[command(group = clap::ArgGroup::new("back").required(true).multiple(true).args(["day", "to", "undo"]))]
-pub struct Rollback {
-    /// Take back the run that readers see of this day, YYYY-MM-DD; they see what they saw before it
-    #[arg(long, value_name = "DAY")]
-    pub day: Option<Day>,
-    /// Let readers see this run of its day again, as they saw it last
-    #[arg(long, value_name = "RUN", conflicts_with_all = ["day", "undo"])]
-    pub to: Option<RunId>,
-    /// Undo the last rollback, of the day if one is given
-    #[arg(long)]
-    pub undo: bool,
-    /// Only this advertiser
-    #[arg(long, value_name = "ADVERTISER", value_parser = advertiser_id, conflicts_with = "undo")]
-    pub advertiser: Option<AdvertiserId>,
-    /// Why: kept beside what it changed, and shown where readers are told of it
-    #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
-    pub reason: String,
-}
-
-/// Flags of `pin`.
-#[derive(Debug, Args)]
-pub struct Pin {
-    /// The advertiser
-    #[arg(value_parser = advertiser_id)]
-    pub advertiser: AdvertiserId,
-    /// A run that readers have seen of it
-    pub run: RunId,
-    /// Why: kept beside the pin, and shown where readers are told of it
-    #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
-    pub reason: String,
-}
-
-/// Flags of `unpin`.
-#[derive(Debug, Args)]
-pub struct Unpin {
-    /// The advertiser
-    #[arg(value_parser = advertiser_id)]
-    pub advertiser: AdvertiserId,
-    /// Why
-    #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
-    pub reason: String,
-}
-
-/// What to do about keys.
-#[derive(Debug, Subcommand)]
-pub enum Keys {
-    /// Make a key for some advertisers or for all, and print it, this once
-    #[command(
-        after_help = "Examples:\n  topshelf keys create --name 'acme shop' --advertiser acme\n  topshelf keys create --name agency --advertiser acme bolt --advertiser zeta\n  topshelf keys create --name dashboard --all\n\nThe key is printed on stdout, all else on stderr. Only its SHA-256 is kept: a key that is lost is revoked, and another made.\nServers take it within serve.poll_seconds. Clients send it as `Authorization: Bearer KEY`."
-    )]
-    Create(CreateKey),
-    /// All keys, those too that are revoked, in the order in which they were made
-    #[command(
-        after_help = "Examples:\n  topshelf keys list\n  topshelf keys list --json    # with all advertisers of each"
-    )]
-    List,
-    /// Take a key out of force, for good; servers refuse it within serve.poll_seconds
-    #[command(
-        after_help = "Examples:\n  topshelf keys revoke 'acme shop'     # the key in force of this name\n  topshelf keys revoke 4h8k2m0x7qv1"
-    )]
-    Revoke(RevokeKey),
-}
-
-/// Flags of `keys create`.
-#[derive(Debug, Args)]
-#[command(group = clap::ArgGroup::new("scope").required(true).args(["advertiser", "all"]))]
-pub struct CreateKey {
-    /// What people call it; of keys in force, one has the name
-    #[arg(long, value_name = "NAME")]
-    pub name: KeyName,
-    /// An advertiser whose rankings it is for; several may be given, and the flag repeated
-    #[arg(long, value_name = "ADVERTISER", num_args = 1.., value_parser = advertiser_id)]
-    pub advertiser: Vec<AdvertiserId>,
-    /// For all advertisers, also those that come later, and for what is told of all of them together
-    #[arg(long)]
-    pub all: bool,
-}
-
-/// Flags of `keys revoke`.
-#[derive(Debug, Args)]
-pub struct RevokeKey {
-    /// The key's id, or its name
-    #[arg(value_name = "ID|NAME")]
-    pub key: String,
-}
-
-/// Flags of `generate`.
-#[derive(Debug, Args)]
-pub struct Generate {
-    /// Folder to write into; made if missing
-    #[arg(long, value_name = "DIR")]
-    pub out: PathBuf,
-    /// Ad rows (impressions and clicks) a day
-    #[arg(long, value_name = "N", default_value_t = 20_000)]
-    pub rows: u64,
-    /// View rows a day [default: half of the ad rows]
-    #[arg(long, value_name = "N")]
-    pub view_rows: Option<u64>,
-    /// Advertisers
-    #[arg(long, value_name = "N", default_value_t = 20)]
-    pub advertisers: u32,
-    /// Products of each advertiser
-    #[arg(long, value_name = "N", default_value_t = 100)]
-    pub products: u32,
-    /// The first day, YYYY-MM-DD
-    #[arg(long, value_name = "DAY", default_value = "2024-11-20")]
-    pub first_day: Day,
-    /// How many days
-    #[arg(long, value_name = "N", default_value_t = 30)]
-    pub days: u32,
-    /// The share of advertisers that are active, 0 to 1
-    #[arg(long, value_name = "RATIO", default_value_t = 0.8)]
-    pub active_ratio: f64,
-    /// The same seed gives the same bytes
-    #[arg(long, value_name = "N", default_value_t = 1)]
-    pub seed: u64,
-    /// How days are laid out in objects
-    #[arg(long, value_name = "LAYOUT", default_value = "single")]
-    pub layout: LayoutName,
-    /// The format of the logs
-    #[arg(long, value_name = "FORMAT", default_value = "csv")]
-    pub format: FormatName,
-    /// How files are compressed
-    #[arg(long, value_name = "COMPRESSION", default_value = "none")]
-    pub compress: CompressionName,
-    /// Columns beside those that count, with short texts: half of them before those, half behind
-    #[arg(long, value_name = "N", default_value_t = 0)]
-    pub extra_columns: u32,
-    /// Replace files that are there
-    #[arg(long)]
-    pub overwrite: bool,
-}
-
-/// The format of generated logs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum FormatName {
-    /// Comma-separated values with a header.
-    Csv,
-    /// Tab-separated values with a header.
-    Tsv,
-    /// JSON lines: an object a line.
-    Jsonl,
-}
-
-impl From<FormatName> for Format {
-    fn from(name: FormatName) -> Self {
-        match name {
-            FormatName::Csv => Self::Csv,
-            FormatName::Tsv => Self::Tsv,
-            FormatName::Jsonl => Self::Jsonl,
-        }
-    }
-}
-
-/// How generated files are compressed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum CompressionName {
-    /// Not at all.
-    None,
-    /// Gzip: names end with .gz.
-    Gzip,
-    /// Zstandard: names end with .zst.
-    Zstd,
-}
-
-impl From<CompressionName> for Compression {
-    fn from(name: CompressionName) -> Self {
-        match name {
-            CompressionName::None => Self::None,
-            CompressionName::Gzip => Self::Gzip,
-            CompressionName::Zstd => Self::Zstd,
-        }
-    }
-}
-
-/// How generated days are laid out in objects.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum LayoutName {
-    /// One object for all days.
-    Single,
-    /// An object a day: ads_views-2024-11-20.csv.
-    Daily,
-    /// Hive folders: ads_views/date=2024-11-20/part-0.csv.
-    Hive,
-}
-
-impl From<LayoutName> for Layout {
-    fn from(name: LayoutName) -> Self {
-        match name {
-            LayoutName::Single => Self::Single,
-            LayoutName::Daily => Self::Daily,
-            LayoutName::Hive => Self::Hive,
-        }
-    }
 }
 
 fn advertiser_id(text: &str) -> Result<AdvertiserId, domain::IdError> {

@@ -5,6 +5,7 @@ mod diff;
 mod doctor;
 mod generate;
 mod health;
+mod input;
 mod keys;
 mod ledger;
 mod moves;
@@ -38,6 +39,7 @@ impl Command {
 /// # Errors
 /// The failure to report, with its exit code.
 pub async fn execute(cli: Cli) -> Result<(), Failure> {
+    stop::listen_as_process_one();
     let Cli { command, global } = cli;
     let output = Output::new(global.json);
     match command {
@@ -50,6 +52,7 @@ pub async fn execute(cli: Cli) -> Result<(), Failure> {
             stages::backfill(&working_night(&global, range.recount, range.waiting.wait)?, &range, output)
                 .await
         }
+        Command::Input(flags) => input::input(&night(&global)?, flags.day, output).await,
         Command::Count(flags) => {
             stages::count(&working_night(&global, flags.recount, None)?, flags.one.day, output).await
         }

@@ -4,6 +4,7 @@
 //! leaves rankings; `publish` takes those and moves what readers see, in one transaction. `run` is the
 //! three in a row for each day, written into the ledger. Nothing is handed on but through the lake.
 
+mod arrival;
 mod assumed;
 mod before;
 mod checked;
@@ -18,7 +19,10 @@ mod publish;
 mod rank;
 mod report;
 mod retention;
+mod started_by;
 
+pub use arrival::{Arrived, arrived};
+pub(crate) use arrival::{find_input, find_marker, has_marker, is_there};
 pub use checked::Checked;
 pub use count::count;
 pub use lease::Wait;
@@ -29,22 +33,22 @@ pub use rank::{rank, ranked_models};
 pub(crate) use report::visible;
 pub use report::{ModelReport, RunOutcome, RunReport, StageReport, Verdict};
 pub use retention::{Trimmed, trim};
+pub use started_by::StartedBy;
 
 use crate::{
     clock::Clock,
     config::Config,
-    failure::{Exit, Failure},
+    failure::Failure,
     halt::Halt,
     progress::Progress,
     retries::Retries,
     schedule::Schedule,
     traces::{self, span},
 };
-use domain::{Day, Log, RunId};
-use jiff::Timestamp;
+use domain::{Day, RunId};
 use lake::{CountsManifest, Lake};
 use ledger::Ledger;
-use source::{AwsSettings, Location, ObjectDays, PlannedObject};
+use source::{AwsSettings, Location};
 use std::{collections::BTreeSet, path::Path, time::Duration};
 use store::Store;
 use tracing::{field::Empty, warn};
@@ -70,40 +74,6 @@ pub struct Night {
     pub retries: Retries,
     /// Tells what is under way to stop.
     pub halt: Halt,
-}
-
-/// Who started a run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum StartedBy {
-    /// A person or a script.
-    Hand,
-    /// The built-in scheduler, for this moment of its schedule.
-    Schedule(Timestamp),
-    /// The built-in scheduler, to add what has come late.
-    Refresh,
-    /// An Airflow task.
-    Airflow,
-}
-
-impl StartedBy {
-    /// A command's starter: Airflow says so in the environment of its tasks.
-    #[must_use]
-    pub fn of_environment() -> Self {
-        if std::env::var_os("AIRFLOW_CTX_DAG_ID").is_some() { Self::Airflow } else { Self::Hand }
-    }
-
-    fn name(self) -> &'static str {
-        match self {
-            Self::Hand => "hand",
-            Self::Schedule(_) => "schedule",
-            Self::Refresh => "refresh",
-            Self::Airflow => "airflow",
-        }
-    }
-
-    fn due_at(self) -> Option<Timestamp> {
-        if let Self::Schedule(due_at) = self { Some(due_at) } else { None }
-    }
 }
 
 impl Night {
@@ -251,37 +221,6 @@ fn of_days(days: &[Day]) -> String {
         (Some(first), Some(last)) if first < last => format!("{first}/{last}"),
         (first, _) => first.map(ToString::to_string).unwrap_or_default(),
     }
-}
-
-/// Finds the objects of the day's logs.
-///
-/// # Errors
-/// With the log that has none, or when they cannot be listed.
-pub async fn find_input(night: &Night, day: Day) -> Result<(), Failure> {
-    input::plan(night, &night.input()?, &[day]).await.map(drop)
-}
-
-/// Finds the objects of the day's logs of events, written for it: where no name tells a day, one must have been
-/// written since the day ended.
-///
-/// # Errors
-/// With the log that has none, or when they cannot be listed.
-pub async fn find_new_input(night: &Night, day: Day) -> Result<(), Failure> {
-    let location = night.input()?;
-    for planned in input::plan(night, &location, &[day]).await? {
-        let is_new = |object: &PlannedObject| {
-            object.days != ObjectDays::Any || night.schedule.is_after(day, object.object.modified)
-        };
-        if planned.log != Log::AdvertiserIds && !planned.objects.iter().any(is_new) {
-            let (log, ended_at) = (planned.log, night.schedule.end_of(day));
-            let message = format!("no object of {log} was written since {day} ended at {ended_at}");
-            let help = format!(
-                "name the day in input.{log}, such as \"{log}-{{day}}.csv\", or an object that is written last in schedule.input_marker"
-            );
-            return Err(Failure::new(Exit::Failed, message).help(help).of_days([day]));
-        }
-    }
-    Ok(())
 }
 
 /// Produces the days, and those again that failed of what may pass by itself.

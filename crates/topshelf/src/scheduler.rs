@@ -6,8 +6,6 @@
 mod alert;
 mod input;
 
-pub(crate) use input::find_marker;
-
 use crate::{
     failure::{Exit, Failure},
     halt::Stopped,

@@ -39,8 +39,26 @@ pub(crate) fn architecture(target: &str) -> Result<&'static str, Failure> {
 /// Builds it, which takes minutes.
 pub(crate) fn build(target: &str) -> Result<PathBuf, Failure> {
     say(&format!("building the static program for {target}"));
-    let printed = stdout(&mut command(root().join("deploy/static.sh"), &[target]))?;
-    Ok(PathBuf::from(printed.trim()))
+    build_in(root(), target, &[])
+}
+
+/// Builds that of the repository in `folder`, with these variables in the environment.
+pub(crate) fn build_in(folder: &Path, target: &str, variables: &[(&str, &Path)]) -> Result<PathBuf, Failure> {
+    let mut script = command(folder.join("deploy/static.sh"), &[target]);
+    // What cargo tells of xtask itself: some crates are built again when it changes.
+    let is_of_xtask = |name: &str| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_");
+    for (name, _) in std::env::vars_os().filter(|(name, _)| is_of_xtask(&name.to_string_lossy())) {
+        script.env_remove(name);
+    }
+    script.envs(variables.iter().copied());
+    Ok(PathBuf::from(stdout(&mut script)?.trim()))
+}
+
+/// Writes the licences of what is linked into the program for `target`.
+pub(crate) fn write_notices(target: &str, file: &Path) -> Result<(), Failure> {
+    let notices = stdout(&mut command(root().join("deploy/notices.sh"), &[target]))?;
+    let written = file.parent().map_or(Ok(()), fs::create_dir_all).and_then(|()| fs::write(file, notices));
+    written.map_err(|error| format!("could not write {}: {error}", file.display()).into())
 }
 
 /// Fails unless the file is a static program for the processor.

@@ -2,7 +2,7 @@
 
 use super::{Options, build, compose};
 use crate::{
-    Failure, debian,
+    Failure, archive, debian,
     repository::{cargo, program, root, succeed, target, words, works},
     say,
 };
@@ -30,10 +30,14 @@ pub(crate) fn run_with_tests() -> Result<(), Failure> {
     run(&Options::default())
 }
 
-/// Builds the image and tests it.
+/// Builds the image and tests it; the archive of its program too.
 pub(super) fn run(options: &Options) -> Result<(), Failure> {
     install_tools()?;
     let image = build(options)?;
+    archive::run(&archive::Options {
+        target: options.target.clone(),
+        program: Some(image.root.join("topshelf")),
+    })?;
     let compose = compose::prepare(&root().join(target()).join("image"))?;
     let has_nextest = works(&mut cargo(&["nextest", "--version"]));
     let mut tests = cargo(if has_nextest { &["nextest", "run"] } else { &["test"] });

@@ -59,6 +59,7 @@ async fn publish(
         run_id: run_id.clone(),
         day: rankings.day,
         started_by: "hand".to_owned(),
+        orchestrator: None,
         program_version: env!("CARGO_PKG_VERSION").to_owned(),
         config_hash: "benchmark".to_owned(),
         started_at,

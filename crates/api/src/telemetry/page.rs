@@ -92,6 +92,7 @@ fn told() -> Telemetry {
         process: None,
         host: None,
         due_at: None,
+        orchestrator: None,
         seen_at: None,
         error: None,
         report: None,

@@ -192,6 +192,7 @@ impl Site {
             run_id: run_id.clone(),
             day,
             started_by: "hand".to_owned(),
+            orchestrator: None,
             program_version: "0.1.0".to_owned(),
             config_hash: String::new(),
             started_at: format!("{}T02:30:00Z", day.tomorrow()).parse().unwrap(),

@@ -12,7 +12,8 @@ use sqlx::PgConnection;
 /// Everything that a transaction reads is as of one moment.
 pub(super) const ONE_MOMENT: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY";
 
-/// The columns of a run, timestamps and days in the text form that both databases share.
+/// The columns of a run, timestamps and days in the text form that both databases share. In a database that was not
+/// migrated since, `orchestrator` is no column of `own`, and so the one of `absent`.
 macro_rules! select_runs {
     ($rest:literal) => {
         select_runs!("report::text", $rest)
@@ -26,8 +27,9 @@ macro_rules! select_runs {
             to_char(seen_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') AS seen_at,
             error, "#,
             $report,
-            r#" AS report, models::text AS models, rankings_digest, rankings_run_id
-            FROM runs "#,
+            r#" AS report, models::text AS models, rankings_digest, rankings_run_id,
+            (SELECT orchestrator FROM runs AS own WHERE own.run_id = runs.run_id) AS orchestrator
+            FROM runs CROSS JOIN (SELECT NULL::text AS orchestrator) AS absent "#,
             $rest
         )
     };

@@ -9,7 +9,8 @@ use crate::{
 use domain::{Day, RunId};
 use sqlx::SqliteConnection;
 
-/// The columns of a run, read by name: a newer version may have added others.
+/// The columns of a run, read by name: a newer version may have added others. In a database that was not migrated since,
+/// `orchestrator` is no column of `own`, and so the one of `absent`.
 macro_rules! select_runs {
     ($rest:literal) => {
         select_runs!("report", $rest)
@@ -19,7 +20,9 @@ macro_rules! select_runs {
             "SELECT run_id, day, status, started_by, program_version, config_hash, started_at, ended_at,
             process, host, due_at, seen_at, error, ",
             $report,
-            " AS report, models, rankings_digest, rankings_run_id FROM runs ",
+            " AS report, models, rankings_digest, rankings_run_id,
+            (SELECT orchestrator FROM runs AS own WHERE own.run_id = runs.run_id) AS orchestrator
+            FROM runs CROSS JOIN (SELECT NULL AS orchestrator) AS absent ",
             $rest
         )
     };

@@ -18,6 +18,9 @@ async fn urls_that_name_no_database_are_refused() {
         ("sqlite::memory:", "what is published outlives the process: name a file"),
         ("postgres://u:12/secret@db/x", "in a password, / ? # @ must be written %2F %3F %23 %40"),
         ("postgres://u:se#secret@db/x", "in a password, / ? # @ must be written %2F %3F %23 %40"),
+        ("postgres://db/x", "it names no user, and neither does PGUSER"),
+        ("postgres://:secret@db/x", "it names no user, and neither does PGUSER"),
+        ("postgres:///x?host=/run/pg", "it names no user, and neither does PGUSER"),
         ("postgres://u:secret@db:port/x", "error with configuration: invalid port number"),
     ];
     for (url, reason) in cases {
@@ -31,6 +34,15 @@ async fn urls_that_name_no_database_are_refused() {
     let misspelt = refused("postgres://u:secret@db/x?sslmod=verify-full").await;
     let expected = "the store's URL is not understood: \"sslmod\" is no parameter of it; there are sslmode, ";
     assert!(misspelt.starts_with(expected), "{misspelt}");
+}
+
+#[test]
+fn what_a_database_is_called_is_a_url_of_it() {
+    for called in
+        ["postgres://u@db:5433/x", "postgres:///x?host=/run/pg&port=5433&user=u", "sqlite:some/topshelf.db"]
+    {
+        assert_eq!(store::describe(called).unwrap(), called);
+    }
 }
 
 #[tokio::test]

@@ -101,6 +101,7 @@ pub(crate) fn new_run(day: Day) -> NewRun {
         process: "here 1 2".into(),
         host: "here".into(),
         due_at: None,
+        orchestrator: None,
     }
 }
 

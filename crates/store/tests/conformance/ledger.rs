@@ -12,6 +12,7 @@ on_both!(
     nobody_changes_a_run_that_ended,
     runs_under_way_give_signs_of_life,
     a_ledger_of_an_earlier_version_is_told,
+    versions_with_and_without_the_orchestrator_read_each_others_runs,
     runs_come_newest_first,
     a_status_of_a_newer_version_is_kept,
 );
@@ -30,6 +31,7 @@ async fn a_run_reads_back_as_it_began_and_ended(database: Database) {
     let run = NewRun {
         started_at: "2024-11-21T02:30:00.123999Z".parse().unwrap(),
         started_by: "airflow".into(),
+        orchestrator: Some("airflow: dag nights, run ü".into()),
         ..new_run("2024-11-20".parse().unwrap())
     };
     store.begin_runs(std::slice::from_ref(&run)).await.unwrap();
@@ -37,6 +39,7 @@ async fn a_run_reads_back_as_it_began_and_ended(database: Database) {
     assert_eq!(begun.status, RunStatus::Running);
     assert_eq!(begun.started_at.to_string(), "2024-11-21T02:30:00.123Z");
     assert_eq!((begun.day, begun.started_by.as_str()), (run.day, "airflow"));
+    assert_eq!(begun.orchestrator, run.orchestrator);
     assert_eq!((begun.program_version.as_str(), begun.config_hash.as_str()), ("0.1.0", "c0ffee"));
     assert_eq!((begun.ended_at, &begun.error, &begun.report), (None, &None, &None));
     assert_eq!(begun.process, Some(run.process.clone()));
@@ -132,6 +135,31 @@ async fn a_ledger_of_an_earlier_version_is_told(database: Database) {
     let error = store.runs(10, None).await.unwrap_err();
     assert!(matches!(error, StoreError::Older { .. }), "{error}");
     assert_eq!(error.to_string(), format!("{} is of an earlier version of topshelf", store.description()));
+}
+
+/// A server that was updated before anybody migrated the database reads it all the same, and a pipeline of the version
+/// before goes on writing after somebody did.
+async fn versions_with_and_without_the_orchestrator_read_each_others_runs(database: Database) {
+    let store = database.migrated().await;
+    let run = NewRun { orchestrator: Some("nights".into()), ..new_run("2024-11-20".parse().unwrap()) };
+    store.begin_runs(std::slice::from_ref(&run)).await.unwrap();
+    let earlier = "INSERT INTO runs (run_id, day, status, started_by, program_version, config_hash, started_at, process, host)
+                   SELECT '20241121T000000Z-00000001', day, 'succeeded', started_by, '0.0.9', config_hash, started_at, process, host
+                   FROM runs";
+    database.sql(earlier).await;
+    let told = async || {
+        let runs = store.runs(10, None).await.unwrap();
+        runs.into_iter().map(|run| (run.program_version, run.orchestrator)).collect::<Vec<_>>()
+    };
+    let both = [("0.1.0".to_owned(), run.orchestrator.clone()), ("0.0.9".to_owned(), None)];
+    assert_eq!(told().await, both);
+
+    database.sql("ALTER TABLE runs DROP COLUMN orchestrator").await;
+    let unnamed = both.map(|(version, _)| (version, None));
+    assert_eq!(told().await, unnamed);
+    assert_eq!(store.under_way().await.unwrap()[0].run.run_id, run.run_id);
+    assert_eq!(store.run(&run.run_id).await.unwrap().unwrap().orchestrator, None);
+    assert_eq!(store.last_runs().await.unwrap().ended, None);
 }
 
 async fn begin(store: &Store, day: &str, started_at: &str, random: u32) {

@@ -82,6 +82,7 @@ fn to_json(run: &RunRecord, dead: &HashSet<RunId>) -> Value {
         "day": run.day,
         "status": status(run, dead),
         "started_by": run.started_by,
+        "orchestrator": run.orchestrator,
         "program_version": run.program_version,
         "config_hash": run.config_hash,
         "started_at": run.started_at,

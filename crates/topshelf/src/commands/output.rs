@@ -1,9 +1,9 @@
-//! Results on stdout: a table for people or JSON for programs.
+//! Results on stdout: a table for people or JSON for programs, which is one line unless a terminal shows it.
 
 use crate::failure::{Exit, Failure};
 use comfy_table::{Cell, CellAlignment, ContentArrangement, LineStyle, Table, presets};
 use serde::Serialize;
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, ErrorKind, IsTerminal, Write};
 
 /// How results are printed.
 #[derive(Debug, Clone, Copy)]
@@ -36,12 +36,29 @@ impl Output {
     }
 
     fn chosen(self, value: &impl Serialize, text: impl FnOnce() -> String) -> Result<String, Failure> {
-        if self.is_json { serde_json::to_string_pretty(value).map_err(Failure::of) } else { Ok(text()) }
+        if self.is_json { json(value) } else { Ok(text()) }
     }
 
     /// Prints the value when JSON is asked for, and nothing for people.
     pub(crate) fn json_only(self, value: &impl Serialize) -> Result<(), Failure> {
         if self.is_json { self.either(value, String::new) } else { Ok(()) }
+    }
+
+    /// Prints a result, and on stderr what is to be known beside it: below what people read, and before JSON, so that
+    /// whoever reads both together finds the result in the last line.
+    pub(crate) fn with_notices(
+        self,
+        notices: impl IntoIterator<Item = String>,
+        print: impl FnOnce() -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
+        let tell = || notices.into_iter().for_each(|notice| eprintln!("{notice}"));
+        if self.is_json {
+            tell();
+            return print();
+        }
+        print()?;
+        tell();
+        Ok(())
     }
 
     /// Prints the text, ended by a line break.
@@ -56,6 +73,15 @@ impl Output {
             Ok(()) => Ok(()),
         }
     }
+}
+
+/// The value as JSON: over several lines for a person's eyes, else in one line, which whoever reads a log finds again.
+fn json(value: &impl Serialize) -> Result<String, Failure> {
+    let json = match io::stdout().is_terminal() {
+        true => serde_json::to_string_pretty(value),
+        false => serde_json::to_string(value),
+    };
+    json.map_err(Failure::of)
 }
 
 fn written(text: &str) -> io::Result<()> {

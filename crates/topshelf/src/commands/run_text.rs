@@ -16,7 +16,7 @@ pub(super) fn whole(run: &RunRecord, status: &str, moves: &[Move]) -> String {
         format!("run        {}", run.run_id),
         format!("day        {}", run.day),
         format!("status     {} {}", status, verdict(run)).trim_end().to_owned(),
-        format!("started    {} by {}", run.started_at, run.started_by),
+        started_line(run),
         place_line(run),
         format!("took       {}", took(run)),
         format!("program    {} with configuration {}", run.program_version, run.config_hash),
@@ -33,6 +33,12 @@ pub(super) fn whole(run: &RunRecord, status: &str, moves: &[Move]) -> String {
     }
     lines.extend(move_lines(moves, run.rankings_run_id.as_ref().unwrap_or(&run.run_id)));
     lines.join("\n")
+}
+
+/// When it was started, by what, and what that said of itself.
+fn started_line(run: &RunRecord) -> String {
+    let orchestrator = run.orchestrator.as_ref().map(|orchestrator| format!(" ({})", visible(orchestrator)));
+    format!("started    {} by {}{}", run.started_at, run.started_by, orchestrator.unwrap_or_default())
 }
 
 /// Where it ran, and for which night.

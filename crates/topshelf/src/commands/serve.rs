@@ -4,7 +4,7 @@ use super::stop;
 #[cfg(feature = "otel")]
 use crate::traces;
 use crate::{
-    config::{self, Serve},
+    config::{self, Schedule, Serve},
     failure::{Exit, Failure},
     halt::Halt,
     logging,
@@ -90,6 +90,7 @@ pub(super) async fn serve(night: Night) -> Result<(), Failure> {
 
 /// Runs every night at the scheduled time, until a stop signal.
 pub(super) async fn schedule(night: Night) -> Result<(), Failure> {
+    check_marker(&night.config.schedule)?;
     stop::at_signal(night.halt.clone());
     // What is no database is told at once; one that does not answer yet is waited for.
     let Some(_) = unless_stopped(&night.halt, store(&night)).await? else { return Ok(()) };
@@ -99,11 +100,22 @@ pub(super) async fn schedule(night: Night) -> Result<(), Failure> {
 
 /// Serves, and runs every night at the scheduled time, until a stop signal.
 pub(super) async fn up(night: Night) -> Result<(), Failure> {
+    check_marker(&night.config.schedule)?;
     let Some(server) = listening(&night).await? else { return Ok(()) };
     let (halt, drain) = (night.halt.clone(), drain(&night));
     let nights = nights(night)?;
     let ((), held) = tokio::join!(server.run(stopped(halt.clone(), drain)), held(nights, &halt));
     held
+}
+
+/// Whoever names a marker means nights to wait for it.
+fn check_marker(schedule: &Schedule) -> Result<(), Failure> {
+    if schedule.input_marker.is_empty() || schedule.wait_for_input {
+        return Ok(());
+    }
+    let message = "schedule.input_marker is set, but the scheduler does not wait for it";
+    Err(Failure::new(Exit::Usage, message)
+        .help("set schedule.wait_for_input = true, or take the marker away"))
 }
 
 /// A server that listens and is told of; none when it was told to stop before.

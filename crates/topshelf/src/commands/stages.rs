@@ -15,7 +15,7 @@ use std::fmt::Write;
 /// The most days of one backfill: ten years. More is a slip of the hand, and each day is a run.
 const BACKFILL_DAYS_MAX: usize = 3660;
 
-fn day_or_ended(night: &Night, day: Option<Day>) -> Day {
+pub(super) fn day_or_ended(night: &Night, day: Option<Day>) -> Day {
     day.unwrap_or_else(|| night.schedule.ended_day(night.clock.now()))
 }
 
@@ -74,23 +74,13 @@ pub(super) fn of_advertisers(number: u64) -> String {
 fn report(outcomes: Vec<RunOutcome>, output: Output) -> Result<(), Failure> {
     let json = json!({ "runs": outcomes.iter().map(RunOutcome::to_json).collect::<Vec<_>>() });
     let has_success = outcomes.iter().any(|outcome| outcome.ended.is_ok());
-    if has_success || outcomes.len() > 1 {
-        output.either(&json, || runs_table(&outcomes))?;
-    } else {
+    output.with_notices(report_notices(&outcomes, output), || {
+        if has_success || outcomes.len() > 1 {
+            return output.either(&json, || runs_table(&outcomes));
+        }
         // One failed run is told by its failure alone; programs still get it as JSON.
-        output.json_only(&json)?;
-    }
-    for notice in notices(&outcomes) {
-        eprintln!("{notice}");
-    }
-    // The report tells programs of it.
-    for outcome in outcomes.iter().filter(|_| output.is_for_people()) {
-        let stages = outcome.ended.as_ref().map_or(&[][..], |report| &report.stages);
-        stages
-            .iter()
-            .filter_map(|stage| kept_notice(outcome.day, stage))
-            .for_each(|notice| eprintln!("{notice}"));
-    }
+        output.json_only(&json)
+    })?;
     let held = held(&outcomes);
     let days_asked = outcomes.len();
     let several = days_asked > 1;
@@ -104,6 +94,16 @@ fn report(outcomes: Vec<RunOutcome>, output: Output) -> Result<(), Failure> {
             Err(failure.within(format!("{failed_days} of {days_asked} days failed, the first is {day}")))
         }
     }
+}
+
+/// What is told beside the runs; that input was not read again, the report tells programs.
+fn report_notices(outcomes: &[RunOutcome], output: Output) -> Vec<String> {
+    let mut told = notices(outcomes);
+    for outcome in outcomes.iter().filter(|_| output.is_for_people()) {
+        let stages = outcome.ended.as_ref().map_or(&[][..], |report| &report.stages);
+        told.extend(stages.iter().filter_map(|stage| kept_notice(outcome.day, stage)));
+    }
+    told
 }
 
 /// That checks hold something back, with what to do about it.
@@ -309,11 +309,8 @@ pub(super) async fn count(night: &Night, day: Option<Day>, output: Output) -> Re
     let counted = night.halt.or_give_up(pipeline::count(night, &[day])).await?;
     let counted = counted.map_err(|failure| night.why(failure))?;
     let (manifest, stage) = counted.into_iter().next().expect("one day was counted")?;
-    output.either(&manifest, || counted_text(&manifest))?;
-    if let Some(notice) = kept_notice(day, &stage).filter(|_| output.is_for_people()) {
-        eprintln!("{notice}");
-    }
-    Ok(())
+    let notice = kept_notice(day, &stage).filter(|_| output.is_for_people());
+    output.with_notices(notice, || output.either(&manifest, || counted_text(&manifest)))
 }
 
 fn counted_text(manifest: &CountsManifest) -> String {
@@ -340,11 +337,9 @@ pub(super) async fn rank(night: &Night, flags: Rank, output: Output) -> Result<(
     let ranked = ranked.map_err(|failure| night.why(failure))?;
     let models: Vec<_> = ranked.manifests.iter().map(ModelReport::of).collect();
     let json = json!({ "day": day, "models": models, "not_computed": ranked.not_computed });
-    output.either(&json, || ranked_text(day, &models))?;
-    for (model, reason) in &ranked.not_computed {
-        eprintln!("{model} was not computed: {reason}");
-    }
-    Ok(())
+    let not_computed = ranked.not_computed.iter();
+    let notices = not_computed.map(|(model, reason)| format!("{model} was not computed: {reason}"));
+    output.with_notices(notices, || output.either(&json, || ranked_text(day, &models)))
 }
 
 fn ranked_text(day: Day, models: &[ModelReport]) -> String {

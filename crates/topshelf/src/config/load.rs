@@ -16,7 +16,7 @@ const FILE_DEFAULT: &str = "topshelf.toml";
 
 /// Variables of the family that are no configuration keys; the latter two are the tests', and developers
 /// have them set when they call the program too.
-const NOT_KEYS: [&str; 4] = ["config", "log", "shared", "test_postgres"];
+const NOT_KEYS: [&str; 5] = ["config", "log", "orchestrator", "shared", "test_postgres"];
 
 /// The keys that every command takes as a flag.
 #[derive(Debug, Clone, Default)]
@@ -341,10 +341,6 @@ fn check_schedule(schedule: &Schedule) -> Result<(), Failure> {
     if !marker.is_empty() {
         let parsed = LogPattern::parse(marker);
         parsed.map_err(|error| refused("schedule.input_marker", &format!("cannot be used: {error}")))?;
-        if !schedule.wait_for_input {
-            return Err(Failure::new(Exit::Usage, "schedule.input_marker is set, but nothing waits for it")
-                .help("set schedule.wait_for_input = true, or take the marker away"));
-        }
     }
     if schedule.input_deadline_minutes > INPUT_DEADLINE_MINUTES_MAX {
         return Err(refused("schedule.input_deadline_minutes", "is more than a week"));

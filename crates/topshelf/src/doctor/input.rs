@@ -8,7 +8,6 @@ use crate::{
     config::without_password,
     failure::Failure,
     pipeline::{self, LookedLog, Night},
-    scheduler,
 };
 use domain::{Day, Log};
 use source::{Location, probe::Endpoint};
@@ -35,7 +34,7 @@ pub(super) async fn examine(night: &Night, day: Day, tell: Tell<'_>) -> (Section
     let logs = pipeline::configured_logs(night);
     let mut planned = target.as_ref().map_or_else(|| vec!["directory"], |target| bucket::steps(target, None));
     planned.extend(logs.iter().map(|log| log.name()));
-    planned.extend(waits_for_marker(night).then_some("marker"));
+    planned.extend(pipeline::has_marker(night).then_some("marker"));
     planned.extend(["read", "columns"]);
     let mut examined = Examined::begin("input", without_password(url), planned, tell);
     let mut input = Input::default();
@@ -83,7 +82,7 @@ async fn look(
         let work = find(night.clone(), location.clone(), *log, day);
         found.extend(examined.step_within(LISTING_TIME_MAX, log.name(), tried, work).await);
     }
-    if waits_for_marker(night) {
+    if pipeline::has_marker(night) {
         let tried = format!("look for schedule.input_marker of {day}");
         let work = marker(night.clone(), location.clone(), day);
         examined.step_within(LISTING_TIME_MAX, "marker", tried, work).await;
@@ -99,13 +98,9 @@ async fn look(
     examined.step("columns", "read how the objects begin, as a night does", columns(found)).await;
 }
 
-fn waits_for_marker(night: &Night) -> bool {
-    night.config.schedule.wait_for_input && !night.config.schedule.input_marker.is_empty()
-}
-
 async fn marker(night: Night, location: Location, day: Day) -> Tried<()> {
     let cause = "whoever writes the day's logs has not ended yet, or writes another marker";
-    match scheduler::find_marker(&night, &location, day).await {
+    match pipeline::find_marker(&night, &location, day).await {
         Ok(name) => Answer::ok(format!("{name} is there")).alone(),
         Err(failure) => Err(Answer::of(&failure, cause)),
     }

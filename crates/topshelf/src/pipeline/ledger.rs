@@ -71,6 +71,7 @@ impl<'a> Ledger<'a> {
                 run_id,
                 day: *day,
                 started_by: started_by.name().to_owned(),
+                orchestrator: started_by.orchestrator(),
                 program_version: env!("CARGO_PKG_VERSION").to_owned(),
                 config_hash: night.config.hash(),
                 started_at,

@@ -1,14 +1,12 @@
-//! Whether a night's input is there.
+//! Whether a night waits for its input, and for how long.
 
 use crate::{
-    failure::{Exit, Failure},
+    failure::Failure,
     pipeline::{self, Night},
     schedule::DueNight,
 };
 use domain::Day;
 use jiff::{SignedDuration, Timestamp};
-use source::{Location, LogPattern};
-use std::time::SystemTime;
 use store::{Outcome, RunStatus};
 use tracing::{info, warn};
 
@@ -31,7 +29,7 @@ pub(super) async fn arrival(night: &Night, due: DueNight, now: Timestamp) -> Arr
     if !schedule.wait_for_input {
         return Arrival::Arrived;
     }
-    let failure = match is_there(night, due.day).await {
+    let failure = match pipeline::is_there(night, due.day).await {
         Ok(()) => return Arrival::Arrived,
         Err(failure) => failure,
     };
@@ -47,40 +45,6 @@ pub(super) async fn arrival(night: &Night, due: DueNight, now: Timestamp) -> Arr
     }
     info!(day = %due.day, %deadline, why = failure.chain(), "waiting for the input");
     Arrival::Awaited { look_at: deadline.min(now + LOOK_EVERY) }
-}
-
-/// Fails, for the day, with what lacks of its input.
-async fn is_there(night: &Night, day: Day) -> Result<(), Failure> {
-    if night.config.schedule.input_marker.is_empty() {
-        return pipeline::find_new_input(night, day).await;
-    }
-    find_marker(night, &night.input()?, day).await.map(drop)
-}
-
-/// The name of the day's marker, which was written for it.
-///
-/// # Errors
-/// When it is not there, or is of a day before.
-pub(crate) async fn find_marker(night: &Night, location: &Location, day: Day) -> Result<String, Failure> {
-    let marker = &night.config.schedule.input_marker;
-    let pattern = LogPattern::parse(marker).expect("loading the configuration checks the pattern");
-    let markers = source::named(location, &pattern, day).await?;
-    // One that names no day is written again and again: that of the days before is none of this one.
-    let is_of_day = |modified: SystemTime| pattern.names_a_day() || night.schedule.is_after(day, modified);
-    if let Some(object) = markers.iter().find(|object| is_of_day(object.modified)) {
-        return Ok(object.name.clone());
-    }
-    let name = location.object_url(&pattern.filled(day));
-    let message = match markers.first() {
-        None => format!("{name} is not there"),
-        Some(_) => format!("{name} was not written since {day} ended at {}", night.schedule.end_of(day)),
-    };
-    let help = format!(
-        "schedule.input_marker names an object that is written when the day's logs are all there: see whether they are in {}, \
-         and what was to write it; `topshelf run --day {day}` does not wait for it",
-        location.url()
-    );
-    Err(Failure::new(Exit::Failed, message).help(help).of_days([day]))
 }
 
 /// The days before `day` to look for late input of: those that were run before, and whose input is there.

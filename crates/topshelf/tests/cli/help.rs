@@ -2,10 +2,11 @@
 
 use crate::scene::{Ended, Scene};
 
-const COMMANDS: [&str; 26] = [
+const COMMANDS: [&str; 27] = [
     "demo",
     "run",
     "backfill",
+    "input",
     "count",
     "rank",
     "publish",

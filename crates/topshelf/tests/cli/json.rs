@@ -2,6 +2,7 @@
 
 use crate::scene::{DAY, Scene};
 use serde_json::{Value, json};
+use std::process::Command;
 
 /// The keys of an object, as a list for comparing.
 fn keys(value: &Value) -> Vec<&str> {
@@ -113,4 +114,52 @@ fn the_other_commands_tell_what_they_made() {
         generated["files"],
         json!(["new/advertiser_ids.csv", "new/ads_views.csv", "new/product_views.csv"])
     );
+}
+
+/// What programs read is one line; what a person sees at a terminal has its members below each other.
+#[test]
+fn json_is_one_line_unless_a_terminal_shows_it() {
+    let scene = Scene::new();
+    assert_eq!(scene.end_well(&["config", "--json"]).stdout.lines().count(), 1);
+    let at_a_terminal = Command::new("script")
+        .args(["-q", "-e", "-c", &format!("{} config --json", env!("CARGO_BIN_EXE_topshelf")), "/dev/null"])
+        .current_dir(scene.folder())
+        .output()
+        .unwrap();
+    let shown = String::from_utf8(at_a_terminal.stdout).unwrap();
+    assert!(at_a_terminal.status.success(), "{shown}");
+    assert!(shown.lines().any(|line| line.trim() == "\"ranking\": {"), "{shown}");
+}
+
+/// Stdout and stderr as one, as who keeps a task's log has them.
+fn together(scene: &Scene, args: &[&str]) -> String {
+    let command = scene.command(args);
+    let mut shell = Command::new("/bin/sh");
+    shell.args(["-c", "exec \"$0\" \"$@\" 2>&1"]).arg(command.get_program()).args(command.get_args());
+    shell.current_dir(scene.folder()).env_clear();
+    shell.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let output = shell.output().unwrap();
+    assert!(output.status.success(), "{args:?}: {output:?}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn the_result_is_the_last_line_of_all_that_a_stage_prints() {
+    let mut scene = Scene::new();
+    scene.environment("TOPSHELF_INPUT__PRODUCT_VIEWS", "");
+    scene.write("logs/ads_views.more.csv", "advertiser_id,product_id,type,date\nacme,shoe,seen,2024-11-20\n");
+    let input = ["input", "--day", DAY, "--input", "logs", "--json"];
+    let count = ["count", "--day", DAY, "--input", "logs", "--json"];
+    let [rank, publish] = ["rank", "publish"].map(|stage| [stage, "--day", DAY, "--json"]);
+    for (args, is_noticed) in [(&input[..], false), (&count, false), (&rank, true), (&publish, true)] {
+        let printed = together(&scene, args);
+        let lines: Vec<_> = printed.lines().collect();
+        let (last, before) = lines.split_last().unwrap();
+        assert!(
+            serde_json::from_str::<Value>(last).is_ok_and(|json| json.is_object()),
+            "{args:?}: {printed}"
+        );
+        let notice = "TopProduct was not computed: it needs product_views";
+        assert_eq!(before.iter().any(|line| line.starts_with(notice)), is_noticed, "{args:?}: {printed}");
+    }
 }

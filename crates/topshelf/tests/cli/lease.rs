@@ -140,6 +140,7 @@ fn a_night_long_ago(scene: &Scene) {
             run_id: RunId::new(started_at, 1),
             day: "2024-11-19".parse().unwrap(),
             started_by: "schedule".into(),
+            orchestrator: None,
             program_version: "0.1.0".into(),
             config_hash: "c0ffee".into(),
             started_at,

@@ -12,11 +12,13 @@ mod bad_input;
 mod configuration;
 mod health;
 mod help;
+mod input;
 mod json;
 mod keys;
 mod lease;
 mod ledger;
 mod moves;
+mod process_one;
 #[path = "../night/s3.rs"]
 mod s3;
 mod sample_logs;

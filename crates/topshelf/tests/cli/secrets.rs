@@ -212,6 +212,7 @@ fn miss_a_night(folder: &Path) {
             run_id: "20241121T023000Z-3f9a1c2e".parse().unwrap(),
             day: DAY.parse().unwrap(),
             started_by: "schedule".to_owned(),
+            orchestrator: None,
             program_version: String::new(),
             config_hash: String::new(),
             started_at,

@@ -91,3 +91,16 @@ fn a_demo_whose_output_nobody_reads_goes_on() {
     demo.line_with("3/3");
     assert_eq!(demo.stop("TERM"), Some(0));
 }
+
+#[test]
+fn a_scheduler_whose_nights_would_not_wait_for_the_marker_does_not_start() {
+    let mut scene = Scene::new();
+    scene.environment("TOPSHELF_SCHEDULE__INPUT_MARKER", "{day}/_SUCCESS");
+    for service in ["schedule", "up"] {
+        let ended = scene.call(&[service, "--input", "logs", "--listen", "127.0.0.1:0"]);
+        assert_eq!(ended.exit, 2, "{ended:?}");
+        for expected in ["the scheduler does not wait for it", "set schedule.wait_for_input = true"] {
+            assert!(ended.stderr.contains(expected), "{}", ended.stderr);
+        }
+    }
+}

@@ -217,3 +217,20 @@ fn logs_as_json_lines_and_as_csv_give_the_same() {
     json.end_well(&["run", "--day", DAY, "--input", "logs"]);
     assert_eq!(shown(&json).as_array().unwrap().len(), 2);
 }
+
+#[test]
+fn the_ledger_tells_which_workflow_began_a_run() {
+    let mut scene = Scene::new();
+    scene.end_well(&["run", "--day", DAY, "--input", "logs"]);
+    let workflow = "airflow: dag topshelf 1.0.0, run scheduled__2024-11-20T02:30:00+00:00, try 1";
+    scene.environment("TOPSHELF_ORCHESTRATOR", &format!(" {workflow}\n"));
+    scene.environment("AIRFLOW_CTX_DAG_ID", "topshelf");
+    scene.end_well(&["publish", "--day", DAY]);
+    let runs = scene.end_well(&["runs", "--json"]).json()["runs"].clone();
+    let told: Vec<_> = [&runs[0], &runs[1]].map(|run| (&run["started_by"], &run["orchestrator"])).into();
+    assert_eq!(told, [(&"airflow".into(), &workflow.into()), (&"hand".into(), &serde_json::Value::Null)]);
+    let whole = scene.end_well(&["runs", runs[0]["run_id"].as_str().unwrap()]).stdout;
+    assert!(whole.contains(&format!(" by airflow ({workflow})\n")), "{whole}");
+    // A list of runs is for looking through.
+    assert!(!scene.end_well(&["runs"]).stdout.contains(workflow));
+}

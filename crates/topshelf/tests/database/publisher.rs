@@ -92,6 +92,7 @@ impl Publisher {
             run_id,
             day: DAY.parse().unwrap(),
             started_by: "hand".into(),
+            orchestrator: None,
             program_version: "0.1.0".into(),
             config_hash: "c0ffee".into(),
             started_at,

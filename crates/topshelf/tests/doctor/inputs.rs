@@ -125,12 +125,9 @@ fn where_this_user_may_not_write_is_told() {
 }
 
 #[test]
-fn the_marker_that_a_night_waits_for_is_looked_for() {
+fn the_marker_of_the_day_is_looked_for() {
     let mut scene = Scene::new();
     scene.environment("TOPSHELF_SCHEDULE__INPUT_MARKER", "{day}/_SUCCESS");
-    let steps = doctor(&scene, &[]).json["sections"][1]["steps"].to_string();
-    assert!(!steps.contains("\"marker\""), "a night does not wait: {steps}");
-    scene.environment("TOPSHELF_SCHEDULE__WAIT_FOR_INPUT", "true");
     let said = doctor(&scene, &[]);
     said.fails_only("input marker", &["2024-11-20/_SUCCESS is not there", "schedule.input_marker"]);
     scene.write("logs/2024-11-20/_SUCCESS", "");

@@ -50,6 +50,10 @@ fn it_holds_the_program_and_certificates_and_nothing_else() {
             "755 /etc/ssl/certs",
             "644 /etc/ssl/certs/ca-certificates.crt",
             "644 /etc/ssl/certs/rds.pem",
+            "755 /licenses",
+            "644 /licenses/LICENSE-APACHE",
+            "644 /licenses/LICENSE-MIT",
+            "644 /licenses/third-party.txt.gz",
             "1777 /tmp",
             "755 /topshelf",
         ]
@@ -57,6 +61,20 @@ fn it_holds_the_program_and_certificates_and_nothing_else() {
     let size: u64 = found.values().map(|(_, size)| size).sum();
     assert!(size <= SIZE_MAX, "{size} bytes");
     assert!(found["/topshelf"].1 > size * 9 / 10, "mostly the program: {found:?}");
+}
+
+#[test]
+fn the_licences_of_what_is_linked_are_in_it() {
+    let engine = Engine::new();
+    let root = engine.succeed(&["image", "mount", engine.image()]);
+    let file = Path::new(root.trim()).join("licenses/third-party.txt.gz");
+    let output = Command::new("gzip").args(["--decompress", "--stdout"]).arg(file).output().unwrap();
+    let notices = String::from_utf8(output.stdout).unwrap();
+    // A crate of Rust, the C that one carries, and what stands in no list of crates.
+    for part in ["\ntokio 1.", "\nzstd-sys 2.", "SQLite", "GNU C library"] {
+        assert!(notices.contains(part), "{part}");
+    }
+    assert!(!notices.contains("\ntopshelf-"), "ours is not another's");
 }
 
 #[test]

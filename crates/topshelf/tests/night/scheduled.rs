@@ -656,6 +656,7 @@ fn run_elsewhere(time: &Time) -> NewRun {
         run_id,
         day: "2024-11-20".parse().unwrap(),
         started_by: "schedule".into(),
+        orchestrator: None,
         program_version: "0.1.0".into(),
         config_hash: "c0ffee".into(),
         started_at,

@@ -59,6 +59,7 @@ async fn begin_elsewhere(store: &Store, day: Day) -> RunId {
         run_id: run_id.clone(),
         day,
         started_by: "hand".into(),
+        orchestrator: None,
         program_version: "0.1.0".into(),
         config_hash: "c0ffee".into(),
         started_at,

@@ -134,6 +134,7 @@ impl Publisher {
             run_id: run_id.clone(),
             day,
             started_by: "hand".into(),
+            orchestrator: None,
             program_version: "0.1.0".into(),
             config_hash: "c0ffee".into(),
             started_at: at,
