@@ -46,28 +46,26 @@ const VERSIONS: [Version; 2] = [
 ];
 
 /// What to test.
-#[derive(clap::Args, Default)]
+#[derive(clap::Args)]
 pub(crate) struct Options {
+    /// The static program of the image, if it was built already
+    #[arg(long, value_name = "FILE")]
+    program: Option<PathBuf>,
     /// Arguments for pytest: names of tests (`-k held`), …
     #[arg(last = true)]
     pytest_arguments: Vec<String>,
 }
 
-/// What the tests do.
-pub(crate) fn run_with_tests() -> Result<(), Failure> {
-    if !cfg!(target_os = "linux") || !debian::is_root()? {
-        say("the DAG of Airflow is not tested: its tests need Linux, and root to run containers");
-        return Ok(());
-    }
-    run(&Options::default())
-}
-
 /// Tests the DAG with each version of Airflow.
 pub(crate) fn run(options: &Options) -> Result<(), Failure> {
+    if !cfg!(target_os = "linux") || !debian::is_root()? {
+        return Err("these tests need Linux, and root to run containers".into());
+    }
     UV.make()?;
     UV.install(&[UV_REQUIREMENT])?;
     succeed(&mut cargo(&["build", "--package", "topshelf", "--bin", "topshelf"]))?;
-    let image = image::build(&image::Options::default())?;
+    let image =
+        image::build(&image::Options { program: options.program.clone(), ..image::Options::default() })?;
     image::install_tools()?;
     let server = match env::var(postgres::VARIABLE) {
         Ok(url) => Database::Theirs(url),
