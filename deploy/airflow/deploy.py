@@ -31,6 +31,8 @@ case $1 in
     publish) echo '{"runs":[{"day":"2024-11-20","run_id":"stand-in","outcome":"published","error":null,"report":{}}]}' ;;
 esac
 """
+# Many times what such a night takes.
+NIGHT_SECONDS_MAX = 600
 STAGES = ["wait_for_input", "filter_and_count", "rank", "publish"]
 
 
@@ -120,12 +122,23 @@ def run_a_night(scratch: str) -> None:
     program = Path(scratch) / "stand-in"
     program.write_text(STAND_IN)
     program.chmod(0o700)
-    settings = {"AIRFLOW__TOPSHELF__RUNNER": "local", "AIRFLOW__TOPSHELF__PROGRAM": str(program), "AIRFLOW__TOPSHELF__FOLDER": scratch}
+    settings = {
+        "AIRFLOW__TOPSHELF__RUNNER": "local",
+        "AIRFLOW__TOPSHELF__PROGRAM": str(program),
+        "AIRFLOW__TOPSHELF__FOLDER": scratch,
+        # What fails by chance may not refuse a file; what fails each time is not waited for.
+        "AIRFLOW__TOPSHELF__RETRIES": "2",
+        "AIRFLOW__TOPSHELF__RETRY_SECONDS": "1",
+    }
     for arguments in (["db", "migrate"], ["dags", "test", "topshelf", "2024-11-21T12:00:00+00:00"]):
         command = [sys.executable, "-m", "airflow", *arguments]
-        said = subprocess.run(
-            command, env={**environment(scratch), **settings}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-        )
+        variables = {**environment(scratch), **settings}
+        try:
+            said = subprocess.run(
+                command, env=variables, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=NIGHT_SECONDS_MAX
+            )
+        except subprocess.TimeoutExpired:
+            raise Refused(f"`airflow {' '.join(arguments)}` did not end within {NIGHT_SECONDS_MAX} seconds") from None
         if said.returncode != 0:
             raise Refused(f"`airflow {' '.join(arguments)}` failed:\n{tail(said.stdout)}")
     # Not every Airflow says by its exit code how the run ended.
