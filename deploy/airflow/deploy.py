@@ -130,21 +130,26 @@ def run_a_night(scratch: str) -> None:
         "AIRFLOW__TOPSHELF__RETRIES": "2",
         "AIRFLOW__TOPSHELF__RETRY_SECONDS": "1",
     }
-    for arguments in (["db", "migrate"], ["dags", "test", "topshelf", "2024-11-21T12:00:00+00:00"]):
-        command = [sys.executable, "-m", "airflow", *arguments]
-        variables = {**environment(scratch), **settings}
-        try:
-            said = subprocess.run(
-                command, env=variables, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=NIGHT_SECONDS_MAX
-            )
-        except subprocess.TimeoutExpired:
-            raise Refused(f"`airflow {' '.join(arguments)}` did not end within {NIGHT_SECONDS_MAX} seconds") from None
-        if said.returncode != 0:
-            raise Refused(f"`airflow {' '.join(arguments)}` failed:\n{tail(said.stdout)}")
+    variables = {**environment(scratch), **settings}
+    migrated = airflow(variables, "db", "migrate")
+    if migrated.returncode != 0:
+        raise Refused(f"`airflow db migrate` failed:\n{tail(migrated.stdout)}")
+    night = airflow(variables, "dags", "test", "topshelf", "2024-11-21T12:00:00+00:00")
     # Not every Airflow says by its exit code how the run ended.
-    ended = [stage for stage in STAGES if f"end task task_id={stage} " in said.stdout]
-    if ended != STAGES or "state=success" not in said.stdout:
-        raise Refused(f"a night of it does not end well:\n{tail(said.stdout)}")
+    ended = [stage for stage in STAGES if f"end task task_id={stage} " in night.stdout]
+    if night.returncode != 0 or ended != STAGES or "state=success" not in night.stdout:
+        raise Refused(f"a night of it does not end well:\n{tail(night.stdout)}")
+
+
+def airflow(variables: dict[str, str], *words: str) -> subprocess.CompletedProcess:
+    """A command of Airflow, ended; what it printed and said is in `stdout`."""
+    command = [sys.executable, "-m", "airflow", *words]
+    try:
+        return subprocess.run(
+            command, env=variables, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=NIGHT_SECONDS_MAX
+        )
+    except subprocess.TimeoutExpired:
+        raise Refused(f"`airflow {' '.join(words)}` did not end within {NIGHT_SECONDS_MAX} seconds") from None
 
 
 def environment(scratch: str) -> dict[str, str]:

@@ -6,6 +6,8 @@ import os
 import signal
 import socket
 import subprocess
+import tempfile
+from pathlib import Path
 
 import pytest
 from conftest import ADTECH, needed
@@ -13,9 +15,16 @@ from running_airflow import until
 
 
 @pytest.fixture(scope="module")
-def podman(tmp_path_factory):
+def podman_folder():
+    """Podman wants it to have a short name."""
+    with tempfile.TemporaryDirectory(prefix="podman-", ignore_cleanup_errors=True) as folder:
+        yield Path(folder)
+
+
+@pytest.fixture(scope="module")
+def podman(podman_folder):
     """A service with the image loaded: where it listens, and the image's name."""
-    folder = tmp_path_factory.mktemp("podman")
+    folder = podman_folder
     command = ["podman", "--runtime", "/usr/bin/runc", "--storage-driver", "vfs", "--cgroup-manager", "cgroupfs"]
     command += ["--root", folder / "root", "--runroot", folder / "run", "--tmpdir", folder / "tmp"]
     # Root of a container that is one itself may not raise them.
