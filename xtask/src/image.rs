@@ -56,7 +56,7 @@ pub(crate) struct Image {
 
 /// Builds the image and says where it is.
 pub(crate) fn run(options: &Options) -> Result<(), Failure> {
-    if options.test { testing::run(options) } else { build(options).map(|_| ()) }
+    if options.test { testing::run(options) } else { build(options) }.map(drop)
 }
 
 /// Builds the image.

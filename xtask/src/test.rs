@@ -1,8 +1,8 @@
 //! `cargo xtask test`: the checks, then every test with a PostgreSQL server to test against, then a server against the
-//! API's document.
+//! API's document, the image, and the DAG in Airflow.
 
 use crate::{
-    Failure, actionlint, check, deny, image,
+    Failure, actionlint, airflow, check, deny, image,
     postgres::{self, Server},
     promtool,
     repository::{TRACES, cargo, files, read, status, words, works},
@@ -48,7 +48,13 @@ pub(crate) fn run(options: &Options) -> Result<(), Failure> {
         return Ok(());
     }
     schemathesis::run_with_tests()?;
-    image::run_with_tests()
+    match image::run_with_tests()? {
+        Some(image) => airflow::run_with_tests(&image),
+        None => {
+            say("the DAG is not tested: its tests need the image");
+            Ok(())
+        }
+    }
 }
 
 /// Ctrl-C ends the test runner, which the terminal tells too; we stay to stop the server and tidy up.

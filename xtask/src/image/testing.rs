@@ -1,6 +1,6 @@
 //! The tests of the image, which run it as a user would.
 
-use super::{Options, build, compose};
+use super::{Image, Options, build, compose};
 use crate::{
     Failure, archive, debian,
     repository::{cargo, program, root, succeed, target, words, works},
@@ -22,16 +22,16 @@ const TOOLS: [(&str, &str); 7] = [
 pub(crate) const TESTS: [&str; 4] = ["--package", "topshelf", "--test", "image"];
 
 /// Builds the image and tests it, where that can be done.
-pub(crate) fn run_with_tests() -> Result<(), Failure> {
+pub(crate) fn run_with_tests() -> Result<Option<Image>, Failure> {
     if !cfg!(target_os = "linux") || !debian::is_root()? {
         say("the image is not tested: its tests need Linux, and root for networks of their own");
-        return Ok(());
+        return Ok(None);
     }
-    run(&Options::default())
+    run(&Options::default()).map(Some)
 }
 
 /// Builds the image and tests it; the archive of its program too.
-pub(super) fn run(options: &Options) -> Result<(), Failure> {
+pub(super) fn run(options: &Options) -> Result<Image, Failure> {
     install_tools()?;
     let image = build(options)?;
     archive::run(&archive::Options {
@@ -42,10 +42,11 @@ pub(super) fn run(options: &Options) -> Result<(), Failure> {
     let has_nextest = works(&mut cargo(&["nextest", "--version"]));
     let mut tests = cargo(if has_nextest { &["nextest", "run"] } else { &["test"] });
     tests.args(TESTS);
-    tests.env("TOPSHELF_TEST_IMAGE_OCI", image.oci).env("TOPSHELF_TEST_IMAGE_DOCKER", image.docker);
+    tests.env("TOPSHELF_TEST_IMAGE_OCI", &image.oci).env("TOPSHELF_TEST_IMAGE_DOCKER", &image.docker);
     tests.env("TOPSHELF_TEST_COMPOSE", compose.file).env("TOPSHELF_TEST_PYTHON", compose.python);
     say(&format!("running `{}`", words(&tests)));
-    succeed(&mut tests)
+    succeed(&mut tests)?;
+    Ok(image)
 }
 
 /// Installs what runs containers.
