@@ -126,6 +126,8 @@ def run_a_night(scratch: str) -> None:
         "AIRFLOW__TOPSHELF__RUNNER": "local",
         "AIRFLOW__TOPSHELF__PROGRAM": str(program),
         "AIRFLOW__TOPSHELF__FOLDER": scratch,
+        # A file may be deployed before its first night.
+        "AIRFLOW__TOPSHELF__START_DATE": "",
         # What fails by chance may not refuse a file; what fails each time is not waited for.
         "AIRFLOW__TOPSHELF__RETRIES": "2",
         "AIRFLOW__TOPSHELF__RETRY_SECONDS": "1",

@@ -67,7 +67,7 @@ def test_a_broken_file_is_refused_and_the_old_one_stays(deploy, new, folder, wha
 
 def test_a_good_file_comes_into_force_and_the_one_before_comes_back(deploy, new, folder):
     (folder / "topshelf.py").write_text(GOOD)
-    code, said = deploy(new(NEWER), folder)
+    code, said = deploy(new(NEWER), folder, start_date="2099-01-01")
     assert code == 0 and f"topshelf.py is in force, the one before is kept as {folder}/topshelf.py.last" in said, said
     assert ((folder / "topshelf.py").read_text(), (folder / "topshelf.py.last").read_text()) == (NEWER, GOOD)
     code, said = deploy("--rollback", folder)
@@ -75,6 +75,9 @@ def test_a_good_file_comes_into_force_and_the_one_before_comes_back(deploy, new,
     assert ((folder / "topshelf.py").read_text(), (folder / "topshelf.py.last").read_text()) == (GOOD, NEWER)
 
 
-def test_a_file_is_judged_with_the_settings_of_the_airflow_that_it_is_for(deploy, folder):
-    code, said = deploy(DAGS / "topshelf.py", folder, runner="kubernetes")
-    assert code == 1 and "runner is 'kubernetes'" in said and list(folder.iterdir()) == []
+@pytest.mark.parametrize(
+    "settings, message", [({"runner": "kubernetes"}, "runner is 'kubernetes'"), ({"start_date": "soon"}, "'soon'")], ids=["runner", "start_date"]
+)
+def test_a_file_is_judged_with_the_settings_of_the_airflow_that_it_is_for(deploy, folder, settings, message):
+    code, said = deploy(DAGS / "topshelf.py", folder, **settings)
+    assert code == 1 and message in said and list(folder.iterdir()) == []

@@ -11,6 +11,8 @@ import json
 import os
 import shutil
 import signal
+import subprocess
+import sys
 from datetime import datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -25,7 +27,9 @@ VERSION = "0.1.0+" + hashlib.sha256((DAGS / "topshelf.py").read_bytes()).hexdige
 ZONE = ZoneInfo("America/Argentina/Buenos_Aires")
 # A night was due at the time that the zone's clocks showed two minutes ago.
 DUE = datetime.now(ZONE) - timedelta(minutes=2)
-YESTERDAY = str(DUE.date() - timedelta(days=1))
+# The days of the last nights that were due, newest first: the first is waited for, the second is caught up, the third is
+# too old for that.
+YESTERDAY, MISSED, TOO_OLD = (str(DUE.date() - timedelta(days=ago)) for ago in (1, 2, 3))
 
 # The program, in the circumstances of the day.
 PROGRAM = """#!/bin/sh
@@ -71,6 +75,17 @@ class Nights:
                 out.writerows(fields for number, fields in enumerate(lines) if log == "advertiser_ids" or keep(number, fields))
         return folder
 
+    def write_logs_of(self, day: str) -> None:
+        """The logs of 2024-11-20 as those of a day of a scheduled night."""
+        for log in ("advertiser_ids", "ads_views", "product_views"):
+            text = (ADTECH / f"{log}.csv").read_text().replace("2024-11-20", day)
+            (self.topshelf.folder / "late" / f"{log}{'' if log == 'advertiser_ids' else '-' + day}.csv").write_text(text)
+
+    def scheduled(self, day: str) -> str:
+        """The scheduled run of a day's night, once there is one."""
+        query = "select run_id from dag_run where run_type = 'scheduled' and (data_interval_start at time zone %s)::date = %s"
+        return until(f"the night of {day}", lambda: self.airflow.ask(query, ZONE.key, day))[0][0]
+
     def publishes_behind_a_lock(self) -> bool:
         query = "select 1 from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'"
         with psycopg2.connect(self.topshelf.store) as connection, connection.cursor() as cursor:
@@ -97,16 +112,21 @@ def nights(new_topshelf, new_metadata, tmp_path_factory):
         "folder": str(topshelf.folder),
         "timezone": ZONE.key,
         "cron": f"{DUE.minute} {DUE.hour} * * *",
+        "start_date": TOO_OLD,
+        "catch_up_days": "2",
         "max_active_runs": "8",
         "retry_seconds": "1",
         "input_look_seconds": "1",
     }
+    nights = Nights(Airflow(home, new_metadata(), topshelf.environment, **settings), topshelf)
     # The night of yesterday has no logs yet.
     late = topshelf.folder / "late"
     late.mkdir()
-    nights = Nights(Airflow(home, new_metadata(), topshelf.environment, **settings), topshelf)
     by_day = "".join(f"export TOPSHELF_INPUT__{log}={log.lower()}-{{day}}.csv\n" for log in ("ADS_VIEWS", "PRODUCT_VIEWS"))
-    nights.circumstances(YESTERDAY, f"export TOPSHELF_INPUT__URL={late}\n{by_day}")
+    for day in (YESTERDAY, MISSED, TOO_OLD):
+        nights.circumstances(day, f"export TOPSHELF_INPUT__URL={late}\n{by_day}")
+    for day in (MISSED, TOO_OLD):
+        nights.write_logs_of(day)
     with nights.airflow as airflow:
         airflow.unpause()
         yield nights
@@ -144,17 +164,23 @@ def test_the_asset_tells_which_run_was_published(nights, three_days):
     assert nights.events(three_days[0]) == [{"day": "2024-11-20", "run_id": run["run_id"], "outcome": "published"}]
 
 
-def test_a_scheduled_night_waits_for_its_input_and_takes_no_slot_meanwhile(nights):
-    airflow = nights.airflow
-    (run_id,) = until("the night", lambda: airflow.ask("select run_id from dag_run where run_type = 'scheduled'"))[0]
+def test_a_scheduled_night_waits_for_its_input_and_takes_no_slot_meanwhile(nights, three_days):
+    airflow, run_id = nights.airflow, nights.scheduled(YESTERDAY)
     until("the wait", lambda: airflow.state(run_id, "wait_for_input") == "up_for_reschedule")
     until("a second look", lambda: airflow.ask("select 1 from task_reschedule having count(*) > 1"))
-    for log in ("advertiser_ids", "ads_views", "product_views"):
-        text = (ADTECH / f"{log}.csv").read_text().replace("2024-11-20", YESTERDAY)
-        (nights.topshelf.folder / "late" / f"{log}{'' if log == 'advertiser_ids' else '-' + YESTERDAY}.csv").write_text(text)
+    nights.write_logs_of(YESTERDAY)
     assert airflow.ended(run_id) == "success"
     assert airflow.tasks(run_id) == ALL_DONE
     assert nights.topshelf.published(YESTERDAY) == nights.topshelf.published("2024-11-20").replace("2024-11-20", YESTERDAY)
+
+
+def test_missed_nights_are_caught_up_unless_they_are_too_old(nights):
+    missed, too_old = nights.scheduled(MISSED), nights.scheduled(TOO_OLD)
+    assert [nights.airflow.ended(run_id) for run_id in (missed, too_old)] == ["success"] * 2
+    assert nights.airflow.tasks(missed) == ALL_DONE
+    assert nights.airflow.tasks(too_old).startswith("wait_for_input: skipped, try 1\nfilter_and_count: skipped")
+    assert "missed more than 2 days ago" in nights.airflow.log(too_old, "wait_for_input")
+    assert nights.topshelf.published(MISSED) != "" and nights.topshelf.published(TOO_OLD) == ""
 
 
 @pytest.mark.skipif(MAJOR == 2, reason="of Airflow 2 no backfill is tested, and runs by hand have their own deadline")
@@ -264,7 +290,8 @@ def test_two_runs_of_one_day_do_not_collide(nights, as_run):
 def test_tasks_hand_each_other_nothing_but_small_json(nights, three_days):
     found = nights.airflow.ask("select key, value from xcom where run_id = %s", three_days[0])
     if MAJOR == 2:
-        found = [(key, json.loads(bytes(value))) for key, value in found]
+        # It notes the outlets of each task by itself.
+        found = [(key, json.loads(bytes(value))) for key, value in found if key != "pipeline_outlets"]
     (run,) = nights.topshelf.runs("2024-11-20")
     published = {"day": "2024-11-20", "run_id": run["run_id"], "outcome": "published"}
     assert sorted(found, key=str) == sorted(
@@ -276,3 +303,21 @@ def test_logs_are_lines_of_text(nights, three_days):
     log = nights.airflow.log(three_days[0], "filter_and_count")
     assert "products of 20 active advertisers counted" in log
     assert "\x1b" not in log and "\\u001b" not in log
+
+
+def test_a_broken_file_leaves_the_airflow_that_runs_as_it_was_and_a_good_one_comes_into_force(nights, tmp_path):
+    """The last test of this Airflow, whose file it replaces."""
+    dags, new = nights.airflow.home / "dags", tmp_path / "new.py"
+    before = (dags / "topshelf.py").read_bytes()
+    for content, deployed in ((before + b"def broken(:\n", before), (before + b"# Newer.\n", before + b"# Newer.\n")):
+        new.write_bytes(content)
+        subprocess.run([sys.executable, DAGS.parent / "deploy.py", new, dags], env=nights.airflow.environment, capture_output=True)
+        assert (dags / "topshelf.py").read_bytes() == deployed
+        version = "0.1.0+" + hashlib.sha256(deployed).hexdigest()[:8]
+        # A run takes the file as it was read last.
+        until(f"version {version}", lambda: nights.airflow.ask("select 1 from serialized_dag where data::text like %s", f"%{version}%"))
+        assert nights.airflow.ask("select * from import_error") == []
+        day = "2024-12-02"
+        run_id = nights.airflow.trigger(f"with-{version}", day=day)
+        assert nights.airflow.ended(run_id) == "success"
+        assert nights.topshelf.runs(day)[-1]["orchestrator"].startswith(f"airflow: dag topshelf {version}, ")
