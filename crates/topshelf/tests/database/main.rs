@@ -31,6 +31,7 @@ mod publisher;
 #[path = "../kills/readers.rs"]
 mod readers;
 mod refusals;
+mod restore;
 #[path = "../cli/scene.rs"]
 #[expect(dead_code, reason = "shared with tests of the command line, which spoil logs in more ways")]
 mod scene;

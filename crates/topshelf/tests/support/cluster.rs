@@ -189,7 +189,7 @@ fn id(arguments: &[&str]) -> String {
 }
 
 /// The folder of the server's programs: of `pg_config`, of Debian's packages the newest, or in `PATH`.
-fn programs() -> PathBuf {
+pub(crate) fn programs() -> PathBuf {
     let configured = Command::new("pg_config").arg("--bindir").stderr(Stdio::null()).output();
     let configured = configured.ok().map(|output| String::from_utf8(output.stdout).unwrap().trim().into());
     let version = |folder: fs::DirEntry| {
