@@ -14,9 +14,10 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from datetime import date, timedelta
+from datetime import date, datetime, time as time_of_day, timedelta
 from importlib.metadata import version
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import psycopg2
 
@@ -77,6 +78,7 @@ class Airflow:
     def __init__(self, home: Path, metadata_url: str, of_program: dict[str, str], **settings: str):
         self.home = home
         self.metadata_url = metadata_url
+        self.zone = ZoneInfo(settings.get("timezone", "UTC"))
         self.port = free_port()
         api = f"http://127.0.0.1:{self.port}"
         more = {
@@ -189,7 +191,10 @@ class Airflow:
         else:
             # Of one DAG there is one at a time, and it lasts a little longer than its runs.
             until("the end of other backfills", lambda: not self.ask("select 1 from backfill where completed_at is null"))
-            body = {"dag_id": "topshelf", "from_date": f"{first}T00:00:00Z", "to_date": f"{last}T23:59:59Z", "max_active_runs": 3}
+            # Midnight of the zone of the cron line: of UTC it may lie behind the night of the day.
+            begin = datetime.combine(date.fromisoformat(first), time_of_day.min, self.zone)
+            end = datetime.combine(date.fromisoformat(last), time_of_day.max, self.zone)
+            body = {"dag_id": "topshelf", "from_date": begin.isoformat(), "to_date": end.isoformat(), "max_active_runs": 3}
             backfill = self.request("POST", "/api/v2/backfills", body)["id"]
             query = "select run_id from dag_run where backfill_id = %s order by logical_date"
             runs = [run_id for (run_id,) in self.ask(query, backfill)]
