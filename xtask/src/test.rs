@@ -90,16 +90,32 @@ fn runners(runner_arguments: &[String]) -> Result<Vec<Command>, Failure> {
     if is_whole && has_documentation_tests()? {
         runners.push(cargo(&["test", "--doc", "--workspace"]));
     }
-    let has_nextest = works(&mut cargo(&["nextest", "--version"]));
     if is_whole {
-        let mut traces = cargo(if has_nextest { &["nextest", "run"] } else { &["test"] });
+        let mut traces = runner(&["test"]);
         traces.args(TRACES);
         runners.push(traces);
     }
-    let mut runner = cargo(if has_nextest { &["nextest", "run"] } else { &["test", "--all-targets"] });
+    let mut runner = runner(&["test", "--all-targets"]);
     runner.args(workspace).args(runner_arguments);
     runners.push(runner);
     Ok(runners)
+}
+
+/// What runs tests: nextest, where it is installed.
+pub(crate) fn runner(otherwise: &[&str]) -> Command {
+    if !works(&mut cargo(&["nextest", "--version"])) {
+        return cargo(otherwise);
+    }
+    let mut nextest = cargo(&["nextest", "run"]);
+    if is_ci() {
+        nextest.args(["--profile", "ci"]);
+    }
+    nextest
+}
+
+/// Whether this is a machine of whose load nobody knows.
+pub(crate) fn is_ci() -> bool {
+    env::var_os("CI").is_some_and(|ci| !ci.is_empty())
 }
 
 /// Whether any documentation comment holds code that rustdoc would run.

@@ -3,8 +3,8 @@
 use super::{Image, Options, build, compose};
 use crate::{
     Failure, archive, debian,
-    repository::{cargo, program, root, succeed, target, words, works},
-    say,
+    repository::{program, root, succeed, target, words, works},
+    say, test,
 };
 
 /// What the tests call, and Debian's package that has it.
@@ -39,8 +39,7 @@ pub(super) fn run(options: &Options) -> Result<Image, Failure> {
         program: Some(image.root.join("topshelf")),
     })?;
     let compose = compose::prepare(&root().join(target()).join("image"))?;
-    let has_nextest = works(&mut cargo(&["nextest", "--version"]));
-    let mut tests = cargo(if has_nextest { &["nextest", "run"] } else { &["test"] });
+    let mut tests = test::runner(&["test"]);
     tests.args(TESTS);
     tests.env("TOPSHELF_TEST_IMAGE_OCI", &image.oci).env("TOPSHELF_TEST_IMAGE_DOCKER", &image.docker);
     tests.env("TOPSHELF_TEST_COMPOSE", compose.file).env("TOPSHELF_TEST_PYTHON", compose.python);
