@@ -18,6 +18,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from importlib.metadata import version
 from pathlib import Path
 
 NAME = "topshelf.py"
@@ -160,6 +161,8 @@ def environment(scratch: str) -> dict[str, str]:
     own = {
         "AIRFLOW_CONFIG": os.environ.get("AIRFLOW_CONFIG", os.path.join(home, "airflow.cfg")),
         "AIRFLOW_HOME": scratch,
+        # Tasks of `dags test` run without one; but not every executor puts up with SQLite.
+        "AIRFLOW__CORE__EXECUTOR": "SequentialExecutor" if version("apache-airflow").startswith("2.") else "LocalExecutor",
         "AIRFLOW__CORE__DAGS_FOLDER": f"{scratch}/dags",
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
         "AIRFLOW__CORE__UNIT_TEST_MODE": "False",
