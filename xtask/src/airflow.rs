@@ -45,7 +45,7 @@ const VERSIONS: [Version; 2] = [
     Version {
         environment: Environment("airflow-2-venv"),
         requirements: "xtask/airflow/airflow-2.txt",
-        tests: &["test_nights.py", "test_one_day.py"],
+        tests: &["test_nights.py", "test_deploy.py", "test_one_day.py"],
     },
 ];
 
