@@ -1,5 +1,6 @@
 //! The configuration: every key, its default, and how flags, environment and file are laid over it.
 
+mod by_file;
 mod load;
 mod show;
 
