@@ -41,7 +41,7 @@ fn what_a_database_is_called_is_a_url_of_it() {
     for called in
         ["postgres://u@db:5433/x", "postgres:///x?host=/run/pg&port=5433&user=u", "sqlite:some/topshelf.db"]
     {
-        assert_eq!(store::describe(called).unwrap(), called);
+        assert_eq!(store::Database::from(called).describe().unwrap(), called);
     }
 }
 

@@ -1,14 +1,18 @@
 //! Flag beats environment beats file beats default.
 
-use super::{by_file, Columns, Config, Input, Ranking, Schedule, Serve};
-use crate::failure::{Exit, Failure};
+use super::{Columns, Config, Input, Ranking, Schedule, Serve, by_file};
+use crate::{
+    database,
+    failure::{Exit, Failure},
+    webhook,
+};
 use figment::{
     Figment, Metadata, Profile, Provider,
     error::Kind,
     providers::{Env, Format, Serialized, Toml},
     value::{Dict, Map, Value},
 };
-use source::LogPattern;
+use source::{AwsSettings, LogPattern};
 use std::path::{Path, PathBuf};
 
 /// The file that is read when it is there and no other is named.
@@ -270,6 +274,7 @@ fn check(config: &Config) -> Result<(), Failure> {
         return Err(refused("counting.spill_dir", "is empty"));
     }
     check_schedule(&config.schedule)?;
+    database::of(&config.store, &AwsSettings::from_env())?;
     check_serve(&config.serve)
 }
 
@@ -382,8 +387,9 @@ fn check_schedule(schedule: &Schedule) -> Result<(), Failure> {
         return Err(refused("schedule.retries", "is more than 100"));
     }
     let webhook = &schedule.webhook.0;
-    let is_url = reqwest::Url::parse(webhook).is_ok_and(|url| ["http", "https"].contains(&url.scheme()));
-    if !(webhook.is_empty() || is_url) {
+    let secret = webhook::secret(&schedule.webhook, &AwsSettings::from_env());
+    let secret = secret.map_err(|error| Failure::new(Exit::Usage, error.message).help(error.remedy))?;
+    if !(webhook.is_empty() || webhook::is_url(webhook) || secret.is_some()) {
         return Err(refused("schedule.webhook", "is no http:// or https:// URL"));
     }
     if webhook.ends_with("/***") {

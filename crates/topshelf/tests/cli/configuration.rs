@@ -147,5 +147,8 @@ fn a_file_that_cannot_be_a_value_is_refused_by_the_name_of_its_variable() {
     );
     check(&[("TOPSHELF_STORE_URL_FILE", "url")], &["TOPSHELF_STORE_URL_FILE", "no configuration key"]);
     check(&[("TOPSHELF_STORE_FILE", "url")], &["TOPSHELF_STORE_FILE", "no configuration key"]);
-    check(&[("TOPSHELF_RANKING__K_FILE", "url")], &["`ranking.k` (from the environment)", "invalid content of its file"]);
+    check(
+        &[("TOPSHELF_RANKING__K_FILE", "url")],
+        &["`ranking.k` (from the environment)", "invalid content of its file"],
+    );
 }
