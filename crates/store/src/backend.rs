@@ -8,7 +8,7 @@ use crate::{
     holds::Holds,
     keys::{self, ApiKey, KeyId, KeyRow, NewApiKey},
     ledger::{self, LastRuns, NewRun, RunEnd, RunRecord, UnderWay},
-    login::{Credentials, Database},
+    login::{Credentials, Database, Login},
     moves::{Back, Decision, Move, MoveRow, MovedBack},
     packed::DayStamp,
     postgres::{Postgres, UrlTarget},
@@ -87,17 +87,18 @@ impl Backend {
         }
     }
 
-    /// Logs in from here on with what is kept now.
-    pub(crate) async fn follow_login(&self) {
-        if let Self::Postgres(postgres) = self {
-            postgres.follow_login().await;
+    /// Logs in from here on with what is kept now, and tells it; none where the URL says all.
+    pub(crate) async fn follow_login(&self) -> Option<Login> {
+        match self {
+            Self::Postgres(postgres) => postgres.follow_login().await,
+            Self::Sqlite(_) => None,
         }
     }
 
-    /// The same after what was used last was refused; whether there is something else now.
-    pub(crate) async fn renew_login(&self) -> Result<bool, StoreError> {
+    /// The same after what was tried was refused; whether there is something else now.
+    pub(crate) async fn renew_login(&self, tried: &Login) -> Result<bool, StoreError> {
         match self {
-            Self::Postgres(postgres) => postgres.renew_login().await,
+            Self::Postgres(postgres) => postgres.renew_login(tried).await,
             Self::Sqlite(_) => Ok(false),
         }
     }

@@ -583,12 +583,14 @@ impl Store {
         F: Future<Output = Result<T, Failure>>,
     {
         answered_within(limit, async {
-            self.backend.follow_login().await;
-            match call().await {
-                Err(failure) if failure.is_login_refused() && self.backend.renew_login().await? => {
+            let tried = self.backend.follow_login().await;
+            match (call().await, &tried) {
+                (Err(failure), Some(tried))
+                    if failure.is_login_refused() && self.backend.renew_login(tried).await? =>
+                {
                     call().await
                 }
-                answer => answer,
+                (answer, _) => answer,
             }
         })
         .await

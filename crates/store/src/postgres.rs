@@ -102,11 +102,13 @@ impl Postgres {
         let options = target.options;
         let mut keeper = None;
         let mut current = options.clone();
+        let mut tried = None;
         if let Some(credentials) = &database.credentials {
             let credentials = Arc::clone(credentials);
             let login = credentials.login(None).await;
             let login = login.map_err(|source| StoreError::no_login(&description, source))?;
             current = with_login(&options, &login);
+            tried = Some(login.clone());
             keeper = Some(Arc::new(Keeper { credentials, options, used: Mutex::new(login) }));
         }
         let pool = PgPoolOptions::new()
@@ -116,12 +118,14 @@ impl Postgres {
         let postgres = Self { pool, description, keeper };
         // The pool tries again until its time is up and then forgets why: the first connection is made
         // without it, so that its error is the one the user sees.
-        match postgres.greet().await {
-            Err(error) if is_login_refused(&error) && postgres.renew_login().await? => {
-                postgres.greet().await.map_err(|source| postgres.not_connected(source))?;
-            }
-            greeted => greeted.map_err(|source| postgres.not_connected(source))?,
+        let mut greeted = postgres.greet().await;
+        if let (Err(error), Some(tried)) = (&greeted, &tried)
+            && is_login_refused(error)
+            && postgres.renew_login(tried).await?
+        {
+            greeted = postgres.greet().await;
         }
+        greeted.map_err(|source| postgres.not_connected(source))?;
         Ok(postgres)
     }
 
@@ -140,31 +144,31 @@ impl Postgres {
         self.keeper.as_ref().map(|keeper| &*keeper.credentials)
     }
 
-    /// Logs in from here on with what is kept now. When it is not to be had, what was used last goes on being used: the
-    /// server has the last word.
-    pub(crate) async fn follow_login(&self) {
-        let Some(keeper) = &self.keeper else { return };
+    /// Logs in from here on with what is kept now, and tells it. When it is not to be had, what was used last goes on being
+    /// used: the server has the last word.
+    pub(crate) async fn follow_login(&self) -> Option<Login> {
+        let keeper = self.keeper.as_ref()?;
         if let Ok(login) = keeper.credentials.login(None).await {
-            self.log_in_with(keeper, login).await;
+            self.log_in_with(keeper, &login).await;
+            return Some(login);
         }
+        Some(keeper.used.lock().await.clone())
     }
 
-    /// The same after the server refused what was used last; whether there is something else now.
-    pub(crate) async fn renew_login(&self) -> Result<bool, StoreError> {
+    /// The same after the server refused what was tried; whether there is something else now.
+    pub(crate) async fn renew_login(&self, tried: &Login) -> Result<bool, StoreError> {
         let Some(keeper) = &self.keeper else { return Ok(false) };
-        let refused = keeper.used.lock().await.clone();
-        let login = keeper.credentials.login(Some(&refused)).await;
+        let login = keeper.credentials.login(Some(tried)).await;
         let login = login.map_err(|source| StoreError::no_login(&self.description, source))?;
-        let is_other = login != refused;
-        self.log_in_with(keeper, login).await;
-        Ok(is_other)
+        self.log_in_with(keeper, &login).await;
+        Ok(login != *tried)
     }
 
-    async fn log_in_with(&self, keeper: &Keeper, login: Login) {
+    async fn log_in_with(&self, keeper: &Keeper, login: &Login) {
         let mut used = keeper.used.lock().await;
-        if *used != login {
-            self.pool.set_connect_options(with_login(&keeper.options, &login));
-            *used = login;
+        if *used != *login {
+            self.pool.set_connect_options(with_login(&keeper.options, login));
+            *used = login.clone();
         }
     }
 

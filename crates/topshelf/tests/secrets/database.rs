@@ -115,6 +115,12 @@ impl Database {
         let lines = fs::read_to_string(&file).unwrap();
         fs::write(&file, format!("host all night 127.0.0.1/32 trust\n{lines}")).unwrap();
         self.execute("SELECT pg_reload_conf()");
+        let url = format!("postgres://night@{}/shelf", self.address());
+        let began = Instant::now();
+        while self.runtime.block_on(PgConnection::connect(&url)).is_err() {
+            assert!(began.elapsed() < PATIENCE, "it still wants a password");
+            std::thread::sleep(Duration::from_millis(20));
+        }
     }
 }
 
