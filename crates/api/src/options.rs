@@ -9,7 +9,7 @@ use std::{
     sync::{Arc, atomic::AtomicU64},
     time::Duration,
 };
-use store::{Store, StoreError};
+use store::{Database, Store, StoreError};
 
 /// The published days that a server keeps unless told otherwise.
 pub const HISTORY_DAYS_KEPT: usize = 30;
@@ -120,14 +120,14 @@ pub struct Promise {
 
 /// The store to serve from.
 ///
-/// A server that shall start without its database is given the URL: it opens the store itself and goes
+/// A server that shall start without its database is told where it is: it opens the store itself and goes
 /// on trying until it can.
 #[derive(Clone)]
 pub enum ServedStore {
     /// A store that is open.
     Open(Box<Store>),
-    /// The URL of a store that the server opens.
-    Url(String),
+    /// A database that the server opens.
+    Closed(Database),
 }
 
 impl From<Store> for ServedStore {
@@ -137,18 +137,18 @@ impl From<Store> for ServedStore {
 }
 
 impl ServedStore {
-    /// The database, without password or parameters; none when the URL is no database's.
+    /// The database, without password or parameters; none when its URL is no database's.
     pub(crate) fn describe(&self) -> Option<String> {
         match self {
             Self::Open(store) => Some(store.description().to_owned()),
-            Self::Url(url) => store::describe(url).ok(),
+            Self::Closed(database) => database.describe().ok(),
         }
     }
 
     pub(crate) async fn open(&self) -> Result<Store, StoreError> {
         match self {
             Self::Open(store) => Ok(Store::clone(store)),
-            Self::Url(url) => Store::open(url).await,
+            Self::Closed(database) => Store::open(database).await,
         }
     }
 }

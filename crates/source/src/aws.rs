@@ -7,7 +7,7 @@ use crate::{
 };
 use object_store::{
     BackoffConfig, ClientOptions, RetryConfig,
-    aws::{AmazonS3, AmazonS3Builder, AmazonS3ConfigKey, AwsCredentialProvider},
+    aws::{AmazonS3, AmazonS3Builder, AmazonS3ConfigKey, AwsCredential, AwsCredentialProvider},
 };
 use std::{
     collections::BTreeMap,
@@ -22,6 +22,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const REQUEST_MAX: Duration = Duration::from_secs(30);
 /// The same for asking a machine's role for credentials where no setting names one: a laptop has none.
 const CREDENTIALS_PATIENCE: Duration = Duration::from_secs(3);
+/// What is asked for when it is no bucket, in messages.
+const OF_CREDENTIALS: &str = "AWS credentials";
 
 /// The AWS settings that say how buckets are reached: names as in the environment, with values. Clones share
 /// connections and credentials.
@@ -40,6 +42,17 @@ struct Shared {
     /// Of [`Clients::client`] and of [`Clients::reader`].
     client: Connected,
     reader: Connected,
+}
+
+/// Keys to sign a request with.
+#[derive(Clone, PartialEq, Eq)]
+pub struct AwsKeys {
+    /// The name of the access key, which is no secret.
+    pub key_id: String,
+    /// The secret key.
+    pub secret_key: String,
+    /// What goes with keys that end.
+    pub session_token: Option<String>,
 }
 
 /// One bucket's clients, with the same credentials.
@@ -81,7 +94,9 @@ impl AwsSettings {
         self.patience
     }
 
-    pub(crate) fn value(&self, name: &str) -> Option<&str> {
+    /// What a setting says, by its name in the environment.
+    #[must_use]
+    pub fn value(&self, name: &str) -> Option<&str> {
         self.values.get(name).map(String::as_str)
     }
 
@@ -115,29 +130,9 @@ impl AwsSettings {
 
     /// The clients of `bucket`; `url` is for messages.
     pub(crate) fn clients(&self, url: &str, bucket: &str) -> Result<Clients, SourceError> {
-        self.check(url)?;
-        let refused = |error: object_store::Error| {
-            let reason =
-                std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string);
-            SourceError::Settings {
-                url: url.to_owned(),
-                reason,
-                remedy: "check the AWS_… environment variables",
-            }
-        };
-        let build = |builder: AmazonS3Builder| builder.build().map_err(refused);
-        let Shared { credentials, client, reader } = &*self.shared;
-        let credentials = match credentials.get() {
-            Some(known) => known.clone(),
-            None => {
-                let source = self.credential_source();
-                let is_there = is_named(&source);
-                let patience = if is_there { self.patience } else { self.patience.min(CREDENTIALS_PATIENCE) };
-                let asking = build(self.builder(ClientOptions::new(), bucket, patience))?;
-                let of_role = || Arc::new(OfRole::new(asking.credentials().clone(), &source));
-                credentials.get_or_init(|| of_role()).clone()
-            }
-        };
+        let build = |builder: AmazonS3Builder| builder.build().map_err(|error| refused(url, &error));
+        let credentials = self.credentials(url, bucket)?;
+        let Shared { client, reader, .. } = &*self.shared;
         let asked = ClientOptions::new().with_timeout(self.request_max());
         let client = self.builder(asked, bucket, self.patience).with_http_connector(Connector::new(client));
         let client = client.with_credentials(credentials.clone());
@@ -146,6 +141,48 @@ impl AwsSettings {
         let reader = self.builder(read, bucket, Duration::ZERO).with_http_connector(Connector::new(reader));
         let reader = reader.with_credentials(credentials);
         Ok(Clients { client: build(client)?, reader: build(reader)? })
+    }
+
+    /// The first source of credentials that there is, checked.
+    fn credentials(&self, url: &str, bucket: &str) -> Result<AwsCredentialProvider, SourceError> {
+        self.check(url)?;
+        if let Some(known) = self.shared.credentials.get() {
+            return Ok(known.clone());
+        }
+        let source = self.credential_source();
+        let patience =
+            if is_named(&source) { self.patience } else { self.patience.min(CREDENTIALS_PATIENCE) };
+        let asking = self.builder(ClientOptions::new(), bucket, patience).build();
+        let asking = asking.map_err(|error| refused(url, &error))?;
+        let of_role = || Arc::new(OfRole::new(asking.credentials().clone(), &source));
+        Ok(self.shared.credentials.get_or_init(|| of_role()).clone())
+    }
+
+    /// Keys for a request that is not to a bucket, as requests to buckets are signed with at the moment.
+    ///
+    /// # Errors
+    /// When the settings cannot work together, or no credentials are to be had.
+    pub async fn keys(&self) -> Result<AwsKeys, SourceError> {
+        // No bucket is asked: the client that asks for credentials wants to have one.
+        let given = self.credentials(OF_CREDENTIALS, "none")?.get_credential().await;
+        let given = given.map_err(|error| SourceError::failed("ask for", OF_CREDENTIALS, error))?;
+        let AwsCredential { key_id, secret_key, token } = &*given;
+        let (key_id, secret_key, session_token) = (key_id.clone(), secret_key.clone(), token.clone());
+        Ok(AwsKeys { key_id, secret_key, session_token })
+    }
+
+    /// The region that is set, and not the one of a bucket.
+    #[must_use]
+    pub fn region(&self) -> Option<&str> {
+        ["AWS_REGION", "AWS_DEFAULT_REGION"].into_iter().find_map(|name| self.value(name))
+    }
+
+    /// The variable that says where a service of AWS is asked, such as `SECRETS_MANAGER`, and what it says; none when it
+    /// is AWS itself.
+    #[must_use]
+    pub fn endpoint_of(&self, service: &str) -> Option<(String, &str)> {
+        let names = [format!("AWS_ENDPOINT_URL_{service}"), "AWS_ENDPOINT_URL".to_owned()];
+        names.into_iter().find_map(|name| self.value(&name).map(|url| (name.clone(), url)))
     }
 
     fn check(&self, url: &str) -> Result<(), SourceError> {
@@ -185,6 +222,11 @@ impl AwsSettings {
     }
 }
 
+fn refused(url: &str, error: &object_store::Error) -> SourceError {
+    let reason = std::error::Error::source(error).map_or_else(|| error.to_string(), ToString::to_string);
+    SourceError::Settings { url: url.to_owned(), reason, remedy: "check the AWS_… environment variables" }
+}
+
 fn is_http_url(text: &str) -> bool {
     url::Url::parse(text).is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
 }
@@ -198,6 +240,13 @@ fn retry(patience: Duration) -> RetryConfig {
     };
     let max_retries = if patience.is_zero() { 0 } else { 20 };
     RetryConfig { backoff, max_retries, retry_timeout: patience }
+}
+
+/// No secret.
+impl fmt::Debug for AwsKeys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "AwsKeys({:?})", self.key_id)
+    }
 }
 
 /// Only names: values may be secrets.

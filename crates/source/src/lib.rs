@@ -20,7 +20,7 @@ mod plan;
 pub mod probe;
 mod reader;
 
-pub use aws::AwsSettings;
+pub use aws::{AwsKeys, AwsSettings};
 pub use compression::{Compression, Head};
 pub use error::{Cause, NoObject, SourceError};
 pub use location::{Location, ObjectInfo};

@@ -131,7 +131,9 @@ impl AwsSettings {
         Some(BucketTarget { bucket, endpoint, region, region_set_by: set_by, credentials })
     }
 
-    pub(crate) fn credential_source(&self) -> CredentialSource {
+    /// Where credentials come from.
+    #[must_use]
+    pub fn credential_source(&self) -> CredentialSource {
         let role = || self.value("AWS_ROLE_ARN").filter(|_| self.has("AWS_WEB_IDENTITY_TOKEN_FILE"));
         if self.value("AWS_SKIP_SIGNATURE").is_some_and(is_true) {
             CredentialSource::Unsigned

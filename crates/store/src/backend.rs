@@ -8,9 +8,10 @@ use crate::{
     holds::Holds,
     keys::{self, ApiKey, KeyId, KeyRow, NewApiKey},
     ledger::{self, LastRuns, NewRun, RunEnd, RunRecord, UnderWay},
+    login::{Credentials, Database, Login},
     moves::{Back, Decision, Move, MoveRow, MovedBack},
     packed::DayStamp,
-    postgres::{self, Postgres},
+    postgres::{Postgres, UrlTarget},
     published::{self, Pin, Published},
     sqlite::{self, Sqlite},
     time,
@@ -57,25 +58,49 @@ macro_rules! either {
 }
 
 impl Backend {
-    pub(crate) async fn open(url: &str) -> Result<Self, StoreError> {
-        match Kind::of(url)? {
-            Kind::Postgres => Postgres::open(url).await.map(Self::Postgres),
-            Kind::Sqlite => Sqlite::open(url).await.map(Self::Sqlite),
+    pub(crate) async fn open(database: &Database) -> Result<Self, StoreError> {
+        match Kind::of(&database.url)? {
+            Kind::Postgres => Postgres::open(database).await.map(Self::Postgres),
+            Kind::Sqlite => Sqlite::open(&database.url).await.map(Self::Sqlite),
         }
     }
 
-    pub(crate) fn describe(url: &str) -> Result<String, StoreError> {
-        match Kind::of(url)? {
-            Kind::Postgres => postgres::describe_url(url),
-            Kind::Sqlite => sqlite::describe_url(url),
+    pub(crate) fn describe(database: &Database) -> Result<String, StoreError> {
+        match Kind::of(&database.url)? {
+            Kind::Postgres => Ok(UrlTarget::of(&database.url, database.credentials.is_some())?.describe()),
+            Kind::Sqlite => sqlite::describe_url(&database.url),
         }
     }
 
-    pub(crate) async fn open_existing(url: &str) -> Result<Self, StoreError> {
-        if url.starts_with("sqlite:") {
-            sqlite::expect_file(url)?;
+    pub(crate) async fn open_existing(database: &Database) -> Result<Self, StoreError> {
+        if database.url.starts_with("sqlite:") {
+            sqlite::expect_file(&database.url)?;
         }
-        Self::open(url).await
+        Self::open(database).await
+    }
+
+    /// Who keeps what it is logged in to with, where that is not the URL.
+    pub(crate) fn keeper(&self) -> Option<&dyn Credentials> {
+        match self {
+            Self::Postgres(postgres) => postgres.keeper(),
+            Self::Sqlite(_) => None,
+        }
+    }
+
+    /// Logs in from here on with what is kept now, and tells it; none where the URL says all.
+    pub(crate) async fn follow_login(&self) -> Option<Login> {
+        match self {
+            Self::Postgres(postgres) => postgres.follow_login().await,
+            Self::Sqlite(_) => None,
+        }
+    }
+
+    /// The same after what was tried was refused; whether there is something else now.
+    pub(crate) async fn renew_login(&self, tried: &Login) -> Result<bool, StoreError> {
+        match self {
+            Self::Postgres(postgres) => postgres.renew_login(tried).await,
+            Self::Sqlite(_) => Ok(false),
+        }
     }
 
     pub(crate) fn description(&self) -> &str {

@@ -2,6 +2,8 @@
 
 use crate::{
     keys::{KeyId, KeyName},
+    login::NoLogin,
+    postgres::is_login_refused,
     transient,
 };
 use domain::{AdvertiserId, Day, RunId};
@@ -42,6 +44,24 @@ pub enum StoreError {
         /// The database, without password.
         database: String,
         /// The cause.
+        source: sqlx::Error,
+    },
+    /// There is nothing to log in to the database with.
+    #[error("could not log in to {database}")]
+    NoLogin {
+        /// The database.
+        database: String,
+        /// Why there is nothing.
+        source: NoLogin,
+    },
+    /// The database refused what is kept to log in to it with.
+    #[error("could not log in to {database}: it refused what is kept for that")]
+    LoginRefused {
+        /// The database.
+        database: String,
+        /// Whether it may be taken in a moment, when it is changed on both sides.
+        may_rotate: bool,
+        /// Its answer.
         source: sqlx::Error,
     },
     /// The tables could not be created or brought up to date.
@@ -253,14 +273,26 @@ impl StoreError {
             Self::Connect { source, .. } => transient::is_transient_when_connecting(source),
             Self::Sql { source, .. } => transient::is_transient(source),
             Self::Migrate { source, .. } => transient::is_transient_migration(source),
+            Self::NoLogin { source, .. } => source.is_transient,
+            Self::LoginRefused { may_rotate, .. } => *may_rotate,
             _ => false,
         }
     }
 
+    pub(crate) fn no_login(database: &str, source: NoLogin) -> Self {
+        Self::NoLogin { database: database.to_owned(), source }
+    }
+
     /// The same failure of a call that may have been done all the same.
-    pub(crate) fn in_doubt(self) -> Self {
+    pub(crate) fn in_doubt(self, operation: impl FnOnce() -> String) -> Self {
         match self {
-            Self::Sql { operation, database, source } => Self::OutcomeUnknown { operation, database, source },
+            Self::Sql { database, source, .. } | Self::LoginRefused { database, source, .. } => {
+                Self::OutcomeUnknown { operation: operation(), database, source }
+            }
+            Self::NoLogin { database, source } => {
+                let source = sqlx::Error::Io(io::Error::other(source));
+                Self::OutcomeUnknown { operation: operation(), database, source }
+            }
             error => error,
         }
     }
@@ -318,6 +350,15 @@ impl Failure {
     /// The failure of the COMMIT of a call that does not.
     pub(crate) fn of_decision(error: sqlx::Error) -> Self {
         if transient::is_unanswered(&error) { Self::Unknown(error) } else { Self::Sql(error) }
+    }
+
+    /// Whether it is the server's refusal to log us in.
+    pub(crate) fn is_login_refused(&self) -> bool {
+        match self {
+            Self::Sql(error) | Self::InDoubt(error) => is_login_refused(error),
+            Self::Refused(error) => error.sql().is_some_and(is_login_refused),
+            _ => false,
+        }
     }
 
     /// Whether the database has not been migrated yet.

@@ -15,6 +15,7 @@ mod history;
 mod holds;
 mod keys;
 mod ledger;
+mod login;
 mod migrations;
 mod moves;
 mod packed;
@@ -35,6 +36,7 @@ use domain::{AdvertiserId, Counts, Day, DayRankings, ModelName, RunId};
 use error::Failure;
 use jiff::Timestamp;
 use patience::Patience;
+use sqlx::{migrate::MigrateError, postgres::PgListener};
 use std::{collections::BTreeSet, fmt, io, time::Duration};
 
 pub use content::NewPublication;
@@ -44,6 +46,7 @@ pub use history::{LastRankings, TotalsOfDay};
 pub use holds::{Hold, Holds};
 pub use keys::{ApiKey, KeyDigest, KeyId, KeyName, KeyNameError, KeyScope, KeyText, NewApiKey, NoRandomness};
 pub use ledger::{LastRuns, NewRun, Outcome, RunEnd, RunRecord, RunStatus, UnderWay};
+pub use login::{Credentials, Database, Login, NoLogin};
 pub use moves::{Back, Decision, Move, MovedBack, TAKEN_BACK};
 pub use packed::{
     Advertisers, Corrupt, DayStamp, PackedDay, PackedRanking, PackedRankings, Row, Rows, SeenRun, UnpackedDay,
@@ -73,22 +76,25 @@ pub struct Store {
 
 impl Store {
     /// Opens `sqlite:PATH` (the file and its folder are created) or `postgres://USER@HOST:PORT/DATABASE`
-    /// with the parameters of libpq that sqlx knows (`sslmode`, `sslrootcert`, …).
+    /// with the parameters of libpq that sqlx knows (`sslmode`, `sslrootcert`, …). Where credentials are given,
+    /// connections are made with what is kept at that moment, from then on too.
     ///
     /// # Errors
-    /// [`StoreError::Url`], [`StoreError::Folder`], or [`StoreError::Connect`] after at most ten seconds.
-    pub async fn open(url: &str) -> Result<Self, StoreError> {
-        Self::open_patiently(url, Duration::ZERO).await
+    /// [`StoreError::Url`], [`StoreError::Folder`], or [`StoreError::Connect`] after at most ten seconds;
+    /// [`StoreError::NoLogin`] and [`StoreError::LoginRefused`] where credentials are given.
+    pub async fn open(database: impl Into<Database>) -> Result<Self, StoreError> {
+        Self::open_patiently(database, Duration::ZERO).await
     }
 
     /// Opens a database as [`Store::open`] does, with patience: for a server that is not there yet, and from then on.
     ///
     /// # Errors
     /// As [`Store::open`], once patience is over.
-    pub async fn open_patiently(url: &str, limit: Duration) -> Result<Self, StoreError> {
+    pub async fn open_patiently(database: impl Into<Database>, limit: Duration) -> Result<Self, StoreError> {
+        let database = database.into();
         let mut patience = Patience::of(limit);
         loop {
-            match Backend::open(url).await {
+            match Backend::open(&database).await {
                 Ok(backend) => return Ok(Self { backend, patience: limit }),
                 Err(error) if patience.bears(&error).await => {}
                 Err(error) => return Err(error),
@@ -100,8 +106,8 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::Missing`] when no SQLite file is there; else as [`Store::open`].
-    pub async fn open_existing(url: &str) -> Result<Self, StoreError> {
-        let backend = Backend::open_existing(url).await?;
+    pub async fn open_existing(database: impl Into<Database>) -> Result<Self, StoreError> {
+        let backend = Backend::open_existing(&database.into()).await?;
         Ok(Self { backend, patience: Duration::ZERO })
     }
 
@@ -145,7 +151,7 @@ impl Store {
     /// [`StoreError::Sql`] when the database fails.
     pub async fn sign_of_life(&self, process: &str) -> Result<u64, StoreError> {
         let limit = if self.backend.is_file() { ANSWER_TIME_MAX } else { SIGN_OF_LIFE_TIME_MAX };
-        let said = answered_within(limit, self.backend.sign_of_life(process)).await;
+        let said = self.answer_within(limit, || self.backend.sign_of_life(process)).await;
         said.map_err(|failure| self.error(failure, || "say that a run is under way".into()))
     }
 
@@ -181,7 +187,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Sql`] or [`StoreError::Corrupt`].
     pub async fn last_runs(&self) -> Result<LastRuns, StoreError> {
-        let runs = read(answered(self.backend.last_runs()).await);
+        let runs = read(self.answer(|| self.backend.last_runs()).await);
         runs.map_err(|failure| self.error(failure, || "read the last runs".into()))
     }
 
@@ -443,7 +449,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Sql`].
     pub async fn publication_version(&self) -> Result<i64, StoreError> {
-        let version = read(answered(self.backend.publication_version()).await);
+        let version = read(self.answer(|| self.backend.publication_version()).await);
         version.map_err(|failure| self.error(failure, || "read the version of what is published".into()))
     }
 
@@ -471,7 +477,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Sql`], also when the role may not read it ([`Trouble::MissingRight`]).
     pub async fn keys_version(&self) -> Result<i64, StoreError> {
-        let version = read(answered(self.backend.keys_version()).await);
+        let version = read(self.answer(|| self.backend.keys_version()).await);
         version.map_err(|failure| self.error(failure, || "read the version of the API keys".into()))
     }
 
@@ -492,7 +498,7 @@ impl Store {
     /// [`StoreError::Sql`]; of a server that only reads with [`Trouble::MissingRight`], [`Trouble::ReadOnly`] or
     /// [`Trouble::ReadOnlyFile`].
     pub async fn note_keys_used(&self, used: &[(KeyId, Timestamp)]) -> Result<(), StoreError> {
-        let noted = answered(self.backend.note_keys_used(used)).await;
+        let noted = self.answer(|| self.backend.note_keys_used(used)).await;
         noted.map_err(|failure| self.error(failure, || "note when API keys were used".into()))
     }
 
@@ -526,7 +532,7 @@ impl Store {
     {
         let mut patience = Patience::of(self.patience);
         let mut is_in_doubt = false;
-        let mut done = answered(call()).await;
+        let mut done = self.answer(&call).await;
         loop {
             let failure = match done {
                 Ok(done) => return Ok(done),
@@ -535,10 +541,10 @@ impl Store {
             is_in_doubt |= matches!(failure, Failure::InDoubt(_));
             let error = self.error(failure, &operation);
             if !patience.bears(&error).await {
-                return Err(if is_in_doubt { error.in_doubt() } else { error });
+                return Err(if is_in_doubt { error.in_doubt(&operation) } else { error });
             }
-            done = match self.backend.reconnect().await {
-                Ok(()) => answered(call()).await,
+            done = match self.answer(|| self.backend.reconnect()).await {
+                Ok(()) => self.answer(&call).await,
                 Err(failure) => Err(failure),
             };
         }
@@ -556,11 +562,58 @@ impl Store {
         self.patiently(async || read(call().await), operation).await
     }
 
+    /// Listens for publications, where the database tells of them.
+    pub(crate) async fn listen(&self) -> Result<Option<PgListener>, StoreError> {
+        let listening = self.answer(async || Ok(self.backend.listen().await?)).await;
+        listening.map_err(|failure| self.error(failure, || "listen for publications".into()))
+    }
+
+    /// What came of a call, or that nothing did.
+    async fn answer<T, F>(&self, call: impl Fn() -> F) -> Result<T, Failure>
+    where
+        F: Future<Output = Result<T, Failure>>,
+    {
+        self.answer_within(ANSWER_TIME_MAX, call).await
+    }
+
+    /// The same in so much time. Connections are made with what is kept to log in with now; where the server refuses
+    /// that, and something else is kept meanwhile, with that.
+    async fn answer_within<T, F>(&self, limit: Duration, call: impl Fn() -> F) -> Result<T, Failure>
+    where
+        F: Future<Output = Result<T, Failure>>,
+    {
+        answered_within(limit, async {
+            let tried = self.backend.follow_login().await;
+            match (call().await, &tried) {
+                (Err(failure), Some(tried))
+                    if failure.is_login_refused() && self.backend.renew_login(tried).await? =>
+                {
+                    call().await
+                }
+                (answer, _) => answer,
+            }
+        })
+        .await
+    }
+
     fn error(&self, failure: Failure, operation: impl FnOnce() -> String) -> StoreError {
         let database = self.description().to_owned();
         if failure.is_missing_column() {
             return StoreError::Older { database };
         }
+        let keeper = self.backend.keeper().filter(|_| failure.is_login_refused());
+        match (failure, keeper) {
+            (
+                Failure::Sql(source)
+                | Failure::InDoubt(source)
+                | Failure::Refused(StoreError::Migrate { source: MigrateError::Execute(source), .. }),
+                Some(keeper),
+            ) => StoreError::LoginRefused { database, may_rotate: keeper.rotates(), source },
+            (failure, _) => Self::error_of(failure, database, operation),
+        }
+    }
+
+    fn error_of(failure: Failure, database: String, operation: impl FnOnce() -> String) -> StoreError {
         match failure {
             Failure::Sql(source) | Failure::InDoubt(source) => {
                 StoreError::Sql { operation: operation(), database, source }
@@ -575,19 +628,7 @@ impl Store {
     }
 }
 
-/// The database of a URL in messages, as [`Store::description`] tells it once it is open.
-///
-/// # Errors
-/// [`StoreError::Url`] when the URL is no database's.
-pub fn describe(url: &str) -> Result<String, StoreError> {
-    Backend::describe(url)
-}
-
 /// What came of a call, or that nothing did: a server that vanished without a word would be waited for for ever.
-async fn answered<T>(call: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
-    answered_within(ANSWER_TIME_MAX, call).await
-}
-
 async fn answered_within<T>(
     limit: Duration,
     call: impl Future<Output = Result<T, Failure>>,

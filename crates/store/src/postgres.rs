@@ -18,6 +18,7 @@ use crate::{
     backend::CONNECT_TIMEOUT,
     error::{Failure, StoreError},
     ledger::{self, NewRun, Obstacle, RunEnd, storable_error},
+    login::{Credentials, Database, Login},
     migrations, time,
 };
 use domain::{Day, RunId};
@@ -28,6 +29,7 @@ use sqlx::{
     postgres::{PgConnectOptions, PgListener, PgPoolOptions},
 };
 use std::{env, io, str::FromStr, sync::Arc};
+use tokio::sync::Mutex;
 
 /// Where publications are told of.
 const CHANNEL: &str = "topshelf_publications";
@@ -35,7 +37,7 @@ const CHANNEL: &str = "topshelf_publications";
 /// Connections a process holds at most: a publisher or a reader, a listener, and a few for the ledger.
 const CONNECTIONS_MAX: u32 = 5;
 
-/// What may stand behind the `?` of a URL, as the driver reads it.
+/// What may stand behind the `?` of a URL: what the driver reads, and `auth`, which is ours.
 const KNOWN_PARAMETERS: &[&str] = &[
     "sslmode",
     "ssl-mode",
@@ -55,6 +57,7 @@ const KNOWN_PARAMETERS: &[&str] = &[
     "password",
     "application_name",
     "options",
+    "auth",
 ];
 
 const NO_ANSWER: &str = "no answer within ten seconds";
@@ -76,23 +79,102 @@ const EVENTS_LOCK: i64 = 0x746f_7073_6865_6c66;
 #[derive(Clone)]
 pub(crate) struct Postgres {
     pool: PgPool,
-    options: PgConnectOptions,
     description: Arc<str>,
+    keeper: Option<Arc<Keeper>>,
+}
+
+/// Who keeps what the server is logged in to with, and what was used last.
+struct Keeper {
+    credentials: Arc<dyn Credentials>,
+    /// What the URL says.
+    options: PgConnectOptions,
+    used: Mutex<Login>,
 }
 
 impl Postgres {
-    pub(crate) async fn open(url: &str) -> Result<Self, StoreError> {
-        let options = options(url)?;
-        let description: Arc<str> = describe(&options).into();
-        // The pool tries again until its time is up and then forgets why: the first connection is made
-        // without it, so that its error is the one the user sees.
-        let failed = |source| StoreError::Connect { database: description.to_string(), source };
-        connect(&options).await.map_err(failed)?.close().await.map_err(failed)?;
+    pub(crate) async fn open(database: &Database) -> Result<Self, StoreError> {
+        let target = UrlTarget::of(&database.url, database.credentials.is_some())?;
+        if target.is_by_token && database.credentials.is_none() {
+            let reason = "auth=iam wants a token, and nobody makes one here".to_owned();
+            return Err(StoreError::Url { reason });
+        }
+        let description: Arc<str> = target.describe().into();
+        let options = target.options;
+        let mut keeper = None;
+        let mut current = options.clone();
+        let mut tried = None;
+        if let Some(credentials) = &database.credentials {
+            let credentials = Arc::clone(credentials);
+            let login = credentials.login(None).await;
+            let login = login.map_err(|source| StoreError::no_login(&description, source))?;
+            current = with_login(&options, &login);
+            tried = Some(login.clone());
+            keeper = Some(Arc::new(Keeper { credentials, options, used: Mutex::new(login) }));
+        }
         let pool = PgPoolOptions::new()
             .max_connections(CONNECTIONS_MAX)
             .acquire_timeout(CONNECT_TIMEOUT)
-            .connect_lazy_with(options.clone());
-        Ok(Self { pool, options, description })
+            .connect_lazy_with(current);
+        let postgres = Self { pool, description, keeper };
+        // The pool tries again until its time is up and then forgets why: the first connection is made
+        // without it, so that its error is the one the user sees.
+        let mut greeted = postgres.greet().await;
+        if let (Err(error), Some(tried)) = (&greeted, &tried)
+            && is_login_refused(error)
+            && postgres.renew_login(tried).await?
+        {
+            greeted = postgres.greet().await;
+        }
+        greeted.map_err(|source| postgres.not_connected(source))?;
+        Ok(postgres)
+    }
+
+    fn not_connected(&self, source: sqlx::Error) -> StoreError {
+        let database = self.description.to_string();
+        match self.keeper() {
+            Some(keeper) if is_login_refused(&source) => {
+                StoreError::LoginRefused { database, may_rotate: keeper.rotates(), source }
+            }
+            _ => StoreError::Connect { database, source },
+        }
+    }
+
+    /// Who keeps what it is logged in to with, where that is not the URL.
+    pub(crate) fn keeper(&self) -> Option<&dyn Credentials> {
+        self.keeper.as_ref().map(|keeper| &*keeper.credentials)
+    }
+
+    /// Logs in from here on with what is kept now, and tells it. When it is not to be had, what was used last goes on being
+    /// used: the server has the last word.
+    pub(crate) async fn follow_login(&self) -> Option<Login> {
+        let keeper = self.keeper.as_ref()?;
+        if let Ok(login) = keeper.credentials.login(None).await {
+            self.log_in_with(keeper, &login).await;
+            return Some(login);
+        }
+        Some(keeper.used.lock().await.clone())
+    }
+
+    /// The same after the server refused what was tried; whether there is something else now.
+    pub(crate) async fn renew_login(&self, tried: &Login) -> Result<bool, StoreError> {
+        let Some(keeper) = &self.keeper else { return Ok(false) };
+        let login = keeper.credentials.login(Some(tried)).await;
+        let login = login.map_err(|source| StoreError::no_login(&self.description, source))?;
+        self.log_in_with(keeper, &login).await;
+        Ok(login != *tried)
+    }
+
+    async fn log_in_with(&self, keeper: &Keeper, login: &Login) {
+        let mut used = keeper.used.lock().await;
+        if *used != *login {
+            self.pool.set_connect_options(with_login(&keeper.options, login));
+            *used = login.clone();
+        }
+    }
+
+    /// Connects without the pool, as it would, and says goodbye.
+    async fn greet(&self) -> Result<(), sqlx::Error> {
+        connect(&self.pool.connect_options()).await?.close().await
     }
 
     pub(crate) fn description(&self) -> &str {
@@ -105,13 +187,13 @@ impl Postgres {
         while let Some(connection) = self.pool.try_acquire() {
             drop(connection.detach());
         }
-        connect(&self.options).await?.close().await
+        self.greet().await
     }
 
     pub(crate) async fn migrate(&self) -> Result<(), MigrateError> {
         let migrator = migrations::of_postgres();
         // A connection of its own: closing it frees the migrator's lock also after a failure.
-        let mut connection = connect(&self.options).await?;
+        let mut connection = connect(&self.pool.connect_options()).await?;
         // Migrations take turns by a lock, which one whose client is gone may hold.
         bound_waits(&mut connection, false).await?;
         let migrated = match is_current(&migrator, &mut connection).await {
@@ -237,31 +319,96 @@ impl Drop for Asked {
     }
 }
 
-pub(crate) fn options(url: &str) -> Result<PgConnectOptions, StoreError> {
-    let refused = |reason: String| StoreError::Url { reason };
-    let Some((_, after_scheme)) = url.split_once("://") else {
-        return Err(refused("postgres: is followed by //".into()));
-    };
-    let authority_end = after_scheme.find(['/', '?', '#']).unwrap_or(after_scheme.len());
-    // A password with one of these characters would be read as a host or a path, and shown as such.
-    if after_scheme[authority_end..].contains('@') {
-        return Err(refused("in a password, / ? # @ must be written %2F %3F %23 %40".into()));
+/// What a URL says of a server.
+pub(crate) struct UrlTarget {
+    pub(crate) options: PgConnectOptions,
+    /// Whether it, or `PGUSER`, says who connects.
+    pub(crate) names_user: bool,
+    /// Whether a token is logged in with that is made for the moment.
+    pub(crate) is_by_token: bool,
+}
+
+impl UrlTarget {
+    /// Reads the URL. It need not name a user when one `is_kept` elsewhere.
+    pub(crate) fn of(url: &str, is_kept: bool) -> Result<Self, StoreError> {
+        let refused = |reason: String| StoreError::Url { reason };
+        let Some((_, after_scheme)) = url.split_once("://") else {
+            return Err(refused("postgres: is followed by //".into()));
+        };
+        let authority_end = after_scheme.find(['/', '?', '#']).unwrap_or(after_scheme.len());
+        // A password with one of these characters would be read as a host or a path, and shown as such.
+        if after_scheme[authority_end..].contains('@') {
+            return Err(refused("in a password, / ? # @ must be written %2F %3F %23 %40".into()));
+        }
+        if let Some(unknown) = parameters(after_scheme).find(|name| !is_known(name)) {
+            let known = KNOWN_PARAMETERS.join(", ");
+            return Err(refused(format!("{unknown:?} is no parameter of it; there are {known}")));
+        }
+        let (url, auth) = without_auth(url);
+        let is_by_token = match auth {
+            None => false,
+            Some("iam") => true,
+            Some(_) => return Err(refused("auth is \"iam\", or is left out".into())),
+        };
+        let options = PgConnectOptions::from_str(&url).map_err(|error| refused(error.to_string()))?;
+        let names_user = names_a_user(after_scheme) || env::var("PGUSER").is_ok_and(|user| !user.is_empty());
+        // The driver would take one of its own invention.
+        if !names_user && (!is_kept || is_by_token) {
+            return Err(refused("it names no user, and neither does PGUSER".into()));
+        }
+        if !names_user && options.get_database().is_none() {
+            return Err(refused("it names neither a user nor a database".into()));
+        }
+        let options = match options.get_application_name() {
+            Some(_) => options,
+            None => options.application_name("topshelf"),
+        };
+        // sqlx would log whole statements; what matters is logged by callers, once.
+        Ok(Self { options: options.disable_statement_logging(), names_user, is_by_token })
     }
-    if let Some(unknown) = parameters(after_scheme).find(|name| !is_known(name)) {
-        let known = KNOWN_PARAMETERS.join(", ");
-        return Err(refused(format!("{unknown:?} is no parameter of it; there are {known}")));
+
+    pub(crate) fn describe(&self) -> String {
+        let options = &self.options;
+        let (user, port) = (options.get_username(), options.get_port());
+        let database = options.get_database().unwrap_or(user);
+        let named = |before: &str, after: &str| match self.names_user {
+            true => format!("{before}{user}{after}"),
+            false => String::new(),
+        };
+        match options.get_socket() {
+            // Before a socket there is no host, and a URL without host has no room for a user.
+            Some(socket) => {
+                let user = named("&user=", "");
+                format!("postgres:///{database}?host={}&port={port}{user}", socket.display())
+            }
+            None => format!("postgres://{}{}:{port}/{database}", named("", "@"), options.get_host()),
+        }
     }
-    let options = PgConnectOptions::from_str(url).map_err(|error| refused(error.to_string()))?;
-    // The driver would take one of its own invention.
-    if !names_a_user(after_scheme) && !env::var("PGUSER").is_ok_and(|user| !user.is_empty()) {
-        return Err(refused("it names no user, and neither does PGUSER".into()));
+}
+
+/// The options with what is to be logged in with.
+pub(crate) fn with_login(options: &PgConnectOptions, login: &Login) -> PgConnectOptions {
+    let options = options.clone().password(&login.password);
+    match &login.user {
+        Some(user) => options.username(user),
+        None => options,
     }
-    let options = match options.get_application_name() {
-        Some(_) => options,
-        None => options.application_name("topshelf"),
-    };
-    // sqlx would log whole statements; what matters is logged by callers, once.
-    Ok(options.disable_statement_logging())
+}
+
+/// Whether the server knows no such user, or not by this password: a wrong password; and what it says when something
+/// else judges it, as RDS has its tokens judged.
+pub(crate) fn is_login_refused(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(|error| error.code());
+    code.is_some_and(|code| ["28P01", "28000"].contains(&&*code))
+}
+
+/// The URL as the driver takes it, and what it says of `auth`, which the driver does not know.
+fn without_auth(url: &str) -> (String, Option<&str>) {
+    let Some((before, query)) = url.split_once('?') else { return (url.to_owned(), None) };
+    let (auth, others): (Vec<_>, Vec<_>) =
+        query.split('&').partition(|pair| pair.split('=').next() == Some("auth"));
+    let auth = auth.last().map(|pair| pair.split_once('=').map_or("", |(_, value)| value));
+    (format!("{before}?{}", others.join("&")), auth)
 }
 
 /// Whether a URL without its scheme says who connects.
@@ -283,20 +430,6 @@ fn is_known(parameter: &str) -> bool {
     KNOWN_PARAMETERS.contains(&parameter)
         || parameter.starts_with("options[")
         || parameter.starts_with("options%5B")
-}
-
-pub(crate) fn describe_url(url: &str) -> Result<String, StoreError> {
-    Ok(describe(&options(url)?))
-}
-
-fn describe(options: &PgConnectOptions) -> String {
-    let (user, port) = (options.get_username(), options.get_port());
-    let database = options.get_database().unwrap_or(user);
-    match options.get_socket() {
-        // Before a socket there is no host, and a URL without host has no room for a user.
-        Some(socket) => format!("postgres:///{database}?host={}&port={port}&user={user}", socket.display()),
-        None => format!("postgres://{user}@{}:{port}/{database}", options.get_host()),
-    }
 }
 
 /// Connects, or fails after ten seconds.

@@ -13,7 +13,7 @@ pub use postgres::{Address, PasswordSource, Pem, PostgresSession, PostgresTarget
 pub use privileges::{Lacking, Schema};
 pub use sqlite::SqliteTarget;
 
-use crate::StoreError;
+use crate::{Database, StoreError};
 
 /// The database that a URL names.
 #[derive(Debug)]
@@ -25,16 +25,19 @@ pub enum Target {
 }
 
 impl Target {
-    /// Reads the URL as [`crate::Store::open`] does. Nothing is asked yet.
+    /// Reads the database's URL as [`crate::Store::open`] does. Nothing is asked yet.
     ///
     /// # Errors
     /// [`StoreError::Url`].
-    pub fn of(url: &str) -> Result<Self, StoreError> {
+    pub fn of(database: impl Into<Database>) -> Result<Self, StoreError> {
+        let Database { url, credentials } = database.into();
         match url.split_once(':').map(|(scheme, _)| scheme) {
             Some("postgres" | "postgresql") => {
-                Ok(Self::Postgres(Box::new(PostgresTarget::of(url, |name| std::env::var(name).ok())?)))
+                Ok(Self::Postgres(Box::new(PostgresTarget::of(&url, credentials.is_some(), |name| {
+                    std::env::var(name).ok()
+                })?)))
             }
-            Some("sqlite") => SqliteTarget::of(url).map(Self::Sqlite),
+            Some("sqlite") => SqliteTarget::of(&url).map(Self::Sqlite),
             _ => Err(StoreError::Url { reason: "it begins with neither sqlite: nor postgres:".into() }),
         }
     }

@@ -38,11 +38,12 @@ impl StoreError {
     }
 
     /// What the database's driver says.
-    fn sql(&self) -> Option<&Error> {
+    pub(crate) fn sql(&self) -> Option<&Error> {
         match self {
             Self::Connect { source, .. }
             | Self::Sql { source, .. }
             | Self::OutcomeUnknown { source, .. }
+            | Self::LoginRefused { source, .. }
             | Self::Migrate {
                 source: MigrateError::Execute(source) | MigrateError::ExecuteMigration(source, _),
                 ..

@@ -62,14 +62,16 @@ impl Watch {
         if self.listener.is_some() {
             return true;
         }
-        match timeout(ANSWER_TIME_MAX, self.store.backend.listen()).await.unwrap_or_else(|_| Err(no_answer()))
-        {
+        let listening = timeout(ANSWER_TIME_MAX, self.store.listen()).await;
+        let listening = listening.map_err(|_| no_answer().into()).and_then(|made| made.map_err(Box::from));
+        match listening {
             Ok(listener) => {
                 self.listener = listener;
                 true
             }
             Err(error) => {
-                self.tell_trouble(&error, "cannot listen for publications, asking for them instead");
+                let error: Box<dyn std::error::Error + Send + Sync> = error;
+                self.tell_trouble(&*error, "cannot listen for publications, asking for them instead");
                 false
             }
         }

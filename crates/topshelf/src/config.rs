@@ -1,5 +1,6 @@
 //! The configuration: every key, its default, and how flags, environment and file are laid over it.
 
+mod by_file;
 mod load;
 mod show;
 
@@ -117,6 +118,9 @@ pub struct Lake {
 pub struct Store {
     /// `sqlite:path`, or `postgres://user@host/database?sslmode=verify-full`.
     pub url: String,
+    /// The ARN of a secret of AWS Secrets Manager, or a file, that has the password, or user and password as RDS keeps
+    /// them; empty when the URL says all. It is read again while the program runs.
+    pub secret: String,
     /// Seconds for which a run tries again what the database cannot do at the moment; 0 gives up at once.
     pub patience_seconds: u64,
 }
@@ -155,7 +159,8 @@ pub struct Schedule {
     pub retry_seconds: u64,
     /// After a night, so many days before its day are run again, to add what has come late.
     pub refresh_days: u32,
-    /// The URL that is told of nights that fail or are held, and of the first that is well again; empty for none.
+    /// The URL that is told of nights that fail or are held, and of the first that is well again; empty for none. The
+    /// ARN of a secret of AWS Secrets Manager that holds it may take its place.
     pub webhook: Webhook,
 }
 
@@ -171,10 +176,14 @@ impl fmt::Debug for Webhook {
 }
 
 impl Webhook {
-    /// The URL without its path.
+    /// The URL without its path; an ARN is no secret.
     #[must_use]
     pub fn hidden(&self) -> String {
-        if self.0.is_empty() { String::new() } else { show::without_path(&self.0) }
+        if self.0.is_empty() || secrets::is_arn(&self.0) {
+            self.0.clone()
+        } else {
+            show::without_path(&self.0)
+        }
     }
 }
 
@@ -301,7 +310,7 @@ impl Default for Lake {
 
 impl Default for Store {
     fn default() -> Self {
-        Self { url: "sqlite:topshelf-data/topshelf.db".into(), patience_seconds: 60 }
+        Self { url: "sqlite:topshelf-data/topshelf.db".into(), secret: String::new(), patience_seconds: 60 }
     }
 }
 

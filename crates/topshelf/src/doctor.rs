@@ -93,7 +93,7 @@ async fn examine_places(night: &Night, day: Day, tell: step::Tell<'_>, sections:
     sections.push(section);
     let (section, has_machine_hung) = machine::examine(night, file, input.bytes, is_input_remote, tell).await;
     sections.push(section);
-    let webhook = webhook::examine(&night.config.schedule.webhook.0, tell).await;
+    let webhook = webhook::examine(&night.config.schedule.webhook, &night.aws, tell).await;
     let has_webhook_hung = webhook.as_ref().is_some_and(|(_, has_hung)| *has_hung);
     sections.extend(webhook.map(|(section, _)| section));
     has_input_hung || has_database_hung || has_lake_hung || has_machine_hung || has_webhook_hung

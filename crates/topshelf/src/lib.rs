@@ -5,6 +5,7 @@ pub mod cli;
 pub mod clock;
 pub mod commands;
 pub mod config;
+pub mod database;
 pub mod diff;
 pub mod doctor;
 pub mod failure;
@@ -20,6 +21,7 @@ pub mod schedule;
 pub mod scheduler;
 mod spill;
 mod traces;
+mod webhook;
 
 use clap::Parser;
 use failure::{Exit, Failure};

@@ -38,6 +38,7 @@ pub use started_by::StartedBy;
 use crate::{
     clock::Clock,
     config::Config,
+    database::SharedDatabase,
     failure::Failure,
     halt::Halt,
     progress::Progress,
@@ -50,7 +51,7 @@ use lake::{CountsManifest, Lake};
 use ledger::Ledger;
 use source::{AwsSettings, Location};
 use std::{collections::BTreeSet, path::Path, time::Duration};
-use store::Store;
+use store::{Database, Store};
 use tracing::{field::Empty, warn};
 
 /// Everything a stage needs to know; what it works on comes from the lake, the input and the store.
@@ -66,6 +67,8 @@ pub struct Night {
     pub progress: Progress,
     /// How buckets are reached.
     pub aws: AwsSettings,
+    /// The database of the configuration, once it was asked for.
+    pub shared: SharedDatabase,
     /// Whether objects are read again that are unchanged since they were counted.
     pub recount: bool,
     /// Whether a run waits for another of its day to end.
@@ -85,7 +88,8 @@ impl Night {
         let schedule = Schedule::new(&config.schedule)?;
         let (clock, aws) = (Clock::system(), AwsSettings::from_env());
         let (wait, retries, halt) = (Wait::No, Retries::none(), Halt::new());
-        Ok(Self { config, schedule, clock, progress, aws, recount: false, wait, retries, halt })
+        let (shared, recount) = (SharedDatabase::default(), false);
+        Ok(Self { config, schedule, clock, progress, aws, shared, recount, wait, retries, halt })
     }
 
     /// The same, to be stopped by itself.
@@ -96,6 +100,14 @@ impl Night {
     /// Why the work failed: that it was told to stop comes before what came of that.
     pub(crate) fn why(&self, failure: Failure) -> Failure {
         self.halt.stopped().map_or(failure, Failure::from)
+    }
+
+    /// The database, and what it is logged in to with. Neither is asked.
+    ///
+    /// # Errors
+    /// When the two do not go together.
+    pub fn database(&self) -> Result<Database, Failure> {
+        self.shared.of(&self.config.store, &self.aws)
     }
 
     /// Where the logs are. No bucket is asked; a directory must be there.
@@ -132,7 +144,7 @@ impl Night {
     /// # Errors
     /// When it is not there, or cannot be reached or migrated.
     pub async fn existing_store(&self) -> Result<Store, Failure> {
-        let store = Store::open_existing(&self.config.store.url).await?;
+        let store = Store::open_existing(self.database()?).await?;
         store.migrate().await?;
         Ok(store)
     }
@@ -142,7 +154,7 @@ impl Night {
     /// # Errors
     /// When it cannot be reached or migrated, for as long as patience lasts.
     pub async fn store(&self) -> Result<Store, Failure> {
-        let store = Store::open_patiently(&self.config.store.url, self.patience()).await?;
+        let store = Store::open_patiently(self.database()?, self.patience()).await?;
         store.migrate().await?;
         Ok(store)
     }

@@ -17,6 +17,7 @@ const PLAN: &[(&str, &[&str])] = &[
     ("topshelf-ranking", &["topshelf-domain"]),
     ("topshelf-lake", &["topshelf-domain"]),
     ("topshelf-store", &["topshelf-domain"]),
+    ("topshelf-secrets", &["topshelf-source", "topshelf-store"]),
     ("topshelf-api", &["topshelf-domain", "topshelf-store"]),
     (
         "topshelf",
@@ -27,6 +28,7 @@ const PLAN: &[(&str, &[&str])] = &[
             "topshelf-ranking",
             "topshelf-lake",
             "topshelf-store",
+            "topshelf-secrets",
             "topshelf-api",
         ],
     ),
@@ -37,6 +39,7 @@ const PLAN: &[(&str, &[&str])] = &[
 
 /// Heavy dependencies, by the start of their names, and the packages that own them.
 const OWNERS: &[(&str, &[&str])] = &[
+    ("aws-", &["topshelf-secrets"]),
     ("object_store", &["topshelf-source", "topshelf-lake"]),
     ("parquet", &["topshelf-source", "topshelf-lake"]),
     ("arrow", &["topshelf-source", "topshelf-lake"]),

@@ -153,7 +153,7 @@ async fn examples_are_what_a_server_sends() {
 async fn examples_of_a_server_with_nothing_to_serve_are_what_it_sends() {
     let document = Document::current();
     let (own, folder) = (Site::start().await.store, tempfile::tempdir().unwrap());
-    let nobody = ServedStore::Url("postgres://topshelf:secret@127.0.0.1:1/none".to_owned());
+    let nobody = ServedStore::Closed("postgres://topshelf:secret@127.0.0.1:1/none".into());
     let waiting = Site::serve(nobody, own, folder, |_| ()).await;
     for (site, code) in [(waiting, "snapshot_unavailable"), (Site::start().await, "no_publication_yet")] {
         site.until("/health/ready", code).await;
@@ -238,7 +238,7 @@ async fn examples_of_what_is_refused_for_its_key_are_what_a_server_sends() {
     .await;
     document.shows("forbidden", &answer);
     let (own, folder) = (Site::start().await.store, tempfile::tempdir().unwrap());
-    let nobody = ServedStore::Url("postgres://topshelf:secret@127.0.0.1:1/none".to_owned());
+    let nobody = ServedStore::Closed("postgres://topshelf:secret@127.0.0.1:1/none".into());
     let waiting = Site::serve(nobody, own, folder, |options| options.keys = Keys::Required).await;
     document.shows("keys_unavailable", &waiting.ask(&of_acme).await);
 }

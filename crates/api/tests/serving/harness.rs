@@ -153,7 +153,7 @@ impl Site {
     pub(crate) async fn refused(change: impl FnOnce(&mut Options)) -> ServerError {
         let now = Timestamp::now();
         let promise = Promise { newest_day: day("0001-01-01"), next_run_at: now, next_night_at: now };
-        let served = ServedStore::Url("sqlite:nowhere".to_owned());
+        let served = ServedStore::Closed("sqlite:nowhere".into());
         match Server::bind(options(change), served, move |_| promise).await {
             Ok(server) => panic!("it listens on {}", server.address()),
             Err(error) => error,

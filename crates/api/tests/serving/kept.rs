@@ -58,7 +58,7 @@ impl Place {
         };
         let snapshot = self.snapshot();
         let change = |options: &mut api::Options| options.snapshot_dir = Some(snapshot);
-        Site::serve(ServedStore::Url(self.url()), store, tempfile::tempdir().unwrap(), change).await
+        Site::serve(ServedStore::Closed(self.url().into()), store, tempfile::tempdir().unwrap(), change).await
     }
 
     /// Puts a folder in the database's place.

@@ -382,7 +382,7 @@ async fn keys_are_known_without_the_database() {
         async move {
             let other =
                 Store::open(&format!("sqlite:{}", database.path().join("other.db").display())).await.unwrap();
-            Site::serve(ServedStore::Url(url), other, tempfile::tempdir().unwrap(), |options| {
+            Site::serve(ServedStore::Closed(url.into()), other, tempfile::tempdir().unwrap(), |options| {
                 (options.keys, options.snapshot_dir) = (Keys::Required, Some(snapshot));
             })
             .await

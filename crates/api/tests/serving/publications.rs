@@ -87,7 +87,7 @@ async fn a_store_that_can_be_opened_later_is_served_then() {
 async fn site_at(url: &str) -> Site {
     let directory = tempfile::tempdir().unwrap();
     let own = Store::open(&format!("sqlite:{}", directory.path().join("own.db").display())).await.unwrap();
-    Site::serve(ServedStore::Url(url.to_owned()), own, directory, |_| ()).await
+    Site::serve(ServedStore::Closed(url.into()), own, directory, |_| ()).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

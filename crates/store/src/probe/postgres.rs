@@ -5,7 +5,10 @@ use super::{
     migrations::Row,
     privileges::{self, Needs},
 };
-use crate::{StoreError, migrations, postgres};
+use crate::{
+    Login, StoreError, migrations,
+    postgres::{self, UrlTarget},
+};
 use sqlx::{
     AssertSqlSafe, ConnectOptions, Connection, PgConnection,
     postgres::{PgConnectOptions, PgSslMode},
@@ -32,6 +35,10 @@ pub struct PostgresTarget {
     pub password: Option<PasswordSource>,
     /// When the password was made, if it is an AWS IAM token: `20241120T023000Z`.
     pub token_made_at: Option<String>,
+    /// Whether a token is to be logged in with that is made for the moment (`auth=iam`).
+    pub is_by_token: bool,
+    /// Whether the URL, or `PGUSER`, says who connects.
+    pub names_user: bool,
 }
 
 /// Where a server listens.
@@ -78,6 +85,8 @@ pub enum PasswordSource {
     Variable,
     /// A line of this password file, if one fits.
     File(PathBuf),
+    /// Whoever keeps it, in words.
+    Kept(String),
 }
 
 /// What a server says of itself.
@@ -152,8 +161,12 @@ impl fmt::Display for Pem {
 }
 
 impl PostgresTarget {
-    pub(super) fn of(url: &str, variable: impl Fn(&str) -> Option<String>) -> Result<Self, StoreError> {
-        let options = postgres::options(url)?;
+    pub(super) fn of(
+        url: &str,
+        is_kept: bool,
+        variable: impl Fn(&str) -> Option<String>,
+    ) -> Result<Self, StoreError> {
+        let UrlTarget { options, is_by_token, names_user } = UrlTarget::of(url, is_kept)?;
         let parsed = Url::parse(url).map_err(|error| StoreError::Url { reason: error.to_string() })?;
         let parameter = |names: &[&str]| {
             let pairs = parsed.query_pairs().filter(|(name, _)| names.contains(&name.as_ref()));
@@ -173,9 +186,24 @@ impl PostgresTarget {
             root_certificates: pem(&["sslrootcert", "ssl-root-cert", "ssl-ca"], "PGSSLROOTCERT"),
             client_certificate: certificate.zip(key),
             token_made_at: password.as_deref().and_then(token_time),
+            is_by_token,
+            names_user,
             password: password_source(&parsed, &variable),
             options,
         })
+    }
+
+    /// The same, to be logged in to with what is kept elsewhere.
+    #[must_use]
+    pub fn with_login(self, login: &Login, kept: String) -> Self {
+        let options = postgres::with_login(&self.options, login);
+        Self {
+            user: options.get_username().to_owned(),
+            token_made_at: token_time(&login.password),
+            password: Some(PasswordSource::Kept(kept)),
+            options,
+            ..self
+        }
     }
 
     /// Connects and logs in, as a night does.
@@ -346,7 +374,7 @@ mod tests {
             let found = variables.iter().find(|(of, _)| *of == name);
             found.map(|(_, value)| (*value).to_owned())
         };
-        PostgresTarget::of(url, variable).unwrap()
+        PostgresTarget::of(url, false, variable).unwrap()
     }
 
     #[test]

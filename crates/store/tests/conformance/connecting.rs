@@ -1,8 +1,13 @@
 //! Opening a store, and what the user is told when that fails.
 
 use crate::database::{Database, chain, server_url};
-use std::time::{Duration, Instant};
-use store::Store;
+use futures::future::BoxFuture;
+use std::{
+    future::ready,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+use store::{Credentials, Login, NoLogin, Store};
 
 async fn refused(url: &str) -> String {
     chain(&Store::open(url).await.expect_err("does not open"))
@@ -21,6 +26,8 @@ async fn urls_that_name_no_database_are_refused() {
         ("postgres://db/x", "it names no user, and neither does PGUSER"),
         ("postgres://:secret@db/x", "it names no user, and neither does PGUSER"),
         ("postgres:///x?host=/run/pg", "it names no user, and neither does PGUSER"),
+        ("postgres://u@db/x?auth=iam", "auth=iam wants a token, and nobody makes one here"),
+        ("postgres://u@db/x?auth=secret", "auth is \"iam\", or is left out"),
         ("postgres://u:secret@db:port/x", "error with configuration: invalid port number"),
     ];
     for (url, reason) in cases {
@@ -41,8 +48,34 @@ fn what_a_database_is_called_is_a_url_of_it() {
     for called in
         ["postgres://u@db:5433/x", "postgres:///x?host=/run/pg&port=5433&user=u", "sqlite:some/topshelf.db"]
     {
-        assert_eq!(store::describe(called).unwrap(), called);
+        assert_eq!(store::Database::from(called).describe().unwrap(), called);
     }
+}
+
+/// Keeps nothing.
+struct Nothing;
+
+impl Credentials for Nothing {
+    fn login<'s>(&'s self, _: Option<&'s Login>) -> BoxFuture<'s, Result<Login, NoLogin>> {
+        let [message, cause, remedy] = ["it is gone", "nobody knows", "look for it"].map(str::to_owned);
+        Box::pin(ready(Err(NoLogin { message, cause, remedy, is_transient: false })))
+    }
+
+    fn rotates(&self) -> bool {
+        true
+    }
+}
+
+#[tokio::test]
+async fn a_url_need_name_no_user_where_one_is_kept() {
+    let kept = |url: &str| store::Database::from(url).with_credentials(Arc::new(Nothing));
+    for called in ["postgres://db:5433/x", "postgres:///x?host=/run/pg&port=5433", "postgres://u@db:5433/x"] {
+        assert_eq!(kept(called).describe().unwrap(), called);
+    }
+    let error = kept("postgres://db:5433").describe().unwrap_err().to_string();
+    assert!(error.contains("it names neither a user nor a database"), "{error}");
+    let error = chain(&Store::open(kept("postgres://db:5433/x")).await.unwrap_err());
+    assert_eq!(error, "could not log in to postgres://db:5433/x: it is gone");
 }
 
 #[tokio::test]

@@ -77,7 +77,7 @@ async fn run_days(night: &Night, range: DayRange) -> Result<(), Failure> {
 
 /// An advertiser with recommendations, to show as an example.
 async fn an_advertiser(night: &Night) -> Result<String, Failure> {
-    let store = Store::open(&night.config.store.url).await?;
+    let store = Store::open(night.database()?).await?;
     let snapshot = api::load(&store, &serve::options(night)).await.map_err(Failure::of)?;
     Ok(snapshot.example().map(|(advertiser, _)| advertiser.to_owned()).unwrap_or_default())
 }

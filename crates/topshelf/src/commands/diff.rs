@@ -17,7 +17,7 @@ const ADVERTISERS_TOLD: usize = 10;
 
 /// Prints what is not the same in two runs or on two days.
 pub(super) async fn diff(night: &Night, flags: &cli::Diff, output: Output) -> Result<(), Failure> {
-    let store = Store::open_existing(&night.config.store.url).await?;
+    let store = Store::open_existing(night.database()?).await?;
     let (from, to) = (rankings(&store, &flags.from).await?, rankings(&store, &flags.to).await?);
     expect_known(flags, &from, &to)?;
     let is_wanted = |advertiser: &AdvertiserId, model: &ModelName| {

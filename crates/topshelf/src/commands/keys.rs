@@ -92,7 +92,7 @@ fn notices(key: &NewApiKey, unseen: &[AdvertiserId], poll_seconds: u64) -> Vec<S
 
 /// Lists all keys.
 pub(super) async fn list(night: &Night, output: Output) -> Result<(), Failure> {
-    let store = Store::open_existing(&night.config.store.url).await?;
+    let store = Store::open_existing(night.database()?).await?;
     let keys = store.keys().await?;
     let json = json!({ "keys": keys.iter().map(to_json).collect::<Vec<_>>() });
     output.either(&json, || {

@@ -42,7 +42,7 @@ fn trimmed_text(trimmed: &Trimmed, keep_days: u32) -> String {
 
 /// Lists runs, or shows one.
 pub(super) async fn runs(night: &Night, flags: &Runs, output: Output) -> Result<(), Failure> {
-    let store = Store::open_existing(&night.config.store.url).await?;
+    let store = Store::open_existing(night.database()?).await?;
     let dead = dead(&store).await?;
     let to_json = |run: &RunRecord| to_json(run, &dead);
     if let Some(id) = &flags.run {

@@ -99,7 +99,7 @@ pub(super) async fn unpin(night: &Night, flags: &Unpin, output: Output) -> Resul
 
 /// Lists who is pinned.
 pub(super) async fn pins(night: &Night, output: Output) -> Result<(), Failure> {
-    let store = Store::open_existing(&night.config.store.url).await?;
+    let store = Store::open_existing(night.database()?).await?;
     let pins = store.pins().await?;
     let to_json = |pin: &store::Pin| {
         json!({
@@ -128,7 +128,7 @@ pub(super) async fn pins(night: &Night, output: Output) -> Result<(), Failure> {
 
 /// Lists what changed what readers see.
 pub(super) async fn moves(night: &Night, flags: &Moves, output: Output) -> Result<(), Failure> {
-    let store = Store::open_existing(&night.config.store.url).await?;
+    let store = Store::open_existing(night.database()?).await?;
     let moves = store.moves(flags.limit as usize, flags.day).await?;
     output.either(&json!({ "moves": moves }), || {
         if moves.is_empty() {

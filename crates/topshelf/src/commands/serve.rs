@@ -233,11 +233,11 @@ fn tell(server: &Server) {
 /// The store, migrated if that can be. A database server that does not answer yet keeps no API from
 /// starting: it is tried again and again.
 async fn store(night: &Night) -> Result<ServedStore, Failure> {
-    let url = &night.config.store.url;
-    let opened = timeout(DATABASE_TIME, Store::open(url)).await;
+    let database = night.database()?;
+    let opened = timeout(DATABASE_TIME, Store::open(&database)).await;
     let Ok(opened) = opened else {
         warn!("the database does not answer; trying again");
-        return Ok(ServedStore::Url(url.clone()));
+        return Ok(ServedStore::Closed(database));
     };
     match opened {
         Ok(store) => {
@@ -252,7 +252,7 @@ async fn store(night: &Night) -> Result<ServedStore, Failure> {
         Err(error) => {
             let failure = Failure::of(error);
             warn!(error = failure.chain(), "the database does not answer; trying again");
-            Ok(ServedStore::Url(url.clone()))
+            Ok(ServedStore::Closed(database))
         }
     }
 }

@@ -11,7 +11,7 @@ use store::Store;
 
 /// Prints an advertiser's rankings, from what is published.
 pub(super) async fn show(night: &Night, flags: &Show, output: Output) -> Result<(), Failure> {
-    let store = Store::open_existing(&night.config.store.url).await?;
+    let store = Store::open_existing(night.database()?).await?;
     let snapshot = api::load(&store, &super::serve::options(night)).await.map_err(Failure::of)?;
     let promised_day = night.schedule.promise(night.clock.now()).newest_day;
     let advertiser = flags.advertiser.as_str();

@@ -1,18 +1,26 @@
 //! Flag beats environment beats file beats default.
 
-use super::{Columns, Config, Input, Ranking, Schedule, Serve};
-use crate::failure::{Exit, Failure};
+use super::{Columns, Config, Input, Ranking, Schedule, Serve, by_file};
+use crate::{
+    database,
+    failure::{Exit, Failure},
+    webhook,
+};
 use figment::{
     Figment, Metadata, Profile, Provider,
     error::Kind,
     providers::{Env, Format, Serialized, Toml},
     value::{Dict, Map, Value},
 };
-use source::LogPattern;
+use source::{AwsSettings, LogPattern};
 use std::path::{Path, PathBuf};
 
 /// The file that is read when it is there and no other is named.
 const FILE_DEFAULT: &str = "topshelf.toml";
+
+/// Where values of the environment come from, as messages call it.
+pub(super) const BY_VARIABLE: &str = "environment";
+pub(super) const BY_FILE: &str = "environment, by file";
 
 /// Variables of the family that are no configuration keys; the latter two are the tests', and developers
 /// have them set when they call the program too.
@@ -56,25 +64,22 @@ impl Provider for Flags {
     }
 }
 
-/// The variables of the environment, `TOPSHELF_INPUT__URL` for `input.url`.
-struct Environment(Env);
-
-impl Environment {
-    fn new() -> Self {
-        Self(Env::prefixed("TOPSHELF_").ignore(&NOT_KEYS).split("__"))
-    }
+/// Variables of the environment, `TOPSHELF_INPUT__URL` for `input.url`, or what files hold that such name.
+struct Environment {
+    name: &'static str,
+    values: Vec<(String, String)>,
 }
 
 impl Provider for Environment {
     fn metadata(&self) -> Metadata {
-        self.0.metadata()
+        Metadata::named(self.name)
     }
 
     /// Where the configuration wants text, a value that looks like a number is text too.
     fn data(&self) -> Result<Map<Profile, Dict>, figment::Error> {
         let defaults = Value::serialize(Config::default())?;
         let mut dict = Dict::new();
-        for (key, text) in self.0.iter() {
+        for (key, text) in &self.values {
             let is_text = defaults.find_ref(key.as_str()).is_some_and(|default| default.as_str().is_some());
             let value = match text.parse().expect("any text is a value") {
                 other if is_text && Value::as_str(&other).is_none() => Value::from(text.trim()),
@@ -111,12 +116,32 @@ pub fn load(flags: &Flags) -> Result<(Config, Figment), Failure> {
 }
 
 fn layers(flags: &Flags) -> Result<Figment, Failure> {
-    let database_url = Env::raw().only(&["DATABASE_URL"]).map(|_| "store.url".into()).split(".");
     let mut figment = Figment::from(Serialized::defaults(Config::default()));
     if let Some(file) = file(flags)? {
         figment = figment.merge(Toml::file_exact(file));
     }
-    Ok(figment.merge(database_url).merge(Environment::new()).merge(flags))
+    for layer in environment()? {
+        figment = figment.merge(layer);
+    }
+    Ok(figment.merge(flags))
+}
+
+/// What the environment says, the weightiest last.
+fn environment() -> Result<[Environment; 3], Failure> {
+    let [database_url, database_url_file] = ["DATABASE_URL", "DATABASE_URL_FILE"]
+        .map(|name| Env::raw().only(&[name]).iter().next().map(|(_, value)| value));
+    let is_by_file = database_url_file.is_some();
+    let theirs = by_file::database_url(database_url, database_url_file)?;
+    let theirs = theirs.map(|url| ("store.url".to_owned(), url)).into_iter().collect();
+    let variables = Env::prefixed("TOPSHELF_").ignore(&NOT_KEYS).split("__");
+    let variables = variables.iter().map(|(key, value)| (key.as_str().to_owned(), value)).collect();
+    let defaults = Value::serialize(Config::default()).expect("the configuration is plain data");
+    let [plain, read] = by_file::read(variables, &defaults)?;
+    Ok([
+        Environment { name: if is_by_file { BY_FILE } else { BY_VARIABLE }, values: theirs },
+        Environment { name: BY_VARIABLE, values: plain },
+        Environment { name: BY_FILE, values: read },
+    ])
 }
 
 fn file(flags: &Flags) -> Result<Option<PathBuf>, Failure> {
@@ -160,9 +185,21 @@ fn explain(error: &figment::Error) -> Failure {
                 return Failure::new(Exit::Usage, message)
                     .help("it is TOML; `topshelf config` prints a whole one where no broken one lies");
             }
-            let message = format!("configuration key `{path}`{place} cannot be used: {kind}");
+            let message = format!("configuration key `{path}`{place} cannot be used: {}", why(error, kind));
             Failure::new(Exit::Usage, message).help(default_of(&path))
         }
+    }
+}
+
+/// What of a file was found may be a secret.
+fn why(error: &figment::Error, kind: &Kind) -> String {
+    let is_of_file = error.metadata.as_ref().is_some_and(|metadata| metadata.name == BY_FILE);
+    match kind {
+        Kind::InvalidType(_, expected) | Kind::InvalidValue(_, expected) if is_of_file => {
+            format!("invalid content of its file, expected {expected}")
+        }
+        _ if is_of_file => "invalid content of its file".to_owned(),
+        kind => kind.to_string(),
     }
 }
 
@@ -237,6 +274,7 @@ fn check(config: &Config) -> Result<(), Failure> {
         return Err(refused("counting.spill_dir", "is empty"));
     }
     check_schedule(&config.schedule)?;
+    database::of(&config.store, &AwsSettings::from_env())?;
     check_serve(&config.serve)
 }
 
@@ -349,8 +387,9 @@ fn check_schedule(schedule: &Schedule) -> Result<(), Failure> {
         return Err(refused("schedule.retries", "is more than 100"));
     }
     let webhook = &schedule.webhook.0;
-    let is_url = reqwest::Url::parse(webhook).is_ok_and(|url| ["http", "https"].contains(&url.scheme()));
-    if !(webhook.is_empty() || is_url) {
+    let secret = webhook::secret(&schedule.webhook, &AwsSettings::from_env());
+    let secret = secret.map_err(|error| Failure::new(Exit::Usage, error.message).help(error.remedy))?;
+    if !(webhook.is_empty() || webhook::is_url(webhook) || secret.is_some()) {
         return Err(refused("schedule.webhook", "is no http:// or https:// URL"));
     }
     if webhook.ends_with("/***") {

@@ -1,6 +1,9 @@
 //! The effective configuration as a file, with where each value came from and no secret.
 
-use super::Config;
+use super::{
+    Config,
+    load::{BY_FILE, BY_VARIABLE},
+};
 use figment::{Figment, Source};
 use serde_json::Value;
 use std::fmt::Write;
@@ -87,7 +90,7 @@ fn origin(figment: &Figment, key: &str) -> String {
     match figment.find_metadata(key) {
         Some(metadata) => match &metadata.source {
             Some(Source::File(file)) => format!("  # {}", file.display()),
-            _ if metadata.name.contains("environment") => "  # environment".to_owned(),
+            _ if [BY_VARIABLE, BY_FILE].contains(&&*metadata.name) => format!("  # {}", metadata.name),
             _ if metadata.name == "flag" => "  # flag".to_owned(),
             _ => String::new(),
         },

@@ -1,13 +1,15 @@
 //! The database: PostgreSQL from its name to the rights of our role, or an SQLite file.
 
 mod encryption;
+mod keeper;
 mod login;
 mod postgres;
 mod rights;
 mod sqlite;
 
 use super::step::{Answer, Examined, Section, Tell};
-use crate::{config::without_password, failure::Failure, pipeline::Night};
+use crate::{config::without_password, pipeline::Night};
+use keeper::Keeper;
 use std::path::PathBuf;
 use store::probe::{Migrations, Target};
 
@@ -15,21 +17,23 @@ use store::probe::{Migrations, Target};
 pub(super) async fn examine(night: &Night, tell: Tell<'_>) -> (Section, bool, Option<PathBuf>) {
     let url = &night.config.store.url;
     let about = without_password(url);
-    match Target::of(url) {
-        Ok(Target::Postgres(target)) => {
-            let (section, has_hung) = postgres::examine(*target, about, tell).await;
+    let read = night.database().and_then(|database| Ok((Target::of(&database)?, database)));
+    match read {
+        Ok((Target::Postgres(target), database)) => {
+            let keeper = Keeper::of(&database, night, &target);
+            let (section, has_hung) = postgres::examine(*target, keeper, about, tell).await;
             (section, has_hung, None)
         }
-        Ok(Target::Sqlite(target)) => {
+        Ok((Target::Sqlite(target), _)) => {
             let path = target.path.clone();
             let (section, has_hung) = sqlite::examine(target, about, tell).await;
             (section, has_hung, Some(path))
         }
-        Err(error) => {
+        Err(failure) => {
             // What cannot be read as a URL may be a password.
             let scheme = url.split_once("://").map_or("", |(scheme, _)| scheme);
             let mut examined = Examined::begin("database", format!("{scheme}…"), ["url"], tell);
-            let answer = Answer::of(&Failure::from(error), "store.url is mistyped");
+            let answer = Answer::of(&failure, "store.url is mistyped");
             examined.step::<()>("url", "read store.url", async { Err(answer) }).await;
             let (section, has_hung) = examined.end();
             (section, has_hung, None)

@@ -143,6 +143,11 @@ impl<'t> Examined<'t> {
         Self { section, planned: planned.into(), tell, has_hung: false }
     }
 
+    /// Plans a step no more: there is nothing to take it on.
+    pub(super) fn leave_out(&mut self, step: &str) {
+        self.planned.retain(|planned| *planned != step);
+    }
+
     /// Takes a planned step. None when it failed: then most later ones cannot be taken, and
     /// [`Examined::end`] says so of each.
     pub(super) async fn step<T: Send + 'static>(

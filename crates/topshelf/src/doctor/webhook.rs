@@ -7,7 +7,9 @@ use super::{
     step::{Answer, Examined, Outcome, STEP_TIME_MAX, Section, Tell, Tried, no_answer},
     tls::{self, Handshake, Trust, Unshaken},
 };
+use crate::{config::Webhook, webhook};
 use reqwest::Url;
+use source::AwsSettings;
 use std::{future::Future, time::Duration};
 use tokio::{net::TcpStream, time::timeout};
 
@@ -15,21 +17,48 @@ use tokio::{net::TcpStream, time::timeout};
 const ANSWER_TIME_MAX: Duration = STEP_TIME_MAX.saturating_sub(Duration::from_secs(1));
 
 /// Looks at the webhook; none when there is none, or when it is no URL, which the configuration tells.
-pub(super) async fn examine(url: &str, tell: Tell<'_>) -> Option<(Section, bool)> {
-    let url = Url::parse(url).ok()?;
+pub(super) async fn examine(webhook: &Webhook, aws: &AwsSettings, tell: Tell<'_>) -> Option<(Section, bool)> {
+    let steps = Vec::from(["resolve", "connect", "tls"]);
+    let (url, mut examined) = match webhook::secret(webhook, aws).ok()? {
+        None => (webhook.0.clone(), None),
+        Some(secret) => {
+            let mut steps = steps.clone();
+            steps.insert(0, "secret");
+            let mut examined = Examined::begin("webhook", webhook.hidden(), steps, tell);
+            let tried = format!("read {secret}, with credentials of {}", aws.credential_source());
+            match examined.step("secret", tried, softly(read(webhook.clone(), aws.clone()))).await {
+                Some(url) => (url, Some(examined)),
+                None => return Some(examined.end()),
+            }
+        }
+    };
+    let url = Url::parse(&url).ok()?;
     let host = url.host_str()?.trim_start_matches('[').trim_end_matches(']').to_owned();
     let (port, is_tls) = (url.port_or_known_default()?, url.scheme() == "https");
-    let mut steps = vec!["resolve", "connect"];
     let proxy = network::proxy(is_tls, &host).and_then(|(variable, url)| proxy_peer(&variable, &url));
     // What lies behind a proxy is seen when something is posted.
-    steps.extend((is_tls && proxy.is_none()).then_some("tls"));
+    let is_looked_into = is_tls && proxy.is_none();
     let about = format!("{}://{host}:{port}/…", url.scheme());
-    let mut examined = Examined::begin("webhook", about, steps, tell);
+    let mut examined = match examined.take() {
+        Some(examined) => examined,
+        None => Examined::begin("webhook", about, steps, tell),
+    };
+    if !is_looked_into {
+        examined.leave_out("tls");
+    }
     let named_by = "schedule.webhook".to_owned();
     let is_direct = proxy.is_none();
     let peer = proxy.unwrap_or(Peer { host: host.clone(), port, named_by, what: "the webhook" });
     reach(&mut examined, peer, (is_tls && is_direct).then_some(host)).await;
     Some(examined.end())
+}
+
+/// The URL that a secret holds; it is not told.
+async fn read(webhook: Webhook, aws: AwsSettings) -> Tried<String> {
+    match webhook::url(&webhook, &aws).await {
+        Ok(url) => Ok((Answer::ok("it holds a URL"), url)),
+        Err(error) => Err(Answer::failed(error.message, error.cause, error.remedy)),
+    }
 }
 
 async fn reach(examined: &mut Examined<'_>, peer: Peer, with_tls: Option<String>) -> Option<()> {

@@ -8,6 +8,10 @@ use store::{StoreError, Trouble};
 
 impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
+        if let StoreError::NoLogin { source, .. } = &error {
+            let (remedy, is_transient) = (source.remedy.clone(), source.is_transient);
+            return Self::explained(Exit::Failed, error).help(remedy).transient_if(is_transient);
+        }
         let (exit, help) = match &error {
             StoreError::Url { .. } => {
                 (Exit::Usage, "set store.url (--store, TOPSHELF_STORE__URL or DATABASE_URL)")
@@ -23,6 +27,14 @@ impl From<StoreError> for Failure {
                 Exit::Failed,
                 "check store.url (--store, TOPSHELF_STORE__URL or DATABASE_URL): its host and port, user, password and database; \
                  for SQLite, that it is a file that this user may write, on a disk with space left",
+            ),
+            StoreError::LoginRefused { may_rotate: true, .. } => (
+                Exit::Failed,
+                "what store.secret holds is not what the database takes: write the role's password into it, or set the role's anew, ALTER ROLE … PASSWORD '…'; a rotation that is under way ends by itself; `topshelf doctor` tells more",
+            ),
+            StoreError::LoginRefused { .. } => (
+                Exit::Failed,
+                "for auth=iam the role needs GRANT rds_iam TO ROLE, the database IAM authentication turned on, and the AWS identity rds-db:connect on the role; a clock that is wrong spoils tokens too; `topshelf doctor` tells more",
             ),
             StoreError::Migrate { .. } => (
                 Exit::Failed,

@@ -4,14 +4,17 @@
 
 use crate::{
     checks::{Finding, Severity},
+    config::Webhook,
     failure::Failure,
     liveness,
     pipeline::{Night, RunReport},
     retries::Retries,
+    webhook,
 };
 use domain::{Day, RunId};
 use miette::Diagnostic;
 use serde::Serialize;
+use source::AwsSettings;
 use std::time::Duration;
 use store::{Outcome, RunStatus};
 use tracing::{info, warn};
@@ -146,14 +149,14 @@ impl Alerts {
 
     /// Posts it; that it could not be is logged, and fails nothing.
     async fn post(&self, alert: &Alert<'_>) {
-        let url = &self.night.config.schedule.webhook.0;
-        if url.is_empty() {
+        let (webhook, aws) = (&self.night.config.schedule.webhook, &self.night.aws);
+        if webhook.0.is_empty() {
             return;
         }
         let mut pauses = Retries::new(RETRIES.0, RETRIES.1).pauses(&self.night.clock);
         loop {
             // Who ends waits for no answer.
-            let posted = self.night.halt.unless_stopped(post_once(url, alert)).await;
+            let posted = self.night.halt.unless_stopped(post_once(webhook, aws, alert)).await;
             let Err(error) = posted.unwrap_or_else(|stopped| Err(stopped.to_string())) else {
                 return info!(event = alert.event, day = %alert.day, "told the webhook");
             };
@@ -168,7 +171,8 @@ impl Alerts {
     }
 }
 
-async fn post_once(url: &str, alert: &Alert<'_>) -> Result<(), String> {
+async fn post_once(webhook: &Webhook, aws: &AwsSettings, alert: &Alert<'_>) -> Result<(), String> {
+    let url = webhook::url(webhook, aws).await.map_err(|error| format!("{error}; {}", error.remedy))?;
     // One that leads elsewhere would be asked without what is to be told.
     let client =
         reqwest::Client::builder().timeout(ANSWER_TIME_MAX).redirect(reqwest::redirect::Policy::none());

@@ -87,3 +87,68 @@ fn a_build_without_traces_says_so_once_when_a_collector_is_told_of() {
     scene.environment("OTEL_SDK_DISABLED", "true");
     assert!(!scene.end_well(&["config"]).stderr.contains("OpenTelemetry"));
 }
+
+#[test]
+fn a_variable_may_name_a_file_that_has_the_value() {
+    let mut scene = Scene::new();
+    scene.write("secrets/url", "postgres://u:hunter2@db/by_file\n");
+    scene.write("topshelf.toml", "[store]\nurl = \"sqlite:file\"\n");
+    scene.environment("DATABASE_URL_FILE", "secrets/url");
+    let store = |scene: &Scene| scene.end_well(&["config", "--json"]).json()["store"]["url"].clone();
+    assert_eq!(store(&scene), "postgres://u:***@db/by_file");
+    let mut scene = Scene::new();
+    scene.write("secrets/url", "postgres://u:hunter2@db/by_file\n");
+    scene.write("secrets/k", "7\r\n");
+    scene.write("secrets/proxies", "[\"10.0.0.0/8\"]");
+    scene.environment("DATABASE_URL", "postgres://db/theirs");
+    scene.environment("TOPSHELF_STORE__URL_FILE", "secrets/url");
+    scene.environment("TOPSHELF_RANKING__K_FILE", "secrets/k");
+    scene.environment("TOPSHELF_SERVE__TRUSTED_PROXIES_FILE", "secrets/proxies");
+    let config = scene.end_well(&["config", "--json"]).json();
+    assert_eq!(config["store"]["url"], "postgres://u:***@db/by_file", "ours beats theirs");
+    assert_eq!(config["ranking"]["k"], 7);
+    assert_eq!(config["serve"]["trusted_proxies"][0], "10.0.0.0/8");
+    let printed = scene.end_well(&["config"]).stdout;
+    assert!(printed.contains("k = 7  # environment, by file") && !printed.contains("hunter2"), "{printed}");
+    assert_eq!(
+        scene.end_well(&["config", "--json", "--store", "sqlite:flag"]).json()["store"]["url"],
+        "sqlite:flag"
+    );
+}
+
+#[test]
+fn a_file_that_cannot_be_a_value_is_refused_by_the_name_of_its_variable() {
+    let check = |variables: &[(&str, &str)], expected: &[&str]| {
+        let mut scene = Scene::new();
+        scene.write("empty", "\n");
+        scene.write("url", "postgres://u:hunter2@db/x");
+        scene.write("bytes", [0xFF, 0xFE]);
+        variables.iter().for_each(|(name, value)| scene.environment(name, value));
+        let ended = scene.call(&["config"]);
+        assert_eq!(ended.exit, 2, "{ended:?}");
+        for text in expected {
+            assert!(ended.stderr.contains(text) && !ended.stderr.contains("hunter2"), "{text}: {ended:?}");
+        }
+    };
+    let url = "TOPSHELF_STORE__URL_FILE";
+    check(&[(url, "nowhere")], &[url, "\"nowhere\", which is not there", "mount the secret there"]);
+    check(&[(url, "")], &[url, "is not there"]);
+    check(&[(url, "empty")], &[url, "which is empty", "write the value into it"]);
+    check(&[(url, "logs")], &[url, "cannot be read: is a directory", "this user may read"]);
+    check(&[(url, "bytes")], &[url, "cannot be read", "a file of text"]);
+    let both = ["TOPSHELF_STORE__URL and TOPSHELF_STORE__URL_FILE are both set", "take one of them away"];
+    check(&[(url, "url"), ("TOPSHELF_STORE__URL", "sqlite:x")], &both);
+    let both = ["DATABASE_URL and DATABASE_URL_FILE are both set"];
+    check(&[("DATABASE_URL_FILE", "url"), ("DATABASE_URL", "sqlite:x")], &both);
+    check(&[("DATABASE_URL_FILE", "nowhere")], &["DATABASE_URL_FILE", "which is not there"]);
+    check(
+        &[("TOPSHELF_STORE__URI_FILE", "url")],
+        &["TOPSHELF_STORE__URI_FILE", "`store.uri`", "did you mean TOPSHELF_STORE__URL_FILE?"],
+    );
+    check(&[("TOPSHELF_STORE_URL_FILE", "url")], &["TOPSHELF_STORE_URL_FILE", "no configuration key"]);
+    check(&[("TOPSHELF_STORE_FILE", "url")], &["TOPSHELF_STORE_FILE", "no configuration key"]);
+    check(
+        &[("TOPSHELF_RANKING__K_FILE", "url")],
+        &["`ranking.k` (from the environment)", "invalid content of its file"],
+    );
+}

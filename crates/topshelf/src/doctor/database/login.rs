@@ -16,6 +16,7 @@ pub(super) fn password_in_words(target: &PostgresTarget) -> String {
         Some(PasswordSource::Url) => format!("{kind} in store.url"),
         Some(PasswordSource::Variable) => format!("{kind} in PGPASSWORD"),
         Some(PasswordSource::File(file)) => format!("what {} has for it", file.display()),
+        Some(PasswordSource::Kept(kept)) => kept.clone(),
         None => "no password".to_owned(),
     }
 }
@@ -50,7 +51,7 @@ pub(super) fn refused(target: &PostgresTarget, refusal: &Refusal) -> Answer {
 fn wrong_password(target: &PostgresTarget) -> (String, String) {
     let user = &target.user;
     if let Some(age) = target.token_made_at.as_deref().and_then(age_minutes) {
-        return token(user, age);
+        return token(target, age);
     }
     let how = "postgres://USER:PASSWORD@… in store.url, or the variable PGPASSWORD";
     match &target.password {
@@ -63,6 +64,9 @@ fn wrong_password(target: &PostgresTarget) -> (String, String) {
                     "store.url (in a URL, / ? # @ % are written %2F %3F %23 %40 %25)".to_owned()
                 }
                 PasswordSource::Variable => "PGPASSWORD".to_owned(),
+                PasswordSource::Kept(kept) => {
+                    format!("what has {kept}; a rotation that is under way ends by itself")
+                }
                 PasswordSource::File(file) => {
                     format!("{}, which must have mode 0600, or another: {how}", file.display())
                 }
@@ -80,8 +84,23 @@ fn wrong_password(target: &PostgresTarget) -> (String, String) {
     }
 }
 
-fn token(user: &str, age: i64) -> (String, String) {
-    let again = "make a new one: aws rds generate-db-auth-token --hostname HOST --port PORT --username USER";
+fn token(target: &PostgresTarget, age: i64) -> (String, String) {
+    let user = &target.user;
+    if target.is_by_token {
+        return (
+            format!(
+                "{user} was not granted rds_iam, the AWS identity may not rds-db:connect as it, the instance has no IAM \
+                 authentication, or this machine's clock is more than 5 minutes off"
+            ),
+            format!(
+                "GRANT rds_iam TO {}; allow rds-db:connect on arn:aws:rds-db:REGION:ACCOUNT:dbuser:RESOURCE-ID/{user} to \
+                 the AWS identity; turn on IAM authentication (aws rds modify-db-instance \
+                 --enable-iam-database-authentication); name the instance's own host in store.url; check the clock",
+                quoted(user)
+            ),
+        );
+    }
+    let again = "make a new one: aws rds generate-db-auth-token --hostname HOST --port PORT --username USER, or let topshelf make them: auth=iam";
     if age >= TOKEN_MINUTES {
         (format!("the IAM token is {age} minutes old, and good for {TOKEN_MINUTES}"), again.to_owned())
     } else {
@@ -134,7 +153,7 @@ fn not_authorised(target: &PostgresTarget, message: &str) -> (String, String) {
         return ("the role is one that others belong to".to_owned(), format!("ALTER ROLE {user} LOGIN"));
     }
     if let Some(age) = target.token_made_at.as_deref().and_then(age_minutes) {
-        return token(&target.user, age);
+        return token(target, age);
     }
     (
         "the server does not let this role log in in this way".to_owned(),

@@ -1,6 +1,6 @@
 //! PostgreSQL: name, connection, encryption, login, database, version, writes, migrations, privileges, clock.
 
-use super::{encryption::encryption, login, rights};
+use super::{encryption::encryption, keeper::Keeper, login, rights};
 use crate::doctor::{
     clock,
     network::{self, Peer},
@@ -20,10 +20,11 @@ const VERSION_MIN: i32 = 130_000;
 /// A night waits no longer for a statement. The largest publications come to a few minutes.
 const STATEMENT_TIME_MAX: Duration = Duration::from_secs(15 * 60);
 
-const STEPS: [&str; 10] = [
+const STEPS: [&str; 11] = [
     "resolve",
     "connect",
     "tls",
+    "password",
     "login",
     "database",
     "version",
@@ -36,17 +37,31 @@ const STEPS: [&str; 10] = [
 /// A session that steps hand on to each other.
 type Session = Arc<Mutex<PostgresSession>>;
 
-pub(super) async fn examine(target: PostgresTarget, about: String, tell: Tell<'_>) -> (Section, bool) {
+pub(super) async fn examine(
+    target: PostgresTarget,
+    keeper: Option<Keeper>,
+    about: String,
+    tell: Tell<'_>,
+) -> (Section, bool) {
     let is_socket = matches!(target.address, Address::Socket(_));
     let mut steps = STEPS.to_vec();
     steps.retain(|step| !is_socket || !["resolve", "tls"].contains(step));
+    steps.retain(|step| keeper.is_some() || *step != "password");
     let mut examined = Examined::begin("database", about, steps, tell);
-    look(&mut examined, Arc::new(target)).await;
+    look(&mut examined, target, keeper).await;
     examined.end()
 }
 
-async fn look(examined: &mut Examined<'_>, target: Arc<PostgresTarget>) -> Option<()> {
+async fn look(examined: &mut Examined<'_>, target: PostgresTarget, keeper: Option<Keeper>) -> Option<()> {
+    let target = Arc::new(target);
     reach(examined, &target).await?;
+    let mut target = Arc::into_inner(target)?;
+    if let Some(keeper) = keeper {
+        let login =
+            examined.step("password", keeper.tried.clone(), Keeper::ask(keeper.credentials())).await?;
+        target = target.with_login(&login, keeper.kept);
+    }
+    let target = Arc::new(target);
     let session = log_in(examined, &target).await?;
     let server = examined.step("version", "ask what it is", version(Arc::clone(&session))).await?;
     let user = target.user.clone();
