@@ -27,7 +27,7 @@ pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 #[derive(Clone)]
 pub(crate) enum Backend {
     Postgres(Postgres),
-    Sqlite(Sqlite),
+    Sqlite(Box<Sqlite>),
 }
 
 /// Which database a URL is of.
@@ -61,7 +61,7 @@ impl Backend {
     pub(crate) async fn open(database: &Database) -> Result<Self, StoreError> {
         match Kind::of(&database.url)? {
             Kind::Postgres => Postgres::open(database).await.map(Self::Postgres),
-            Kind::Sqlite => Sqlite::open(&database.url).await.map(Self::Sqlite),
+            Kind::Sqlite => Ok(Self::Sqlite(Box::new(Sqlite::open(&database.url).await?))),
         }
     }
 

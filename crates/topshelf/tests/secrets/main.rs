@@ -11,12 +11,12 @@
 #[expect(dead_code, reason = "shared with tests that sign for more servers")]
 mod authority;
 mod aws;
+mod aws_secrets;
 #[path = "../support/cluster.rs"]
 #[expect(dead_code, reason = "shared with tests that kill servers")]
 mod cluster;
 mod database;
 mod iam;
-mod manager;
 mod rds;
 mod rotation;
 #[path = "../cli/scene.rs"]
