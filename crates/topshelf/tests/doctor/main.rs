@@ -28,6 +28,7 @@ mod s3;
 mod scene;
 mod servers;
 #[path = "../support/tls_cluster.rs"]
+#[expect(dead_code, reason = "shared with tests whose password changes")]
 mod tls_cluster;
 mod tls_postgres;
 mod unchanged;

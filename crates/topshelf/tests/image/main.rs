@@ -9,6 +9,9 @@
 #[path = "../support/authority.rs"]
 #[expect(dead_code, reason = "shared with tests of the doctor, who is shown more certificates")]
 mod authority;
+#[path = "../secrets/aws.rs"]
+#[expect(dead_code, reason = "shared with tests of a program outside any image")]
+mod aws;
 #[path = "../support/cluster.rs"]
 #[expect(dead_code, reason = "shared with tests whose server stops and starts")]
 mod cluster;
@@ -24,6 +27,10 @@ mod registry;
 #[path = "../night/s3.rs"]
 #[expect(dead_code, reason = "shared with tests whose bucket answers late")]
 mod s3;
+#[path = "../cli/scene.rs"]
+#[expect(dead_code, reason = "what stands in for AWS tells programs of it that are called in a scene")]
+mod scene;
+mod secrets;
 mod stopping;
 #[path = "../support/tls_cluster.rs"]
 mod tls_cluster;

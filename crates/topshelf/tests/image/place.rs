@@ -1,7 +1,12 @@
 //! What a night needs, each thing by a name that only the test's own DNS knows: a bucket with logs, a bucket for the
 //! lake, and a database that is reached by TLS alone, with a certificate of the test's own authority.
 
-use crate::{authority::Authority, engine::Engine, names, network, s3, tls_cluster::TlsCluster};
+use crate::{
+    authority::Authority,
+    engine::Engine,
+    names, network, s3,
+    tls_cluster::{PASSWORD, TlsCluster},
+};
 use std::{
     fs,
     future::ready,
@@ -21,6 +26,8 @@ const DATABASE: &str = "database.shelf.test";
 pub(crate) struct Place {
     pub(crate) engine: Engine,
     pub(crate) runtime: Runtime,
+    /// The database's, as it is now.
+    pub(crate) password: String,
     database: TlsCluster,
     folder: TempDir,
     /// How containers find the buckets.
@@ -56,7 +63,8 @@ impl Place {
         let authority = Authority::new();
         let engine = Engine::new();
         engine.write("ca.pem", &authority.pem());
-        Self { engine, runtime, database: TlsCluster::start(&authority.sign(DATABASE, 2040)), folder, aws }
+        let database = TlsCluster::start(&authority.sign(DATABASE, 2040));
+        Self { engine, runtime, password: PASSWORD.to_owned(), database, folder, aws }
     }
 
     /// podman's flags for a container that reaches all of it.
@@ -68,7 +76,8 @@ impl Place {
 
     /// The same, but for the authority that signed the database's certificate.
     pub(crate) fn without_authority(&self) -> Vec<String> {
-        let store = self.database.url(DATABASE, "sslmode=verify-full&sslrootcert=/ca.pem");
+        let parameters = "sslmode=verify-full&sslrootcert=/ca.pem";
+        let store = self.database.url_with(&self.password, DATABASE, parameters);
         let configured = [
             ("TOPSHELF_STORE__URL", store.as_str()),
             ("TOPSHELF_INPUT__URL", "s3://logs"),
@@ -77,6 +86,12 @@ impl Place {
         let configured = configured.map(|(name, value)| format!("--env={name}={value}"));
         let aws = self.aws.iter().map(|(name, value)| format!("--env={name}={value}"));
         configured.into_iter().chain(aws).collect()
+    }
+
+    /// Gives the database another password, and ends all that came in by the old one.
+    pub(crate) fn change_password(&mut self, password: &str) {
+        self.database.change_password(password);
+        password.clone_into(&mut self.password);
     }
 
     /// The folder that the bucket of the logs is.

@@ -62,12 +62,21 @@ impl Aws {
         aws
     }
 
+    /// What tells the program of it, with keys.
+    pub(crate) fn environment(&self) -> [(&'static str, String); 4] {
+        [
+            ("AWS_ENDPOINT_URL_SECRETS_MANAGER", format!("http://{}", self.address)),
+            ("AWS_ACCESS_KEY_ID", "AKID0".to_owned()),
+            ("AWS_SECRET_ACCESS_KEY", "hunter2-key".to_owned()),
+            ("AWS_SESSION_TOKEN", "hunter2-session".to_owned()),
+        ]
+    }
+
     /// Tells the program of it, with keys in the environment.
     pub(crate) fn known_to(&self, scene: &mut Scene) {
-        scene.environment("AWS_ENDPOINT_URL_SECRETS_MANAGER", &format!("http://{}", self.address));
-        scene.environment("AWS_ACCESS_KEY_ID", "AKID0");
-        scene.environment("AWS_SECRET_ACCESS_KEY", "hunter2-key");
-        scene.environment("AWS_SESSION_TOKEN", "hunter2-session");
+        for (name, value) in self.environment() {
+            scene.environment(name, &value);
+        }
     }
 
     /// The same, with a pod's role: each time it is asked it gives other keys, which are about to end.
@@ -162,7 +171,7 @@ fn wrong(request: &Request) -> Option<String> {
         ("the method", request.method == "POST" && request.path == "/"),
         ("the target", header("x-amz-target") == "secretsmanager.GetSecretValue"),
         ("the content's type", header("content-type") == "application/x-amz-json-1.1"),
-        ("the body", request.body == serde_json::json!({ "SecretId": ARN }).to_string()),
+        ("the body", request.body == format!("{{\"SecretId\":\"{ARN}\"}}")),
         ("the algorithm", header("authorization").starts_with("AWS4-HMAC-SHA256 Credential=AKID")),
         ("the scope", header("authorization").contains(&scope)),
         ("the time", header("x-amz-date").starts_with(&day)),

@@ -10,6 +10,9 @@ use std::{
 };
 use tempfile::TempDir;
 
+/// The first of its superuser.
+pub(crate) const PASSWORD: &str = "hunter2";
+
 /// A server; dropped, it is stopped.
 pub(crate) struct TlsCluster {
     programs: PathBuf,
@@ -54,7 +57,7 @@ impl TlsCluster {
             (programs(), tempfile::Builder::new().prefix("topshelf-tls-").tempdir().unwrap());
         let folder = kept.path().join("server");
         fs::create_dir(&folder).unwrap();
-        fs::write(folder.join("password"), "hunter2").unwrap();
+        fs::write(folder.join("password"), PASSWORD).unwrap();
         fs::write(folder.join("server.crt"), &signed.certificate).unwrap();
         fs::write(folder.join("server.key"), &signed.key).unwrap();
         fs::set_permissions(folder.join("server.key"), fs::Permissions::from_mode(0o600)).unwrap();
@@ -90,7 +93,21 @@ impl TlsCluster {
 
     /// The URL of its superuser, at a host of any name.
     pub(crate) fn url(&self, host: &str, parameters: &str) -> String {
-        format!("postgres://night:hunter2@{host}:{}/postgres?{parameters}", self.port)
+        self.url_with(PASSWORD, host, parameters)
+    }
+
+    /// The same with another password.
+    pub(crate) fn url_with(&self, password: &str, host: &str, parameters: &str) -> String {
+        format!("postgres://night:{password}@{host}:{}/postgres?{parameters}", self.port)
+    }
+
+    /// Gives its superuser another password, and ends all that came in by the old one.
+    pub(crate) fn change_password(&self, password: &str) {
+        let folder = self.folder.path().join("server");
+        let mut psql = as_server(&self.programs.join("psql"), &folder);
+        psql.arg("-h").arg(&folder).args(["-p", &self.port.to_string(), "-U", "night", "postgres"]);
+        let cut = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND backend_type = 'client backend'";
+        succeed(psql.args(["-c", &format!("ALTER ROLE night PASSWORD '{password}'"), "-c", cut]));
     }
 }
 
