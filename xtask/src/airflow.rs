@@ -12,15 +12,12 @@ use crate::{
 };
 use std::{env, path::PathBuf};
 
-/// What makes the other environments.
-const UV: Environment = Environment("airflow-uv-venv");
-const UV_REQUIREMENT: &str = "uv==0.13.9";
 const TESTS: &str = "deploy/airflow/tests";
 
 /// A version of Airflow with all that it needs, and what is tested with it.
 struct Version {
     environment: Environment,
-    /// Made by `uv pip compile --no-header --no-annotate` from its first lines: Airflow, providers, the test runner.
+    /// Airflow, providers and the test runner, with all that they need.
     requirements: &'static str,
     tests: &'static [&'static str],
 }
@@ -61,8 +58,6 @@ pub(crate) fn run(options: &Options) -> Result<(), Failure> {
     if !cfg!(target_os = "linux") || !debian::is_root()? {
         return Err("these tests need Linux, and root to run containers".into());
     }
-    UV.make()?;
-    UV.install(&[UV_REQUIREMENT])?;
     succeed(&mut cargo(&["build", "--package", "topshelf", "--bin", "topshelf"]))?;
     let image =
         image::build(&image::Options { program: options.program.clone(), ..image::Options::default() })?;
@@ -72,7 +67,7 @@ pub(crate) fn run(options: &Options) -> Result<(), Failure> {
         Err(_) => Database::Ours(Server::start()?),
     };
     VERSIONS.iter().try_for_each(|version| {
-        install(version)?;
+        version.environment.sync(version.requirements)?;
         test(version, &server, &image, options)
     })
 }
@@ -90,19 +85,6 @@ impl Database {
             Self::Ours(server) => server.url(),
         }
     }
-}
-
-/// Makes the environment of a version, with exactly what its file names.
-fn install(version: &Version) -> Result<(), Failure> {
-    let python = python(version);
-    if !python.exists() {
-        succeed(
-            UV.program("uv", &["venv", "--quiet", "--python", "python3"]).arg(version.environment.folder()),
-        )?;
-    }
-    let mut sync = UV.program("uv", &["pip", "sync", "--quiet", version.requirements, "--python"]);
-    say(&format!("installing {} below {}", version.requirements, version.environment.folder().display()));
-    succeed(sync.arg(python).env("UV_PYTHON_DOWNLOADS", "never"))
 }
 
 fn test(
@@ -124,10 +106,6 @@ fn test(
     pytest.env("TOPSHELF_TEST_PROGRAM", root().join(target()).join("debug/topshelf"));
     pytest.env("TOPSHELF_TEST_IMAGE_DOCKER", root().join(&image.docker));
     succeed(&mut pytest)
-}
-
-fn python(version: &Version) -> PathBuf {
-    version.environment.folder().join("bin/python")
 }
 
 #[cfg(test)]
