@@ -13,8 +13,10 @@ import ipaddress
 import json
 import logging
 import os
+import ssl
 import subprocess
 import time
+import urllib.error
 import urllib.request
 from pathlib import Path
 
@@ -23,6 +25,7 @@ import yaml
 from moto.cloudformation import models as cloudformation_models
 from moto.cloudformation import parsing
 from moto.cloudformation import responses as cloudformation_responses
+from moto.cloudformation.models import CloudFormationBackend
 from moto.core.common_models import CloudFormationModel
 from moto.ec2.models.subnets import Subnet
 from moto.ecr.models import ECRBackend, Repository
@@ -48,6 +51,7 @@ LACKING = {
     "AWS::Logs::MetricFilter": {},
     "AWS::S3::BucketPolicy": {},
     "AWS::SNS::Subscription": {},
+    "AWS::SecretsManager::Secret": {},
     "AWS::SNS::TopicPolicy": {},
     "AWS::Scheduler::Schedule": {},
 }
@@ -79,7 +83,9 @@ def recording(kind: str, attributes: dict[str, str]) -> type:
 
         @classmethod
         def update_from_cloudformation_json(cls, original_resource, new_resource_name, cloudformation_json, account_id, region_name):
-            return cls(original_resource.physical_resource_id, cloudformation_json["Properties"])
+            # There is none where a condition was not met before.
+            name = original_resource.physical_resource_id if original_resource else new_resource_name
+            return cls(name, cloudformation_json["Properties"])
 
         @classmethod
         def delete_from_cloudformation_json(cls, resource_name, cloudformation_json, account_id, region_name):
@@ -173,17 +179,46 @@ def with_attributes(kind: type, more: dict):
     )
 
 
+def execute_change_set(self, change_set_name: str, stack_name: str | None = None) -> None:
+    """As CloudFormation does; moto's leaves out outputs and exports, and what a parameter changes."""
+    (change,) = (of for of in self.change_sets.values() if change_set_name in (of.change_set_id, of.change_set_name))
+    if change.change_set_type == "CREATE":
+        del self.stacks[change.stack_id]
+        self.create_stack(change.stack_name, change.template, change.parameters, tags=change.tags)
+    else:
+        self.stacks[change.stack_id].update(change.template, parameters=change.parameters, tags=change.tags)
+    change.execution_status = "EXECUTE_COMPLETE"
+
+
+def has_parameters(self, others: dict) -> bool:
+    """Whether parameters are those that a stack has; moto compares with those that were named when it was made."""
+    mine = {name: str(value) for name, value in self.stack_parameters.items()}
+    return mine == {**mine, **{name: str(value) for name, value in others.items()}}
+
+
+def over_a_shell(create_change_set):
+    """A change set of a new stack goes over the empty shell that one before has left; moto makes a second stack of that name."""
+
+    def create(self, stack_name, *arguments, **named):
+        for identity, stack in list(self.stacks.items()):
+            if stack.name == stack_name and stack.status == "REVIEW_IN_PROGRESS":
+                del self.stacks[identity]
+        return create_change_set(self, stack_name, *arguments, **named)
+
+    return create
+
+
 class Registry:
     """The registry that stands in for ECR's: what was pushed there, ECR has."""
 
-    def __init__(self, address: str, user: str, password: str):
-        self.address = address
+    def __init__(self, address: str, user: str, password: str, certificate: Path):
+        self.address, self.certificate = address, certificate
         self.authorization = "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
 
     def get(self, path: str) -> bytes:
-        request = urllib.request.Request(f"http://{self.address}/v2/{path}", headers={"Authorization": self.authorization})
+        request = urllib.request.Request(f"https://{self.address}/v2/{path}", headers={"Authorization": self.authorization})
         request.add_header("Accept", "application/vnd.oci.image.manifest.v1+json, application/vnd.docker.distribution.manifest.v2+json")
-        return urllib.request.urlopen(request).read()
+        return urllib.request.urlopen(request, context=ssl.create_default_context(cafile=self.certificate)).read()
 
     def tags(self, repository: str) -> list[str]:
         try:
@@ -228,11 +263,19 @@ class Emulator:
         put(parsing, "clean_json", with_more_functions(parsing.clean_json))
         put(cloudformation_models, "yaml_tag_constructor", short_form)
         put(cloudformation_responses, "yaml_tag_constructor", short_form)
+        # AWS makes a change set without changes, which is FAILED; moto refuses to.
+        put(cloudformation_responses.CloudFormationResponse, "_validate_different_update", lambda *_: None)
+        put(cloudformation_models.Stack, "has_parameters", has_parameters)
+        put(CloudFormationBackend, "execute_change_set", execute_change_set)
+        put(CloudFormationBackend, "create_change_set", over_a_shell(CloudFormationBackend.create_change_set))
         put(DBInstance, "create_from_cloudformation_json", classmethod(create_database))
         for kind, more in ATTRIBUTES.items():
             has, get = with_attributes(kind, more)
             put(kind, "has_cfn_attr", has)
             put(kind, "get_cfn_attribute", get)
+        # moto wants memory of each container; on Fargate it is the task's.
+        nothing = staticmethod(lambda _: {"CPU": 0, "MEMORY": 0, "PORTS": [], "PORTS_UDP": []})
+        put(EC2ContainerServiceBackend, "_calculate_task_resource_requirements", nothing)
         run_task = EC2ContainerServiceBackend.run_task
 
         def run(self, *arguments, **named):
@@ -287,7 +330,8 @@ class Emulator:
         mine = {name: value for name, value in os.environ.items() if name in ("PATH", "HOME")}
         ended = subprocess.run(
             [self.program, *command],
-            env={**mine, **variables, **self.variables},
+            # In the place of RDS there is SQLite, which has no secret.
+            env={name: value for name, value in {**mine, **variables, **self.variables}.items() if name != "TOPSHELF_STORE__SECRET"},
             cwd=self.folder,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
