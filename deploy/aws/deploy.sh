@@ -21,7 +21,7 @@ here=$(cd "$(dirname "$0")" && pwd)
 . "$here/stacks.sh"
 
 NAME=topshelf
-account='' region='' archive='' tag='' is_dry_run=''
+account='' region='' archive='' tag='' is_tag_named='' is_dry_run=''
 settings=()
 while [ $# -gt 0 ]; do
     case $1 in
@@ -29,7 +29,7 @@ while [ $# -gt 0 ]; do
         --region) region=$2; shift 2 ;;
         --account) account=$2; shift 2 ;;
         --image) archive=$2; shift 2 ;;
-        --tag) tag=$2; shift 2 ;;
+        --tag) tag=$2 is_tag_named=yes; shift 2 ;;
         --set) settings+=("$2"); shift 2 ;;
         --dry-run) is_dry_run=yes; shift ;;
         -h | --help) sed -n '3,/^set/s/^# \{0,1\}//p' "$0"; exit 0 ;;
@@ -54,7 +54,7 @@ main() {
     say 'topshelf doctor, as a task'
     local is_well=yes
     task doctor >&2 || is_well=''
-    deploy api "Image=$repository:$tag"
+    deploy api "Image=$repository:$tag" "TimeZone=$(output "$NAME-night" TimeZone)" "Cron=$(output "$NAME-night" Cron)"
     first_key
     local address bucket
     address=$(output "$NAME-api" Address)
@@ -117,6 +117,7 @@ push() {
         say "image $repository:$tag is there"
         return
     fi
+    [ -z "$is_tag_named" ] || die "there is no image $repository:$tag" "aws ecr describe-images --repository-name $NAME lists those that there are"
     local with
     for with in skopeo docker podman buildah; do
         # skopeo builds nothing, and docker may be there without its engine.
@@ -201,7 +202,8 @@ show_changes() {
         [ "$stack" = base ] || repository=$(output "$NAME-base" Repository)
         case $stack in
             base) deploy base ;;
-            *) deploy $stack "Image=$repository:$tag" ;;
+            night) deploy night "Image=$repository:$tag" ;;
+            api) deploy api "Image=$repository:$tag" "TimeZone=$(output "$NAME-night" TimeZone)" "Cron=$(output "$NAME-night" Cron)" ;;
         esac
         set=$(grep -o 'arn:[^ ]*:changeSet/[^ ]*' "$work/said" | head -n 1) || true
         if [ -z "$set" ]; then

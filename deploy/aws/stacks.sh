@@ -106,7 +106,7 @@ output() {
 
 # task COMMAND…: runs the program with these arguments as a task where the nights run, and prints what it says. Returns its exit code.
 task() {
-    local command='' argument subnet_a subnet_b group answer arn now code why stream looks=0
+    local command='' argument subnet_a subnet_b group answer arn now code why stream before lines looks=0
     for argument in "$@"; do
         argument=${argument//\\/\\\\}
         command="$command${command:+, }\"${argument//\"/\\\"}\""
@@ -132,13 +132,14 @@ task() {
         die "the task did not begin: $(ask ecs describe-tasks --cluster "$NAME" --tasks "$arn" --query 'tasks[0].[stoppedReason, containers[0].reason]' --output text)" \
             'CannotPullContainerError: the image, or the way to it; ResourceInitializationError: rights of the execution role, or the log group'
     fi
-    # The log comes a moment after the end.
-    looks=0
-    until lines_of "$stream" 2> /dev/null; do
+    # The log comes a moment after the end: it is whole when it is the same twice. One that has not come is left where it is.
+    lines='' looks=0
+    while before=$lines && { ! lines=$(lines_of "$stream" 2> /dev/null) || [ "$lines" != "$before" ]; }; do
         looks=$((looks + 1))
-        [ $looks -lt 12 ] || { say "its log has not come: group /$NAME/hand, stream $stream"; break; }
+        [ $looks -lt 12 ] || { say "its log has not come: group /$NAME/hand, stream $stream"; return "$code"; }
         sleep "$TOPSHELF_LOOK_SECONDS"
     done
+    printf '%s\n' "$lines"
     aws logs delete-log-stream --log-group-name "/$NAME/hand" --log-stream-name "$stream" 2> /dev/null || true
     return "$code"
 }

@@ -332,6 +332,7 @@ REFUSED = [
     (["--set", "night.Timezone=UTC"], {}, "night.yaml has no parameter Timezone", "TimeZone"),
     (["--set", "TimeZone=UTC"], {}, "is not STACK.PARAMETER=VALUE", "base, night or api"),
     (["--image", "/nowhere.tar"], {}, "there is no file /nowhere.tar", "xtask image"),
+    (["--set", "night.TimeZone"], {}, "is not STACK.PARAMETER=VALUE", "base, night or api"),
     (["--nonsense"], {}, "--nonsense is not known", "--help"),
 ]
 

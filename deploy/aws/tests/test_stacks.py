@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
-from conftest import template
+from conftest import FOLDER, template
 from emulator import LACKING, recorded
 
 
@@ -266,6 +267,16 @@ def test_each_metric_of_ours_has_its_filter(installed):
         if kind == "AWS::CloudWatch::Alarm" and of["Namespace"].startswith("Topshelf/")
     }
     assert asked and asked == made
+
+
+@pytest.mark.parametrize("stack", ["api", "apprunner", "airflow-ec2"])
+def test_nothing_is_imported_that_a_deployment_changes(stack):
+    """CloudFormation refuses to change an export that another stack imports."""
+    text = (FOLDER / f"{stack}.yaml").read_text()
+    imported = set(re.findall(r'ImportValue \{"Fn::Sub": "\$\{Name\}-(\w+)"\}', text))
+    exported = {name for name, of in template("night")["Outputs"].items() if "Export" in of}
+    assert imported & set(template("night")["Outputs"]) <= {"NightRole"}
+    assert exported == {"NightRole"}
 
 
 def test_what_moto_lacks_is_what_it_is_said_to_lack():
