@@ -46,7 +46,8 @@ main() {
         return
     fi
     deploy base
-    repository=$(output "$NAME-base" Repository) || exit 1
+    BASE=$(outputs "$NAME-base")
+    repository=$(output Repository "$BASE")
     push
     deploy night "Image=$repository:$tag"
     say 'topshelf migrate, as a task: about a minute'
@@ -54,14 +55,14 @@ main() {
     say 'topshelf doctor, as a task'
     local is_well=yes
     task doctor >&2 || is_well=''
-    deploy api "Image=$repository:$tag" "TimeZone=$(output "$NAME-night" TimeZone)" "Cron=$(output "$NAME-night" Cron)"
+    deploy_api
     first_key
-    local address bucket
-    address=$(output "$NAME-api" Address)
-    bucket=$(output "$NAME-base" Bucket)
+    local address
+    address=$(outputs "$NAME-api")
+    address=$(output Address "$address")
     address=https://${address#https://}
     say
-    [ -n "$is_well" ] || say "The doctor misses something that a night needs: see above. Logs belong below s3://$bucket/logs/."
+    [ -n "$is_well" ] || say "The doctor misses something that a night needs: see above. Logs belong below s3://$(output Bucket "$BASE")/logs/."
     say "topshelf is at $address"
     say "  curl -H 'Authorization: Bearer KEY' $address/stats/"
     printf '%s\n' "$address"
@@ -110,6 +111,13 @@ deploy() {
         die "stack $NAME-$stack could not be deployed" "$(remedy "$(cat "$work/said")")"
     }
     [ -n "$is_dry_run" ] || grep -v '^$' "$work/said" >&2
+}
+
+# The API is told what it should have by when, as the nights are.
+deploy_api() {
+    local night
+    night=$(outputs "$NAME-night")
+    deploy api "Image=$repository:$tag" "TimeZone=$(output TimeZone "$night")" "Cron=$(output Cron "$night")"
 }
 
 push() {
@@ -199,11 +207,14 @@ show_changes() {
             continue
         fi
         before=$now
-        [ "$stack" = base ] || repository=$(output "$NAME-base" Repository)
+        if [ "$stack" = night ]; then
+            BASE=$(outputs "$NAME-base")
+            repository=$(output Repository "$BASE")
+        fi
         case $stack in
             base) deploy base ;;
             night) deploy night "Image=$repository:$tag" ;;
-            api) deploy api "Image=$repository:$tag" "TimeZone=$(output "$NAME-night" TimeZone)" "Cron=$(output "$NAME-night" Cron)" ;;
+            api) deploy_api ;;
         esac
         set=$(grep -o 'arn:[^ ]*:changeSet/[^ ]*' "$work/said" | head -n 1) || true
         if [ -z "$set" ]; then

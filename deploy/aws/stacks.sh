@@ -97,36 +97,42 @@ failures() {
         --query "StackEvents[?contains(ResourceStatus, 'FAILED') && ResourceStatusReason != 'Resource creation cancelled'].[LogicalResourceId, ResourceStatusReason]" >&2 || true
 }
 
-# output STACK NAME: an output of a stack; empty if there is none.
+# outputs STACK: the outputs of a stack, a line of name and value each.
+outputs() {
+    ask cloudformation describe-stacks --stack-name "$1" --query 'Stacks[0].Outputs[].[OutputKey, OutputValue]' --output text
+}
+
+# output NAME OUTPUTS: one of them; empty if it is not there.
 output() {
-    local value
-    value=$(ask cloudformation describe-stacks --stack-name "$1" --query "Stacks[0].Outputs[?OutputKey=='$2'].OutputValue | [0]" --output text) || exit 1
-    [ "$value" = None ] || printf '%s' "$value"
+    local key value
+    while IFS=$'\t' read -r key value; do
+        [ "$key" != "$1" ] || printf '%s' "$value"
+    done <<< "$2"
 }
 
 # task COMMAND…: runs the program with these arguments as a task where the nights run, and prints what it says. Returns its exit code.
 task() {
-    local command='' argument subnet_a subnet_b group answer arn now code why stream before lines looks=0
+    local command='' argument network answer arn now code why stream before lines looks=0
     for argument in "$@"; do
         argument=${argument//\\/\\\\}
         command="$command${command:+, }\"${argument//\"/\\\"}\""
     done
-    subnet_a=$(output "$NAME-base" PublicSubnetA) && subnet_b=$(output "$NAME-base" PublicSubnetB) &&
-        group=$(output "$NAME-base" NightSecurityGroup) || exit 1
+    [ -n "${BASE:-}" ] || BASE=$(outputs "$NAME-base") || exit 1
+    network="subnets=[$(output PublicSubnetA "$BASE"),$(output PublicSubnetB "$BASE")],securityGroups=[$(output NightSecurityGroup "$BASE")]"
     answer=$(ask ecs run-task --cluster "$NAME" --task-definition "$NAME-hand" --launch-type FARGATE --group "$NAME-hand" \
-        --network-configuration "awsvpcConfiguration={subnets=[$subnet_a,$subnet_b],securityGroups=[$group],assignPublicIp=ENABLED}" \
+        --network-configuration "awsvpcConfiguration={$network,assignPublicIp=ENABLED}" \
         --overrides "{\"containerOverrides\": [{\"name\": \"topshelf\", \"command\": [$command]}]}" \
         --query '[tasks[0].taskArn, failures[0].reason]' --output text) || exit 1
     read -r arn why <<< "$answer"
     [ "$arn" != None ] || die "no task could be started: $why" "$(remedy "$why")"
     while true; do
-        now=$(ask ecs describe-tasks --cluster "$NAME" --tasks "$arn" --query 'tasks[0].lastStatus' --output text) || exit 1
+        answer=$(ask ecs describe-tasks --cluster "$NAME" --tasks "$arn" --query 'tasks[0].[lastStatus, containers[0].exitCode]' --output text) || exit 1
+        read -r now code <<< "$answer"
         [ "$now" != STOPPED ] || break
         looks=$((looks + 1))
         [ $looks -lt "$LOOKS_MAX" ] || die "task $arn is still $now" "look at it: aws ecs describe-tasks --cluster $NAME --tasks $arn"
         sleep "$TOPSHELF_LOOK_SECONDS"
     done
-    code=$(ask ecs describe-tasks --cluster "$NAME" --tasks "$arn" --query 'tasks[0].containers[0].exitCode' --output text) || exit 1
     stream=hand/topshelf/${arn##*/}
     if [ "$code" = None ]; then
         die "the task did not begin: $(ask ecs describe-tasks --cluster "$NAME" --tasks "$arn" --query 'tasks[0].[stoppedReason, containers[0].reason]' --output text)" \

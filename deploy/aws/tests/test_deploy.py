@@ -299,7 +299,7 @@ def test_a_dry_run_shows_what_would_come_and_changes_nothing(account):
 
 # After so many calls of the AWS CLI everything is killed: before the first stack, while pushing, in the second stack, in a task,
 # when the key was just made.
-@pytest.mark.parametrize("after", [2, 5, 9, 14, 33])
+@pytest.mark.parametrize("after", [2, 6, 11, 16, 30])
 def test_killed_at_any_moment_and_called_again_it_finishes(account, after):
     count, real = account.folder / "count", shutil.which("aws", path=account.variables["PATH"])
     (account.folder / "bin").mkdir()
