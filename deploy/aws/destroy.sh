@@ -43,8 +43,11 @@ main() {
     fi
     now=$(state "$NAME-base")
     if [ "$now" != NONE ]; then
-        now=$(aws rds describe-db-instances --db-instance-identifier "$NAME" --query 'DBInstances[0].DeletionProtection' --output text 2> /dev/null) || now=''
-        [ "$now" != True ] || ask rds modify-db-instance --db-instance-identifier "$NAME" --no-deletion-protection --apply-immediately > /dev/null
+        now=$(aws rds modify-db-instance --db-instance-identifier "$NAME" --no-deletion-protection --apply-immediately 2>&1) ||
+            case $now in
+                *DBInstanceNotFound*) ;;
+                *) die "the database is still protected: $now" "$(remedy "$now")" ;;
+            esac
     fi
     local bucket=$NAME-$ACCOUNT-$AWS_REGION
     if aws s3api head-bucket --bucket "$bucket" > /dev/null 2>&1; then

@@ -28,7 +28,7 @@ from moto.cloudformation import responses as cloudformation_responses
 from moto.cloudformation.models import CloudFormationBackend
 from moto.core.common_models import CloudFormationModel
 from moto.ec2.models.subnets import Subnet
-from moto.ecr.models import ECRBackend, Repository
+from moto.ecr.models import ECRBackend, Repository, ecr_backends
 from moto.ecs.models import EC2ContainerServiceBackend
 from moto.logs.models import logs_backends
 from moto.rds.models import DBInstance, rds_backends
@@ -285,6 +285,9 @@ class Emulator:
             return tasks
 
         put(EC2ContainerServiceBackend, "run_task", run)
+        # EmptyOnDelete, which moto does not know; base.yaml sets it.
+        empty = lambda self, account, region: ecr_backends[account][region].delete_repository(self.name, force=True)  # noqa: E731
+        put(Repository, "delete", empty)
         if self.registry is None:
             return
         describe = ECRBackend.describe_images

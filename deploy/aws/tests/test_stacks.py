@@ -105,6 +105,7 @@ def test_images_are_scanned_and_their_tags_never_move(aws, installed):
     # moto's CloudFormation does not make these.
     of_template = template("base")["Resources"]["Repository"]["Properties"]
     assert of_template["ImageScanningConfiguration"] == {"ScanOnPush": True}
+    assert of_template["EmptyOnDelete"] is True
     text = of_template["LifecyclePolicy"]["LifecyclePolicyText"]["Fn::Sub"]
     (rule,) = json.loads(text.replace("${ImagesKept}", "20"))["rules"]
     assert rule["selection"]["countNumber"] == 20
