@@ -13,9 +13,6 @@ use crate::{
 };
 use std::{env, path::PathBuf};
 
-/// What makes the other environments.
-const UV: Environment = Environment("airflow-uv-venv");
-const UV_REQUIREMENT: &str = "uv==0.13.9";
 const TESTS: &str = "deploy/airflow/tests";
 
 /// What pytest ends with when there is no test of that name.
@@ -24,7 +21,7 @@ const NOTHING_SELECTED: i32 = 5;
 /// A version of Airflow with all that it needs, and what is tested with it.
 struct Version {
     environment: Environment,
-    /// Made by `uv pip compile --no-header --no-annotate` from its first lines: Airflow, providers, the test runner.
+    /// Airflow, providers and the test runner, with all that they need.
     requirements: &'static str,
     tests: &'static [&'static str],
 }
@@ -77,15 +74,13 @@ pub(crate) fn run_with_tests(image: &Image) -> Result<(), Failure> {
 }
 
 fn run_versions(versions: &[Version], image: &Image, pytest_arguments: &[String]) -> Result<(), Failure> {
-    UV.make()?;
-    UV.install(&[UV_REQUIREMENT])?;
     succeed(&mut cargo(&["build", "--package", "topshelf", "--bin", "topshelf"]))?;
     let server = match env::var(postgres::VARIABLE) {
         Ok(url) => Database::Theirs(url),
         Err(_) => Database::Ours(Server::start()?),
     };
     versions.iter().try_for_each(|version| {
-        install(version)?;
+        version.environment.sync(version.requirements)?;
         run_tests(version, &server, image, pytest_arguments)
     })
 }
@@ -103,19 +98,6 @@ impl Database {
             Self::Ours(server) => server.url(),
         }
     }
-}
-
-/// Makes the environment of a version, with exactly what its file names.
-fn install(version: &Version) -> Result<(), Failure> {
-    let python = python(version);
-    if !python.exists() {
-        succeed(
-            UV.program("uv", &["venv", "--quiet", "--python", "python3"]).arg(version.environment.folder()),
-        )?;
-    }
-    let mut sync = UV.program("uv", &["pip", "sync", "--quiet", version.requirements, "--python"]);
-    say(&format!("installing {} below {}", version.requirements, version.environment.folder().display()));
-    succeed(sync.arg(python).env("UV_PYTHON_DOWNLOADS", "never"))
 }
 
 fn run_tests(
@@ -146,10 +128,6 @@ fn run_tests(
         return Ok(());
     }
     Err(format!("`{}` with {} failed: {ended}", words(&pytest), version.requirements).into())
-}
-
-fn python(version: &Version) -> PathBuf {
-    version.environment.folder().join("bin/python")
 }
 
 #[cfg(test)]

@@ -2,14 +2,15 @@
 //!
 //! `cargo xtask test` runs the checks and all tests, `cargo xtask check` the checks alone,
 //! `cargo xtask bench` the benchmarks, `cargo xtask fuzz` the fuzz targets, `cargo xtask schemathesis` requests that the
-//! API's document makes, `cargo xtask airflow` the DAG in real Airflows, and `cargo xtask soak` servers that everything
-//! happens to. `cargo xtask image` and `cargo xtask archive` build what is handed out, `cargo xtask reproduce` does it
+//! API's document makes, `cargo xtask airflow` the DAG in real Airflows, `cargo xtask aws` the templates for AWS in an
+//! emulator, and `cargo xtask soak` servers that everything happens to. `cargo xtask image` and `cargo xtask archive` build what is handed out, `cargo xtask reproduce` does it
 //! again elsewhere, `cargo xtask sbom` lists what it is made of, `cargo xtask deny` and `cargo xtask
 //! workflows` judge dependencies and workflows. Nothing here is part of the program.
 
 mod actionlint;
 mod airflow;
 mod archive;
+mod aws;
 mod bench;
 mod check;
 mod debian;
@@ -66,6 +67,8 @@ enum Command {
     Sbom(sbom::Options),
     /// Test the DAG of deploy/airflow with real Airflows
     Airflow(airflow::Options),
+    /// Judge the templates of deploy/aws, and deploy them to an emulator
+    Aws(aws::Options),
     /// Ask servers without pause while everything behind them breaks
     Soak(soak::Options),
 }
@@ -84,6 +87,7 @@ fn main() -> ExitCode {
         Command::Reproduce(options) => reproduce::run(&options),
         Command::Sbom(options) => sbom::run(&options),
         Command::Airflow(options) => airflow::run(&options),
+        Command::Aws(options) => aws::run(&options),
         Command::Soak(options) => soak::run(&options),
     };
     match done {

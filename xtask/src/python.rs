@@ -7,6 +7,10 @@ use crate::{
 };
 use std::{path::PathBuf, process::Command};
 
+/// What makes environments with many packages, in seconds.
+const UV: Environment = Environment("uv-venv");
+const UV_REQUIREMENT: &str = "uv==0.13.9";
+
 /// A virtual environment, by the name of its folder.
 pub(crate) struct Environment(pub(crate) &'static str);
 
@@ -31,6 +35,19 @@ impl Environment {
     pub(crate) fn install(&self, what: &[&str]) -> Result<(), Failure> {
         let quietly = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check"];
         succeed(self.program("python", &quietly).args(what))
+    }
+
+    /// Makes it with exactly what a file pins: a file that `uv pip compile --no-header --no-annotate` made.
+    pub(crate) fn sync(&self, requirements: &str) -> Result<(), Failure> {
+        UV.make()?;
+        UV.install(&[UV_REQUIREMENT])?;
+        let python = self.folder().join("bin/python");
+        if !python.exists() {
+            succeed(UV.program("uv", &["venv", "--quiet", "--python", "python3"]).arg(self.folder()))?;
+        }
+        say(&format!("installing {requirements} below {}", self.folder().display()));
+        let mut sync = UV.program("uv", &["pip", "sync", "--quiet", requirements, "--python"]);
+        succeed(sync.arg(python).env("UV_PYTHON_DOWNLOADS", "never"))
     }
 
     /// Where it is.

@@ -1,0 +1,31 @@
+#!/usr/bin/env bash
+# Runs a command of topshelf as a task on AWS, with the rights, the network and the configuration of the nights.
+#
+#   deploy/aws/task.sh [--name NAME] [--region REGION] COMMAND…
+#
+#   deploy/aws/task.sh doctor
+#   deploy/aws/task.sh run --day 2026-11-20
+#   deploy/aws/task.sh keys create --name 'acme shop' --advertiser acme
+#
+# Prints what the command says, and ends with its exit code. A task takes about a minute to begin. The log that it comes by is
+# deleted once it is shown, since keys come so.
+set -euo pipefail
+here=$(cd "$(dirname "$0")" && pwd)
+# shellcheck source=deploy/aws/stacks.sh
+. "$here/stacks.sh"
+
+NAME=topshelf
+region=''
+while [ $# -gt 0 ]; do
+    case $1 in
+        --name) NAME=$2; shift 2 ;;
+        --region) region=$2; shift 2 ;;
+        -h | --help) sed -n '2,/^set/s/^# \{0,1\}//p' "$0"; exit 0 ;;
+        *) break ;;
+    esac
+done
+[ $# -gt 0 ] || die 'no command is named' "$0 --help"
+find_account "$region" ''
+now=$(state "$NAME-night")
+[ "$now" != NONE ] || die "there is no stack $NAME-night" "deploy/aws/deploy.sh makes it; or another --name or --region is meant"
+task "$@"

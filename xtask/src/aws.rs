@@ -1,0 +1,107 @@
+//! `cargo xtask aws`: the templates and scripts of `deploy/aws`, judged and deployed to an emulator of AWS.
+//!
+//! cfn-lint judges what CloudFormation would refuse, checkov what is unsafe; each exception stands with its reason in the
+//! template. Then tests in Python deploy all of it to moto, with the AWS CLI, a registry and the program itself.
+
+use crate::{
+    Failure, debian,
+    python::Environment,
+    repository::{cargo, files, program, root, succeed, target, words, works},
+    say,
+};
+use std::path::{Path, PathBuf};
+
+const FOLDER: &str = "deploy/aws";
+const TESTS: Environment = Environment("aws-venv");
+const TESTS_REQUIREMENTS: &str = "xtask/aws/tests.txt";
+/// An environment of its own: it needs an older botocore.
+const CHECKOV: Environment = Environment("checkov-venv");
+const CHECKOV_REQUIREMENTS: &str = "xtask/aws/checkov.txt";
+/// What stands in for ECR, what pushes to it, and what hashes the password for it; each is a package of Debian's.
+const TOOLS: [(&str, &str); 3] =
+    [("docker-registry", "docker-registry"), ("skopeo", "skopeo"), ("htpasswd", "apache2-utils")];
+
+/// What to test.
+#[derive(clap::Args)]
+pub(crate) struct Options {
+    /// Judge the templates alone
+    #[arg(long)]
+    lint: bool,
+    /// Arguments for pytest: names of tests (`-k database`), …
+    #[arg(last = true)]
+    pytest_arguments: Vec<String>,
+}
+
+/// Judges, then deploys.
+pub(crate) fn run(options: &Options) -> Result<(), Failure> {
+    TESTS.sync(TESTS_REQUIREMENTS)?;
+    CHECKOV.sync(CHECKOV_REQUIREMENTS)?;
+    lint()?;
+    if options.lint { Ok(()) } else { test(options) }
+}
+
+fn lint() -> Result<(), Failure> {
+    let templates: Vec<PathBuf> = files()?.into_iter().filter(|file| is_template(file)).collect();
+    let mut lint = TESTS.program("cfn-lint", &[]);
+    lint.args(&templates);
+    say(&format!("running `{}`", words(&lint)));
+    succeed(&mut lint)?;
+    let mut judge = CHECKOV
+        .program("checkov", &["--framework", "cloudformation", "--compact", "--quiet", "--skip-download"]);
+    judge.env("LOG_LEVEL", "ERROR");
+    for template in &templates {
+        judge.arg("--file").arg(template);
+    }
+    say(&format!("running `{}`", words(&judge)));
+    succeed(&mut judge)
+}
+
+fn test(options: &Options) -> Result<(), Failure> {
+    install_tools()?;
+    succeed(&mut cargo(&["build", "--package", "topshelf", "--bin", "topshelf"]))?;
+    let mut pytest = TESTS.program("python", &["-m", "pytest", "-p", "no:cacheprovider", "--quiet"]);
+    pytest.args(["-n", "2", "--dist", "loadfile", "--durations", "5"]).args(&options.pytest_arguments);
+    pytest.current_dir(root().join(FOLDER).join("tests"));
+    pytest.env("TOPSHELF_TEST_PROGRAM", target().join("debug/topshelf"));
+    say(&format!("running `{}`", words(&pytest)));
+    succeed(&mut pytest)
+}
+
+fn install_tools() -> Result<(), Failure> {
+    let is_missing = |tool: &str| !works(&mut program("sh", &["-c", &format!("command -v {tool}")]));
+    let missing: Vec<_> =
+        TOOLS.iter().filter(|(tool, _)| is_missing(tool)).map(|(_, package)| *package).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    if !debian::can_install()? {
+        return Err(format!("these tests need {}: install them", missing.join(", ")).into());
+    }
+    debian::install(&missing)
+}
+
+fn is_template(file: &Path) -> bool {
+    file.parent() == Some(Path::new(FOLDER)) && file.extension().is_some_and(|extension| extension == "yaml")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::repository::read;
+
+    #[test]
+    fn everything_is_pinned_with_all_that_it_needs() {
+        for (requirements, what) in [(TESTS_REQUIREMENTS, "cfn-lint=="), (CHECKOV_REQUIREMENTS, "checkov==")]
+        {
+            let requirements = read(Path::new(requirements)).unwrap();
+            assert!(requirements.contains(what), "{what}");
+            assert!(requirements.lines().all(|line| line.contains("==")), "{what}");
+        }
+    }
+
+    #[test]
+    fn all_templates_are_judged() {
+        let templates: Vec<_> = files().unwrap().into_iter().filter(|file| is_template(file)).collect();
+        assert!(templates.contains(&Path::new(FOLDER).join("base.yaml")), "{templates:?}");
+    }
+}
