@@ -28,9 +28,11 @@ def credentials():
         yield
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def emulator():
     with Emulator() as emulator:
+        # What the tests of another file have made is in this process too.
+        emulator.reset()
         yield emulator
 
 
@@ -59,7 +61,7 @@ class Aws:
         return {of["LogicalResourceId"]: of.get("PhysicalResourceId", "") for of in listed if "LogicalResourceId" in of}
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def aws(emulator):
     return Aws(emulator)
 
@@ -67,7 +69,7 @@ def aws(emulator):
 IMAGE = "123456789012.dkr.ecr.us-east-1.amazonaws.com/topshelf:0.1.0"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def installed(aws):
     """All stacks, the API on Express Mode; what came out of each, by its name in the template."""
     return {
@@ -77,7 +79,7 @@ def installed(aws):
     }
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def with_certificate(aws):
     """All stacks, the API behind a balancer of its own; logging in by IAM."""
     certificate = aws.acm.request_certificate(DomainName="shelf.example.com")["CertificateArn"]

@@ -249,8 +249,13 @@ class Emulator:
 
     def __exit__(self, *_):
         self.server.stop()
-        for owner, name, value in self.patched:
+        for owner, name, value in reversed(self.patched):
             setattr(owner, name, value)
+
+    def reset(self):
+        """Makes the account an empty one."""
+        urllib.request.urlopen(urllib.request.Request(f"{self.url}/moto-api/reset", method="POST")).read()
+        recorded.clear()
 
     def patch(self):
         self.patched = []

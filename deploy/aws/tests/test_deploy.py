@@ -19,7 +19,6 @@ import time
 from datetime import date, datetime, timedelta, timezone
 from ipaddress import ip_address
 from pathlib import Path
-from urllib.request import Request, urlopen
 
 import pytest
 from cryptography import x509
@@ -128,7 +127,7 @@ class Account:
 
     def __enter__(self) -> Account:
         self.emulator.__enter__()
-        self.reset()
+        self.emulator.reset()
         self.emulator.folder = self.folder
         home = self.folder / "home"
         home.mkdir()
@@ -154,12 +153,8 @@ class Account:
         return self
 
     def __exit__(self, *_):
-        self.reset()
+        self.emulator.reset()
         self.emulator.__exit__()
-
-    def reset(self):
-        urlopen(Request(f"{self.emulator.url}/moto-api/reset", method="POST")).read()
-        recorded.clear()
 
     def start(self, script: str, *arguments: str, **variables: str) -> subprocess.Popen:
         command = [str(FOLDER / script), *arguments]

@@ -33,4 +33,5 @@ mod scene;
 mod secrets;
 mod stopping;
 #[path = "../support/tls_cluster.rs"]
+#[expect(dead_code, reason = "shared with tests whose password stays")]
 mod tls_cluster;

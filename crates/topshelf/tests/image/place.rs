@@ -8,6 +8,7 @@ use crate::{
     tls_cluster::{PASSWORD, TlsCluster},
 };
 use std::{
+    cell::Cell,
     fs,
     future::ready,
     path::{Path, PathBuf},
@@ -27,7 +28,7 @@ pub(crate) struct Place {
     pub(crate) engine: Engine,
     pub(crate) runtime: Runtime,
     /// The database's, as it is now.
-    pub(crate) password: String,
+    pub(crate) password: Cell<&'static str>,
     database: TlsCluster,
     folder: TempDir,
     /// How containers find the buckets.
@@ -64,7 +65,7 @@ impl Place {
         let engine = Engine::new();
         engine.write("ca.pem", &authority.pem());
         let database = TlsCluster::start(&authority.sign(DATABASE, 2040));
-        Self { engine, runtime, password: PASSWORD.to_owned(), database, folder, aws }
+        Self { engine, runtime, password: Cell::new(PASSWORD), database, folder, aws }
     }
 
     /// podman's flags for a container that reaches all of it.
@@ -77,7 +78,7 @@ impl Place {
     /// The same, but for the authority that signed the database's certificate.
     pub(crate) fn without_authority(&self) -> Vec<String> {
         let parameters = "sslmode=verify-full&sslrootcert=/ca.pem";
-        let store = self.database.url_with(&self.password, DATABASE, parameters);
+        let store = self.database.url_with(self.password.get(), DATABASE, parameters);
         let configured = [
             ("TOPSHELF_STORE__URL", store.as_str()),
             ("TOPSHELF_INPUT__URL", "s3://logs"),
@@ -89,9 +90,9 @@ impl Place {
     }
 
     /// Gives the database another password, and ends all that came in by the old one.
-    pub(crate) fn change_password(&mut self, password: &str) {
+    pub(crate) fn change_password(&self, password: &'static str) {
         self.database.change_password(password);
-        password.clone_into(&mut self.password);
+        self.password.set(password);
     }
 
     /// The folder that the bucket of the logs is.
