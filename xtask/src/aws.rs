@@ -6,7 +6,7 @@
 use crate::{
     Failure, debian,
     python::Environment,
-    repository::{cargo, files, program, root, succeed, target, words, works},
+    repository::{cargo, files, root, succeed, target, words},
     say,
 };
 use std::path::{Path, PathBuf};
@@ -57,7 +57,7 @@ fn lint() -> Result<(), Failure> {
 }
 
 fn test(options: &Options) -> Result<(), Failure> {
-    install_tools()?;
+    debian::install_missing(&TOOLS, "these tests")?;
     succeed(&mut cargo(&["build", "--package", "topshelf", "--bin", "topshelf"]))?;
     let mut pytest = TESTS.program("python", &["-m", "pytest", "-p", "no:cacheprovider", "--quiet"]);
     pytest.args(["-n", "2", "--dist", "loadfile", "--durations", "5"]).args(&options.pytest_arguments);
@@ -65,19 +65,6 @@ fn test(options: &Options) -> Result<(), Failure> {
     pytest.env("TOPSHELF_TEST_PROGRAM", target().join("debug/topshelf"));
     say(&format!("running `{}`", words(&pytest)));
     succeed(&mut pytest)
-}
-
-fn install_tools() -> Result<(), Failure> {
-    let is_missing = |tool: &str| !works(&mut program("sh", &["-c", &format!("command -v {tool}")]));
-    let missing: Vec<_> =
-        TOOLS.iter().filter(|(tool, _)| is_missing(tool)).map(|(_, package)| *package).collect();
-    if missing.is_empty() {
-        return Ok(());
-    }
-    if !debian::can_install()? {
-        return Err(format!("these tests need {}: install them", missing.join(", ")).into());
-    }
-    debian::install(&missing)
 }
 
 fn is_template(file: &Path) -> bool {

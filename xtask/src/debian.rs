@@ -25,6 +25,20 @@ pub(crate) fn install(packages: &[&str]) -> Result<(), Failure> {
     apt(&[&["install", "--no-install-recommends"], packages].concat())
 }
 
+/// Installs the packages of those tools, each with its package, that are not here; `who` needs them.
+pub(crate) fn install_missing(tools: &[(&str, &str)], who: &str) -> Result<(), Failure> {
+    let is_missing = |tool: &str| !works(&mut program("sh", &["-c", &format!("command -v {tool}")]));
+    let missing: Vec<_> =
+        tools.iter().filter(|(tool, _)| is_missing(tool)).map(|(_, package)| *package).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    if !can_install()? {
+        return Err(format!("{who} need {}: install them", missing.join(", ")).into());
+    }
+    install(&missing)
+}
+
 /// Fetches a package and unpacks it below `folder`, which needs no root but on a machine that never listed packages.
 pub(crate) fn unpack(package: &str, folder: &Path) -> Result<(), Failure> {
     fs::create_dir_all(folder).map_err(|error| format!("could not make {}: {error}", folder.display()))?;

@@ -3,7 +3,7 @@
 use super::{Image, Options, build, compose};
 use crate::{
     Failure, archive, debian,
-    repository::{program, root, succeed, target, words, works},
+    repository::{root, succeed, target, words},
     say, test,
 };
 
@@ -50,14 +50,5 @@ pub(super) fn run(options: &Options) -> Result<Image, Failure> {
 
 /// Installs what runs containers.
 pub(crate) fn install_tools() -> Result<(), Failure> {
-    let is_missing = |tool: &str| !works(&mut program("sh", &["-c", &format!("command -v {tool}")]));
-    let missing: Vec<_> =
-        TOOLS.iter().filter(|(tool, _)| is_missing(tool)).map(|(_, package)| *package).collect();
-    if missing.is_empty() {
-        return Ok(());
-    }
-    if !debian::can_install()? {
-        return Err(format!("the tests of the image need {}: install them", missing.join(", ")).into());
-    }
-    debian::install(&missing)
+    debian::install_missing(&TOOLS, "the tests of the image")
 }
