@@ -167,7 +167,7 @@ push() {
 
 # Which kind of archive it is.
 kind() {
-    if tar -tf "$archive" 2> /dev/null | grep -qx 'oci-layout'; then echo oci-archive; else echo docker-archive; fi
+    if tar -tf "$archive" 2> /dev/null | grep -cx 'oci-layout' > /dev/null; then echo oci-archive; else echo docker-archive; fi
 }
 
 # A key must be shown once, and is only in the log until then: one that a broken-off run has made is found there.

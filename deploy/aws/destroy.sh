@@ -102,7 +102,8 @@ empty() {
         --query '{Objects: [Versions, DeleteMarkers][].{Key: Key, VersionId: VersionId}, Quiet: `true`}') || exit 1
         [[ $objects == *'"Key"'* ]] || break
         printf '%s' "$objects" > "$work/objects"
-        ask s3api delete-objects --bucket "$1" --delete "file://$work/objects" > /dev/null
+        objects=$(ask s3api delete-objects --bucket "$1" --delete "file://$work/objects" --query 'Errors[0].[Code, Key]' --output text) || exit 1
+        [ "${objects%%[[:space:]]*}" = None ] || [ -z "$objects" ] || die "an object could not be deleted: $objects" "$(remedy "$objects")"
     done
 }
 

@@ -47,9 +47,11 @@ def test_the_api_and_the_night_reach_the_database_and_nobody_else(stacks, aws, r
         assert [route.get("GatewayId") for route in table["Routes"]] == ["local"]
 
 
-def test_nobody_comes_in_where_express_mode_has_its_own_balancer(aws, installed):
-    groups = {installed["base"][name] for name in ("ApiSecurityGroup", "NightSecurityGroup")}
-    assert [rules(aws, group) for group in groups] == [[], []]
+def test_where_express_mode_has_its_own_balancer_its_subnets_alone_are_let_in(aws, installed):
+    base = installed["base"]
+    subnets = aws.ec2.describe_subnets(SubnetIds=[base["PublicSubnetA"], base["PublicSubnetB"]])["Subnets"]
+    assert rules(aws, base["ApiSecurityGroup"]) == sorted((8080, 8080, subnet["CidrBlock"]) for subnet in subnets)
+    assert rules(aws, base["NightSecurityGroup"]) == []
 
 
 def test_the_internet_reaches_443_of_the_balancer_and_nothing_else(aws, with_certificate):
@@ -197,18 +199,20 @@ def test_the_express_service_is_checked_scaled_and_has_our_roles(installed):
 
 def test_the_service_behind_a_balancer_rolls_and_turns_back(aws, with_certificate):
     api = with_certificate["api"]
-    (service,) = aws.ecs.describe_services(cluster="second", services=["second-api"])["services"]
-    assert service["desiredCount"] == 2
+    (service,) = aws.ecs.describe_services(cluster="second", services=["second-api-balanced"])["services"]
+    assert service["status"] == "ACTIVE"
     (targets,) = aws.elbv2.describe_target_groups(TargetGroupArns=[api["Targets"]])["TargetGroups"]
     assert (targets["HealthCheckPath"], targets["Matcher"]["HttpCode"]) == ("/health/ready", "200")
     # moto's CloudFormation does not make these.
     of_template = template("api")["Resources"]["Service"]["Properties"]
     assert of_template["LoadBalancers"] == [{"TargetGroupArn": {"Ref": "Targets"}, "ContainerName": "topshelf", "ContainerPort": 8080}]
+    # How many there are, the scaling says alone.
+    assert "DesiredCount" not in of_template
     of_template = of_template["DeploymentConfiguration"]
     assert of_template["DeploymentCircuitBreaker"] == {"Enable": True, "Rollback": True}
     assert (of_template["MinimumHealthyPercent"], of_template["MaximumPercent"]) == (100, 200)
     (target,) = (of for (kind, _), of in recorded.items() if kind == "AWS::ApplicationAutoScaling::ScalableTarget")
-    assert target["ResourceId"] == "service/second/second-api"
+    assert target["ResourceId"] == "service/second/second-api-balanced"
 
 
 def test_nights_are_scheduled_with_a_second_chance_and_a_dead_letter_queue(aws, installed):
@@ -248,9 +252,12 @@ def test_every_alarm_goes_to_the_topic(aws, installed):
     for rule in ("topshelf-night-failed", "topshelf-not-published", "topshelf-api-failed"):
         assert [target["Arn"] for target in aws.events.list_targets_by_rule(Rule=rule)["Targets"]] == [topic]
     (policy,) = (of for (kind, _), of in recorded.items() if kind == "AWS::SNS::TopicPolicy" and of["Topics"] == [topic])
-    (statement,) = policy["PolicyDocument"]["Statement"]
-    assert statement["Principal"] == {"Service": ["cloudwatch.amazonaws.com", "events.amazonaws.com"]}
-    assert statement["Condition"] == {"StringEquals": {"aws:SourceAccount": "123456789012"}}
+    of_alarms, of_rules = policy["PolicyDocument"]["Statement"]
+    assert of_alarms["Principal"] == {"Service": "cloudwatch.amazonaws.com"}
+    assert of_alarms["Condition"] == {"StringEquals": {"aws:SourceAccount": "123456789012"}}
+    # With a condition nothing of EventBridge's would arrive.
+    assert of_rules["Principal"] == {"Service": "events.amazonaws.com"} and "Condition" not in of_rules
+    assert {statement["Action"] for statement in (of_alarms, of_rules)} == {"sns:Publish"}
     subscriptions = [of for (kind, _), of in recorded.items() if kind == "AWS::SNS::Subscription"]
     assert [(of["Protocol"], of["Endpoint"]) for of in subscriptions] == [("email", "night@example.com")]
 
