@@ -80,9 +80,13 @@ settle() {
         now=$(state "$1") || exit 1
     done
     case $now in
-        ROLLBACK_COMPLETE | ROLLBACK_FAILED | DELETE_FAILED)
+        ROLLBACK_COMPLETE)
             failures "$1"
             die "stack $1 is in $now: it was never whole, and cannot be updated" "mend what failed, then: aws cloudformation delete-stack --stack-name $1, and this script again"
+            ;;
+        ROLLBACK_FAILED | DELETE_FAILED)
+            failures "$1"
+            die "stack $1 is in $now: part of it is still there, and cannot be updated" "mend what failed, then: deploy/aws/destroy.sh --delete-data, which lets go of the database's protection too, and this script again"
             ;;
         UPDATE_ROLLBACK_FAILED)
             failures "$1"
@@ -146,7 +150,8 @@ task() {
         sleep "$TOPSHELF_LOOK_SECONDS"
     done
     printf '%s\n' "$lines"
-    aws logs delete-log-stream --log-group-name "/$NAME/hand" --log-stream-name "$stream" 2> /dev/null || true
+    aws logs delete-log-stream --log-group-name "/$NAME/hand" --log-stream-name "$stream" ||
+        say "the log could not be deleted, and is there for a day, with a key if one was made: group /$NAME/hand, stream $stream"
     return "$code"
 }
 
