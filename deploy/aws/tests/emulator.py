@@ -27,6 +27,8 @@ from moto.cloudformation import parsing
 from moto.cloudformation import responses as cloudformation_responses
 from moto.cloudformation.models import CloudFormationBackend
 from moto.core.common_models import CloudFormationModel
+from moto.ec2.models import ec2_backends
+from moto.ec2.models.security_groups import SecurityGroupIngress
 from moto.ec2.models.subnets import Subnet
 from moto.ecr.models import ECRBackend, Repository, ecr_backends
 from moto.ecs.models import EC2ContainerServiceBackend
@@ -225,6 +227,18 @@ class Registry:
             return json.loads(self.get(f"{repository}/tags/list"))["tags"] or []
         except urllib.error.HTTPError:
             return []
+
+
+def revoke(rule, account: str, region: str):
+    """Takes back what a rule of a stack lets in: moto leaves it there when the stack is deleted."""
+    of = rule.properties
+    ranges = [{"CidrIp": of["CidrIp"], "Description": of.get("Description")}] if "CidrIp" in of else []
+    groups = [{"GroupId": of["SourceSecurityGroupId"]}] if "SourceSecurityGroupId" in of else []
+    where = (of["GroupId"], of["IpProtocol"], of["FromPort"], of["ToPort"])
+    ec2_backends[account][region].revoke_security_group_ingress(*where, ip_ranges=ranges, source_groups=groups)
+
+
+SecurityGroupIngress.delete = revoke
 
 
 class Emulator:
