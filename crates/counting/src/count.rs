@@ -9,11 +9,13 @@ use crate::{
     merge::{DayCounts, Partials},
     rows::DayEvents,
     slice::{Begin, SliceCounter, SliceReport},
+    spread::{Part, Piece},
     stream::{Stream, Turn},
     wanted::{EXAMPLES_PER_REASON, ObjectDays, Wanted},
 };
 use domain::{RejectExample, Rejects, Tally};
 use jiff::{civil::Time, tz::TimeZone};
+use serde::{Deserialize, Serialize};
 use std::{
     collections::BTreeMap,
     io::{self, Read},
@@ -22,7 +24,7 @@ use std::{
 };
 
 /// An object of `ads_views` or `product_views`, whose header or footer was already read.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct CountedObject {
     /// The object's name, for messages.
     pub name: String,
@@ -33,7 +35,7 @@ pub struct CountedObject {
 }
 
 /// What an object consists of.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub enum Content {
     /// Lines of text; the layout tells of which log.
     Text {
@@ -48,7 +50,7 @@ pub enum Content {
 }
 
 /// Rows that are read by themselves.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RowGroup {
     /// How many there are.
     pub rows: u64,
@@ -106,6 +108,13 @@ pub struct Limits {
     pub memory: Option<Memory>,
 }
 
+impl Limits {
+    /// What each of so many threads may take.
+    pub(crate) fn share(&self, threads: usize) -> Share {
+        self.memory.as_ref().map_or_else(Share::unlimited, |memory| memory.share(threads))
+    }
+}
+
 /// What was counted.
 #[derive(Debug)]
 pub struct Counted {
@@ -160,6 +169,9 @@ pub enum CountError {
     /// Partial counts for which there was no memory could not be written to disk, or be read back.
     #[error("could not keep partial counts on disk")]
     Spill(#[source] io::Error),
+    /// What was counted elsewhere cannot be made one count.
+    #[error("what came back from where parts were counted cannot be right: {0}")]
+    Unfounded(&'static str),
 }
 
 impl CountError {
@@ -180,24 +192,29 @@ pub fn count(
     date: (&DateFormat, &TimeZone),
     limits: Limits,
 ) -> Result<Counted, CountError> {
-    let slice_bytes = limits.slice_bytes.max(1);
-    let streams = objects.iter().enumerate().filter(|(_, object)| object.is_stream());
-    let streams: Vec<_> = streams.map(|object| Stream::new(object, bytes, slice_bytes)).collect();
-    let (slices, row_groups) = (cut(objects, slice_bytes), row_groups(objects));
-    let job = Job { wanted, objects, bytes, instructions: limits.instructions, slices, row_groups, streams };
-    let units = job.slices.len() + job.row_groups.len();
-    let of_use = if job.streams.is_empty() { units.max(1) } else { usize::MAX };
+    let parts = Job::parts(objects, limits.slice_bytes.max(1));
+    let job = Job::of(wanted, (objects, bytes), &parts, &limits);
     let reader = DayReader::new(date.0.clone(), date.1.clone());
-    let threads = limits.threads.clamp(1, of_use);
-    let share = limits.memory.map_or_else(Share::unlimited, |memory| memory.share(threads));
+    let threads = job.threads(&limits);
+    let share = limits.share(threads);
     let (mut counters, counted) = job.count_all(threads, &reader, &share)?;
     let by_object = job.in_chain(counted, &mut counters[0])?;
     let partials = Partials::of(counters.into_iter().map(|counter| counter.table).collect(), &share)?;
+    Ok(made_of(wanted, objects, &by_object, partials))
+}
+
+/// What was counted, of what became of each object's lines and of the partial counts.
+pub(crate) fn made_of(
+    wanted: &Wanted,
+    objects: &[CountedObject],
+    by_object: &[Vec<SliceReport>],
+    partials: Partials,
+) -> Counted {
     let spilled_bytes = partials.spilled_bytes();
     let counts = partials.days(wanted);
     let (examples, totals): (Vec<_>, Vec<_>) = objects
         .iter()
-        .zip(&by_object)
+        .zip(by_object)
         .map(|(object, reports)| (examples(object, reports), Total::of(reports)))
         .unzip();
     let days = counts.into_iter().enumerate().map(|(slot, counts)| {
@@ -206,7 +223,7 @@ pub fn count(
         let objects = holding.map(|(object, _)| totals[object].of_day(object, slot)).collect();
         CountedDay { counts, objects }
     });
-    Ok(Counted { days: days.collect(), examples, spilled_bytes })
+    Counted { days: days.collect(), examples, spilled_bytes }
 }
 
 /// The ranges of objects of text that [`count`] will open, in about the order in which it will: as they are
@@ -256,7 +273,7 @@ fn row_groups(objects: &[CountedObject]) -> Vec<(usize, usize)> {
     read
 }
 
-struct Job<'a> {
+pub(crate) struct Job<'a> {
     wanted: &'a Wanted,
     objects: &'a [CountedObject],
     bytes: &'a dyn Objects,
@@ -269,18 +286,63 @@ struct Job<'a> {
 
 /// What threads counted, each in the order of its objects.
 #[derive(Default)]
-struct Parts {
+pub(crate) struct Parts {
     /// By the slice's index.
-    slices: Vec<(usize, SliceReport)>,
+    pub(crate) slices: Vec<(usize, SliceReport)>,
     /// By the object's index, and where in the object the chunk began.
-    chunks: Vec<(usize, u64, SliceReport)>,
+    pub(crate) chunks: Vec<(usize, u64, SliceReport)>,
     /// By the indices of object and row group.
-    row_groups: BTreeMap<(usize, usize), SliceReport>,
+    pub(crate) row_groups: BTreeMap<(usize, usize), SliceReport>,
 }
 
 impl<'a> Job<'a> {
+    /// Every part of the objects, a text cut into ranges of `slice_bytes`.
+    pub(crate) fn parts(objects: &[CountedObject], slice_bytes: u64) -> Vec<Part> {
+        let streams = objects.iter().enumerate().filter(|(_, object)| object.is_stream());
+        let streams = streams.map(|(object, _)| Part { object, piece: Piece::All });
+        let slices = cut(objects, slice_bytes).into_iter().map(|slice| {
+            let Slice { object, range: Range { start, end }, is_first } = slice;
+            Part { object, piece: Piece::Bytes { start, end, is_first } }
+        });
+        let row_groups = row_groups(objects).into_iter();
+        let row_groups = row_groups.map(|(object, index)| Part { object, piece: Piece::RowGroup(index) });
+        streams.chain(slices).chain(row_groups).collect()
+    }
+
+    /// To count these parts of the objects.
+    pub(crate) fn of(
+        wanted: &'a Wanted,
+        (objects, bytes): (&'a [CountedObject], &'a dyn Objects),
+        parts: &[Part],
+        limits: &Limits,
+    ) -> Self {
+        let instructions = limits.instructions;
+        let (slices, row_groups, streams) = (Vec::new(), Vec::new(), Vec::new());
+        let mut job = Self { wanted, objects, bytes, instructions, slices, row_groups, streams };
+        for &Part { object, ref piece } in parts {
+            match *piece {
+                Piece::Bytes { start, end, is_first } => {
+                    job.slices.push(Slice { object, range: start..end, is_first });
+                }
+                Piece::RowGroup(index) => job.row_groups.push((object, index)),
+                Piece::All => {
+                    let stream = Stream::new((object, &objects[object]), bytes, limits.slice_bytes.max(1));
+                    job.streams.push(stream);
+                }
+            }
+        }
+        job
+    }
+
+    /// How many threads there is work for.
+    pub(crate) fn threads(&self, limits: &Limits) -> usize {
+        let units = self.slices.len() + self.row_groups.len();
+        let of_use = if self.streams.is_empty() { units.max(1) } else { usize::MAX };
+        limits.threads.clamp(1, of_use)
+    }
+
     /// Counts everything on `threads` threads.
-    fn count_all(
+    pub(crate) fn count_all(
         &self,
         threads: usize,
         reader: &DayReader,
@@ -405,7 +467,7 @@ impl<'a> Job<'a> {
 
     /// Makes each slice begin where the one before it stopped: takes back those that guessed wrong
     /// and counts them again from there. Returns the reports of each object, in order.
-    fn in_chain(
+    pub(crate) fn in_chain(
         &self,
         mut parts: Parts,
         counter: &mut SliceCounter<'_>,

@@ -5,12 +5,13 @@ use crate::{
     record::{Field, Parsed, Shape, parse_record},
     wanted::example_text,
 };
+use serde::{Deserialize, Serialize};
 
 /// The longest header, in bytes.
 pub const HEADER_BYTES_MAX: usize = 1 << 20;
 
 /// What the needed columns are called in the files.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Columns {
     /// The advertiser's id.
     pub advertiser_id: String,

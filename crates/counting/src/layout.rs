@@ -4,9 +4,10 @@ use crate::{
     header::{Columns, HEADER_BYTES_MAX, Header, HeaderError},
     json,
 };
+use serde::{Deserialize, Serialize};
 
 /// How an object's records are written.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Layout {
     /// Fields with a delimiter between them, behind a header line.
     Delimited(Delimited),
@@ -15,7 +16,7 @@ pub enum Layout {
 }
 
 /// Where the needed fields of a record are, counted from 0.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Delimited {
     /// What stands between fields.
     pub delimiter: u8,
@@ -36,7 +37,7 @@ pub struct Delimited {
 }
 
 /// What the needed members are called.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct JsonLines {
     /// The members, by name.
     pub members: Columns,

@@ -80,7 +80,14 @@ impl Partials {
             return Ok(Self { tables, runs: Vec::new(), part_entries: PART_ENTRIES, spilled_bytes: 0 });
         }
         let threads = tables.len();
-        let runs: Vec<_> = tables.into_iter().flat_map(Table::into_runs).collect();
+        Self::of_runs(tables.into_iter().flat_map(Table::into_runs).collect(), threads, share)
+    }
+
+    /// What runs hold, made few by `threads` threads.
+    ///
+    /// # Errors
+    /// [`CountError::Spill`].
+    pub(crate) fn of_runs(runs: Vec<Run>, threads: usize, share: &Share) -> Result<Self, CountError> {
         let spilled_bytes = runs.iter().map(Run::bytes).sum();
         let runs = few(runs, threads, share).map_err(CountError::spill)?;
         Ok(Self { tables: Vec::new(), runs, part_entries: share.part_entries(), spilled_bytes })
@@ -239,12 +246,7 @@ impl CountsPart {
     /// [`CountError::Changed`], when an object held other bytes as its slice was taken back;
     /// [`CountError::Spill`].
     pub fn merge(&self) -> Result<CountsBlock, CountError> {
-        let DayCounts { cuts, partials, groups, .. } = &self.counts;
-        let (from, to) = (&cuts[self.cut], &cuts[self.cut + 1]);
-        let mut gathered = Gathered::default();
-        partials.tables.iter().for_each(|table| gathered.add_table(table, from, to));
-        let read = partials.runs.iter().try_for_each(|run| gathered.add_run(run, from, to));
-        read.map_err(CountError::Spill)?;
+        let (gathered, groups) = (self.gather()?, &self.counts.groups);
         let mut block = CountsBlock::with_capacity(gathered.entries.len(), 8 * gathered.entries.len());
         gathered.add_up(|group, product, counters| {
             let counts = counts(counters)?;
@@ -254,6 +256,31 @@ impl CountsPart {
             Ok(())
         })?;
         Ok(block)
+    }
+
+    /// Merges the part, and calls `take` with the group, the product's id and the counters of each of its products,
+    /// in order: as a [`Gathering`](crate::Gathering) takes them.
+    ///
+    /// # Errors
+    /// What `take` says, or [`CountError::Spill`].
+    pub fn entries<E: From<CountError>>(
+        &self,
+        mut take: impl FnMut(u32, &[u8], [i64; COUNTERS]) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let mut inline = [0; INLINE_BYTES_MAX];
+        self.gather()?
+            .add_up(|group, product, counters| take(group, product.bytes(&mut inline), counters))
+    }
+
+    /// Everything that is held of the part.
+    fn gather(&self) -> Result<Gathered, CountError> {
+        let DayCounts { cuts, partials, .. } = &self.counts;
+        let (from, to) = (&cuts[self.cut], &cuts[self.cut + 1]);
+        let mut gathered = Gathered::default();
+        partials.tables.iter().for_each(|table| gathered.add_table(table, from, to));
+        let read = partials.runs.iter().try_for_each(|run| gathered.add_run(run, from, to));
+        read.map_err(CountError::Spill)?;
+        Ok(gathered)
     }
 }
 
@@ -267,7 +294,7 @@ impl DayGroups {
 
 /// Entries of several tables.
 #[derive(Debug, Default)]
-struct Gathered {
+pub(crate) struct Gathered {
     /// Of each table in order.
     entries: Vec<Entry>,
     /// Long ids, each behind a byte that says its length; the first byte is of none.
@@ -300,18 +327,31 @@ impl Gathered {
 
     fn add_group(&mut self, group: usize, entries: Entries<'_>) {
         let group = u32::try_from(group).expect("groups fit in 32 bits");
-        for (product, counters) in entries {
-            let text_at = self.keep(product.long);
-            self.entries.push(Entry { group, text_at, sort_key: product.sort_key, counters });
-        }
+        entries.for_each(|(product, counters)| self.push(group, product, counters));
     }
 
     /// Adds what a run holds between two places.
     fn add_run(&mut self, run: &Run, from: &Place, to: &Place) -> io::Result<()> {
-        run.read(from, to, |group, product, counters| {
-            let text_at = self.keep(product.long);
-            self.entries.push(Entry { group, text_at, sort_key: product.sort_key, counters });
-        })
+        run.read(from, to, |group, product, counters| self.push(group, product, counters))
+    }
+
+    /// Adds one entry.
+    pub(crate) fn push(&mut self, group: u32, product: Product<'_>, counters: [i64; COUNTERS]) {
+        let text_at = self.keep(product.long);
+        self.entries.push(Entry { group, text_at, sort_key: product.sort_key, counters });
+    }
+
+    /// Bytes that the entries take.
+    pub(crate) fn bytes(&self) -> usize {
+        self.entries.len() * size_of::<Entry>() + self.text.len()
+    }
+
+    /// The entries, in order and added up, on disk.
+    pub(crate) fn into_run(self, share: &Share) -> io::Result<Run> {
+        let mut file = share.create()?;
+        let mut writer = file.begin();
+        self.add_up(|group, product, counters| writer.push(group, product, counters))?;
+        writer.end()
     }
 
     /// Keeps a long id.

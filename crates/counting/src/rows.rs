@@ -22,7 +22,7 @@ use std::io;
 pub(crate) const BATCH: usize = if cfg!(fuzzing) { 4 } else { 64 };
 
 /// Events of one day in one slice.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
 pub(crate) struct DayEvents {
     pub(crate) kept: u64,
     pub(crate) inactive: u64,

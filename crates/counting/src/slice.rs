@@ -23,6 +23,7 @@ use crate::{
     wanted::{EXAMPLE_BYTES_MAX, EXAMPLES_PER_REASON, NOT_WANTED, Wanted, example_text},
 };
 use domain::{RejectReason, Rejects};
+use serde::{Deserialize, Serialize};
 use std::{
     io::{self, Read},
     ops::Range,
@@ -48,7 +49,7 @@ impl Begin {
 }
 
 /// An example of a rejected line; its line is counted from the slice's first, which is 0.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct SliceExample {
     pub(crate) line: u64,
     pub(crate) reason: RejectReason,
@@ -56,7 +57,7 @@ pub(crate) struct SliceExample {
 }
 
 /// What became of a slice's lines.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(crate) struct SliceReport {
     /// Where its first record begins; none when no line ending was found in its range.
     pub(crate) first: Option<u64>,
@@ -73,7 +74,7 @@ pub(crate) struct SliceReport {
 }
 
 /// A day with events in a slice.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub(crate) struct SliceDay {
     pub(crate) slot: u32,
     pub(crate) events: DayEvents,

@@ -8,10 +8,11 @@ use crate::{
     record::{Field, NextRecord, next_record},
 };
 use domain::{AdvertiserId, Day, ID_BYTES_MAX, RejectExample, RejectReason, Tally};
+use serde::{Deserialize, Serialize};
 use std::{borrow::Cow, collections::BTreeSet, io, sync::Arc};
 
 /// The days that an object may hold events of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ObjectDays {
     /// Each line says its day.
     Any,
@@ -116,8 +117,9 @@ impl Wanted {
         (group, is_active & (number != 0))
     }
 
-    /// How many groups there are.
-    pub(crate) fn groups(&self) -> usize {
+    /// How many groups there are: each advertiser's of each day.
+    #[must_use]
+    pub fn groups(&self) -> usize {
         self.days.len() * self.advertisers()
     }
 }

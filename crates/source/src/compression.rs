@@ -5,7 +5,7 @@ use flate2::read::MultiGzDecoder;
 use std::io::{self, Read};
 
 /// How an object's bytes are compressed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
 pub enum Compression {
     /// Not at all.
     #[default]

@@ -40,7 +40,7 @@ pub(crate) struct Bucket {
 }
 
 /// An object as it was when it was planned.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct ObjectInfo {
     /// The name relative to the location, its parts separated by `/`.
     pub name: String,

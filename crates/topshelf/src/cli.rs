@@ -1,10 +1,14 @@
 //! The command line: every command with its flags, help and an example.
 
+#[cfg(feature = "cluster")]
+mod cluster;
 mod generate;
 mod keys;
 mod nights;
 mod readers;
 
+#[cfg(feature = "cluster")]
+pub use cluster::{Cluster, Executor, Scheduler};
 pub use generate::{CompressionName, FormatName, Generate, LayoutName};
 pub use keys::{CreateKey, Keys, RevokeKey};
 pub use nights::{CountedDay, OneDay, Publish, Range, Rank, RunDay, Waiting};
@@ -55,6 +59,9 @@ pub struct Global {
     /// Where stages leave their outputs: a directory, file:///… or s3://bucket/prefix
     #[arg(long, global = true, value_name = "URL")]
     pub lake: Option<String>,
+    /// Scheduler of the cluster that counts, df://HOST:PORT; without one this machine does
+    #[arg(long, global = true, value_name = "URL")]
+    pub cluster: Option<String>,
     /// Address the API listens on; port 0 takes a free one
     #[arg(long, global = true, value_name = "ADDR")]
     pub listen: Option<String>,
@@ -76,6 +83,7 @@ impl Global {
             store: self.store.clone(),
             lake: self.lake.clone(),
             listen: self.listen.clone(),
+            cluster: self.cluster.clone(),
         }
     }
 }
@@ -174,6 +182,13 @@ pub enum Command {
         after_help = "Examples:\n  topshelf keys list\n  topshelf keys create --help   # and so of the others"
     )]
     Keys(Keys),
+    /// The processes of a cluster that counts in one machine's place
+    #[cfg(feature = "cluster")]
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  topshelf cluster scheduler\n  topshelf cluster executor --scheduler 127.0.0.1:50050\n  topshelf run --cluster df://127.0.0.1:50050"
+    )]
+    Cluster(Cluster),
     /// Reproducible sample logs of any size
     #[command(
         after_help = "Example:\n  topshelf generate --out ./logs --rows 1000000 --advertisers 100 --products 200 --first-day 2024-11-20 --days 3"

@@ -1,5 +1,7 @@
 //! What each command does, from its flags to what it prints.
 
+#[cfg(feature = "cluster")]
+mod cluster;
 mod demo;
 mod diff;
 mod doctor;
@@ -30,6 +32,10 @@ use output::Output;
 impl Command {
     /// Whether the command is a service, whose log tells what it does.
     pub(crate) fn logs_at_info(&self) -> bool {
+        #[cfg(feature = "cluster")]
+        if matches!(self, Self::Cluster(_)) {
+            return true;
+        }
         matches!(self, Self::Serve | Self::Schedule | Self::Up)
     }
 }
@@ -75,6 +81,10 @@ pub async fn execute(cli: Cli) -> Result<(), Failure> {
         Command::Keys(Keys::Create(flags)) => keys::create(&night(&global)?, &flags, output).await,
         Command::Keys(Keys::List) => keys::list(&night(&global)?, output).await,
         Command::Keys(Keys::Revoke(flags)) => keys::revoke(&night(&global)?, &flags, output).await,
+        #[cfg(feature = "cluster")]
+        Command::Cluster(crate::cli::Cluster::Scheduler(flags)) => cluster::scheduler(&flags).await,
+        #[cfg(feature = "cluster")]
+        Command::Cluster(crate::cli::Cluster::Executor(flags)) => cluster::executor(flags).await,
         Command::Generate(flags) => generate::generate(&flags, output),
         Command::Doctor(flags) => doctor::doctor(&flags, &global, output).await,
         Command::Migrate => ledger::migrate(&night(&global)?, output).await,

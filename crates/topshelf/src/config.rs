@@ -25,6 +25,8 @@ pub struct Config {
     pub input: Input,
     /// How they are counted.
     pub counting: Counting,
+    /// Who counts in this machine's place.
+    pub cluster: Cluster,
     /// Which models rank, and how far.
     pub ranking: Ranking,
     /// What is checked before a day is published.
@@ -90,6 +92,22 @@ pub struct Counting {
     /// A folder on a disk, for partial counts that do not fit in it; `auto` lies in the lake, or with the
     /// system's temporary files when the lake is a bucket.
     pub spill_dir: String,
+}
+
+/// A cluster that counts in this machine's place.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Cluster {
+    /// Its scheduler, `df://host:port`; empty when this machine counts.
+    pub url: String,
+    /// Mebibytes of objects that a task counts.
+    pub task_mib: u64,
+    /// Tasks that add up what was counted, each a share of the products; 0 for as many as count, up to 32.
+    pub adders: usize,
+    /// Minutes after which a job is given up.
+    pub deadline_minutes: u64,
+    /// How often a job that failed or was given up is tried again, as a new one.
+    pub retries: u32,
 }
 
 /// Which models rank, and how far.
@@ -292,6 +310,12 @@ impl Default for Columns {
 impl Default for Counting {
     fn default() -> Self {
         Self { threads: 0, slice_mib: 16, memory_limit: MemoryLimit::Auto, spill_dir: "auto".into() }
+    }
+}
+
+impl Default for Cluster {
+    fn default() -> Self {
+        Self { url: String::new(), task_mib: 256, adders: 0, deadline_minutes: 120, retries: 1 }
     }
 }
 

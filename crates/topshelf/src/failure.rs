@@ -159,6 +159,12 @@ impl Failure {
         Self { exit: self.exit, message, source, help, days, report, is_transient: self.is_transient }
     }
 
+    /// What to do next, if it is said.
+    #[must_use]
+    pub fn help_text(&self) -> Option<&str> {
+        self.help.as_deref()
+    }
+
     /// The message and its chain of sources in one line, for logs and the ledger.
     #[must_use]
     pub fn chain(&self) -> String {

@@ -44,7 +44,11 @@ pub fn main() -> ExitCode {
     if let Some(notice) = notice {
         warn!("{notice}");
     }
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    // Plans of queries are trees that are walked by recursion.
+    #[cfg(feature = "cluster")]
+    runtime.thread_stack_size(32 << 20);
+    let runtime = runtime.enable_all().build();
     let done = match runtime {
         Ok(runtime) => {
             let done = runtime.block_on(commands::execute(cli));

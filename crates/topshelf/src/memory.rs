@@ -77,7 +77,7 @@ impl MemoryLimit {
     }
 
     /// So much that is.
-    pub(crate) fn bytes(self) -> u64 {
+    pub fn bytes(self) -> u64 {
         match self {
             Self::Auto => machine_or_container_bytes() / 2,
             Self::Bytes(bytes) => bytes,

@@ -8,6 +8,8 @@ mod arrival;
 mod assumed;
 mod before;
 mod checked;
+#[cfg(feature = "cluster")]
+mod cluster;
 mod count;
 mod input;
 mod lease;
@@ -24,6 +26,8 @@ mod started_by;
 pub use arrival::{Arrived, arrived};
 pub(crate) use arrival::{find_input, find_marker, has_marker, is_there};
 pub use checked::Checked;
+#[cfg(feature = "cluster")]
+pub use cluster::CountingWorker;
 pub use count::count;
 pub use lease::Wait;
 pub(crate) use ledger::{bury_the_dead, is_dead};
@@ -31,7 +35,7 @@ pub(crate) use look::{LookedLog, configured_logs, find_log};
 pub use publish::{accept, publish};
 pub use rank::{rank, ranked_models};
 pub(crate) use report::visible;
-pub use report::{ModelReport, RunOutcome, RunReport, StageReport, Verdict};
+pub use report::{ClusterFigures, ModelReport, RunOutcome, RunReport, StageReport, Verdict};
 pub use retention::{Trimmed, trim};
 pub use started_by::StartedBy;
 

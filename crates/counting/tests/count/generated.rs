@@ -23,11 +23,13 @@ fn how() -> impl Strategy<Value = How> {
     let chop_seed = prop_oneof![Just(0), any::<u64>()];
     // From what holds everything to what holds next to nothing.
     let share_bytes = option::of(1200u64..4000);
-    (1usize..4, slice_bytes, instructions, chop_seed, share_bytes).prop_map(
-        |(threads, slice_bytes, instructions, chop_seed, share_bytes)| How {
+    let machines = prop_oneof![2 => Just(0), 1 => 1usize..5];
+    (1usize..4, slice_bytes, instructions, chop_seed, share_bytes, machines).prop_map(
+        |(threads, slice_bytes, instructions, chop_seed, share_bytes, machines)| How {
             instructions,
             chop_seed,
             share_bytes,
+            machines,
             ..How::new(threads, slice_bytes)
         },
     )

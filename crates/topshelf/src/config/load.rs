@@ -39,6 +39,8 @@ pub struct Flags {
     pub lake: Option<String>,
     /// `serve.listen`.
     pub listen: Option<String>,
+    /// `cluster.url`.
+    pub cluster: Option<String>,
 }
 
 impl Provider for Flags {
@@ -52,6 +54,7 @@ impl Provider for Flags {
             ("store.url", &self.store),
             ("lake.url", &self.lake),
             ("serve.listen", &self.listen),
+            ("cluster.url", &self.cluster),
         ];
         let mut dict = Dict::new();
         for (key, value) in flags {

@@ -11,6 +11,7 @@ use super::{
     limits::{explain_spill, limits, read_limits},
     of_days,
     parquet::Rows,
+    report::ClusterFigures,
     visible,
 };
 use crate::{
@@ -105,7 +106,7 @@ async fn count_in_one_pass(night: &Night, days: &[Day]) -> Result<CountedDays, F
     }
     let reading = reading(night, &location);
     let active = who_is_active(night, &reading, &logs, &days, &part).await?;
-    let counted = count_objects(night, &reading, &logs, &days, &active).await?;
+    let (counted, by_cluster) = count_objects(night, &reading, &logs, &days, &active).await?;
     let (examples, spilled_bytes) = (counted.examples, counted.spilled_bytes);
     let mut gone = Vec::new();
     for (counted, active) in counted.days.into_iter().zip(active) {
@@ -120,7 +121,10 @@ async fn count_in_one_pass(night: &Night, days: &[Day]) -> Result<CountedDays, F
             Ok(()) => write(night, &lake, &counted, advertisers, inputs, added_to).await,
             Err(failure) => Err(NotWritten::Failed(failure)),
         };
-        let report = || StageReport::since("count", started).spilled(spilled_bytes).kept(kept_objects);
+        let report = || {
+            let report = StageReport::since("count", started).spilled(spilled_bytes).kept(kept_objects);
+            report.by_cluster(by_cluster.clone())
+        };
         match written {
             Ok(manifest) => drop(results.insert(day, Ok((manifest, report())))),
             // Another run may have replaced them meanwhile.
@@ -172,7 +176,7 @@ async fn count_objects(
     logs: &[PlannedLog],
     days: &[Day],
     active: &[ActiveDay],
-) -> Result<Counted, Failures> {
+) -> Result<(Counted, Option<ClusterFigures>), Failures> {
     let advertisers = active.iter().flat_map(|day| day.advertisers.iter()).collect::<HashSet<_>>().len();
     if days.len().saturating_mul(advertisers) > u32::MAX as usize {
         let message =
@@ -181,13 +185,13 @@ async fn count_objects(
     }
     let limits = limits(night, days.len() * advertisers, reading)?;
     let days = days.iter().zip(active).map(|(day, active)| (*day, Arc::clone(&active.advertisers)));
-    let wanted = Arc::new(Wanted::new(days.collect()));
-    let counted = match count_found(night, reading, logs, &wanted, &limits, Beginnings::Assumed).await? {
-        Err(CountError::Read { source, .. }) if NotAsAssumed::is(&source) => {
-            let again = self::reading(night, reading.location());
-            count_found(night, &again, logs, &wanted, &limits, Beginnings::All).await?
-        }
-        counted => counted,
+    let lists: Vec<_> = days.collect();
+    let wanted = Arc::new(Wanted::new(lists.clone()));
+    let (counted, by_cluster) = if night.config.cluster.url.is_empty() {
+        (count_here(night, reading, logs, &wanted, &limits).await?, None)
+    } else {
+        let (counted, figures) = count_on_cluster(night, reading, logs, (&wanted, lists), &limits).await?;
+        (counted, Some(figures))
     };
     let counted = counted.map_err(|error| explain_count(night, error, logs))?;
     let all = logs.iter().flat_map(|planned| &planned.objects);
@@ -196,7 +200,62 @@ async fn count_objects(
         unchanged.map_err(|error| of_object(error.into(), planned.days))
     });
     all_or_failures(stream::iter(unchanged).buffered(LOOKS_AT_A_TIME).collect().await)?;
-    Ok(counted)
+    Ok((counted, by_cluster))
+}
+
+/// Counts on this machine.
+async fn count_here(
+    night: &Night,
+    reading: &Reading,
+    logs: &[PlannedLog],
+    wanted: &Arc<Wanted>,
+    limits: &Limits,
+) -> Result<Result<Counted, CountError>, Failures> {
+    match count_found(night, reading, logs, wanted, limits, Beginnings::Assumed).await? {
+        Err(CountError::Read { source, .. }) if NotAsAssumed::is(&source) => {
+            let again = self::reading(night, reading.location());
+            count_found(night, &again, logs, wanted, limits, Beginnings::All).await
+        }
+        counted => Ok(counted),
+    }
+}
+
+/// Counts on the cluster of the configuration.
+#[cfg(feature = "cluster")]
+async fn count_on_cluster(
+    night: &Night,
+    reading: &Reading,
+    logs: &[PlannedLog],
+    (wanted, lists): (&Arc<Wanted>, Vec<(Day, Arc<[AdvertiserId]>)>),
+    limits: &Limits,
+) -> Result<(Result<Counted, CountError>, ClusterFigures), Failures> {
+    let found = counted_objects(night, reading, logs, wanted.days(), Beginnings::All).await?;
+    let objects: Vec<_> = found.iter().map(|found| found.counted.clone()).collect();
+    let events = logs.iter().filter(|planned| planned.log != Log::AdvertiserIds);
+    let columns = events.flat_map(|planned| {
+        planned.objects.iter().map(|object| super::input::columns(night, planned.log, object.days))
+    });
+    let columns = columns.collect();
+    let (bar, row_groups) = (ProgressBar::hidden(), RowGroups::new(reading));
+    let (reading, halt) = (reading.clone(), night.halt.clone());
+    let opened = Opened { reading, row_groups, found, bar, halt };
+    let spread = super::cluster::Spread { night, wanted, lists, limits };
+    Ok(super::cluster::count(spread, objects, columns, opened).await?)
+}
+
+/// There is none.
+#[cfg(not(feature = "cluster"))]
+async fn count_on_cluster(
+    night: &Night,
+    _: &Reading,
+    _: &[PlannedLog],
+    _: (&Arc<Wanted>, Vec<(Day, Arc<[AdvertiserId]>)>),
+    _: &Limits,
+) -> Result<(Result<Counted, CountError>, ClusterFigures), Failures> {
+    let message = format!("{} is to count, and this program cannot ask it", night.config.cluster.url);
+    Err(Failure::new(Exit::Usage, message)
+        .help("it was built without the feature `cluster`: take the image `topshelf-cluster`, or build with `--features cluster`; without cluster.url (--cluster) this machine counts")
+        .into())
 }
 
 async fn count_found(
@@ -233,14 +292,14 @@ fn event_objects(logs: &[PlannedLog]) -> impl Iterator<Item = &PlannedObject> {
 }
 
 /// The objects that were found, opened where counting asks.
-struct Opened {
-    reading: Reading,
-    row_groups: RowGroups,
-    found: Vec<Found>,
+pub(super) struct Opened {
+    pub(super) reading: Reading,
+    pub(super) row_groups: RowGroups,
+    pub(super) found: Vec<Found>,
     /// Moves as bytes are read.
-    bar: ProgressBar,
+    pub(super) bar: ProgressBar,
     /// Asked before each read.
-    halt: Halt,
+    pub(super) halt: Halt,
 }
 
 impl Opened {

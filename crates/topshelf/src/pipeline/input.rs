@@ -99,7 +99,7 @@ fn no_such_log(log: Log) -> String {
 }
 
 /// What the log's columns are called in the object.
-fn columns(night: &Night, log: Log, days: ObjectDays) -> Columns {
+pub(super) fn columns(night: &Night, log: Log, days: ObjectDays) -> Columns {
     let names = &night.config.input.columns;
     let has_events = log != Log::AdvertiserIds;
     Columns {
@@ -115,7 +115,7 @@ fn columns(night: &Night, log: Log, days: ObjectDays) -> Columns {
 pub(super) struct Found {
     pub(super) counted: CountedObject,
     pub(super) info: ObjectInfo,
-    form: Form,
+    pub(super) form: Form,
 }
 
 /// How an object is read, as its beginning tells, or its footer.
@@ -127,7 +127,7 @@ pub(super) enum Form {
 /// Lines of text, perhaps compressed.
 #[derive(Clone)]
 pub(super) struct Text {
-    layout: Layout,
+    pub(super) layout: Layout,
     pub(super) compression: Compression,
     /// What must be compared when the object is opened, where its beginning was not read.
     pub(super) assumed: Option<Arc<Assumption>>,
@@ -374,7 +374,7 @@ fn refuse_header(location: &Location, log: Log, name: &str, error: &HeaderError)
 }
 
 /// Why the columns of a Parquet object are not those of the log.
-fn refuse_columns(location: &Location, log: Log, name: &str, error: &HeaderError) -> Failure {
+pub(super) fn refuse_columns(location: &Location, log: Log, name: &str, error: &HeaderError) -> Failure {
     let message = format!("{} cannot be read as {log}: {error}", location.object_url(name));
     let failure = Failure::new(Exit::Refused, message);
     match error {

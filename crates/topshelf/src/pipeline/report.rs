@@ -11,6 +11,21 @@ use serde::Serialize;
 use std::{collections::BTreeMap, time::Instant};
 use store::{Holds, Publication};
 
+/// What the cluster did for a night.
+#[derive(Debug, Clone, Serialize)]
+pub struct ClusterFigures {
+    /// The engine's name of the job.
+    pub job: String,
+    /// Tasks that counted.
+    pub tasks: usize,
+    /// How long it took, in milliseconds, until the last sum had come.
+    pub elapsed_ms: u64,
+    /// Sums that came back.
+    pub rows: u64,
+    /// How many jobs were tried, the last of them with success.
+    pub jobs: u32,
+}
+
 /// How long a stage took.
 #[derive(Debug, Clone, Serialize)]
 pub struct StageReport {
@@ -26,6 +41,9 @@ pub struct StageReport {
     /// Bytes of partial counts that went to disk, as there was no memory for them; of all days together.
     #[serde(skip_serializing_if = "is_zero")]
     pub spilled_bytes: u64,
+    /// What a cluster did, if one counted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cluster: Option<ClusterFigures>,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
@@ -38,7 +56,7 @@ impl StageReport {
     #[must_use]
     pub fn since(stage: &'static str, since: Instant) -> Self {
         let elapsed_ms = u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX);
-        Self { stage, elapsed_ms, reused: false, kept_objects: 0, spilled_bytes: 0 }
+        Self { stage, elapsed_ms, reused: false, kept_objects: 0, spilled_bytes: 0, cluster: None }
     }
 
     /// The same, of a stage that found its result in the lake.
@@ -51,6 +69,12 @@ impl StageReport {
     #[must_use]
     pub fn kept(self, kept_objects: usize) -> Self {
         Self { kept_objects: kept_objects as u64, ..self }
+    }
+
+    /// The same, of a stage for which a cluster did this.
+    #[must_use]
+    pub fn by_cluster(self, cluster: Option<ClusterFigures>) -> Self {
+        Self { cluster, ..self }
     }
 
     /// The same, of a stage that kept so much on disk.

@@ -89,6 +89,7 @@ impl Case {
             zone: if has_flag(1) { TimeZone::get("America/Sao_Paulo").unwrap() } else { TimeZone::UTC },
             chop_seed: u64::from(chop_seed % 16).wrapping_mul(0x9E37_79B9_7F4A_7C15),
             share_bytes: SHARES[usize::from(slice / 64)],
+            machines: usize::from((flags >> 4) % 4),
         };
         let delimiter = DELIMITERS[usize::from(delimiter % 8)];
         let objects = objects.split(|byte| *byte == BETWEEN_OBJECTS).take(OBJECTS_MAX);

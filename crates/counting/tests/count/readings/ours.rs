@@ -5,8 +5,8 @@ use super::{
     told::{Told, ToldTally, tell_counts, tell_example, tell_tally},
 };
 use counting::{
-    Content, CountedObject, DateFormat, Instructions, Limits, Memory, ObjectDay, Objects, SpillFile,
-    SpillPlace, Wanted, count,
+    Content, Counted, CountedObject, DateFormat, Gathering, Instructions, Limits, Memory, ObjectDay, Objects,
+    SpillFile, SpillPlace, Wanted, count, count_parts, parts,
 };
 use jiff::tz::TimeZone;
 use std::{
@@ -27,12 +27,14 @@ pub(crate) struct How {
     pub(crate) chop_seed: u64,
     /// The memory of a thread's tables; without it, as much as there is.
     pub(crate) share_bytes: Option<u64>,
+    /// Over how many machines the parts are spread; 0 when this one counts all.
+    pub(crate) machines: usize,
 }
 
 impl How {
     pub(crate) fn new(threads: usize, slice_bytes: u64) -> Self {
         let (instructions, zone) = (Instructions::Best, TimeZone::UTC);
-        Self { threads, slice_bytes, instructions, zone, chop_seed: 0, share_bytes: None }
+        Self { threads, slice_bytes, instructions, zone, chop_seed: 0, share_bytes: None, machines: 0 }
     }
 }
 
@@ -44,7 +46,11 @@ pub(crate) fn ours(active: &Active, logs: &[LogObject], how: &How) -> Told {
     let memory = |share| Memory { table_bytes: share * threads as u64, spill: Arc::new(InMemorySpill) };
     let limits = Limits { threads, slice_bytes, instructions, memory: how.share_bytes.map(memory) };
     let bytes = InMemory { logs, chop_seed: how.chop_seed };
-    let counted = count(&wanted, &objects, &bytes, (&DateFormat::Iso, &how.zone), limits).unwrap();
+    let date = (&DateFormat::Iso, &how.zone);
+    let counted = match how.machines {
+        0 => count(&wanted, &objects, &bytes, date, limits).unwrap(),
+        machines => spread(wanted, objects, &bytes, date, limits, machines),
+    };
     let mut told = String::new();
     for day in &counted.days {
         writeln!(told, "{}", day.counts.day()).unwrap();
@@ -68,6 +74,35 @@ pub(crate) fn ours(active: &Active, logs: &[LogObject], how: &How) -> Told {
         tell_example(&mut told, &example.object, example.line, example.reason, &example.text);
     }
     told
+}
+
+/// Counts on several machines, each of which gets every so many parts and has its partial counts told as text.
+fn spread(
+    wanted: Wanted,
+    objects: Vec<CountedObject>,
+    bytes: &InMemory<'_>,
+    date: (&DateFormat, &TimeZone),
+    limits: Limits,
+    machines: usize,
+) -> Counted {
+    let all = parts(&objects, limits.slice_bytes);
+    let memory = limits.memory.clone();
+    let memory = memory.unwrap_or_else(|| Memory { table_bytes: 1 << 20, spill: Arc::new(InMemorySpill) });
+    let (wanted, limits) = (Arc::new(wanted), Limits { memory: Some(memory), ..limits });
+    let mut gathering = Gathering::new(Arc::clone(&wanted), objects.clone().into(), all.clone(), limits.clone());
+    for machine in 0..machines {
+        let indices: Vec<_> = (machine..all.len()).step_by(machines).collect();
+        let mine: Vec<_> = indices.iter().map(|index| all[*index].clone()).collect();
+        let counted = count_parts(&wanted, &objects, &mine, bytes, date, &limits).unwrap();
+        for part in counted.days.iter().flat_map(|day| day.parts()) {
+            part.entries(|group, product, counters| gathering.add(group, product, counters)).unwrap();
+        }
+        for (index, report) in indices.into_iter().zip(counted.reports) {
+            let report = serde_json::to_string(&report).unwrap();
+            gathering.report(index, serde_json::from_str(&report).unwrap()).unwrap();
+        }
+    }
+    gathering.finish(bytes, date).unwrap()
 }
 
 fn counted_object(number: usize, log: &LogObject) -> CountedObject {

@@ -1,0 +1,203 @@
+//! A job: tasks done on the cluster, and their partial counts added up.
+
+use crate::{
+    MESSAGE_BYTES_MAX,
+    codec::{LogicalCodec, PhysicalCodec},
+    rows::{COUNTERS, GROUP, PRODUCT, REPORTS, each_row},
+    table::TasksTable,
+};
+use ballista::prelude::SessionContextExt;
+use ballista_core::{
+    execution_plans::DistributedQueryExec,
+    extension::SessionConfigExt,
+    serde::protobuf::{CancelJobParams, scheduler_grpc_client::SchedulerGrpcClient},
+};
+use bytes::Bytes;
+use datafusion::{
+    error::DataFusionError,
+    execution::SessionStateBuilder,
+    functions_aggregate::expr_fn::sum,
+    physical_plan::ExecutionPlan,
+    prelude::{SessionConfig, SessionContext, ident},
+};
+use datafusion_proto::protobuf::LogicalPlanNode;
+use futures::StreamExt;
+use std::{
+    any::Any,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+use tonic::transport::Endpoint;
+
+/// Tasks to be done, and how what they give is added up.
+#[derive(Debug, Clone)]
+pub struct Job {
+    /// What operators see.
+    pub name: String,
+    /// What all tasks have in common.
+    pub shared: Bytes,
+    /// The tasks; at least one.
+    pub tasks: Vec<Bytes>,
+    /// Tasks that add up, each a share of the keys; at least 1.
+    pub adders: usize,
+    /// After so long it is given up.
+    pub deadline: Duration,
+}
+
+/// What comes back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Row<'r> {
+    /// The sums of a group's product, which come once. All groups' are in no order.
+    Counts(u32, &'r [u8], [i64; 3]),
+    /// The report of a task.
+    Report(&'r [u8]),
+}
+
+/// How a job went.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JobFigures {
+    /// Its name to the engine.
+    pub job: String,
+    /// How long it took, until the last row had come.
+    pub took: Duration,
+    /// Rows that came back.
+    pub rows: u64,
+    /// Bytes of them.
+    pub bytes: u64,
+}
+
+/// Why a job gave no result.
+#[derive(Debug, thiserror::Error)]
+pub enum ClusterError<E> {
+    /// Nobody answers there.
+    #[error("no scheduler answers at {scheduler}")]
+    Unreachable {
+        /// Its address.
+        scheduler: String,
+        /// Why.
+        source: tonic::transport::Error,
+    },
+    /// It did not end in time.
+    #[error("job {job} had not ended after {} s, and was given up", deadline.as_secs())]
+    Deadline {
+        /// The engine's name of it.
+        job: String,
+        /// What time it had.
+        deadline: Duration,
+    },
+    /// The engine gave it up.
+    #[error("job {job} failed on the cluster")]
+    Failed {
+        /// The engine's name of it.
+        job: String,
+        /// Why.
+        source: Box<DataFusionError>,
+    },
+    /// What came back cannot be right.
+    #[error("what job {job} gave cannot be right: {reason}")]
+    Wrong {
+        /// The engine's name of it.
+        job: String,
+        /// Why.
+        reason: &'static str,
+    },
+    /// Whoever takes the rows does not want more.
+    #[error(transparent)]
+    Taken(E),
+}
+
+/// Has a job done by the cluster of a scheduler, `host:port`, and calls `take` with what comes back.
+///
+/// # Errors
+/// [`ClusterError`]; what was taken before means nothing then.
+pub async fn run_job<E>(
+    scheduler: &str,
+    job: Job,
+    mut take: impl FnMut(Row<'_>) -> Result<(), E>,
+) -> Result<JobFigures, ClusterError<E>> {
+    let (started, deadline) = (Instant::now(), job.deadline);
+    let connected = endpoint(scheduler).connect().await;
+    connected.map_err(|source| ClusterError::Unreachable { scheduler: scheduler.to_owned(), source })?;
+    let tasks = job.tasks.len();
+    let (context, plan) = plan(scheduler, job).await.map_err(|source| failed("", source))?;
+    let query: Option<&DistributedQueryExec<LogicalPlanNode>> = (&*plan as &dyn Any).downcast_ref();
+    let query = query.expect("a remote session plans a query for its scheduler");
+    let name = || query.job_id().map(|job| job.to_string()).unwrap_or_default();
+    let mut figures = JobFigures { job: String::new(), took: Duration::ZERO, rows: 0, bytes: 0 };
+    let mut reports = 0;
+    let taking = async {
+        let mut stream = plan.execute(0, context.task_ctx()).map_err(|source| failed(&name(), source))?;
+        while let Some(batch) = stream.next().await {
+            let batch = batch.map_err(|source| failed(&name(), source))?;
+            figures.rows += batch.num_rows() as u64;
+            figures.bytes += batch.get_array_memory_size() as u64;
+            let wrong = |reason| ClusterError::Wrong { job: name(), reason };
+            let taken = each_row(&batch, |group, product, counters| match group {
+                REPORTS if counters != [1, 0, 0] => Err(wrong("the report of a task came more than once")),
+                REPORTS => {
+                    reports += 1;
+                    take(Row::Report(product)).map_err(ClusterError::Taken)
+                }
+                _ => take(Row::Counts(group, product, counters)).map_err(ClusterError::Taken),
+            });
+            taken.unwrap_or_else(|| Err(wrong("its rows have other columns")))?;
+        }
+        Ok(())
+    };
+    let ended = tokio::time::timeout(deadline, taking).await;
+    let job = name();
+    let ended = ended.unwrap_or_else(|_| Err(ClusterError::Deadline { job: job.clone(), deadline }));
+    let ended = ended.and_then(|()| match reports == tasks {
+        true => Ok(()),
+        false => Err(ClusterError::Wrong { job: job.clone(), reason: "not every task has reported" }),
+    });
+    if let Err(error) = ended {
+        cancel(scheduler, &job).await;
+        return Err(error);
+    }
+    Ok(JobFigures { job, took: started.elapsed(), ..figures })
+}
+
+fn failed<E>(job: &str, source: DataFusionError) -> ClusterError<E> {
+    ClusterError::Failed { job: job.to_owned(), source: Box::new(source) }
+}
+
+fn endpoint(scheduler: &str) -> Endpoint {
+    let endpoint = Endpoint::from_shared(format!("http://{scheduler}"));
+    endpoint.unwrap_or_else(|_| Endpoint::from_static("http://invalid.")).connect_timeout(Duration::from_secs(10))
+}
+
+/// The sums of each group's product, as a query to the scheduler.
+async fn plan(scheduler: &str, job: Job) -> Result<(SessionContext, Arc<dyn ExecutionPlan>), DataFusionError> {
+    let config = SessionConfig::new_with_ballista()
+        .with_target_partitions(job.adders.max(1))
+        .with_ballista_job_name(&job.name)
+        .with_ballista_grpc_client_max_message_size(MESSAGE_BYTES_MAX as usize)
+        // With it a job hangs once an executor is lost behind the first stage.
+        .with_ballista_adaptive_query_planner(false)
+        .with_ballista_logical_extension_codec(Arc::new(LogicalCodec::default()))
+        .with_ballista_physical_extension_codec(Arc::new(PhysicalCodec::default()))
+        // A stream that takes another's files reads some twice, and some never.
+        .set_bool("datafusion.execution.enable_file_stream_work_stealing", false);
+    let state = SessionStateBuilder::new().with_config(config).with_default_features().build();
+    let context = SessionContext::remote_with_state(&format!("df://{scheduler}"), state).await?;
+    let table = TasksTable { shared: job.shared, tasks: job.tasks };
+    let sums = COUNTERS.map(|name| sum(ident(name)).alias(name)).to_vec();
+    let keys = vec![ident(GROUP), ident(PRODUCT)];
+    let query = context.read_table(Arc::new(table))?.aggregate(keys, sums)?;
+    let plan = query.create_physical_plan().await?;
+    Ok((context, plan))
+}
+
+/// Ends a job whose result nobody awaits any more; that it could not be ended changes nothing.
+async fn cancel(scheduler: &str, job: &str) {
+    if job.is_empty() {
+        return;
+    }
+    if let Ok(channel) = endpoint(scheduler).connect().await {
+        let asked = SchedulerGrpcClient::new(channel).cancel_job(CancelJobParams { job_id: job.to_owned() }).await;
+        if let Err(error) = asked {
+            tracing::debug!(%error, job, "the job could not be cancelled");
+        }
+    }
+}

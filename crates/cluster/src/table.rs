@@ -1,0 +1,52 @@
+//! The tasks of a job as a table: what a query is made of before it is planned.
+
+use crate::{
+    node::{TasksExec, leaf},
+    rows::schema,
+};
+use arrow_schema::SchemaRef;
+use async_trait::async_trait;
+use bytes::Bytes;
+use datafusion::{
+    catalog::{Session, TableProvider},
+    error::{DataFusionError, Result},
+    logical_expr::{Expr, TableType},
+    physical_plan::ExecutionPlan,
+};
+use std::{fmt, sync::Arc};
+
+/// What the tasks give.
+pub(crate) struct TasksTable {
+    pub(crate) shared: Bytes,
+    pub(crate) tasks: Vec<Bytes>,
+}
+
+impl fmt::Debug for TasksTable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "TasksTable({} tasks)", self.tasks.len())
+    }
+}
+
+#[async_trait]
+impl TableProvider for TasksTable {
+    fn schema(&self) -> SchemaRef {
+        schema()
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::Base
+    }
+
+    async fn scan(
+        &self,
+        _: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        _: &[Expr],
+        _: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        if projection.is_some_and(|columns| !columns.iter().copied().eq(0..schema().fields().len())) {
+            return Err(DataFusionError::Plan("tasks give all of their columns".to_owned()));
+        }
+        Ok(Arc::new(TasksExec::new(self.shared.clone(), leaf(&self.tasks)?, None)))
+    }
+}

@@ -1,0 +1,63 @@
+//! Flags of the commands that make a cluster.
+
+use super::time;
+use clap::{Args, Subcommand};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
+
+/// Commands that make a cluster.
+#[derive(Debug, Subcommand)]
+pub enum Cluster {
+    /// Plan the jobs of nights and hand out their tasks; one of a cluster
+    #[command(
+        after_help = "Example:\n  topshelf cluster scheduler --bind 10.0.3.7:50050\n\nWhoever reaches the port may run jobs: leave it in a private network. What is under way is in memory alone; a night whose\nscheduler is lost begins a new job."
+    )]
+    Scheduler(Scheduler),
+    /// Count for nights; as many of a cluster as there are machines
+    #[command(
+        after_help = "Example:\n  topshelf cluster executor --scheduler 10.0.3.7:50050 --bind 10.0.3.8:50051\n\nIt reads the logs itself, with credentials of its own. Other executors, and whoever runs the night, fetch from its port."
+    )]
+    Executor(Executor),
+}
+
+/// Flags of `cluster scheduler`.
+#[derive(Debug, Args)]
+pub struct Scheduler {
+    /// Address to listen on
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:50050")]
+    pub bind: SocketAddr,
+    /// What executors call this host [default: that of --bind]
+    #[arg(long, value_name = "HOST")]
+    pub host: Option<String>,
+    /// For how long an executor may be silent before others do its tasks
+    #[arg(long, value_name = "TIME", default_value = "20s", value_parser = time)]
+    pub executor_timeout: Duration,
+}
+
+/// Flags of `cluster executor`.
+#[derive(Debug, Args)]
+pub struct Executor {
+    /// Host and port of the scheduler
+    #[arg(long, value_name = "HOST:PORT", value_parser = host_and_port)]
+    pub scheduler: (String, u16),
+    /// Address to listen on
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:50051")]
+    pub bind: SocketAddr,
+    /// What others call this host [default: that of --bind]
+    #[arg(long, value_name = "HOST")]
+    pub host: Option<String>,
+    /// Tasks at a time [default: the machine's processors]
+    #[arg(long, value_name = "COUNT")]
+    pub slots: Option<usize>,
+    /// Memory of all tasks together, such as 4GiB [default: half of the machine's]
+    #[arg(long, value_name = "BYTES", default_value = "auto")]
+    pub memory: crate::memory::MemoryLimit,
+    /// Folder for what tasks gave, and for what does not fit in memory
+    #[arg(long, value_name = "DIR", default_value = "topshelf-data/executor")]
+    pub work_dir: PathBuf,
+}
+
+fn host_and_port(text: &str) -> Result<(String, u16), String> {
+    let text = text.strip_prefix("df://").unwrap_or(text);
+    let (host, port) = text.rsplit_once(':').filter(|(host, _)| !host.is_empty()).ok_or("not HOST:PORT")?;
+    Ok((host.to_owned(), port.parse().map_err(|error| format!("{port}: {error}"))?))
+}

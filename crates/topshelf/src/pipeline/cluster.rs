@@ -1,0 +1,386 @@
+//! The same counting on a cluster: objects cut into tasks, what executors counted gathered again.
+//!
+//! Whoever runs the night plans it, looks at the objects before and after, judges the lines and writes the lake, as
+//! always; only counting is done elsewhere. A task is some parts of some objects, which its executor reads by itself,
+//! with credentials of its own: none travel.
+
+use super::{
+    Night,
+    count::Opened,
+    input::{Form, Found, Text},
+    parquet::ParquetLog,
+    report::ClusterFigures,
+};
+use crate::{
+    config::{Config, Input},
+    failure::{Exit, Failure},
+    halt::Halt,
+    progress::Progress,
+    spill::SpillFolder,
+};
+use bytes::Bytes;
+use cluster::{ClusterError, Give, Job, JobFigures, Room, Row, Worker, run_job};
+use counting::{
+    Columns, Content, CountError, Counted, CountedObject, DateFormat, Gathering, Instructions, Limits, Memory,
+    Part, Piece, Report, Wanted, count_parts, parts, table_bytes_min,
+};
+use domain::{AdvertiserId, Day, Log};
+use indicatif::ProgressBar;
+use jiff::tz::TimeZone;
+use serde::{Deserialize, Serialize};
+use source::{Compression, Location, ObjectInfo, ReadLimits, Reading, RowGroups};
+use std::{
+    io,
+    path::PathBuf,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+use tokio::runtime::Handle;
+use tracing::{info, warn};
+
+/// Tasks that add up, when nobody says how many.
+const ADDERS_MAX: usize = 32;
+
+/// What all tasks of a job have in common.
+#[derive(Serialize, Deserialize)]
+struct Shared {
+    input: Input,
+    timezone: String,
+    /// The lists of active advertisers, each once.
+    lists: Vec<Arc<[AdvertiserId]>>,
+    /// The days, each with the index of its list.
+    days: Vec<(Day, usize)>,
+}
+
+/// What an executor counts at a time.
+#[derive(Serialize, Deserialize)]
+struct Task {
+    objects: Vec<TaskObject>,
+    /// The parts, by the indices of these objects.
+    parts: Vec<Part>,
+    /// The index of each part among those of the job.
+    indices: Vec<usize>,
+}
+
+#[derive(Clone, Serialize, Deserialize)]
+struct TaskObject {
+    counted: CountedObject,
+    info: ObjectInfo,
+    stored: Stored,
+}
+
+/// How an object is stored.
+#[derive(Clone, Serialize, Deserialize)]
+enum Stored {
+    Text(Compression),
+    /// With the names of the columns, as the executor reads the footer by itself.
+    Parquet(Columns),
+}
+
+/// What became of a task.
+#[derive(Serialize, Deserialize)]
+enum TaskReport {
+    /// The parts, by their indices among those of the job.
+    Counted { parts: Vec<(usize, Report)>, spilled_bytes: u64 },
+    /// It never can be counted: why, and what to do about it.
+    Refused { is_input: bool, message: String, help: Option<String> },
+}
+
+/// What counting on the cluster needs of the night.
+pub(super) struct Spread<'n> {
+    pub(super) night: &'n Night,
+    pub(super) wanted: &'n Arc<Wanted>,
+    pub(super) lists: Vec<(Day, Arc<[AdvertiserId]>)>,
+    pub(super) limits: &'n Limits,
+}
+
+/// Counts the objects on the cluster of the configuration.
+///
+/// # Errors
+/// When the cluster cannot do it, now or ever.
+pub(super) async fn count(
+    spread: Spread<'_>,
+    objects: Vec<CountedObject>,
+    columns: Vec<Columns>,
+    opened: Opened,
+) -> Result<(Result<Counted, CountError>, ClusterFigures), Failure> {
+    let Spread { night, wanted, lists, limits } = spread;
+    let settings = &night.config.cluster;
+    let scheduler = scheduler(&settings.url)?;
+    let task_bytes = settings.task_mib.max(1) << 20;
+    let parts = parts(&objects, task_bytes);
+    let tasks = tasks(&parts, &opened, &columns, task_bytes);
+    let count = tasks.len();
+    let job = Job {
+        name: format!("topshelf {}", super::of_days(wanted.days())),
+        shared: packed(&shared(night, lists)),
+        tasks: tasks.iter().map(packed).collect(),
+        adders: if settings.adders == 0 { count.clamp(1, ADDERS_MAX) } else { settings.adders },
+        deadline: Duration::from_secs(60 * settings.deadline_minutes.max(1)),
+    };
+    let objects: Arc<[CountedObject]> = objects.into();
+    let mut jobs = 1;
+    let (gathering, figures) = loop {
+        let gathering = Gathering::new(Arc::clone(wanted), Arc::clone(&objects), parts.clone(), limits.clone());
+        match attempt(&scheduler, job.clone(), gathering).await {
+            Ok(done) => break done,
+            Err(failure) if failure.is_transient() && jobs <= settings.retries => {
+                warn!(error = failure.chain(), "the cluster did not count, trying again with a new job");
+                jobs += 1;
+            }
+            Err(failure) => return Err(failure),
+        }
+    };
+    let JobFigures { job, took, rows, .. } = figures;
+    let elapsed_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+    info!(job, tasks = count, elapsed_ms, rows, "the cluster has counted");
+    let (format, zone) = (night.config.input.date_format()?, night.schedule.zone().clone());
+    let counted = tokio::task::spawn_blocking(move || gathering.finish(&opened, (&format, &zone)));
+    let counted = counted.await.expect("gathering does not panic");
+    Ok((counted, ClusterFigures { job, tasks: count, elapsed_ms, rows, jobs }))
+}
+
+/// The scheduler's host and port.
+fn scheduler(url: &str) -> Result<String, Failure> {
+    let address = url.strip_prefix("df://").unwrap_or(url);
+    let is_address = address.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok());
+    if is_address {
+        return Ok(address.to_owned());
+    }
+    Err(Failure::new(Exit::Usage, format!("cluster.url {url:?} is no scheduler's"))
+        .help("say df://HOST:PORT of the machine where `topshelf cluster scheduler` runs"))
+}
+
+fn shared(night: &Night, days: Vec<(Day, Arc<[AdvertiserId]>)>) -> Shared {
+    let mut shared = Shared {
+        input: night.config.input.clone(),
+        timezone: night.config.schedule.timezone.clone(),
+        lists: Vec::new(),
+        days: Vec::new(),
+    };
+    for (day, list) in days {
+        if shared.lists.last() != Some(&list) {
+            shared.lists.push(list);
+        }
+        shared.days.push((day, shared.lists.len() - 1));
+    }
+    shared
+}
+
+/// The parts in tasks of about so many stored bytes.
+fn tasks(parts: &[Part], opened: &Opened, columns: &[Columns], task_bytes: u64) -> Vec<Task> {
+    let mut tasks: Vec<Task> = Vec::new();
+    let mut bytes = task_bytes;
+    for (index, part) in parts.iter().enumerate() {
+        let found = &opened.found[part.object];
+        let part_bytes = match &part.piece {
+            Piece::Bytes { start, end, .. } => end - start,
+            Piece::All => found.info.size,
+            Piece::RowGroup(row_group) => found.parquet().object.stored_bytes(*row_group),
+        };
+        if bytes + part_bytes > task_bytes {
+            tasks.push(Task { objects: Vec::new(), parts: Vec::new(), indices: Vec::new() });
+            bytes = 0;
+        }
+        bytes += part_bytes;
+        let task = tasks.last_mut().expect("the first part begins a task");
+        let is_there = task.objects.last().is_some_and(|object| object.info == found.info);
+        if !is_there {
+            task.objects.push(task_object(found, &columns[part.object]));
+        }
+        task.parts.push(Part { object: task.objects.len() - 1, piece: part.piece.clone() });
+        task.indices.push(index);
+    }
+    tasks
+}
+
+fn task_object(found: &Found, columns: &Columns) -> TaskObject {
+    let stored = match &found.form {
+        Form::Text(text) => Stored::Text(text.compression),
+        Form::Parquet(_) => Stored::Parquet(columns.clone()),
+    };
+    TaskObject { counted: found.counted.clone(), info: found.info.clone(), stored }
+}
+
+/// One job, from its first task to what was gathered of it.
+async fn attempt(
+    scheduler: &str,
+    job: Job,
+    mut gathering: Gathering,
+) -> Result<(Gathering, JobFigures), Failure> {
+    let done = run_job(scheduler, job, |row| match row {
+        Row::Counts(group, product, counters) => gathering.add(group, product, counters).map_err(not_gathered),
+        Row::Report(report) => match unpacked(report).map_err(unreadable)? {
+            TaskReport::Counted { parts, .. } => {
+                let report = |(part, report)| gathering.report(part, report).map_err(not_gathered);
+                parts.into_iter().try_for_each(report)
+            }
+            TaskReport::Refused { is_input, message, help } => {
+                let failure = Failure::new(if is_input { Exit::Refused } else { Exit::Failed }, message);
+                Err(help.into_iter().fold(failure, Failure::help))
+            }
+        },
+    });
+    match done.await {
+        Ok(figures) => Ok((gathering, figures)),
+        Err(ClusterError::Taken(failure)) => Err(failure),
+        Err(error) => Err(explain(scheduler, error)),
+    }
+}
+
+fn not_gathered(error: CountError) -> Failure {
+    Failure::of(error).transient_if(true)
+}
+
+fn unreadable(error: serde_json::Error) -> Failure {
+    Failure::of(error).within("an executor's report cannot be read")
+}
+
+fn explain(scheduler: &str, error: ClusterError<Failure>) -> Failure {
+    let help = match &error {
+        ClusterError::Unreachable { .. } => format!(
+            "is `topshelf cluster scheduler` running there, and may this machine reach {scheduler}? Without --cluster this machine counts"
+        ),
+        ClusterError::Deadline { .. } => "are there executors, and do they have work? The scheduler's log tells; cluster.deadline_minutes gives more time".to_owned(),
+        ClusterError::Failed { .. } => "the executors' logs tell more; nothing was published".to_owned(),
+        ClusterError::Wrong { .. } => "nothing was published; this should not happen: keep the scheduler's log".to_owned(),
+        ClusterError::Taken(_) => unreachable!("told before"),
+    };
+    Failure::of(error).help(help).transient_if(true)
+}
+
+/// What travels: JSON, packed by zstd.
+fn packed(content: &impl Serialize) -> Bytes {
+    let json = serde_json::to_vec(content).expect("tasks are plain data");
+    zstd::bulk::compress(&json, 3).expect("memory takes it").into()
+}
+
+fn unpacked<'b, T: for<'d> Deserialize<'d>>(bytes: &'b [u8]) -> Result<T, serde_json::Error> {
+    let mut json = Vec::new();
+    zstd::stream::copy_decode(bytes, &mut json).map_err(serde_json::Error::io)?;
+    serde_json::from_slice(&json)
+}
+
+/// Counts tasks on an executor.
+#[derive(Debug)]
+pub struct CountingWorker {
+    runtime: Handle,
+    spill: Arc<SpillFolder>,
+    /// The job that was last worked on, and what its tasks have in common.
+    job: Mutex<Option<(Vec<u8>, Arc<Ready>)>>,
+}
+
+/// What the tasks of a job have in common, ready for use.
+struct Ready {
+    input: Location,
+    wanted: Wanted,
+    format: DateFormat,
+    zone: TimeZone,
+}
+
+impl std::fmt::Debug for Ready {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Ready({})", self.input.url())
+    }
+}
+
+impl CountingWorker {
+    /// A worker that reads with the environment's credentials, and keeps in the folder what does not fit in memory.
+    #[must_use]
+    pub fn new(runtime: Handle, spill: PathBuf) -> Self {
+        Self { runtime, spill: Arc::new(SpillFolder::clean(spill)), job: Mutex::new(None) }
+    }
+
+    /// What a job's tasks have in common; made once, whatever number of tasks there is.
+    fn ready(&self, shared: &[u8]) -> Result<Arc<Ready>, Failure> {
+        let mut job = self.job.lock().expect("nobody panics while making it ready");
+        if let Some((_, ready)) = job.as_ref().filter(|(of, _)| of == shared) {
+            return Ok(Arc::clone(ready));
+        }
+        let Shared { input, timezone, lists, days } = unpacked(shared).map_err(Failure::of)?;
+        let mut config = Config { input, ..Config::default() };
+        config.schedule.timezone = timezone;
+        let night = Night::new(config, Progress::none())?;
+        let days = days.into_iter().map(|(day, list)| (day, Arc::clone(&lists[list])));
+        let ready = Arc::new(Ready {
+            input: night.input()?,
+            wanted: Wanted::new(days.collect()),
+            format: night.config.input.date_format()?,
+            zone: night.schedule.zone().clone(),
+        });
+        *job = Some((shared.to_vec(), Arc::clone(&ready)));
+        Ok(ready)
+    }
+
+    fn count(&self, shared: &[u8], task: &[u8], room: Room, give: &mut Give<'_>) -> Result<TaskReport, Failure> {
+        let ready = self.ready(shared)?;
+        let Task { objects, parts, indices } = unpacked(task).map_err(Failure::of)?;
+        let memory_bytes = room.memory_bytes.map_or(u64::MAX, |bytes| bytes as u64);
+        let read_limits = ReadLimits::for_threads(1).within(memory_bytes / 4);
+        let table_bytes = memory_bytes / 2;
+        let needed = table_bytes_min(1, ready.wanted.groups());
+        if table_bytes < needed {
+            return Err(Failure::new(Exit::Failed, format!("a task has {table_bytes} bytes of memory for its counts, and so many days and advertisers need {needed}"))
+                .help("give the executors more memory, or fewer slots: `topshelf cluster executor --memory --slots`"));
+        }
+        let memory = Some(Memory { table_bytes, spill: Arc::clone(&self.spill) as _ });
+        let limits = Limits { threads: 1, slice_bytes: u64::MAX, instructions: Instructions::Best, memory };
+        let reading = Reading::new(&ready.input, read_limits, &self.runtime);
+        let (mut counted, mut found) = (Vec::new(), Vec::new());
+        for TaskObject { counted: object, info, stored } in objects {
+            let form = self.form(&reading, &object, &info, stored)?;
+            counted.push(object.clone());
+            found.push(Found { counted: object, info, form });
+        }
+        let row_groups = RowGroups::new(&reading);
+        let opened = Opened { reading, row_groups, found, bar: ProgressBar::hidden(), halt: Halt::new() };
+        let date = (&ready.format, &ready.zone);
+        let done = count_parts(&ready.wanted, &counted, &parts, &opened, date, &limits).map_err(explain_task)?;
+        for day in &done.days {
+            for part in day.parts() {
+                part.entries(|group, product, counters| give(group, product, counters).map_err(CountError::Spill))
+                    .map_err(explain_task)?;
+            }
+        }
+        let parts = indices.into_iter().zip(done.reports).collect();
+        Ok(TaskReport::Counted { parts, spilled_bytes: done.spilled_bytes })
+    }
+
+    fn form(&self, reading: &Reading, object: &CountedObject, info: &ObjectInfo, stored: Stored) -> Result<Form, Failure> {
+        match (stored, &object.content) {
+            (Stored::Parquet(columns), _) => {
+                let refused = |error| super::input::refuse_columns(reading.location(), Log::AdsViews, &info.name, &error);
+                self.runtime.block_on(ParquetLog::open(reading, info, &columns, refused)).map(Form::Parquet)
+            }
+            (Stored::Text(compression), Content::Text { layout, .. }) => {
+                Ok(Form::Text(Text { layout: layout.clone(), compression, assumed: None }))
+            }
+            (Stored::Text(_), Content::Columns(_)) => Err(Failure::new(Exit::Failed, "a task is not what it should be")),
+        }
+    }
+}
+
+impl Worker for CountingWorker {
+    fn work(&self, shared: &[u8], task: &[u8], room: Room, give: &mut Give<'_>) -> io::Result<Vec<u8>> {
+        let report = match self.count(shared, task, room, give) {
+            Ok(report) => report,
+            // What may pass is tried again by the engine, on this executor or another.
+            Err(failure) if failure.is_transient() => return Err(io::Error::other(failure.chain())),
+            Err(failure) => TaskReport::Refused {
+                is_input: failure.exit == Exit::Refused,
+                message: failure.chain(),
+                help: failure.help_text().map(ToOwned::to_owned),
+            },
+        };
+        Ok(packed(&report).to_vec())
+    }
+}
+
+/// Why a task could not be counted. That this executor has no memory or disk left may pass, or be otherwise elsewhere.
+fn explain_task(error: CountError) -> Failure {
+    match error {
+        CountError::Read { source, .. } => super::input::explain_read(source),
+        error @ (CountError::Memory(_) | CountError::Spill(_)) => Failure::of(error).transient_if(true),
+        error => Failure::of(error),
+    }
+}
