@@ -6,13 +6,12 @@ use ballista_core::serde::{BallistaLogicalExtensionCodec, BallistaPhysicalExtens
 use bytes::Bytes;
 use datafusion::{
     catalog::TableProvider,
+    common::TableReference,
     datasource::file_format::FileFormatFactory,
     error::{DataFusionError, Result},
     execution::TaskContext,
     logical_expr::{AggregateUDF, Extension, LogicalPlan, ScalarUDF, WindowUDF},
-    physical_expr::PhysicalExpr,
     physical_plan::ExecutionPlan,
-    sql::TableReference,
 };
 use datafusion_proto::{
     logical_plan::LogicalExtensionCodec,
@@ -80,7 +79,11 @@ impl LogicalExtensionCodec for LogicalCodec {
         self.0.try_encode(node, buffer)
     }
 
-    fn try_decode_file_format(&self, bytes: &[u8], context: &TaskContext) -> Result<Arc<dyn FileFormatFactory>> {
+    fn try_decode_file_format(
+        &self,
+        bytes: &[u8],
+        context: &TaskContext,
+    ) -> Result<Arc<dyn FileFormatFactory>> {
         self.0.try_decode_file_format(bytes, context)
     }
 

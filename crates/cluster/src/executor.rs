@@ -35,7 +35,8 @@ pub struct ExecutorSettings {
 pub async fn run_executor(settings: &ExecutorSettings, worker: Arc<dyn Worker>) -> Result<(), BallistaError> {
     let (scheduler_host, scheduler_port) = settings.scheduler.clone();
     let session = || {
-        SessionConfig::new_with_ballista().with_ballista_grpc_client_max_message_size(MESSAGE_BYTES_MAX as usize)
+        SessionConfig::new_with_ballista()
+            .with_ballista_grpc_client_max_message_size(MESSAGE_BYTES_MAX as usize)
     };
     let config = ExecutorProcessConfig {
         bind_host: settings.listen.ip().to_string(),

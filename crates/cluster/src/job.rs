@@ -164,11 +164,16 @@ fn failed<E>(job: &str, source: DataFusionError) -> ClusterError<E> {
 
 fn endpoint(scheduler: &str) -> Endpoint {
     let endpoint = Endpoint::from_shared(format!("http://{scheduler}"));
-    endpoint.unwrap_or_else(|_| Endpoint::from_static("http://invalid.")).connect_timeout(Duration::from_secs(10))
+    endpoint
+        .unwrap_or_else(|_| Endpoint::from_static("http://invalid."))
+        .connect_timeout(Duration::from_secs(10))
 }
 
 /// The sums of each group's product, as a query to the scheduler.
-async fn plan(scheduler: &str, job: Job) -> Result<(SessionContext, Arc<dyn ExecutionPlan>), DataFusionError> {
+async fn plan(
+    scheduler: &str,
+    job: Job,
+) -> Result<(SessionContext, Arc<dyn ExecutionPlan>), DataFusionError> {
     let config = SessionConfig::new_with_ballista()
         .with_target_partitions(job.adders.max(1))
         .with_ballista_job_name(&job.name)
@@ -195,7 +200,8 @@ async fn cancel(scheduler: &str, job: &str) {
         return;
     }
     if let Ok(channel) = endpoint(scheduler).connect().await {
-        let asked = SchedulerGrpcClient::new(channel).cancel_job(CancelJobParams { job_id: job.to_owned() }).await;
+        let asked =
+            SchedulerGrpcClient::new(channel).cancel_job(CancelJobParams { job_id: job.to_owned() }).await;
         if let Err(error) = asked {
             tracing::debug!(%error, job, "the job could not be cancelled");
         }

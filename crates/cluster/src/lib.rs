@@ -19,6 +19,7 @@ mod scheduler;
 mod table;
 mod worker;
 
+pub use bytes::Bytes;
 pub use executor::{ExecutorSettings, run_executor};
 pub use job::{ClusterError, Job, JobFigures, Row, run_job};
 pub use scheduler::{SchedulerSettings, run_scheduler};

@@ -123,10 +123,17 @@ impl ExecutionPlan for TasksExec {
                     let task = Bytes::copy_from_slice(tasks.column(0).as_binary::<i32>().value(row));
                     let (worker, shared, sender) = (Arc::clone(&worker), shared.clone(), sender.clone());
                     let context = Arc::clone(&context);
-                    let done = move || do_task(&*worker, (&shared, &task), &context, partition, |batch| {
-                        let gone = |_| io::Error::new(io::ErrorKind::Interrupted, "nobody waits for the task any more");
-                        sender.blocking_send(Ok(batch)).map_err(gone)
-                    });
+                    let done = move || {
+                        do_task(&*worker, (&shared, &task), &context, partition, |batch| {
+                            let gone = |_| {
+                                io::Error::new(
+                                    io::ErrorKind::Interrupted,
+                                    "nobody waits for the task any more",
+                                )
+                            };
+                            sender.blocking_send(Ok(batch)).map_err(gone)
+                        })
+                    };
                     let done = tokio::task::spawn_blocking(done).await;
                     done.map_err(|error| DataFusionError::ExecutionJoin(Box::new(error)))??;
                 }
@@ -158,7 +165,8 @@ fn do_task(
         false => Ok(()),
     };
     // Of all errors it is only those of input and output that the engine tries again.
-    let report = worker.work(shared, task, Room { memory_bytes }, &mut give).map_err(DataFusionError::IoError)?;
+    let report =
+        worker.work(shared, task, Room { memory_bytes }, &mut give).map_err(DataFusionError::IoError)?;
     rows.push(REPORTS, &report, [1, 0, 0]);
     rows.take().map_or(Ok(()), send).map_err(DataFusionError::IoError)
 }

@@ -23,7 +23,8 @@ const BATCH_ROWS: usize = 8192;
 const BATCH_BYTES: usize = 1 << 20;
 
 static SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| {
-    let mut fields = vec![Field::new(GROUP, DataType::UInt32, false), Field::new(PRODUCT, DataType::Binary, false)];
+    let mut fields =
+        vec![Field::new(GROUP, DataType::UInt32, false), Field::new(PRODUCT, DataType::Binary, false)];
     fields.extend(COUNTERS.map(|name| Field::new(name, DataType::Int64, false)));
     Arc::new(Schema::new(fields))
 });
@@ -59,7 +60,8 @@ impl RowsBuilder {
             return None;
         }
         (self.rows, self.bytes) = (0, 0);
-        let mut columns: Vec<ArrayRef> = vec![Arc::new(self.groups.finish()), Arc::new(self.products.finish())];
+        let mut columns: Vec<ArrayRef> =
+            vec![Arc::new(self.groups.finish()), Arc::new(self.products.finish())];
         columns.extend(self.counters.iter_mut().map(|column| Arc::new(column.finish()) as ArrayRef));
         Some(RecordBatch::try_new(schema(), columns).expect("the columns are those of the schema"))
     }
@@ -78,7 +80,9 @@ pub(crate) fn each_row<E>(
     let one = one.as_primitive_opt::<Int64Type>()?;
     let two = two.as_primitive_opt::<Int64Type>()?;
     let three = three.as_primitive_opt::<Int64Type>()?;
-    let each = |row| take(groups.value(row), products.value(row), [one.value(row), two.value(row), three.value(row)]);
+    let each = |row| {
+        take(groups.value(row), products.value(row), [one.value(row), two.value(row), three.value(row)])
+    };
     Some((0..batch.num_rows()).try_for_each(each))
 }
 
@@ -91,7 +95,8 @@ mod tests {
         let mut rows = RowsBuilder::default();
         assert!(rows.take().is_none());
         let long = [7; 255];
-        let pushed: [(u32, &[u8], [i64; 3]); 3] = [(0, b"a", [1, 0, -2]), (7, &long, [0; 3]), (REPORTS, b"{}", [1, 0, 0])];
+        let pushed: [(u32, &[u8], [i64; 3]); 3] =
+            [(0, b"a", [1, 0, -2]), (7, &long, [0; 3]), (REPORTS, b"{}", [1, 0, 0])];
         for (group, product, counters) in pushed {
             assert!(!rows.push(group, product, counters));
         }

@@ -5,7 +5,9 @@ use crate::{
     codec::{LogicalCodec, PhysicalCodec},
 };
 use ballista_core::{config::TaskSchedulingPolicy, error::BallistaError};
-use ballista_scheduler::{cluster::BallistaCluster, config::SchedulerConfig, scheduler_process::start_server};
+use ballista_scheduler::{
+    cluster::BallistaCluster, config::SchedulerConfig, scheduler_process::start_server,
+};
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 /// How a scheduler is run.

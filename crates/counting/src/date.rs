@@ -78,7 +78,9 @@ const EXISTING_DAYS: RangeInclusive<i64> = -4_371_587..=2_932_896;
 const SECONDS_OF_DAY: i64 = 86_400;
 
 /// A time of day in whole seconds; or none where only the day is told, which is less than any.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, serde::Serialize, serde::Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, serde::Serialize, serde::Deserialize,
+)]
 pub(crate) struct TimeOfDay(
     /// One more than the seconds since midnight, or 0.
     pub(crate) u32,

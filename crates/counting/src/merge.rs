@@ -268,8 +268,7 @@ impl CountsPart {
         mut take: impl FnMut(u32, &[u8], [i64; COUNTERS]) -> Result<(), E>,
     ) -> Result<(), E> {
         let mut inline = [0; INLINE_BYTES_MAX];
-        self.gather()?
-            .add_up(|group, product, counters| take(group, product.bytes(&mut inline), counters))
+        self.gather()?.add_up(|group, product, counters| take(group, product.bytes(&mut inline), counters))
     }
 
     /// Everything that is held of the part.

@@ -193,8 +193,10 @@ impl Gathering {
     /// more.
     pub fn add(&mut self, group: u32, product: &[u8], counters: [i64; COUNTERS]) -> Result<(), CountError> {
         let slot = group as usize / self.wanted.advertisers().max(1);
-        let events = self.events.get_mut(slot).ok_or(CountError::Unfounded("a group that was not asked for"))?;
-        if product.is_empty() || product.len() > domain::ID_BYTES_MAX || std::str::from_utf8(product).is_err() {
+        let events =
+            self.events.get_mut(slot).ok_or(CountError::Unfounded("a group that was not asked for"))?;
+        if product.is_empty() || product.len() > domain::ID_BYTES_MAX || std::str::from_utf8(product).is_err()
+        {
             return Err(CountError::Unfounded("a product whose id is none"));
         }
         *events += counters.into_iter().map(i128::from).sum::<i128>();

@@ -1,6 +1,7 @@
 //! Flags of the commands that make a cluster.
 
 use super::time;
+use crate::memory::MemoryLimit;
 use clap::{Args, Subcommand};
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
@@ -49,8 +50,8 @@ pub struct Executor {
     #[arg(long, value_name = "COUNT")]
     pub slots: Option<usize>,
     /// Memory of all tasks together, such as 4GiB [default: half of the machine's]
-    #[arg(long, value_name = "BYTES", default_value = "auto")]
-    pub memory: crate::memory::MemoryLimit,
+    #[arg(long, value_name = "BYTES", default_value = "auto", value_parser = memory)]
+    pub memory: MemoryLimit,
     /// Folder for what tasks gave, and for what does not fit in memory
     #[arg(long, value_name = "DIR", default_value = "topshelf-data/executor")]
     pub work_dir: PathBuf,
@@ -60,4 +61,8 @@ fn host_and_port(text: &str) -> Result<(String, u16), String> {
     let text = text.strip_prefix("df://").unwrap_or(text);
     let (host, port) = text.rsplit_once(':').filter(|(host, _)| !host.is_empty()).ok_or("not HOST:PORT")?;
     Ok((host.to_owned(), port.parse().map_err(|error| format!("{port}: {error}"))?))
+}
+
+fn memory(text: &str) -> Result<MemoryLimit, String> {
+    text.parse().map_err(|()| "not a number of bytes, such as 512MiB or 4GiB".to_owned())
 }

@@ -18,11 +18,10 @@ use crate::{
     progress::Progress,
     spill::SpillFolder,
 };
-use bytes::Bytes;
-use cluster::{ClusterError, Give, Job, JobFigures, Room, Row, Worker, run_job};
+use cluster::{Bytes, ClusterError, Give, Job, JobFigures, Room, Row, Worker, run_job};
 use counting::{
-    Columns, Content, CountError, Counted, CountedObject, DateFormat, Gathering, Instructions, Limits, Memory,
-    Part, Piece, Report, Wanted, count_parts, parts, table_bytes_min,
+    Columns, Content, CountError, Counted, CountedObject, DateFormat, Gathering, Instructions, Limits,
+    Memory, Part, Piece, Report, Wanted, count_parts, parts, table_bytes_min,
 };
 use domain::{AdvertiserId, Day, Log};
 use indicatif::ProgressBar;
@@ -121,7 +120,8 @@ pub(super) async fn count(
     let objects: Arc<[CountedObject]> = objects.into();
     let mut jobs = 1;
     let (gathering, figures) = loop {
-        let gathering = Gathering::new(Arc::clone(wanted), Arc::clone(&objects), parts.clone(), limits.clone());
+        let gathering =
+            Gathering::new(Arc::clone(wanted), Arc::clone(&objects), parts.clone(), limits.clone());
         match attempt(&scheduler, job.clone(), gathering).await {
             Ok(done) => break done,
             Err(failure) if failure.is_transient() && jobs <= settings.retries => {
@@ -143,7 +143,8 @@ pub(super) async fn count(
 /// The scheduler's host and port.
 fn scheduler(url: &str) -> Result<String, Failure> {
     let address = url.strip_prefix("df://").unwrap_or(url);
-    let is_address = address.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok());
+    let is_address =
+        address.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok());
     if is_address {
         return Ok(address.to_owned());
     }
@@ -209,7 +210,9 @@ async fn attempt(
     mut gathering: Gathering,
 ) -> Result<(Gathering, JobFigures), Failure> {
     let done = run_job(scheduler, job, |row| match row {
-        Row::Counts(group, product, counters) => gathering.add(group, product, counters).map_err(not_gathered),
+        Row::Counts(group, product, counters) => {
+            gathering.add(group, product, counters).map_err(not_gathered)
+        }
         Row::Report(report) => match unpacked(report).map_err(unreadable)? {
             TaskReport::Counted { parts, .. } => {
                 let report = |(part, report)| gathering.report(part, report).map_err(not_gathered);
@@ -312,7 +315,13 @@ impl CountingWorker {
         Ok(ready)
     }
 
-    fn count(&self, shared: &[u8], task: &[u8], room: Room, give: &mut Give<'_>) -> Result<TaskReport, Failure> {
+    fn count(
+        &self,
+        shared: &[u8],
+        task: &[u8],
+        room: Room,
+        give: &mut Give<'_>,
+    ) -> Result<TaskReport, Failure> {
         let ready = self.ready(shared)?;
         let Task { objects, parts, indices } = unpacked(task).map_err(Failure::of)?;
         let memory_bytes = room.memory_bytes.map_or(u64::MAX, |bytes| bytes as u64);
@@ -335,27 +344,40 @@ impl CountingWorker {
         let row_groups = RowGroups::new(&reading);
         let opened = Opened { reading, row_groups, found, bar: ProgressBar::hidden(), halt: Halt::new() };
         let date = (&ready.format, &ready.zone);
-        let done = count_parts(&ready.wanted, &counted, &parts, &opened, date, &limits).map_err(explain_task)?;
+        let done =
+            count_parts(&ready.wanted, &counted, &parts, &opened, date, &limits).map_err(explain_task)?;
         for day in &done.days {
             for part in day.parts() {
-                part.entries(|group, product, counters| give(group, product, counters).map_err(CountError::Spill))
-                    .map_err(explain_task)?;
+                part.entries(|group, product, counters| {
+                    give(group, product, counters).map_err(CountError::Spill)
+                })
+                .map_err(explain_task)?;
             }
         }
         let parts = indices.into_iter().zip(done.reports).collect();
         Ok(TaskReport::Counted { parts, spilled_bytes: done.spilled_bytes })
     }
 
-    fn form(&self, reading: &Reading, object: &CountedObject, info: &ObjectInfo, stored: Stored) -> Result<Form, Failure> {
+    fn form(
+        &self,
+        reading: &Reading,
+        object: &CountedObject,
+        info: &ObjectInfo,
+        stored: Stored,
+    ) -> Result<Form, Failure> {
         match (stored, &object.content) {
             (Stored::Parquet(columns), _) => {
-                let refused = |error| super::input::refuse_columns(reading.location(), Log::AdsViews, &info.name, &error);
+                let refused = |error| {
+                    super::input::refuse_columns(reading.location(), Log::AdsViews, &info.name, &error)
+                };
                 self.runtime.block_on(ParquetLog::open(reading, info, &columns, refused)).map(Form::Parquet)
             }
             (Stored::Text(compression), Content::Text { layout, .. }) => {
                 Ok(Form::Text(Text { layout: layout.clone(), compression, assumed: None }))
             }
-            (Stored::Text(_), Content::Columns(_)) => Err(Failure::new(Exit::Failed, "a task is not what it should be")),
+            (Stored::Text(_), Content::Columns(_)) => {
+                Err(Failure::new(Exit::Failed, "a task is not what it should be"))
+            }
         }
     }
 }

@@ -89,7 +89,8 @@ fn spread(
     let memory = limits.memory.clone();
     let memory = memory.unwrap_or_else(|| Memory { table_bytes: 1 << 20, spill: Arc::new(InMemorySpill) });
     let (wanted, limits) = (Arc::new(wanted), Limits { memory: Some(memory), ..limits });
-    let mut gathering = Gathering::new(Arc::clone(&wanted), objects.clone().into(), all.clone(), limits.clone());
+    let mut gathering =
+        Gathering::new(Arc::clone(&wanted), objects.clone().into(), all.clone(), limits.clone());
     for machine in 0..machines {
         let indices: Vec<_> = (machine..all.len()).step_by(machines).collect();
         let mine: Vec<_> = indices.iter().map(|index| all[*index].clone()).collect();
