@@ -118,10 +118,10 @@ def archive(tmp_path_factory) -> Path:
 class Account:
     """An empty account, and a user with the AWS CLI."""
 
-    def __init__(self, folder: Path, registry: Registry, archive: Path):
+    def __init__(self, folder: Path, registry: Registry, archive: Path, cli: str):
         program = os.environ.get("TOPSHELF_TEST_PROGRAM")
         assert program, "TOPSHELF_TEST_PROGRAM is not set: run `cargo xtask aws`"
-        self.folder, self.archive = folder, archive
+        self.folder, self.archive, self.cli = folder, archive, cli
         self.emulator = Emulator(program, registry)
         self.aws = Aws(self.emulator)
 
@@ -131,9 +131,7 @@ class Account:
         self.emulator.folder = self.folder
         home = self.folder / "home"
         home.mkdir()
-        # Some commands of the CLI, `aws rds` for one, do not look at AWS_ENDPOINT_URL.
-        (home / "aws").write_text(f'#!/bin/sh\nexec {Path(sys.executable).parent}/aws --endpoint-url "$AWS_ENDPOINT_URL" "$@"\n')
-        (home / "aws").chmod(0o755)
+        self.put_cli(self.cli)
         self.variables = {
             "PATH": f"{home}:{Path(sys.executable).parent}:{os.environ['PATH']}",
             "HOME": str(home),
@@ -155,6 +153,13 @@ class Account:
     def __exit__(self, *_):
         self.emulator.reset()
         self.emulator.__exit__()
+
+    def put_cli(self, command: str):
+        """What scripts find as `aws`."""
+        # Some commands of the CLI, `aws rds` for one, do not look at AWS_ENDPOINT_URL.
+        path = self.folder / "home/aws"
+        path.write_text(f'#!/bin/sh\nexec {command} --endpoint-url "$AWS_ENDPOINT_URL" "$@"\n')
+        path.chmod(0o755)
 
     def start(self, script: str, *arguments: str, **variables: str) -> subprocess.Popen:
         command = [str(FOLDER / script), *arguments]
@@ -207,9 +212,9 @@ class Account:
 
 
 @pytest.fixture
-def account(tmp_path, registry, archive):
+def account(tmp_path, registry, archive, aws_cli):
     shutil.rmtree(Path(tmp_path) / "home", ignore_errors=True)
-    with Account(tmp_path, registry, archive) as account:
+    with Account(tmp_path, registry, archive, aws_cli) as account:
         yield account
 
 
@@ -234,6 +239,17 @@ def test_an_empty_account_has_everything_after_one_command_and_the_second_change
     assert KEY.findall(second.stdout) == []
     assert key not in second.stderr
     assert "is there" in second.stderr and "pushing" not in second.stderr
+    assert account.state() == state
+
+
+def test_the_cli_does_the_same_when_each_call_starts_it(account):
+    account.put_cli(f"{Path(sys.executable).parent}/aws")
+    account.deploy()
+    state, second = account.state(), account.deploy("--dry-run")
+    assert set(state["stacks"]) == {"topshelf-base", "topshelf-night", "topshelf-api"}
+    account.put_cli(account.cli)
+    again = account.deploy("--dry-run")
+    assert (again.stdout, again.stderr) == (second.stdout, second.stderr)
     assert account.state() == state
 
 
