@@ -11,7 +11,7 @@ use crate::{
 use std::{
     env,
     path::Path,
-    process::Command,
+    process::{Command, ExitStatus},
     sync::{Arc, atomic::AtomicBool},
 };
 
@@ -111,6 +111,16 @@ pub(crate) fn runner(otherwise: &[&str]) -> Command {
         nextest.args(["--profile", "ci"]);
     }
     nextest
+}
+
+/// How tests end that nextest does not run; in CI those that fail are run once more.
+pub(crate) fn status_of(tests: &mut Command) -> Result<ExitStatus, Failure> {
+    let ended = status(tests)?;
+    if ended.success() || !is_ci() {
+        return Ok(ended);
+    }
+    say(&format!("FLAKY unless it fails again: {ended}"));
+    status(tests)
 }
 
 /// Whether this is a machine of whose load nobody knows.
