@@ -7,7 +7,7 @@ use crate::{
     Failure, debian,
     python::Environment,
     repository::{cargo, files, root, succeed, target, words},
-    say,
+    say, test,
 };
 use std::path::{Path, PathBuf};
 
@@ -32,12 +32,22 @@ pub(crate) struct Options {
     pytest_arguments: Vec<String>,
 }
 
+/// What the tests do.
+pub(crate) fn run_with_tests() -> Result<(), Failure> {
+    let is_linux = cfg!(target_os = "linux");
+    run(&Options { lint: !is_linux, pytest_arguments: Vec::new() })?;
+    if !is_linux {
+        say("the templates for AWS are not deployed: their tests need Linux");
+    }
+    Ok(())
+}
+
 /// Judges, then deploys.
 pub(crate) fn run(options: &Options) -> Result<(), Failure> {
     TESTS.sync(TESTS_REQUIREMENTS)?;
     CHECKOV.sync(CHECKOV_REQUIREMENTS)?;
     lint()?;
-    if options.lint { Ok(()) } else { test(options) }
+    if options.lint { Ok(()) } else { deploy(&options.pytest_arguments) }
 }
 
 fn lint() -> Result<(), Failure> {
@@ -56,15 +66,16 @@ fn lint() -> Result<(), Failure> {
     succeed(&mut judge)
 }
 
-fn test(options: &Options) -> Result<(), Failure> {
+fn deploy(pytest_arguments: &[String]) -> Result<(), Failure> {
     debian::install_missing(&TOOLS, "these tests")?;
     succeed(&mut cargo(&["build", "--package", "topshelf", "--bin", "topshelf"]))?;
     let mut pytest = TESTS.program("python", &["-m", "pytest", "-p", "no:cacheprovider", "--quiet"]);
-    pytest.args(["-n", "2", "--dist", "loadfile", "--durations", "5"]).args(&options.pytest_arguments);
+    pytest.args(["-n", "2", "--dist", "loadfile", "--durations", "5"]).args(pytest_arguments);
     pytest.current_dir(root().join(FOLDER).join("tests"));
     pytest.env("TOPSHELF_TEST_PROGRAM", target().join("debug/topshelf"));
     say(&format!("running `{}`", words(&pytest)));
-    succeed(&mut pytest)
+    let ended = test::status_of(&mut pytest)?;
+    if ended.success() { Ok(()) } else { Err(format!("`{}` failed: {ended}", words(&pytest)).into()) }
 }
 
 fn is_template(file: &Path) -> bool {
