@@ -237,6 +237,9 @@ ALARMS = {
     "database-storage-low",
     "nothing-published",
     "night-not-started",
+    "night-failed-untold",
+    "not-published-untold",
+    "api-failed-untold",
     "errors",
     "balancer-errors",
     "snapshot-old",
@@ -250,6 +253,10 @@ def test_every_alarm_goes_to_the_topic(aws, installed):
     assert set(alarms) == {f"topshelf-{name}" for name in ALARMS}
     assert {name: of["AlarmActions"] for name, of in alarms.items()} == {name: [topic] for name in alarms}
     for rule in ("topshelf-night-failed", "topshelf-not-published", "topshelf-api-failed"):
+        # EventBridge drops in silence what it cannot deliver.
+        untold = alarms[f"{rule}-untold"]
+        assert (untold["Namespace"], untold["MetricName"]) == ("AWS/Events", "FailedInvocations")
+        assert untold["Dimensions"] == [{"Name": "RuleName", "Value": rule}]
         assert [target["Arn"] for target in aws.events.list_targets_by_rule(Rule=rule)["Targets"]] == [topic]
     (policy,) = (of for (kind, _), of in recorded.items() if kind == "AWS::SNS::TopicPolicy" and of["Topics"] == [topic])
     of_alarms, of_rules = policy["PolicyDocument"]["Statement"]
