@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import os
 import re
 import shutil
@@ -62,6 +63,50 @@ def test_app_runner_reaches_the_database_as_the_api_does_and_may_do_no_more(aws,
     # Its way to Secrets Manager stays within the network.
     groups = [before["runner"][name] for name in ("ApiSecurityGroup", "NightSecurityGroup")]
     assert rules(aws, apprunner["SecretsEndpointSecurityGroup"]) == sorted((443, 443, group) for group in groups)
+
+
+def test_app_runner_runs_the_api_and_believes_its_proxy(apprunner):
+    service = recorded["AWS::AppRunner::Service", apprunner["Service"]]
+    configuration = service["SourceConfiguration"]["ImageRepository"]["ImageConfiguration"]
+    told = {variable["Name"]: variable["Value"] for variable in configuration["RuntimeEnvironmentVariables"]}
+    assert configuration["StartCommand"] == "serve --log-format json"
+    assert json.loads(told["TOPSHELF_SERVE__TRUSTED_PROXIES"]) == ["169.254.172.0/22"]
+    assert told["TOPSHELF_STORE__URL"].startswith("postgres://topshelf@") and told["TOPSHELF_STORE__URL"].endswith("?sslmode=verify-full")
+    assert "TOPSHELF_SERVE__KEYS" not in told
+    # Groups of logs that are not there yet have no filters.
+    assert not {"SnapshotsLoaded", "SnapshotOld", "Troubles", "Trouble"} & set(apprunner)
+
+
+def test_app_runner_may_log_in_by_iam_and_tells_of_its_log_once_there_is_one(aws, before):
+    made = aws.create("apprunner", "again", Image=IMAGE, DatabaseLogin="iam", DatabaseUser="reader", DatabaseResource="db-RESTORED", LogAlarms="true")
+    of_role = statements(aws, made["ApiRole"])
+    users = "arn:aws:rds-db:us-east-1:123456789012:dbuser"
+    assert is_allowed(of_role, "rds-db:connect", f"{users}:db-RESTORED/reader", {})
+    assert not is_allowed(of_role, "rds-db:connect", f"{users}:db-RESTORED/topshelf", {})
+    assert not is_allowed(of_role, "secretsmanager:GetSecretValue", secret(aws, "again"), {})
+    service = recorded["AWS::AppRunner::Service", made["Service"]]
+    variables = service["SourceConfiguration"]["ImageRepository"]["ImageConfiguration"]["RuntimeEnvironmentVariables"]
+    told = {variable["Name"]: variable["Value"] for variable in variables}
+    assert told["TOPSHELF_STORE__URL"].endswith("&auth=iam") and told["TOPSHELF_STORE__SECRET"] == ""
+    outputs = aws.cloudformation.describe_stacks(StackName="again-apprunner")["Stacks"][0]["Outputs"]
+    (keep,) = (output["OutputValue"] for output in outputs if output["OutputKey"] == "Keep")
+    group = "/aws/apprunner/again-api/abc/"
+    assert f"--log-group-name {group}$log --retention-in-days 30" in keep
+    # The filters are those of api.yaml, on that group.
+    for name in ("SnapshotsLoaded", "Troubles"):
+        of = recorded["AWS::Logs::MetricFilter", made[name]]
+        assert of["LogGroupName"] == f"{group}application"
+        assert of["FilterPattern"] == template("api")["Resources"][name]["Properties"]["FilterPattern"]
+    topic = before["again"]["Alarms"]
+    for name, filter in (("SnapshotOld", "SnapshotsLoaded"), ("Trouble", "Troubles")):
+        alarm = recorded["AWS::CloudWatch::Alarm", made[name]]
+        (counted,) = recorded["AWS::Logs::MetricFilter", made[filter]]["MetricTransformations"]
+        assert (alarm["Namespace"], alarm["MetricName"]) == (counted["MetricNamespace"], counted["MetricName"])
+        assert alarm["AlarmActions"] == [topic]
+        # They are those of api.yaml.
+        of_api = template("api")["Resources"][name]["Properties"]
+        for property in ("Statistic", "Period", "EvaluationPeriods", "Threshold", "ComparisonOperator", "TreatMissingData"):
+            assert str(alarm[property]) == str(of_api[property])
 
 
 def test_nobody_comes_in_to_airflow_and_it_reaches_the_database(aws, before, airflow):
