@@ -89,8 +89,19 @@ name_image() {
         tag=$( (sha256sum "$archive" 2> /dev/null || shasum -a 256 "$archive") | cut -c 1-12)
     else
         tag=$(git -C "$here" rev-parse --short=12 HEAD 2> /dev/null) || die 'this is no clone of the repository, so nothing can be built' 'say --image FILE'
-        [ -z "$(git -C "$here" status --porcelain --untracked-files=no)" ] || tag=$tag-$(git -C "$here" diff HEAD | cksum | cut -d ' ' -f 1)
+        [ -z "$(git -C "$here" status --porcelain)" ] || tag=$tag-$(changes | cksum | cut -d ' ' -f 1)
     fi
+}
+
+# What is not in the commit: changes, and files that are new and not ignored, which an image is built of too.
+changes() {
+    local root file
+    root=$(git -C "$here" rev-parse --show-toplevel)
+    git -C "$root" diff HEAD
+    git -C "$root" ls-files --others --exclude-standard -z | while IFS= read -r -d '' file; do
+        printf '%s\n' "$file"
+        [ ! -f "$root/$file" ] || cat "$root/$file"
+    done
 }
 
 # deploy STACK [PARAMETER=VALUE]…
@@ -187,7 +198,7 @@ show_keys() {
     local streams stream lines is_shown=''
     streams=$(ask logs describe-log-streams --log-group-name "/$NAME/hand" --query 'logStreams[].logStreamName' --output text) || exit 1
     for stream in $streams; do
-        lines=$(lines_of "$stream" 2> /dev/null | grep '^tsk_') || continue
+        lines=$(lines_of "$stream" 1 | grep '^tsk_') || continue
         say 'a run that was broken off had made this key:'
         printf '%s\n' "$lines"
         ask logs delete-log-stream --log-group-name "/$NAME/hand" --log-stream-name "$stream" || exit 1

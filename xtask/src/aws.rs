@@ -17,9 +17,14 @@ const TESTS_REQUIREMENTS: &str = "xtask/aws/tests.txt";
 /// An environment of its own: it needs an older botocore.
 const CHECKOV: Environment = Environment("checkov-venv");
 const CHECKOV_REQUIREMENTS: &str = "xtask/aws/checkov.txt";
-/// What stands in for ECR, what pushes to it, and what hashes the password for it; each is a package of Debian's.
-const TOOLS: [(&str, &str); 3] =
-    [("docker-registry", "docker-registry"), ("skopeo", "skopeo"), ("htpasswd", "apache2-utils")];
+/// What stands in for ECR, what pushes to it, what hashes the password for it, and the judge of the script that Airflow's instance
+/// runs; each is a package of Debian's.
+const TOOLS: [(&str, &str); 4] = [
+    ("docker-registry", "docker-registry"),
+    ("skopeo", "skopeo"),
+    ("htpasswd", "apache2-utils"),
+    ("shellcheck", "shellcheck"),
+];
 
 /// What to test.
 #[derive(clap::Args)]

@@ -343,8 +343,10 @@ class Emulator:
         logs = logs_backends[ACCOUNT][REGION]
         logs.create_log_stream(options["awslogs-group"], stream)
         now = int(time.time() * 1000)
-        if lines:
-            logs.put_log_events(options["awslogs-group"], stream, [{"timestamp": now, "message": line} for line in lines])
+        # So many at once CloudWatch takes.
+        for first in range(0, len(lines), 10_000):
+            events = [{"timestamp": now, "message": line} for line in lines[first : first + 10_000]]
+            logs.put_log_events(options["awslogs-group"], stream, events)
         task.status = task.desired_status = task.containers[0].last_status = "STOPPED"
         task.containers[0].exitCode = code
 

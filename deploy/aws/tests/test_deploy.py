@@ -24,7 +24,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from conftest import FOLDER, Aws
+from conftest import FOLDER, IMAGE, Aws
 from emulator import REGION, Emulator, Registry, recorded
 
 USER, TOKEN = "AWS", "123456789012-auth-token"
@@ -184,6 +184,21 @@ class Account:
         assert ended.returncode == 0, ended.stderr
         return ended
 
+    def when(self, words: str, does: str) -> str:
+        """A PATH on which the AWS CLI does something else when it is asked for this."""
+        real = shutil.which("aws", path=self.variables["PATH"])
+        (self.folder / "bin").mkdir()
+        (self.folder / "bin/aws").write_text(f'#!/bin/sh\ncase "$*" in *{words}*) {does} ;; esac\nexec {real} "$@"\n')
+        (self.folder / "bin/aws").chmod(0o755)
+        return f"{self.folder}/bin:{self.variables['PATH']}"
+
+    def has_nights(self):
+        """The first two stacks and a database, without the scripts."""
+        self.aws.create("base", "topshelf")
+        self.aws.create("night", "topshelf", Image=IMAGE)
+        code, lines = self.emulator.call(["migrate"], {})
+        assert code == 0, lines
+
     def state(self) -> dict:
         """All that there is in the account, as far as deploying could change it."""
         aws = self.aws
@@ -341,6 +356,89 @@ def test_killed_at_any_moment_and_called_again_it_finishes(account, after):
     assert len(set(KEY.findall(stdout + finished.stdout))) == 1
 
 
+def test_a_long_log_is_shown_whole_before_it_is_deleted(account):
+    account.has_nights()
+    # CloudWatch gives 10,000 lines at once.
+    said = [f"line {number} of\tmany" for number in range(10_500)]
+    account.emulator.call = lambda command, variables: (0, said)
+    ended = account.call("task.sh", "runs")
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stdout.splitlines() == said
+    assert account.aws.logs.describe_log_streams(logGroupName="/topshelf/hand")["logStreams"] == []
+
+
+def test_a_log_that_does_not_come_is_not_deleted(account):
+    account.has_nights()
+    account.emulator.call = lambda command, variables: (3, ["a line"])
+    never = account.when("get-log-events", "exit 255")
+    ended = account.call("task.sh", "runs", PATH=never)
+    assert ended.returncode == 3
+    (stream,) = account.aws.logs.describe_log_streams(logGroupName="/topshelf/hand")["logStreams"]
+    assert f"its log has not come, or not whole: group /topshelf/hand, stream {stream['logStreamName']}" in ended.stderr
+
+
+@pytest.mark.parametrize("at", ["describe-tasks", "get-log-events"])
+def test_broken_off_it_says_where_a_key_is(account, at):
+    account.has_nights()
+    stuck = account.when(at, f"echo > {account.folder}/reached; exec sleep 60")
+    process = account.start("task.sh", "keys", "create", "--name", "acme", "--all", PATH=stuck)
+    while not (account.folder / "reached").exists() and process.poll() is None:
+        time.sleep(0.05)
+    # As a terminal does.
+    os.killpg(process.pid, signal.SIGINT)
+    stdout, stderr = process.communicate()
+    assert (process.returncode, stdout) == (130, ""), stderr
+    (stream,) = account.aws.logs.describe_log_streams(logGroupName="/topshelf/hand")["logStreams"]
+    assert f"--log-stream-name {stream['logStreamName']} --start-from-head" in stderr
+    assert f"aws ecs stop-task --cluster topshelf --task arn:aws:ecs:us-east-1:123456789012:task/topshelf/{stream['logStreamName'].split('/')[-1]}" in stderr
+    events = account.aws.logs.get_log_events(logGroupName="/topshelf/hand", logStreamName=stream["logStreamName"])["events"]
+    assert len(KEY.findall("\n".join(event["message"] for event in events))) == 1
+
+
+def test_an_image_is_named_by_all_that_it_is_built_of(account):
+    """A commit; changes; files that are new, and not ignored, by their contents."""
+    clone = account.folder / "clone"
+    shutil.copytree(FOLDER, clone / "deploy/aws", ignore=shutil.ignore_patterns("tests"))
+    (clone / "deploy/docker").mkdir()
+    (clone / ".gitignore").write_text("/data\n")
+    git = ["git", "-C", str(clone), "-c", "user.name=a", "-c", "user.email=a@example.com"]
+    for arguments in (["init", "--quiet"], ["add", "."], ["commit", "--quiet", "--message", "first"]):
+        subprocess.run([*git, *arguments], check=True)
+    (account.folder / "bin").mkdir()
+    # It builds nothing, and tells as what.
+    docker = account.folder / "bin/docker"
+    docker.write_text(f'#!/bin/sh\ncase $1 in info) exit 0 ;; esac\necho "$*" >> {account.folder}/built\nexit 1\n')
+    docker.chmod(0o755)
+    # Nothing but the name is asked for: all of AWS is a state that is there.
+    aws = account.folder / "bin/aws"
+    aws.write_text(
+        '#!/bin/sh\ncase "$*" in *get-caller-identity*) echo 1 ;; *StackStatus*) echo CREATE_COMPLETE ;; *Outputs*) printf "Repository\\tr/topshelf\\n" ;;'
+        " *describe-images*) exit 1 ;; *) echo done ;; esac\n"
+    )
+    aws.chmod(0o755)
+
+    def name() -> str:
+        (account.folder / "built").unlink(missing_ok=True)
+        path = f"{account.folder}/bin:{account.variables['PATH']}"
+        ended = subprocess.run([clone / "deploy/aws/deploy.sh"], env={**account.variables, "PATH": path}, capture_output=True, text=True)
+        assert "the image could not be built" in ended.stderr, ended.stderr
+        return re.search(r"REVISION=(\S+)", (account.folder / "built").read_text())[1]
+
+    commit = subprocess.run([*git, "rev-parse", "--short=12", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
+    assert name() == commit
+    (clone / "data").mkdir()
+    (clone / "data/ignored").write_text("1")
+    assert name() == commit
+    names = [commit]
+    for content in ("one", "two"):
+        (clone / "new file").write_text(content)
+        names.append(name())
+    (clone / ".gitignore").write_text("/data\n/other\n")
+    names.append(name())
+    assert len(set(names)) == 4 and all(of.startswith(commit) for of in names)
+    assert name() == names[-1]
+
+
 REFUSED = [
     (["--account", "210987654321"], {}, "these are credentials of account 123456789012, and not of 210987654321", "AWS_PROFILE"),
     ([], {"AWS_REGION": ""}, "no region is named", "--region"),
@@ -363,10 +461,10 @@ def test_what_is_wrong_is_said_with_a_remedy_before_anything_is_made(account, ar
     assert account.aws.cloudformation.describe_stacks()["Stacks"] == []
 
 
-def put_state(account, status: str):
+def put_state(account, status: str, name: str = "topshelf-base"):
     from moto.cloudformation.models import cloudformation_backends
 
-    stack = next(iter(cloudformation_backends["123456789012"][REGION].stacks.values()))
+    (stack,) = (stack for stack in cloudformation_backends["123456789012"][REGION].stacks.values() if stack.name == name)
     stack.status = status
     return stack
 
@@ -375,6 +473,8 @@ def put_state(account, status: str):
     ("status", "help"),
     [
         ("ROLLBACK_COMPLETE", "aws cloudformation delete-stack --stack-name topshelf-base"),
+        ("ROLLBACK_FAILED", "deploy/aws/destroy.sh --name topshelf --delete-data"),
+        ("DELETE_FAILED", "deploy/aws/destroy.sh --name topshelf --delete-data"),
         ("UPDATE_ROLLBACK_FAILED", "aws cloudformation continue-update-rollback --stack-name topshelf-base"),
     ],
 )
@@ -384,6 +484,15 @@ def test_a_stack_that_cannot_be_updated_is_named_with_what_to_do(account, status
     ended = account.call("deploy.sh", "--image", str(account.archive))
     assert ended.returncode == 1
     assert f"stack topshelf-base is in {status}" in ended.stderr and help in ended.stderr
+
+
+def test_data_are_never_named_to_be_deleted_for_a_stack_that_has_none(account):
+    account.has_nights()
+    put_state(account, "DELETE_FAILED", "topshelf-night")
+    ended = account.call("deploy.sh", "--image", str(account.archive))
+    assert ended.returncode == 1
+    assert "help: mend what failed, then: aws cloudformation delete-stack --stack-name topshelf-night" in ended.stderr
+    assert "--delete-data" not in ended.stderr
 
 
 def test_an_update_under_way_is_waited_for(account):
@@ -448,3 +557,27 @@ def test_with_the_data_nothing_is_protected_or_kept(account):
     if bucket in [of["Name"] for of in account.aws.s3.list_buckets()["Buckets"]]:
         left = account.aws.s3.list_object_versions(Bucket=bucket)
         assert "Versions" not in left and "DeleteMarkers" not in left
+
+
+def test_what_others_left_in_the_network_is_waited_for_and_named(account):
+    """As Express Mode's balancer, whose addresses and group go some minutes after its service."""
+    base = account.aws.create("base", "topshelf")
+    group = account.aws.ec2.create_security_group(GroupName="ecs-express", Description="balancer", VpcId=base["Vpc"])["GroupId"]
+    interface = account.aws.ec2.create_network_interface(SubnetId=base["PublicSubnetB"], Description="ELB app/ecs-express", Groups=[group])
+    interface = interface["NetworkInterface"]["NetworkInterfaceId"]
+    (account.folder / "bin").mkdir()
+    # Ten minutes pass in two looks.
+    (account.folder / "bin/sleep").write_text(f'#!/bin/sh\necho "$*" >> {account.folder}/slept\n')
+    (account.folder / "bin/sleep").chmod(0o755)
+    soon = {"PATH": f"{account.folder}/bin:{account.variables['PATH']}", "TOPSHELF_LOOK_SECONDS": "300"}
+    ended = account.call("destroy.sh", "--delete-data", "--yes", **soon)
+    assert ended.returncode == 1
+    left = f"{interface}\tELB app/ecs-express\n{group}\tecs-express\n"
+    assert f"waiting for what others have in the network {base['Vpc']} to go:\n{left}" in ended.stderr
+    assert f"cannot be deleted with it:\n{left}help: of a balancer: `aws elbv2 describe-load-balancers`" in ended.stderr
+    assert (account.folder / "slept").read_text() == "300\n"
+    assert "stack topshelf-base goes" not in ended.stderr
+    account.aws.ec2.delete_network_interface(NetworkInterfaceId=interface)
+    account.aws.ec2.delete_security_group(GroupId=group)
+    ended = account.call("destroy.sh", "--delete-data", "--yes")
+    assert "waiting for" not in ended.stderr and "stack topshelf-base goes" in ended.stderr
