@@ -13,7 +13,7 @@ import os
 import socket
 import sys
 
-SERVICES = ["cloudformation", "ecr", "ecs", "logs", "rds", "s3", "sts"]
+SERVICES = ["cloudformation", "ec2", "ecr", "ecs", "logs", "rds", "s3", "sts"]
 DESCRIPTIONS = ["service-2", "paginators-1", "waiters-2", "endpoint-rule-set-1"]
 
 
