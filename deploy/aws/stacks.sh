@@ -114,16 +114,18 @@ output() {
     done <<< "$2"
 }
 
-# task COMMAND…: runs the program with these arguments as a task where the nights run, and prints what it says. Returns its exit code.
+# task [--as night] COMMAND…: runs the program with these arguments as a task where the nights run, and prints what it says. Returns its
+# exit code. It logs in to the database as its owner, or as the nights do.
 task() {
-    local command='' argument network answer arn now code why stream before lines looks=0
+    local as=hand command='' argument network answer arn now code why stream before lines looks=0
+    [ "$1" != --as ] || { as=$2; shift 2; }
     for argument in "$@"; do
         argument=${argument//\\/\\\\}
         command="$command${command:+, }\"${argument//\"/\\\"}\""
     done
     [ -n "${BASE:-}" ] || BASE=$(outputs "$NAME-base") || exit 1
     network="subnets=[$(output PublicSubnetA "$BASE"),$(output PublicSubnetB "$BASE")],securityGroups=[$(output NightSecurityGroup "$BASE")]"
-    answer=$(ask ecs run-task --cluster "$NAME" --task-definition "$NAME-hand" --launch-type FARGATE --group "$NAME-hand" \
+    answer=$(ask ecs run-task --cluster "$NAME" --task-definition "$NAME-$as" --launch-type FARGATE --group "$NAME-hand" \
         --network-configuration "awsvpcConfiguration={$network,assignPublicIp=ENABLED}" \
         --overrides "{\"containerOverrides\": [{\"name\": \"topshelf\", \"command\": [$command]}]}" \
         --query '[tasks[0].taskArn, failures[0].reason]' --output text) || exit 1
@@ -137,28 +139,30 @@ task() {
         [ $looks -lt "$LOOKS_MAX" ] || die "task $arn is still $now" "look at it: aws ecs describe-tasks --cluster $NAME --tasks $arn"
         sleep "$TOPSHELF_LOOK_SECONDS"
     done
-    stream=hand/topshelf/${arn##*/}
+    stream=$as/topshelf/${arn##*/}
     if [ "$code" = None ]; then
         die "the task did not begin: $(ask ecs describe-tasks --cluster "$NAME" --tasks "$arn" --query 'tasks[0].[stoppedReason, containers[0].reason]' --output text)" \
             'CannotPullContainerError: the image, or the way to it; ResourceInitializationError: rights of the execution role, or the log group'
     fi
     # The log comes a moment after the end: it is whole when it is the same twice. One that has not come is left where it is.
     lines='' looks=0
-    while before=$lines && { ! lines=$(lines_of "$stream" 2> /dev/null) || [ "$lines" != "$before" ]; }; do
+    while before=$lines && { ! lines=$(lines_of "$stream" "$as" 2> /dev/null) || [ "$lines" != "$before" ]; }; do
         looks=$((looks + 1))
-        [ $looks -lt 12 ] || { say "its log has not come: group /$NAME/hand, stream $stream"; return "$code"; }
+        [ $looks -lt 12 ] || { say "its log has not come: group /$NAME/$as, stream $stream"; return "$code"; }
         sleep "$TOPSHELF_LOOK_SECONDS"
     done
     printf '%s\n' "$lines"
+    # Keys come by hand alone. What the nights say stays.
+    [ "$as" = hand ] || return "$code"
     aws logs delete-log-stream --log-group-name "/$NAME/hand" --log-stream-name "$stream" ||
         say "the log could not be deleted, and is there for a day, with a key if one was made: group /$NAME/hand, stream $stream"
     return "$code"
 }
 
-# The lines of a stream of commands by hand; fails while there are none.
+# lines_of STREAM [GROUP]: the lines of a stream, of commands by hand unless another group is named; fails while there are none.
 lines_of() {
     local lines
-    lines=$(aws logs get-log-events --log-group-name "/$NAME/hand" --log-stream-name "$1" --start-from-head \
+    lines=$(aws logs get-log-events --log-group-name "/$NAME/${2:-hand}" --log-stream-name "$1" --start-from-head \
         --query 'join(`"\n"`, events[].message)' --output text)
     [ -n "$lines" ] && printf '%s\n' "$lines"
 }
