@@ -49,12 +49,13 @@ main() {
     BASE=$(outputs "$NAME-base")
     repository=$(output Repository "$BASE")
     push
-    deploy night "Image=$repository:$tag"
+    ask_database
+    deploy night "Image=$repository:$tag" "${database[@]}"
     say 'topshelf migrate, as a task: about a minute'
     task migrate >&2 || die 'the database could not be migrated; the API and the nights are as they were' 'what the program said stands above; `deploy/aws/task.sh doctor` tries each step'
-    say 'topshelf doctor, as a task'
+    say 'topshelf doctor, as a task that logs in as the nights do'
     local is_well=yes
-    task doctor >&2 || is_well=''
+    task --as night doctor >&2 || is_well=''
     deploy_api
     first_key
     local address
@@ -128,7 +129,16 @@ deploy() {
 deploy_api() {
     local night
     night=$(outputs "$NAME-night")
-    deploy api "Image=$repository:$tag" "TimeZone=$(output TimeZone "$night")" "Cron=$(output Cron "$night")"
+    deploy api "Image=$repository:$tag" "TimeZone=$(output TimeZone "$night")" "Cron=$(output Cron "$night")" "${database[@]}"
+}
+
+# Who the database is now: one that was restored has another secret and another resource than base.yaml's exports name.
+ask_database() {
+    local answer resource secret
+    answer=$(ask rds describe-db-instances --db-instance-identifier "$NAME" --query 'DBInstances[0].[DbiResourceId, MasterUserSecret.SecretArn]' --output text) || exit 1
+    read -r resource secret <<< "$answer"
+    [ "$secret" != None ] || die "database $NAME has no secret of its owner" "aws rds modify-db-instance --apply-immediately --db-instance-identifier $NAME --manage-master-user-password; docs/restore.md, On AWS"
+    database=("DatabaseResource=$resource" "OwnerSecret=$secret")
 }
 
 push() {
@@ -221,10 +231,11 @@ show_changes() {
         if [ "$stack" = night ]; then
             BASE=$(outputs "$NAME-base")
             repository=$(output Repository "$BASE")
+            ask_database
         fi
         case $stack in
             base) deploy base ;;
-            night) deploy night "Image=$repository:$tag" ;;
+            night) deploy night "Image=$repository:$tag" "${database[@]}" ;;
             api) deploy_api ;;
         esac
         set=$(grep -o 'arn:[^ ]*:changeSet/[^ ]*' "$work/said" | head -n 1) || true

@@ -118,25 +118,27 @@ output() {
     done <<< "$2"
 }
 
-# task COMMAND…: runs the program with these arguments as a task where the nights run, and prints what it says. Returns its exit code.
-# Broken off, the task goes on: a run that is stopped halfway helps nobody. Where it can be found is said, for a key may come.
+# task [--as night] COMMAND…: runs the program with these arguments as a task where the nights run, and prints what it says. Returns its
+# exit code. It logs in to the database as its owner, or as the nights do. Broken off, the task goes on, as a run that is stopped halfway
+# helps nobody; where it can be found is said, for a key may come.
 task() {
-    local command='' argument network answer arn now code why stream looks=0
+    local as=hand command='' argument network answer arn now code why stream looks=0
+    [ "$1" != --as ] || { as=$2; shift 2; }
     for argument in "$@"; do
         argument=${argument//\\/\\\\}
         command="$command${command:+, }\"${argument//\"/\\\"}\""
     done
     [ -n "${BASE:-}" ] || BASE=$(outputs "$NAME-base") || exit 1
     network="subnets=[$(output PublicSubnetA "$BASE"),$(output PublicSubnetB "$BASE")],securityGroups=[$(output NightSecurityGroup "$BASE")]"
-    answer=$(ask ecs run-task --cluster "$NAME" --task-definition "$NAME-hand" --launch-type FARGATE --group "$NAME-hand" \
+    answer=$(ask ecs run-task --cluster "$NAME" --task-definition "$NAME-$as" --launch-type FARGATE --group "$NAME-hand" \
         --network-configuration "awsvpcConfiguration={$network,assignPublicIp=ENABLED}" \
         --overrides "{\"containerOverrides\": [{\"name\": \"topshelf\", \"command\": [$command]}]}" \
         --query '[tasks[0].taskArn, failures[0].reason]' --output text) || exit 1
     read -r arn why <<< "$answer"
     [ "$arn" != None ] || die "no task could be started: $why" "$(remedy "$why")"
-    stream=hand/topshelf/${arn##*/}
+    stream=$as/topshelf/${arn##*/}
     # shellcheck disable=SC2064 # of this task
-    trap "broken_off '$arn' '$stream'" HUP INT TERM
+    trap "broken_off '$arn' '$stream' $as" HUP INT TERM
     while true; do
         answer=$(ask ecs describe-tasks --cluster "$NAME" --tasks "$arn" --query 'tasks[0].[lastStatus, containers[0].exitCode]' --output text) || exit 1
         read -r now code <<< "$answer"
@@ -150,11 +152,12 @@ task() {
             'CannotPullContainerError: the image, or the way to it; ResourceInitializationError: rights of the execution role, or the log group'
     fi
     # The log comes a moment after the end. One that has not come whole is left where it is.
-    if lines_of "$stream" 12; then
-        aws logs delete-log-stream --log-group-name "/$NAME/hand" --log-stream-name "$stream" ||
+    if lines_of "$stream" 12 "$as"; then
+        # Keys come by hand alone. What the nights say stays.
+        [ "$as" != hand ] || aws logs delete-log-stream --log-group-name "/$NAME/hand" --log-stream-name "$stream" ||
             say "the log could not be deleted, and is there for a day, with a key if one was made: group /$NAME/hand, stream $stream"
     else
-        say "its log has not come, or not whole: group /$NAME/hand, stream $stream"
+        say "its log has not come, or not whole: group /$NAME/$as, stream $stream"
     fi
     trap - HUP INT TERM
     return "$code"
@@ -162,18 +165,22 @@ task() {
 
 broken_off() {
     say "broken off; the task goes on. To stop it: aws ecs stop-task --cluster $NAME --task $1"
-    say "What it says, a key too, is kept for a day: aws logs get-log-events --log-group-name /$NAME/hand --log-stream-name $2 --start-from-head"
-    say "Delete it then: aws logs delete-log-stream --log-group-name /$NAME/hand --log-stream-name $2"
+    if [ "$3" = hand ]; then
+        say "What it says, a key too, is kept for a day: aws logs get-log-events --log-group-name /$NAME/hand --log-stream-name $2 --start-from-head"
+        say "Delete it then: aws logs delete-log-stream --log-group-name /$NAME/hand --log-stream-name $2"
+    else
+        say "What it says: aws logs get-log-events --log-group-name /$NAME/$3 --log-stream-name $2 --start-from-head"
+    fi
     exit 130
 }
 
-# lines_of STREAM LOOKS: the lines of a stream of commands by hand, page by page, until a look finds no more. Fails after so many
-# looks in vain.
+# lines_of STREAM LOOKS [GROUP]: the lines of a stream, of commands by hand unless another group is named, page by page, until a look
+# finds no more. Fails after so many looks in vain.
 lines_of() {
     local token='' page next lines is_begun='' vain=0
     while true; do
         lines='' next=''
-        if page=$(aws logs get-log-events --log-group-name "/$NAME/hand" --log-stream-name "$1" --start-from-head ${token:+--next-token "$token"} \
+        if page=$(aws logs get-log-events --log-group-name "/$NAME/${3:-hand}" --log-stream-name "$1" --start-from-head ${token:+--next-token "$token"} \
             --query '[nextForwardToken, join(`"\n"`, events[].message)]' --output text 2> /dev/null); then
             next=${page%%$'\t'*} lines=${page#*$'\t'}
         fi

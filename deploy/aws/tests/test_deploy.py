@@ -216,14 +216,27 @@ class Account:
             "streams": self.streams(),
         }
 
+    def ran(self) -> set[tuple[str, str, str]]:
+        """The tasks that have ended: command, family of the definition, group."""
+        aws = self.aws
+        arns = aws.ecs.list_tasks(cluster="topshelf", desiredStatus="STOPPED")["taskArns"]
+        return {
+            (
+                task["overrides"]["containerOverrides"][0]["command"][0],
+                task["taskDefinitionArn"].rpartition("/")[2].partition(":")[0],
+                task["group"],
+            )
+            for task in aws.ecs.describe_tasks(cluster="topshelf", tasks=arns)["tasks"]
+        }
+
     def keys(self) -> list[str]:
         code, lines = self.emulator.call(["keys", "list", "--json"], {})
         return [key["name"] for key in json.loads(lines[-1])["keys"]] if code == 0 else []
 
-    def streams(self) -> list[str]:
+    def streams(self, of: str = "hand") -> list[str]:
         if "topshelf-base" not in [stack["StackName"] for stack in self.aws.cloudformation.describe_stacks()["Stacks"]]:
             return []
-        return [stream["logStreamName"] for stream in self.aws.logs.describe_log_streams(logGroupName="/topshelf/hand")["logStreams"]]
+        return [stream["logStreamName"] for stream in self.aws.logs.describe_log_streams(logGroupName=f"/topshelf/{of}")["logStreams"]]
 
 
 @pytest.fixture
@@ -244,6 +257,12 @@ def test_an_empty_account_has_everything_after_one_command_and_the_second_change
     # What the doctor said is shown, and that the logs are not there yet.
     assert "advertiser_ids" in first.stderr and "The doctor misses something" in first.stderr
     assert account.emulator.tasks == [["migrate"], ["doctor"], ["keys", "list", "--json"], ["keys", "create", "--name", "first", "--all"]]
+    # The doctor tries what the nights will use; all else is done by the owner. No alarm comes of either.
+    assert account.ran() == {
+        ("migrate", "topshelf-hand", "topshelf-hand"),
+        ("doctor", "topshelf-night", "topshelf-hand"),
+        ("keys", "topshelf-hand", "topshelf-hand"),
+    }
     state = account.state()
     assert set(state["stacks"]) == {"topshelf-base", "topshelf-night", "topshelf-api"}
     assert state["keys"] == ["first"]
@@ -285,6 +304,52 @@ def test_a_night_runs_where_the_logs_are_put(account):
     assert again.returncode == 0, again.stdout
     refused = account.call("task.sh", "run", "--day", "2020-01-01")
     assert refused.returncode == 3, refused.stdout
+
+
+def test_commands_are_the_owners_or_as_the_night(account):
+    account.deploy()
+    # It arrives, and says what a file cannot do.
+    ended = account.call("task.sh", "grant", "serve", "reader", "--iam")
+    assert ended.returncode == 2 and "an SQLite file has no roles" in ended.stdout, ended.stdout + ended.stderr
+    assert ("grant", "topshelf-hand", "topshelf-hand") in account.ran()
+    before = len(account.streams("night"))
+    ended = account.call("task.sh", "--as", "night", "runs")
+    assert ended.returncode == 0 and "no such runs" in ended.stdout, ended.stdout + ended.stderr
+    assert ("runs", "topshelf-night", "topshelf-hand") in account.ran()
+    # What the night says stays in its log.
+    assert len(account.streams("night")) == before + 1 and account.streams() == []
+    refused = account.call("task.sh", "--as", "nobody", "doctor")
+    assert refused.returncode == 1 and "--as nobody is not known" in refused.stderr
+
+
+def test_a_database_that_was_restored_is_found_by_the_next_deployment(account):
+    from moto.rds.models import rds_backends
+
+    account.deploy()
+    rds = account.aws.rds
+    (was,) = rds.describe_db_instances(DBInstanceIdentifier="topshelf")["DBInstances"]
+    rds.modify_db_instance(DBInstanceIdentifier="topshelf", DeletionProtection=False)
+    rds.delete_db_instance(DBInstanceIdentifier="topshelf", SkipFinalSnapshot=True)
+    restored = {"DBInstanceIdentifier": "topshelf", "Engine": "postgres", "DBInstanceClass": "db.t4g.micro", "AllocatedStorage": 20, "MasterUsername": "topshelf"}
+    rds.create_db_instance(**restored, MasterUserPassword="a password of before")
+    ended = account.call("deploy.sh", "--image", str(account.archive))
+    assert ended.returncode == 1 and "database topshelf has no secret of its owner" in ended.stderr and "--manage-master-user-password" in ended.stderr
+    rds.delete_db_instance(DBInstanceIdentifier="topshelf", SkipFinalSnapshot=True)
+    rds.create_db_instance(**restored, ManageMasterUserPassword=True)
+    # moto gives every database the same.
+    rds_backends["123456789012"][REGION].describe_db_instances("topshelf")[0].dbi_resource_id = "db-RESTORED"
+    (database,) = rds.describe_db_instances(DBInstanceIdentifier="topshelf")["DBInstances"]
+    resource, owner = database["DbiResourceId"], database["MasterUserSecret"]["SecretArn"]
+    assert resource != was["DbiResourceId"] and owner != was["MasterUserSecret"]["SecretArn"]
+    account.deploy()
+    # What roles make of these, test_rights.py asks: moto leaves a role's policies as they were.
+    stacks = account.aws.cloudformation.describe_stacks()["Stacks"]
+    told = {stack["StackName"]: {of["ParameterKey"]: of["ParameterValue"] for of in stack["Parameters"]} for stack in stacks}
+    for stack in ("topshelf-night", "topshelf-api"):
+        assert (told[stack]["DatabaseResource"], told[stack]["OwnerSecret"]) == (resource, owner)
+    for name in ("topshelf-night", "topshelf-hand"):
+        (container,) = account.aws.ecs.describe_task_definition(taskDefinition=name)["taskDefinition"]["containerDefinitions"]
+        assert {"name": "TOPSHELF_STORE__SECRET", "value": owner} in container["environment"]
 
 
 def test_the_log_of_a_night_says_what_the_alarms_count(account):

@@ -175,15 +175,29 @@ def test_by_iam_there_is_no_secret(aws, with_certificate):
     assert told["TOPSHELF_INPUT__URL"] == "s3://partner-logs/logs"
 
 
-def test_commands_by_hand_are_nights_with_another_log(aws, installed):
-    night, hand = definition(aws, "topshelf-night"), definition(aws, "topshelf-hand")
+@pytest.mark.parametrize("name", ["topshelf", "second"])
+def test_commands_by_hand_are_nights_of_the_owner_with_another_log(name, aws, installed, with_certificate):
+    outputs = aws.cloudformation.describe_stacks(StackName=f"{name}-base")["Stacks"][0]["Outputs"]
+    told = {output["OutputKey"]: output["OutputValue"] for output in outputs}
+    night, hand = definition(aws, f"{name}-night"), definition(aws, f"{name}-hand")
+    store = ("TOPSHELF_STORE__URL", "TOPSHELF_STORE__SECRET")
+    (container,) = hand["containerDefinitions"]
+    assert [variables(container)[of] for of in store] == [
+        f"postgres://topshelf@{told['DatabaseHost']}:5432/topshelf?sslmode=verify-full",
+        told["DatabaseSecret"],
+    ]
     for of in (night, hand):
         (container,) = of["containerDefinitions"]
         container.pop("command")
         container["logConfiguration"]["options"] = {}
+        container["environment"] = [variable for variable in container["environment"] if variable["name"] not in store]
         for name in ("taskDefinitionArn", "family", "registeredAt"):
             of.pop(name, None)
     assert night == hand
+    # moto's CloudFormation drops the role.
+    of_template = template("night")["Resources"]
+    roles = {of: of_template[of]["Properties"]["TaskRoleArn"]["Fn::GetAtt"] for of in ("Night", "Hand")}
+    assert roles == {"Night": ["NightRole", "Arn"], "Hand": ["HandRole", "Arn"]}
 
 
 def test_tasks_write_to_tmp_alone_and_have_no_capabilities(aws, installed, with_certificate):
