@@ -52,6 +52,9 @@ pub enum NoGrant {
         "the database has no role rds_iam, which lets others log in by tokens: it is not RDS, or a version without them"
     )]
     NoTokens,
+    /// Who is logged in or owns the tables would lose its password with the role's.
+    #[error("who is logged in or owns the tables is a member of it, and could log in by tokens alone too")]
+    Membership,
     /// The role could not make use of its rights.
     #[error(
         "it may not connect to the database or use the tables' schema, and who is logged in may not let it"

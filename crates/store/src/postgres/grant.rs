@@ -45,6 +45,9 @@ impl Postgres {
         if !has_way_in(&mut transaction, &grant.role).await? {
             return Err(refused(NoGrant::NoWayIn));
         }
+        if grant.is_by_token && takes_passwords(&mut transaction).await? {
+            return Err(refused(NoGrant::Membership));
+        }
         transaction.commit().await.map_err(Failure::of_commit)?;
         Ok(granted)
     }
@@ -139,6 +142,22 @@ fn statements(grant: &Grant, place: &Place) -> Vec<String> {
         "ALTER DEFAULT PRIVILEGES FOR ROLE {owner} IN SCHEMA {schema} GRANT {later} ON TABLES TO {role}"
     ));
     statements
+}
+
+/// Whether who is logged in, or the owner of the tables, may log in by tokens alone from now on. Members of members are
+/// members; and from PostgreSQL 16 on, who makes a role is one of its members.
+async fn takes_passwords(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
+    sqlx::query_scalar(
+        "WITH RECURSIVE by_token(oid) AS (
+             SELECT oid FROM pg_roles WHERE rolname = 'rds_iam'
+             UNION SELECT member FROM pg_auth_members JOIN by_token ON roleid = by_token.oid
+         )
+         SELECT EXISTS (SELECT FROM by_token WHERE pg_get_userbyid(oid) = session_user
+                        OR oid = (SELECT relowner FROM pg_class WHERE oid = to_regclass($1)))",
+    )
+    .bind(migrations::TABLE)
+    .fetch_one(connection)
+    .await
 }
 
 async fn has_way_in(connection: &mut PgConnection, role: &str) -> Result<bool, sqlx::Error> {

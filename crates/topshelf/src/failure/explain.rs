@@ -143,6 +143,10 @@ fn no_grant(reason: &NoGrant) -> (Exit, &'static str) {
         NoGrant::NoTokens => {
             (Exit::Failed, "leave out --iam, and give the role a password: ALTER ROLE … PASSWORD '…'")
         }
+        NoGrant::Membership => (
+            Exit::Failed,
+            "nothing was changed: take that membership away, REVOKE ROLE FROM OWNER; where the database will not, as PostgreSQL 16 and later make whoever makes a role its member, leave out --iam and give the role a password",
+        ),
         NoGrant::NoWayIn => (Exit::Failed, "let the owner of the database run what --dry-run prints"),
     }
 }

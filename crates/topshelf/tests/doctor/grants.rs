@@ -309,6 +309,10 @@ fn by_tokens_a_role_is_granted_rds_iam_and_the_owner_never() {
         let refused = grant(&["night", role, "--iam"]);
         assert!(refused.exit == 2 && refused.stderr.contains("it would lose its password"), "{refused:#?}");
     }
+    // What a member's member is, it is too.
+    execute(&url, "CREATE ROLE teller LOGIN; GRANT teller TO owner");
+    let refused = grant(&["serve", "teller", "--iam"]);
+    assert!(refused.exit == 1 && refused.stderr.contains("is a member of it"), "{refused:#?}");
     assert_eq!(members(), "reader");
     // A superuser grants in the owner's name, also what the owner will make.
     assert_eq!(grant(&["night", "night"]).exit, 0);
