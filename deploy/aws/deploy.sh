@@ -49,12 +49,13 @@ main() {
     BASE=$(outputs "$NAME-base")
     repository=$(output Repository "$BASE")
     push
-    deploy night "Image=$repository:$tag"
+    ask_database
+    deploy night "Image=$repository:$tag" "${database[@]}"
     say 'topshelf migrate, as a task: about a minute'
     task migrate >&2 || die 'the database could not be migrated; the API and the nights are as they were' 'what the program said stands above; `deploy/aws/task.sh doctor` tries each step'
-    say 'topshelf doctor, as a task'
+    say 'topshelf doctor, as a task that logs in as the nights do'
     local is_well=yes
-    task doctor >&2 || is_well=''
+    task --as night doctor >&2 || is_well=''
     deploy_api
     first_key
     local address
@@ -89,8 +90,19 @@ name_image() {
         tag=$( (sha256sum "$archive" 2> /dev/null || shasum -a 256 "$archive") | cut -c 1-12)
     else
         tag=$(git -C "$here" rev-parse --short=12 HEAD 2> /dev/null) || die 'this is no clone of the repository, so nothing can be built' 'say --image FILE'
-        [ -z "$(git -C "$here" status --porcelain --untracked-files=no)" ] || tag=$tag-$(git -C "$here" diff HEAD | cksum | cut -d ' ' -f 1)
+        [ -z "$(git -C "$here" status --porcelain)" ] || tag=$tag-$(changes | cksum | cut -d ' ' -f 1)
     fi
+}
+
+# What is not in the commit: changes, and files that are new and not ignored, which an image is built of too.
+changes() {
+    local root file
+    root=$(git -C "$here" rev-parse --show-toplevel)
+    git -C "$root" diff HEAD
+    git -C "$root" ls-files --others --exclude-standard -z | while IFS= read -r -d '' file; do
+        printf '%s\n' "$file"
+        [ ! -f "$root/$file" ] || cat "$root/$file"
+    done
 }
 
 # deploy STACK [PARAMETER=VALUE]…
@@ -117,7 +129,16 @@ deploy() {
 deploy_api() {
     local night
     night=$(outputs "$NAME-night")
-    deploy api "Image=$repository:$tag" "TimeZone=$(output TimeZone "$night")" "Cron=$(output Cron "$night")"
+    deploy api "Image=$repository:$tag" "TimeZone=$(output TimeZone "$night")" "Cron=$(output Cron "$night")" "${database[@]}"
+}
+
+# Who the database is now: one that was restored has another secret and another resource than base.yaml's exports name.
+ask_database() {
+    local answer resource secret
+    answer=$(ask rds describe-db-instances --db-instance-identifier "$NAME" --query 'DBInstances[0].[DbiResourceId, MasterUserSecret.SecretArn]' --output text) || exit 1
+    read -r resource secret <<< "$answer"
+    [ "$secret" != None ] || die "database $NAME has no secret of its owner" "aws rds modify-db-instance --apply-immediately --db-instance-identifier $NAME --manage-master-user-password; docs/restore.md, On AWS"
+    database=("DatabaseResource=$resource" "OwnerSecret=$secret")
 }
 
 push() {
@@ -187,7 +208,7 @@ show_keys() {
     local streams stream lines is_shown=''
     streams=$(ask logs describe-log-streams --log-group-name "/$NAME/hand" --query 'logStreams[].logStreamName' --output text) || exit 1
     for stream in $streams; do
-        lines=$(lines_of "$stream" 2> /dev/null | grep '^tsk_') || continue
+        lines=$(lines_of "$stream" 1 | grep '^tsk_') || continue
         say 'a run that was broken off had made this key:'
         printf '%s\n' "$lines"
         ask logs delete-log-stream --log-group-name "/$NAME/hand" --log-stream-name "$stream" || exit 1
@@ -210,10 +231,11 @@ show_changes() {
         if [ "$stack" = night ]; then
             BASE=$(outputs "$NAME-base")
             repository=$(output Repository "$BASE")
+            ask_database
         fi
         case $stack in
             base) deploy base ;;
-            night) deploy night "Image=$repository:$tag" ;;
+            night) deploy night "Image=$repository:$tag" "${database[@]}" ;;
             api) deploy_api ;;
         esac
         set=$(grep -o 'arn:[^ ]*:changeSet/[^ ]*' "$work/said" | head -n 1) || true

@@ -43,16 +43,18 @@ main() {
     fi
     now=$(state "$NAME-base")
     if [ "$now" != NONE ]; then
-        now=$(aws rds modify-db-instance --db-instance-identifier "$NAME" --no-deletion-protection --apply-immediately 2>&1) ||
-            case $now in
+        local said
+        said=$(aws rds modify-db-instance --db-instance-identifier "$NAME" --no-deletion-protection --apply-immediately 2>&1) ||
+            case $said in
                 *DBInstanceNotFound*) ;;
-                *) die "the database is still protected: $now" "$(remedy "$now")" ;;
+                *) die "the database is still protected: $said" "$(remedy "$said")" ;;
             esac
     fi
     local bucket=$NAME-$ACCOUNT-$AWS_REGION
     if aws s3api head-bucket --bucket "$bucket" > /dev/null 2>&1; then
         empty "$bucket"
     fi
+    [ "$now" = NONE ] || clear_network
     delete "$NAME-base"
     if aws s3api head-bucket --bucket "$bucket" > /dev/null 2>&1; then
         empty "$bucket"
@@ -89,6 +91,29 @@ delete() {
         [ "$now" != DELETE_FAILED ] || { failures "$1"; die "stack $1 could not be deleted" 'mend what failed, and again'; }
         looks=$((looks + 1))
         [ $looks -lt "$LOOKS_MAX" ] || die "stack $1 is still $now" "aws cloudformation describe-stack-events --stack-name $1"
+        sleep "$TOPSHELF_LOOK_SECONDS"
+    done
+}
+
+# Waits until nothing is left in the network that is not the stack's, and would keep it from being deleted: the balancer of Express
+# Mode and its security groups, which AWS takes away some minutes after the service; tasks that still run.
+clear_network() {
+    local base network ours left looks=0 looks_max=$((600 / (TOPSHELF_LOOK_SECONDS > 0 ? TOPSHELF_LOOK_SECONDS : 1)))
+    base=$(outputs "$NAME-base") || exit 1
+    network=$(output VpcId "$base")
+    # A stack that was never whole has no outputs, and nothing of others in it.
+    [ -n "$network" ] || return 0
+    ours="$(output ApiSecurityGroup "$base") $(output NightSecurityGroup "$base") $(output DatabaseSecurityGroup "$base")"
+    while true; do
+        left=$(ask ec2 describe-network-interfaces --filters "Name=subnet-id,Values=$(output PublicSubnetA "$base"),$(output PublicSubnetB "$base")" \
+            --query 'NetworkInterfaces[].[NetworkInterfaceId, Description]' --output text) || exit 1
+        left=$left${left:+$'\n'}$(ask ec2 describe-security-groups --filters "Name=vpc-id,Values=$network" \
+            --query "SecurityGroups[?GroupName != 'default' && !contains('$ours', GroupId)].[GroupId, GroupName]" --output text) || exit 1
+        [ -n "$left" ] || return 0
+        [ $looks -gt 0 ] || say "waiting for what others have in the network $network to go:"$'\n'"$left"
+        looks=$((looks + 1))
+        [ $looks -lt $looks_max ] || die "still in the network $network, which cannot be deleted with it:"$'\n'"$left" \
+            'of a balancer: `aws elbv2 describe-load-balancers` and `delete-load-balancer`; of a task: `aws ecs stop-task`; a security group: `aws ec2 delete-security-group --group-id ID`; then again'
         sleep "$TOPSHELF_LOOK_SECONDS"
     done
 }

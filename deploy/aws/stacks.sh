@@ -86,7 +86,11 @@ settle() {
             ;;
         ROLLBACK_FAILED | DELETE_FAILED)
             failures "$1"
-            die "stack $1 is in $now: part of it is still there, and cannot be updated" "mend what failed, then: deploy/aws/destroy.sh --delete-data, which lets go of the database's protection too, and this script again"
+            case $1 in
+                # A first one that could not be taken back: it is the database's protection that keeps it.
+                *-base) die "stack $1 is in $now: part of it is still there, and cannot be updated" "mend what failed, then: deploy/aws/destroy.sh --name $NAME --delete-data, which lets go of the database's protection too, and this script again" ;;
+                *) die "stack $1 is in $now: part of it is still there, and cannot be updated" "mend what failed, then: aws cloudformation delete-stack --stack-name $1, and this script again" ;;
+            esac
             ;;
         UPDATE_ROLLBACK_FAILED)
             failures "$1"
@@ -114,21 +118,27 @@ output() {
     done <<< "$2"
 }
 
-# task COMMAND…: runs the program with these arguments as a task where the nights run, and prints what it says. Returns its exit code.
+# task [--as night] COMMAND…: runs the program with these arguments as a task where the nights run, and prints what it says. Returns its
+# exit code. It logs in to the database as its owner, or as the nights do. Broken off, the task goes on, as a run that is stopped halfway
+# helps nobody; where it can be found is said, for a key may come.
 task() {
-    local command='' argument network answer arn now code why stream before lines looks=0
+    local as=hand command='' argument network answer arn now code why stream looks=0
+    [ "$1" != --as ] || { as=$2; shift 2; }
     for argument in "$@"; do
         argument=${argument//\\/\\\\}
         command="$command${command:+, }\"${argument//\"/\\\"}\""
     done
     [ -n "${BASE:-}" ] || BASE=$(outputs "$NAME-base") || exit 1
     network="subnets=[$(output PublicSubnetA "$BASE"),$(output PublicSubnetB "$BASE")],securityGroups=[$(output NightSecurityGroup "$BASE")]"
-    answer=$(ask ecs run-task --cluster "$NAME" --task-definition "$NAME-hand" --launch-type FARGATE --group "$NAME-hand" \
+    answer=$(ask ecs run-task --cluster "$NAME" --task-definition "$NAME-$as" --launch-type FARGATE --group "$NAME-hand" \
         --network-configuration "awsvpcConfiguration={$network,assignPublicIp=ENABLED}" \
         --overrides "{\"containerOverrides\": [{\"name\": \"topshelf\", \"command\": [$command]}]}" \
         --query '[tasks[0].taskArn, failures[0].reason]' --output text) || exit 1
     read -r arn why <<< "$answer"
     [ "$arn" != None ] || die "no task could be started: $why" "$(remedy "$why")"
+    stream=$as/topshelf/${arn##*/}
+    # shellcheck disable=SC2064 # of this task
+    trap "broken_off '$arn' '$stream' $as" HUP INT TERM
     while true; do
         answer=$(ask ecs describe-tasks --cluster "$NAME" --tasks "$arn" --query 'tasks[0].[lastStatus, containers[0].exitCode]' --output text) || exit 1
         read -r now code <<< "$answer"
@@ -137,28 +147,54 @@ task() {
         [ $looks -lt "$LOOKS_MAX" ] || die "task $arn is still $now" "look at it: aws ecs describe-tasks --cluster $NAME --tasks $arn"
         sleep "$TOPSHELF_LOOK_SECONDS"
     done
-    stream=hand/topshelf/${arn##*/}
     if [ "$code" = None ]; then
         die "the task did not begin: $(ask ecs describe-tasks --cluster "$NAME" --tasks "$arn" --query 'tasks[0].[stoppedReason, containers[0].reason]' --output text)" \
             'CannotPullContainerError: the image, or the way to it; ResourceInitializationError: rights of the execution role, or the log group'
     fi
-    # The log comes a moment after the end: it is whole when it is the same twice. One that has not come is left where it is.
-    lines='' looks=0
-    while before=$lines && { ! lines=$(lines_of "$stream" 2> /dev/null) || [ "$lines" != "$before" ]; }; do
-        looks=$((looks + 1))
-        [ $looks -lt 12 ] || { say "its log has not come: group /$NAME/hand, stream $stream"; return "$code"; }
-        sleep "$TOPSHELF_LOOK_SECONDS"
-    done
-    printf '%s\n' "$lines"
-    aws logs delete-log-stream --log-group-name "/$NAME/hand" --log-stream-name "$stream" ||
-        say "the log could not be deleted, and is there for a day, with a key if one was made: group /$NAME/hand, stream $stream"
+    # The log comes a moment after the end. One that has not come whole is left where it is.
+    if lines_of "$stream" 12 "$as"; then
+        # Keys come by hand alone. What the nights say stays.
+        [ "$as" != hand ] || aws logs delete-log-stream --log-group-name "/$NAME/hand" --log-stream-name "$stream" ||
+            say "the log could not be deleted, and is there for a day, with a key if one was made: group /$NAME/hand, stream $stream"
+    else
+        say "its log has not come, or not whole: group /$NAME/$as, stream $stream"
+    fi
+    trap - HUP INT TERM
     return "$code"
 }
 
-# The lines of a stream of commands by hand; fails while there are none.
+broken_off() {
+    say "broken off; the task goes on. To stop it: aws ecs stop-task --cluster $NAME --task $1"
+    if [ "$3" = hand ]; then
+        say "What it says, a key too, is kept for a day: aws logs get-log-events --log-group-name /$NAME/hand --log-stream-name $2 --start-from-head"
+        say "Delete it then: aws logs delete-log-stream --log-group-name /$NAME/hand --log-stream-name $2"
+    else
+        say "What it says: aws logs get-log-events --log-group-name /$NAME/$3 --log-stream-name $2 --start-from-head"
+    fi
+    exit 130
+}
+
+# lines_of STREAM LOOKS [GROUP]: the lines of a stream, of commands by hand unless another group is named, page by page, until a look
+# finds no more. Fails after so many looks in vain.
 lines_of() {
-    local lines
-    lines=$(aws logs get-log-events --log-group-name "/$NAME/hand" --log-stream-name "$1" --start-from-head \
-        --query 'join(`"\n"`, events[].message)' --output text)
-    [ -n "$lines" ] && printf '%s\n' "$lines"
+    local token='' page next lines is_begun='' vain=0
+    while true; do
+        lines='' next=''
+        if page=$(aws logs get-log-events --log-group-name "/$NAME/${3:-hand}" --log-stream-name "$1" --start-from-head ${token:+--next-token "$token"} \
+            --query '[nextForwardToken, join(`"\n"`, events[].message)]' --output text 2> /dev/null); then
+            next=${page%%$'\t'*} lines=${page#*$'\t'}
+        fi
+        if [ -n "$lines" ]; then
+            printf '%s\n' "$lines"
+            is_begun=yes
+        # The end gives the same token again; an empty page before it gives another.
+        elif [ -n "$is_begun" ] && [ -n "$next" ] && [ "$next" = "$token" ]; then
+            return 0
+        else
+            vain=$((vain + 1))
+            [ $vain -lt "$2" ] || return 1
+        fi
+        token=${next:-$token}
+        sleep "$TOPSHELF_LOOK_SECONDS"
+    done
 }

@@ -1,14 +1,15 @@
 #!/usr/bin/env bash
 # Runs a command of topshelf as a task on AWS, with the rights, the network and the configuration of the nights.
 #
-#   deploy/aws/task.sh [--name NAME] [--region REGION] COMMAND…
+#   deploy/aws/task.sh [--name NAME] [--region REGION] [--as night] COMMAND…
 #
-#   deploy/aws/task.sh doctor
+#   deploy/aws/task.sh --as night doctor
 #   deploy/aws/task.sh run --day 2026-11-20
 #   deploy/aws/task.sh keys create --name 'acme shop' --advertiser acme
+#   deploy/aws/task.sh grant serve reader --iam
 #
-# Prints what the command says, and ends with its exit code. A task takes about a minute to begin. The log that it comes by is
-# deleted once it is shown, since keys come so.
+# It is the owner of the database, who may do everything in it; --as night, whom the nights are to it. Prints what the command says, and ends with its exit code. A task takes about a minute to begin. The log that it comes by is
+# deleted once it is shown, since keys come so; as the night it stays in the log of the nights.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 # shellcheck source=deploy/aws/stacks.sh
@@ -16,16 +17,19 @@ here=$(cd "$(dirname "$0")" && pwd)
 
 NAME=topshelf
 region=''
+as=hand
 while [ $# -gt 0 ]; do
     case $1 in
         --name) NAME=$2; shift 2 ;;
         --region) region=$2; shift 2 ;;
+        --as) as=$2; shift 2 ;;
         -h | --help) sed -n '2,/^set/s/^# \{0,1\}//p' "$0"; exit 0 ;;
         *) break ;;
     esac
 done
+case $as in night | hand) ;; *) die "--as $as is not known" 'there is night' ;; esac
 [ $# -gt 0 ] || die 'no command is named' "$0 --help"
 find_account "$region" ''
 now=$(state "$NAME-night")
 [ "$now" != NONE ] || die "there is no stack $NAME-night" "deploy/aws/deploy.sh makes it; or another --name or --region is meant"
-task "$@"
+task --as "$as" "$@"

@@ -8,7 +8,7 @@ use crate::{
     image::{self, Image},
     postgres::{self, Server},
     python::Environment,
-    repository::{cargo, root, status, succeed, target, words},
+    repository::{cargo, root, succeed, target, words},
     say, test,
 };
 use std::{env, path::PathBuf};
@@ -118,11 +118,7 @@ fn run_tests(
     pytest.env(postgres::VARIABLE, server.url());
     pytest.env("TOPSHELF_TEST_PROGRAM", root().join(target()).join("debug/topshelf"));
     pytest.env("TOPSHELF_TEST_IMAGE_DOCKER", root().join(&image.docker));
-    let mut ended = status(&mut pytest)?;
-    if !ended.success() && test::is_ci() {
-        say(&format!("FLAKY unless it fails again: {ended}"));
-        ended = status(&mut pytest)?;
-    }
+    let ended = test::status_of(&mut pytest)?;
     // A version has not all tests: what was asked for may be only another's.
     if ended.success() || (ended.code() == Some(NOTHING_SELECTED) && !pytest_arguments.is_empty()) {
         return Ok(());

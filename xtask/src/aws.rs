@@ -7,7 +7,7 @@ use crate::{
     Failure, debian,
     python::Environment,
     repository::{cargo, files, root, succeed, target, words},
-    say,
+    say, test,
 };
 use std::path::{Path, PathBuf};
 
@@ -17,9 +17,14 @@ const TESTS_REQUIREMENTS: &str = "xtask/aws/tests.txt";
 /// An environment of its own: it needs an older botocore.
 const CHECKOV: Environment = Environment("checkov-venv");
 const CHECKOV_REQUIREMENTS: &str = "xtask/aws/checkov.txt";
-/// What stands in for ECR, what pushes to it, and what hashes the password for it; each is a package of Debian's.
-const TOOLS: [(&str, &str); 3] =
-    [("docker-registry", "docker-registry"), ("skopeo", "skopeo"), ("htpasswd", "apache2-utils")];
+/// What stands in for ECR, what pushes to it, what hashes the password for it, and the judge of the script that Airflow's instance
+/// runs; each is a package of Debian's.
+const TOOLS: [(&str, &str); 4] = [
+    ("docker-registry", "docker-registry"),
+    ("skopeo", "skopeo"),
+    ("htpasswd", "apache2-utils"),
+    ("shellcheck", "shellcheck"),
+];
 
 /// What to test.
 #[derive(clap::Args)]
@@ -32,12 +37,24 @@ pub(crate) struct Options {
     pytest_arguments: Vec<String>,
 }
 
+/// What the tests do. Nothing is installed for it on the machine of somebody who is not root: the registry comes with a service.
+pub(crate) fn run_with_tests() -> Result<(), Failure> {
+    let can_deploy = cfg!(target_os = "linux") && (debian::is_root()? || debian::missing(&TOOLS).is_empty());
+    run(&Options { lint: !can_deploy, pytest_arguments: Vec::new() })?;
+    if !can_deploy {
+        let packages: Vec<_> = TOOLS.iter().map(|(_, package)| *package).collect();
+        let packages = packages.join(", ");
+        say(&format!("the templates for AWS are not deployed: their tests need Linux, and {packages}"));
+    }
+    Ok(())
+}
+
 /// Judges, then deploys.
 pub(crate) fn run(options: &Options) -> Result<(), Failure> {
     TESTS.sync(TESTS_REQUIREMENTS)?;
     CHECKOV.sync(CHECKOV_REQUIREMENTS)?;
     lint()?;
-    if options.lint { Ok(()) } else { test(options) }
+    if options.lint { Ok(()) } else { deploy(&options.pytest_arguments) }
 }
 
 fn lint() -> Result<(), Failure> {
@@ -56,15 +73,16 @@ fn lint() -> Result<(), Failure> {
     succeed(&mut judge)
 }
 
-fn test(options: &Options) -> Result<(), Failure> {
+fn deploy(pytest_arguments: &[String]) -> Result<(), Failure> {
     debian::install_missing(&TOOLS, "these tests")?;
     succeed(&mut cargo(&["build", "--package", "topshelf", "--bin", "topshelf"]))?;
     let mut pytest = TESTS.program("python", &["-m", "pytest", "-p", "no:cacheprovider", "--quiet"]);
-    pytest.args(["-n", "2", "--dist", "loadfile", "--durations", "5"]).args(&options.pytest_arguments);
+    pytest.args(["-n", "2", "--dist", "loadfile", "--durations", "5"]).args(pytest_arguments);
     pytest.current_dir(root().join(FOLDER).join("tests"));
     pytest.env("TOPSHELF_TEST_PROGRAM", target().join("debug/topshelf"));
     say(&format!("running `{}`", words(&pytest)));
-    succeed(&mut pytest)
+    let ended = test::status_of(&mut pytest)?;
+    if ended.success() { Ok(()) } else { Err(format!("`{}` failed: {ended}", words(&pytest)).into()) }
 }
 
 fn is_template(file: &Path) -> bool {

@@ -25,11 +25,15 @@ pub(crate) fn install(packages: &[&str]) -> Result<(), Failure> {
     apt(&[&["install", "--no-install-recommends"], packages].concat())
 }
 
+/// The packages of those tools, each with its package, that are not here.
+pub(crate) fn missing<'p>(tools: &[(&str, &'p str)]) -> Vec<&'p str> {
+    let is_missing = |tool: &str| !works(&mut program("sh", &["-c", &format!("command -v {tool}")]));
+    tools.iter().filter(|(tool, _)| is_missing(tool)).map(|(_, package)| *package).collect()
+}
+
 /// Installs the packages of those tools, each with its package, that are not here; `who` needs them.
 pub(crate) fn install_missing(tools: &[(&str, &str)], who: &str) -> Result<(), Failure> {
-    let is_missing = |tool: &str| !works(&mut program("sh", &["-c", &format!("command -v {tool}")]));
-    let missing: Vec<_> =
-        tools.iter().filter(|(tool, _)| is_missing(tool)).map(|(_, package)| *package).collect();
+    let missing = self::missing(tools);
     if missing.is_empty() {
         return Ok(());
     }

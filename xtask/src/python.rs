@@ -18,7 +18,10 @@ impl Environment {
     /// A program of it.
     pub(crate) fn program(&self, name: &str, arguments: &[&str]) -> Command {
         let mut command = program(self.folder().join("bin").join(name), arguments);
-        command.env("PYTHONDONTWRITEBYTECODE", "1");
+        // What Python compiles is kept, but not in the repository.
+        command
+            .env("PYTHONPYCACHEPREFIX", self.folder().join("pycache"))
+            .env_remove("PYTHONDONTWRITEBYTECODE");
         command
     }
 

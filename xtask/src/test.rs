@@ -1,8 +1,8 @@
 //! `cargo xtask test`: the checks, then every test with a PostgreSQL server to test against, then a server against the
-//! API's document, the image, and the DAG in Airflow.
+//! API's document, the image, the DAG in Airflow, and the templates for AWS in an emulator.
 
 use crate::{
-    Failure, actionlint, airflow, check, deny, image,
+    Failure, actionlint, airflow, aws, check, deny, image,
     postgres::{self, Server},
     promtool,
     repository::{TRACES, cargo, files, read, status, words, works},
@@ -11,7 +11,7 @@ use crate::{
 use std::{
     env,
     path::Path,
-    process::Command,
+    process::{Command, ExitStatus},
     sync::{Arc, atomic::AtomicBool},
 };
 
@@ -49,12 +49,10 @@ pub(crate) fn run(options: &Options) -> Result<(), Failure> {
     }
     schemathesis::run_with_tests()?;
     match image::run_with_tests()? {
-        Some(image) => airflow::run_with_tests(&image),
-        None => {
-            say("the DAG is not tested: its tests need the image");
-            Ok(())
-        }
+        Some(image) => airflow::run_with_tests(&image)?,
+        None => say("the DAG is not tested: its tests need the image"),
     }
+    aws::run_with_tests()
 }
 
 /// Ctrl-C ends the test runner, which the terminal tells too; we stay to stop the server and tidy up.
@@ -111,6 +109,16 @@ pub(crate) fn runner(otherwise: &[&str]) -> Command {
         nextest.args(["--profile", "ci"]);
     }
     nextest
+}
+
+/// How tests end that nextest does not run; in CI those that fail are run once more.
+pub(crate) fn status_of(tests: &mut Command) -> Result<ExitStatus, Failure> {
+    let ended = status(tests)?;
+    if ended.success() || !is_ci() {
+        return Ok(ended);
+    }
+    say(&format!("FLAKY unless it fails again: {ended}"));
+    status(tests)
 }
 
 /// Whether this is a machine of whose load nobody knows.

@@ -4,6 +4,7 @@ use crate::{
     content::Content,
     decision::Publication,
     error::{Failure, StoreError},
+    grants::{Grant, Granted, NoGrant},
     history::{LastRankings, TotalsOfDay, TotalsRow},
     holds::Holds,
     keys::{self, ApiKey, KeyId, KeyRow, NewApiKey},
@@ -128,6 +129,16 @@ impl Backend {
         let migrated = either!(self.migrate());
         let failed = |source| StoreError::Migrate { database: self.description().to_owned(), source };
         migrated.map_err(|source| failed(source).into())
+    }
+
+    pub(crate) async fn grant(&self, grant: &Grant, is_dry_run: bool) -> Result<Granted, Failure> {
+        match self {
+            Self::Postgres(postgres) => postgres.grant(grant, is_dry_run).await,
+            Self::Sqlite(sqlite) => {
+                let (role, database) = (grant.role.clone(), sqlite.description().to_owned());
+                Err(StoreError::NotGranted { role, database, source: NoGrant::File }.into())
+            }
+        }
     }
 
     pub(crate) async fn begin_runs(&self, runs: &[NewRun]) -> Result<(), Failure> {

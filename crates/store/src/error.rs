@@ -1,6 +1,7 @@
 //! What can go wrong, in terms of the operation and its object. No message holds a password.
 
 use crate::{
+    grants::NoGrant,
     keys::{KeyId, KeyName},
     login::NoLogin,
     postgres::is_login_refused,
@@ -71,6 +72,16 @@ pub enum StoreError {
         database: String,
         /// The cause.
         source: sqlx::migrate::MigrateError,
+    },
+    /// The role can be granted nothing.
+    #[error("could not grant rights to {role:?} in {database}")]
+    NotGranted {
+        /// The role.
+        role: String,
+        /// The database, without password.
+        database: String,
+        /// Why.
+        source: NoGrant,
     },
     /// The database refused or broke off an operation.
     #[error("could not {operation} in {database}")]

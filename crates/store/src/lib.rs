@@ -11,6 +11,7 @@ mod columns;
 mod content;
 mod decision;
 mod error;
+mod grants;
 mod history;
 mod holds;
 mod keys;
@@ -42,6 +43,7 @@ use std::{collections::BTreeSet, fmt, io, time::Duration};
 pub use content::NewPublication;
 pub use decision::Publication;
 pub use error::StoreError;
+pub use grants::{Duty, Grant, Granted, NoGrant};
 pub use history::{LastRankings, TotalsOfDay};
 pub use holds::{Hold, Holds};
 pub use keys::{ApiKey, KeyDigest, KeyId, KeyName, KeyNameError, KeyScope, KeyText, NewApiKey, NoRandomness};
@@ -130,6 +132,17 @@ impl Store {
     /// [`StoreError::Migrate`], for example when the role may not create tables and some are missing.
     pub async fn migrate(&self) -> Result<(), StoreError> {
         self.patiently(|| self.backend.migrate(), || "migrate".into()).await
+    }
+
+    /// Lets a role do its duty in the database and nothing else, now and once later migrations have made more tables; makes
+    /// the role when it is not there, without a password. What a role has already it keeps. A dry run tells the SQL, changes
+    /// nothing, and needs no rights.
+    ///
+    /// # Errors
+    /// [`StoreError::NotGranted`]; [`StoreError::Sql`] when the database fails, also when who is logged in may not make roles.
+    pub async fn grant(&self, grant: &Grant, is_dry_run: bool) -> Result<Granted, StoreError> {
+        let operation = || format!("grant rights to {:?}", grant.role);
+        self.patiently(|| self.backend.grant(grant, is_dry_run), operation).await
     }
 
     /// Enters runs in the ledger, which come in the order of their days, all or none of them. From then on until

@@ -5,6 +5,7 @@
 
 mod accept;
 mod copy;
+mod grant;
 mod history;
 mod keys;
 mod moves;

@@ -5,7 +5,7 @@
 
 mod migrations;
 mod postgres;
-mod privileges;
+pub(crate) mod privileges;
 mod sqlite;
 
 pub use migrations::Migrations;

@@ -3,6 +3,7 @@
 #[cfg(feature = "cluster")]
 mod cluster;
 mod generate;
+mod grant;
 mod keys;
 mod nights;
 mod readers;
@@ -10,6 +11,7 @@ mod readers;
 #[cfg(feature = "cluster")]
 pub use cluster::{Cluster, Executor, Scheduler};
 pub use generate::{CompressionName, FormatName, Generate, LayoutName};
+pub use grant::{DutyName, Grant};
 pub use keys::{CreateKey, Keys, RevokeKey};
 pub use nights::{CountedDay, OneDay, Publish, Range, Rank, RunDay, Waiting};
 pub use readers::{Diff, Moves, Pin, Rollback, Runs, Show, Side, Unpin};
@@ -202,6 +204,11 @@ pub enum Command {
     /// Create or migrate the database
     #[command(after_help = "Example:\n  topshelf migrate --store postgres://topshelf@db/topshelf")]
     Migrate,
+    /// Let a role of the database serve or run nights, and no more; makes it if missing
+    #[command(
+        after_help = "Examples:\n  topshelf grant serve reader\n  topshelf grant night night --iam      # it logs in by tokens of AWS IAM, and by no password\n  topshelf grant serve reader --dry-run > grants.sql\n\nCall it as the owner of the tables, who must be allowed to make roles (store.url, store.secret).\nAll is granted or nothing; the same again changes nothing. Tables of later migrations are covered, if\ntheir owner makes them, and so is all else that it makes in that schema. Nothing is taken from a role that may do more: begin with a new one. It has no\npassword: give it one, ALTER ROLE reader PASSWORD '…', unless it logs in by tokens."
+    )]
+    Grant(Grant),
     /// Print the effective configuration, without secrets, and where each value came from
     #[command(after_help = "Example:\n  topshelf config > example.toml   # passwords are left out")]
     Config,

@@ -6,6 +6,7 @@ mod demo;
 mod diff;
 mod doctor;
 mod generate;
+mod grant;
 mod health;
 mod input;
 mod keys;
@@ -88,6 +89,7 @@ pub async fn execute(cli: Cli) -> Result<(), Failure> {
         Command::Generate(flags) => generate::generate(&flags, output),
         Command::Doctor(flags) => doctor::doctor(&flags, &global, output).await,
         Command::Migrate => ledger::migrate(&night(&global)?, output).await,
+        Command::Grant(flags) => grant::grant(&night(&global)?, flags, output).await,
         Command::Config => print_config(&global, output),
         Command::Health(flags) => health::health(&flags, &global, output).await,
         Command::Completions(flags) => shell::completions(&flags, output),

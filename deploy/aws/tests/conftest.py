@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import boto3
@@ -26,6 +28,16 @@ def credentials():
         patch.setenv("AWS_DEFAULT_REGION", REGION)
         patch.delenv("AWS_PROFILE", raising=False)
         yield
+
+
+@pytest.fixture(scope="session")
+def aws_cli(tmp_path_factory):
+    """A command that is the AWS CLI without its start."""
+    script, address = Path(__file__).parent / "aws_cli.py", tmp_path_factory.mktemp("aws") / "socket"
+    command = [sys.executable, str(script), "serve", str(address)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as server:
+        assert server.stdout.readline() == b"ready\n"
+        yield f"{sys.executable} -IS {script} call {address}"
 
 
 @pytest.fixture(scope="module")

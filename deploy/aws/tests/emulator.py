@@ -31,7 +31,7 @@ from moto.ec2.models import ec2_backends
 from moto.ec2.models.security_groups import SecurityGroupIngress
 from moto.ec2.models.subnets import Subnet
 from moto.ecr.models import ECRBackend, Repository, ecr_backends
-from moto.ecs.models import EC2ContainerServiceBackend
+from moto.ecs.models import EC2ContainerServiceBackend, TaskDefinition, ecs_backends
 from moto.logs.models import logs_backends
 from moto.rds.models import DBInstance, rds_backends
 from moto.server import ThreadedMotoServer
@@ -162,6 +162,24 @@ def create_database(cls, resource_name, cloudformation_json, account_id, region_
     )
 
 
+def of_what_is_there(build_resource_diff):
+    """What an update changes; moto would change what a condition has kept from being made, too."""
+
+    def build(self, *arguments, **named):
+        changes = build_resource_diff(self, *arguments, **named)
+        condition = lambda name: self._resource_json_map[name].get("Condition")  # noqa: E731
+        changes["Modify"] = [name for name in changes["Modify"] if not condition(name) or self.lazy_condition_map[condition(name)]]
+        return changes
+
+    return build
+
+
+def update_definition(cls, original_resource, new_resource_name, cloudformation_json, account_id, region_name):
+    """A new revision in the place of the last, as at first; moto would not write its properties as ECS does."""
+    ecs_backends[account_id][region_name].deregister_task_definition(original_resource.arn)
+    return cls.create_from_cloudformation_json(new_resource_name, cloudformation_json, account_id, region_name)
+
+
 # Attributes of types that moto has, but for these.
 ATTRIBUTES = {
     DBInstance: {
@@ -288,6 +306,8 @@ class Emulator:
         put(CloudFormationBackend, "execute_change_set", execute_change_set)
         put(CloudFormationBackend, "create_change_set", over_a_shell(CloudFormationBackend.create_change_set))
         put(DBInstance, "create_from_cloudformation_json", classmethod(create_database))
+        put(parsing.ResourceMap, "build_resource_diff", of_what_is_there(parsing.ResourceMap.build_resource_diff))
+        put(TaskDefinition, "update_from_cloudformation_json", classmethod(update_definition))
         for kind, more in ATTRIBUTES.items():
             has, get = with_attributes(kind, more)
             put(kind, "has_cfn_attr", has)
@@ -343,8 +363,10 @@ class Emulator:
         logs = logs_backends[ACCOUNT][REGION]
         logs.create_log_stream(options["awslogs-group"], stream)
         now = int(time.time() * 1000)
-        if lines:
-            logs.put_log_events(options["awslogs-group"], stream, [{"timestamp": now, "message": line} for line in lines])
+        # So many at once CloudWatch takes.
+        for first in range(0, len(lines), 10_000):
+            events = [{"timestamp": now, "message": line} for line in lines[first : first + 10_000]]
+            logs.put_log_events(options["awslogs-group"], stream, events)
         task.status = task.desired_status = task.containers[0].last_status = "STOPPED"
         task.containers[0].exitCode = code
 

@@ -24,7 +24,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from conftest import FOLDER, Aws
+from conftest import FOLDER, IMAGE, Aws
 from emulator import REGION, Emulator, Registry, recorded
 
 USER, TOKEN = "AWS", "123456789012-auth-token"
@@ -118,10 +118,10 @@ def archive(tmp_path_factory) -> Path:
 class Account:
     """An empty account, and a user with the AWS CLI."""
 
-    def __init__(self, folder: Path, registry: Registry, archive: Path):
+    def __init__(self, folder: Path, registry: Registry, archive: Path, cli: str):
         program = os.environ.get("TOPSHELF_TEST_PROGRAM")
         assert program, "TOPSHELF_TEST_PROGRAM is not set: run `cargo xtask aws`"
-        self.folder, self.archive = folder, archive
+        self.folder, self.archive, self.cli = folder, archive, cli
         self.emulator = Emulator(program, registry)
         self.aws = Aws(self.emulator)
 
@@ -131,9 +131,7 @@ class Account:
         self.emulator.folder = self.folder
         home = self.folder / "home"
         home.mkdir()
-        # Some commands of the CLI, `aws rds` for one, do not look at AWS_ENDPOINT_URL.
-        (home / "aws").write_text(f'#!/bin/sh\nexec {Path(sys.executable).parent}/aws --endpoint-url "$AWS_ENDPOINT_URL" "$@"\n')
-        (home / "aws").chmod(0o755)
+        self.put_cli(self.cli)
         self.variables = {
             "PATH": f"{home}:{Path(sys.executable).parent}:{os.environ['PATH']}",
             "HOME": str(home),
@@ -155,6 +153,13 @@ class Account:
     def __exit__(self, *_):
         self.emulator.reset()
         self.emulator.__exit__()
+
+    def put_cli(self, command: str):
+        """What scripts find as `aws`."""
+        # Some commands of the CLI, `aws rds` for one, do not look at AWS_ENDPOINT_URL.
+        path = self.folder / "home/aws"
+        path.write_text(f'#!/bin/sh\nexec {command} --endpoint-url "$AWS_ENDPOINT_URL" "$@"\n')
+        path.chmod(0o755)
 
     def start(self, script: str, *arguments: str, **variables: str) -> subprocess.Popen:
         command = [str(FOLDER / script), *arguments]
@@ -179,6 +184,21 @@ class Account:
         assert ended.returncode == 0, ended.stderr
         return ended
 
+    def when(self, words: str, does: str) -> str:
+        """A PATH on which the AWS CLI does something else when it is asked for this."""
+        real = shutil.which("aws", path=self.variables["PATH"])
+        (self.folder / "bin").mkdir()
+        (self.folder / "bin/aws").write_text(f'#!/bin/sh\ncase "$*" in *{words}*) {does} ;; esac\nexec {real} "$@"\n')
+        (self.folder / "bin/aws").chmod(0o755)
+        return f"{self.folder}/bin:{self.variables['PATH']}"
+
+    def has_nights(self):
+        """The first two stacks and a database, without the scripts."""
+        self.aws.create("base", "topshelf")
+        self.aws.create("night", "topshelf", Image=IMAGE)
+        code, lines = self.emulator.call(["migrate"], {})
+        assert code == 0, lines
+
     def state(self) -> dict:
         """All that there is in the account, as far as deploying could change it."""
         aws = self.aws
@@ -196,20 +216,33 @@ class Account:
             "streams": self.streams(),
         }
 
+    def ran(self) -> set[tuple[str, str, str]]:
+        """The tasks that have ended: command, family of the definition, group."""
+        aws = self.aws
+        arns = aws.ecs.list_tasks(cluster="topshelf", desiredStatus="STOPPED")["taskArns"]
+        return {
+            (
+                task["overrides"]["containerOverrides"][0]["command"][0],
+                task["taskDefinitionArn"].rpartition("/")[2].partition(":")[0],
+                task["group"],
+            )
+            for task in aws.ecs.describe_tasks(cluster="topshelf", tasks=arns)["tasks"]
+        }
+
     def keys(self) -> list[str]:
         code, lines = self.emulator.call(["keys", "list", "--json"], {})
         return [key["name"] for key in json.loads(lines[-1])["keys"]] if code == 0 else []
 
-    def streams(self) -> list[str]:
+    def streams(self, of: str = "hand") -> list[str]:
         if "topshelf-base" not in [stack["StackName"] for stack in self.aws.cloudformation.describe_stacks()["Stacks"]]:
             return []
-        return [stream["logStreamName"] for stream in self.aws.logs.describe_log_streams(logGroupName="/topshelf/hand")["logStreams"]]
+        return [stream["logStreamName"] for stream in self.aws.logs.describe_log_streams(logGroupName=f"/topshelf/{of}")["logStreams"]]
 
 
 @pytest.fixture
-def account(tmp_path, registry, archive):
+def account(tmp_path, registry, archive, aws_cli):
     shutil.rmtree(Path(tmp_path) / "home", ignore_errors=True)
-    with Account(tmp_path, registry, archive) as account:
+    with Account(tmp_path, registry, archive, aws_cli) as account:
         yield account
 
 
@@ -224,6 +257,12 @@ def test_an_empty_account_has_everything_after_one_command_and_the_second_change
     # What the doctor said is shown, and that the logs are not there yet.
     assert "advertiser_ids" in first.stderr and "The doctor misses something" in first.stderr
     assert account.emulator.tasks == [["migrate"], ["doctor"], ["keys", "list", "--json"], ["keys", "create", "--name", "first", "--all"]]
+    # The doctor tries what the nights will use; all else is done by the owner. No alarm comes of either.
+    assert account.ran() == {
+        ("migrate", "topshelf-hand", "topshelf-hand"),
+        ("doctor", "topshelf-night", "topshelf-hand"),
+        ("keys", "topshelf-hand", "topshelf-hand"),
+    }
     state = account.state()
     assert set(state["stacks"]) == {"topshelf-base", "topshelf-night", "topshelf-api"}
     assert state["keys"] == ["first"]
@@ -234,6 +273,17 @@ def test_an_empty_account_has_everything_after_one_command_and_the_second_change
     assert KEY.findall(second.stdout) == []
     assert key not in second.stderr
     assert "is there" in second.stderr and "pushing" not in second.stderr
+    assert account.state() == state
+
+
+def test_the_cli_does_the_same_when_each_call_starts_it(account):
+    account.put_cli(f"{Path(sys.executable).parent}/aws")
+    account.deploy()
+    state, second = account.state(), account.deploy("--dry-run")
+    assert set(state["stacks"]) == {"topshelf-base", "topshelf-night", "topshelf-api"}
+    account.put_cli(account.cli)
+    again = account.deploy("--dry-run")
+    assert (again.stdout, again.stderr) == (second.stdout, second.stderr)
     assert account.state() == state
 
 
@@ -254,6 +304,52 @@ def test_a_night_runs_where_the_logs_are_put(account):
     assert again.returncode == 0, again.stdout
     refused = account.call("task.sh", "run", "--day", "2020-01-01")
     assert refused.returncode == 3, refused.stdout
+
+
+def test_commands_are_the_owners_or_as_the_night(account):
+    account.deploy()
+    # It arrives, and says what a file cannot do.
+    ended = account.call("task.sh", "grant", "serve", "reader", "--iam")
+    assert ended.returncode == 2 and "an SQLite file has no roles" in ended.stdout, ended.stdout + ended.stderr
+    assert ("grant", "topshelf-hand", "topshelf-hand") in account.ran()
+    before = len(account.streams("night"))
+    ended = account.call("task.sh", "--as", "night", "runs")
+    assert ended.returncode == 0 and "no such runs" in ended.stdout, ended.stdout + ended.stderr
+    assert ("runs", "topshelf-night", "topshelf-hand") in account.ran()
+    # What the night says stays in its log.
+    assert len(account.streams("night")) == before + 1 and account.streams() == []
+    refused = account.call("task.sh", "--as", "nobody", "doctor")
+    assert refused.returncode == 1 and "--as nobody is not known" in refused.stderr
+
+
+def test_a_database_that_was_restored_is_found_by_the_next_deployment(account):
+    from moto.rds.models import rds_backends
+
+    account.deploy()
+    rds = account.aws.rds
+    (was,) = rds.describe_db_instances(DBInstanceIdentifier="topshelf")["DBInstances"]
+    rds.modify_db_instance(DBInstanceIdentifier="topshelf", DeletionProtection=False)
+    rds.delete_db_instance(DBInstanceIdentifier="topshelf", SkipFinalSnapshot=True)
+    restored = {"DBInstanceIdentifier": "topshelf", "Engine": "postgres", "DBInstanceClass": "db.t4g.micro", "AllocatedStorage": 20, "MasterUsername": "topshelf"}
+    rds.create_db_instance(**restored, MasterUserPassword="a password of before")
+    ended = account.call("deploy.sh", "--image", str(account.archive))
+    assert ended.returncode == 1 and "database topshelf has no secret of its owner" in ended.stderr and "--manage-master-user-password" in ended.stderr
+    rds.delete_db_instance(DBInstanceIdentifier="topshelf", SkipFinalSnapshot=True)
+    rds.create_db_instance(**restored, ManageMasterUserPassword=True)
+    # moto gives every database the same.
+    rds_backends["123456789012"][REGION].describe_db_instances("topshelf")[0].dbi_resource_id = "db-RESTORED"
+    (database,) = rds.describe_db_instances(DBInstanceIdentifier="topshelf")["DBInstances"]
+    resource, owner = database["DbiResourceId"], database["MasterUserSecret"]["SecretArn"]
+    assert resource != was["DbiResourceId"] and owner != was["MasterUserSecret"]["SecretArn"]
+    account.deploy()
+    # What roles make of these, test_rights.py asks: moto leaves a role's policies as they were.
+    stacks = account.aws.cloudformation.describe_stacks()["Stacks"]
+    told = {stack["StackName"]: {of["ParameterKey"]: of["ParameterValue"] for of in stack["Parameters"]} for stack in stacks}
+    for stack in ("topshelf-night", "topshelf-api"):
+        assert (told[stack]["DatabaseResource"], told[stack]["OwnerSecret"]) == (resource, owner)
+    for name in ("topshelf-night", "topshelf-hand"):
+        (container,) = account.aws.ecs.describe_task_definition(taskDefinition=name)["taskDefinition"]["containerDefinitions"]
+        assert {"name": "TOPSHELF_STORE__SECRET", "value": owner} in container["environment"]
 
 
 def test_the_log_of_a_night_says_what_the_alarms_count(account):
@@ -325,6 +421,89 @@ def test_killed_at_any_moment_and_called_again_it_finishes(account, after):
     assert len(set(KEY.findall(stdout + finished.stdout))) == 1
 
 
+def test_a_long_log_is_shown_whole_before_it_is_deleted(account):
+    account.has_nights()
+    # CloudWatch gives 10,000 lines at once.
+    said = [f"line {number} of\tmany" for number in range(10_500)]
+    account.emulator.call = lambda command, variables: (0, said)
+    ended = account.call("task.sh", "runs")
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stdout.splitlines() == said
+    assert account.aws.logs.describe_log_streams(logGroupName="/topshelf/hand")["logStreams"] == []
+
+
+def test_a_log_that_does_not_come_is_not_deleted(account):
+    account.has_nights()
+    account.emulator.call = lambda command, variables: (3, ["a line"])
+    never = account.when("get-log-events", "exit 255")
+    ended = account.call("task.sh", "runs", PATH=never)
+    assert ended.returncode == 3
+    (stream,) = account.aws.logs.describe_log_streams(logGroupName="/topshelf/hand")["logStreams"]
+    assert f"its log has not come, or not whole: group /topshelf/hand, stream {stream['logStreamName']}" in ended.stderr
+
+
+@pytest.mark.parametrize("at", ["describe-tasks", "get-log-events"])
+def test_broken_off_it_says_where_a_key_is(account, at):
+    account.has_nights()
+    stuck = account.when(at, f"echo > {account.folder}/reached; exec sleep 60")
+    process = account.start("task.sh", "keys", "create", "--name", "acme", "--all", PATH=stuck)
+    while not (account.folder / "reached").exists() and process.poll() is None:
+        time.sleep(0.05)
+    # As a terminal does.
+    os.killpg(process.pid, signal.SIGINT)
+    stdout, stderr = process.communicate()
+    assert (process.returncode, stdout) == (130, ""), stderr
+    (stream,) = account.aws.logs.describe_log_streams(logGroupName="/topshelf/hand")["logStreams"]
+    assert f"--log-stream-name {stream['logStreamName']} --start-from-head" in stderr
+    assert f"aws ecs stop-task --cluster topshelf --task arn:aws:ecs:us-east-1:123456789012:task/topshelf/{stream['logStreamName'].split('/')[-1]}" in stderr
+    events = account.aws.logs.get_log_events(logGroupName="/topshelf/hand", logStreamName=stream["logStreamName"])["events"]
+    assert len(KEY.findall("\n".join(event["message"] for event in events))) == 1
+
+
+def test_an_image_is_named_by_all_that_it_is_built_of(account):
+    """A commit; changes; files that are new, and not ignored, by their contents."""
+    clone = account.folder / "clone"
+    shutil.copytree(FOLDER, clone / "deploy/aws", ignore=shutil.ignore_patterns("tests"))
+    (clone / "deploy/docker").mkdir()
+    (clone / ".gitignore").write_text("/data\n")
+    git = ["git", "-C", str(clone), "-c", "user.name=a", "-c", "user.email=a@example.com"]
+    for arguments in (["init", "--quiet"], ["add", "."], ["commit", "--quiet", "--message", "first"]):
+        subprocess.run([*git, *arguments], check=True)
+    (account.folder / "bin").mkdir()
+    # It builds nothing, and tells as what.
+    docker = account.folder / "bin/docker"
+    docker.write_text(f'#!/bin/sh\ncase $1 in info) exit 0 ;; esac\necho "$*" >> {account.folder}/built\nexit 1\n')
+    docker.chmod(0o755)
+    # Nothing but the name is asked for: all of AWS is a state that is there.
+    aws = account.folder / "bin/aws"
+    aws.write_text(
+        '#!/bin/sh\ncase "$*" in *get-caller-identity*) echo 1 ;; *StackStatus*) echo CREATE_COMPLETE ;; *Outputs*) printf "Repository\\tr/topshelf\\n" ;;'
+        " *describe-images*) exit 1 ;; *) echo done ;; esac\n"
+    )
+    aws.chmod(0o755)
+
+    def name() -> str:
+        (account.folder / "built").unlink(missing_ok=True)
+        path = f"{account.folder}/bin:{account.variables['PATH']}"
+        ended = subprocess.run([clone / "deploy/aws/deploy.sh"], env={**account.variables, "PATH": path}, capture_output=True, text=True)
+        assert "the image could not be built" in ended.stderr, ended.stderr
+        return re.search(r"REVISION=(\S+)", (account.folder / "built").read_text())[1]
+
+    commit = subprocess.run([*git, "rev-parse", "--short=12", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
+    assert name() == commit
+    (clone / "data").mkdir()
+    (clone / "data/ignored").write_text("1")
+    assert name() == commit
+    names = [commit]
+    for content in ("one", "two"):
+        (clone / "new file").write_text(content)
+        names.append(name())
+    (clone / ".gitignore").write_text("/data\n/other\n")
+    names.append(name())
+    assert len(set(names)) == 4 and all(of.startswith(commit) for of in names)
+    assert name() == names[-1]
+
+
 REFUSED = [
     (["--account", "210987654321"], {}, "these are credentials of account 123456789012, and not of 210987654321", "AWS_PROFILE"),
     ([], {"AWS_REGION": ""}, "no region is named", "--region"),
@@ -347,10 +526,10 @@ def test_what_is_wrong_is_said_with_a_remedy_before_anything_is_made(account, ar
     assert account.aws.cloudformation.describe_stacks()["Stacks"] == []
 
 
-def put_state(account, status: str):
+def put_state(account, status: str, name: str = "topshelf-base"):
     from moto.cloudformation.models import cloudformation_backends
 
-    stack = next(iter(cloudformation_backends["123456789012"][REGION].stacks.values()))
+    (stack,) = (stack for stack in cloudformation_backends["123456789012"][REGION].stacks.values() if stack.name == name)
     stack.status = status
     return stack
 
@@ -359,6 +538,8 @@ def put_state(account, status: str):
     ("status", "help"),
     [
         ("ROLLBACK_COMPLETE", "aws cloudformation delete-stack --stack-name topshelf-base"),
+        ("ROLLBACK_FAILED", "deploy/aws/destroy.sh --name topshelf --delete-data"),
+        ("DELETE_FAILED", "deploy/aws/destroy.sh --name topshelf --delete-data"),
         ("UPDATE_ROLLBACK_FAILED", "aws cloudformation continue-update-rollback --stack-name topshelf-base"),
     ],
 )
@@ -368,6 +549,15 @@ def test_a_stack_that_cannot_be_updated_is_named_with_what_to_do(account, status
     ended = account.call("deploy.sh", "--image", str(account.archive))
     assert ended.returncode == 1
     assert f"stack topshelf-base is in {status}" in ended.stderr and help in ended.stderr
+
+
+def test_data_are_never_named_to_be_deleted_for_a_stack_that_has_none(account):
+    account.has_nights()
+    put_state(account, "DELETE_FAILED", "topshelf-night")
+    ended = account.call("deploy.sh", "--image", str(account.archive))
+    assert ended.returncode == 1
+    assert "help: mend what failed, then: aws cloudformation delete-stack --stack-name topshelf-night" in ended.stderr
+    assert "--delete-data" not in ended.stderr
 
 
 def test_an_update_under_way_is_waited_for(account):
@@ -432,3 +622,27 @@ def test_with_the_data_nothing_is_protected_or_kept(account):
     if bucket in [of["Name"] for of in account.aws.s3.list_buckets()["Buckets"]]:
         left = account.aws.s3.list_object_versions(Bucket=bucket)
         assert "Versions" not in left and "DeleteMarkers" not in left
+
+
+def test_what_others_left_in_the_network_is_waited_for_and_named(account):
+    """As Express Mode's balancer, whose addresses and group go some minutes after its service."""
+    base = account.aws.create("base", "topshelf")
+    group = account.aws.ec2.create_security_group(GroupName="ecs-express", Description="balancer", VpcId=base["Vpc"])["GroupId"]
+    interface = account.aws.ec2.create_network_interface(SubnetId=base["PublicSubnetB"], Description="ELB app/ecs-express", Groups=[group])
+    interface = interface["NetworkInterface"]["NetworkInterfaceId"]
+    (account.folder / "bin").mkdir()
+    # Ten minutes pass in two looks.
+    (account.folder / "bin/sleep").write_text(f'#!/bin/sh\necho "$*" >> {account.folder}/slept\n')
+    (account.folder / "bin/sleep").chmod(0o755)
+    soon = {"PATH": f"{account.folder}/bin:{account.variables['PATH']}", "TOPSHELF_LOOK_SECONDS": "300"}
+    ended = account.call("destroy.sh", "--delete-data", "--yes", **soon)
+    assert ended.returncode == 1
+    left = f"{interface}\tELB app/ecs-express\n{group}\tecs-express\n"
+    assert f"waiting for what others have in the network {base['Vpc']} to go:\n{left}" in ended.stderr
+    assert f"cannot be deleted with it:\n{left}help: of a balancer: `aws elbv2 describe-load-balancers`" in ended.stderr
+    assert (account.folder / "slept").read_text() == "300\n"
+    assert "stack topshelf-base goes" not in ended.stderr
+    account.aws.ec2.delete_network_interface(NetworkInterfaceId=interface)
+    account.aws.ec2.delete_security_group(GroupId=group)
+    ended = account.call("destroy.sh", "--delete-data", "--yes")
+    assert "waiting for" not in ended.stderr and "stack topshelf-base goes" in ended.stderr

@@ -6,7 +6,7 @@ import ast
 from fnmatch import fnmatchcase
 
 import pytest
-from conftest import template
+from conftest import IMAGE, template
 
 BUCKET = "arn:aws:s3:::topshelf-123456789012-us-east-1"
 CLUSTER = "arn:aws:ecs:us-east-1:123456789012:cluster/topshelf"
@@ -86,6 +86,16 @@ TABLE = [
     ("night", "secretsmanager:GetSecretValue", OTHER_SECRET, {}, False),
     ("night", "iam:PassRole", "arn:aws:iam::123456789012:role/admin", TASKS, False),
     ("night", "ecs:RunTask", f"{CLUSTER}", {}, False),
+    ("hand", "s3:ListBucket", BUCKET, LIST_LOGS, True),
+    ("hand", "s3:GetObject", f"{BUCKET}/logs/ads_views.csv", {}, True),
+    ("hand", "s3:PutObject", f"{BUCKET}/logs/ads_views.csv", {}, False),
+    ("hand", "s3:PutObject", f"{BUCKET}/lake/counts/day=2026-11-20/manifest.json", {}, True),
+    ("hand", "s3:GetObject", f"{BUCKET}/private/payroll.csv", {}, False),
+    ("hand", "secretsmanager:GetSecretValue", SECRET, {}, True),
+    ("hand", "secretsmanager:PutSecretValue", SECRET, {}, False),
+    ("hand", "secretsmanager:GetSecretValue", OTHER_SECRET, {}, False),
+    ("hand", "rds-db:connect", "arn:aws:rds-db:us-east-1:123456789012:dbuser:db-X/topshelf", {}, False),
+    ("hand", "ecs:RunTask", f"{CLUSTER}", {}, False),
     ("api", "secretsmanager:GetSecretValue", SECRET, {}, True),
     ("api", "secretsmanager:GetSecretValue", OTHER_SECRET, {}, False),
     ("api", "s3:GetObject", f"{BUCKET}/logs/ads_views.csv", {}, False),
@@ -105,6 +115,7 @@ TABLE = [
     ("schedule", "ecs:RunTask", "arn:aws:ecs:us-east-1:123456789012:task-definition/other:1", {"ecs:cluster": CLUSTER}, False),
     ("schedule", "iam:PassRole", "the role of the night", TASKS, True),
     ("schedule", "iam:PassRole", "the role of the night", {"iam:PassedToService": "lambda.amazonaws.com"}, False),
+    ("schedule", "iam:PassRole", "the role of commands by hand", TASKS, False),
     ("schedule", "iam:PassRole", "arn:aws:iam::123456789012:role/admin", TASKS, False),
     ("schedule", "sqs:SendMessage", "arn:aws:sqs:us-east-1:123456789012:topshelf-nights-not-started", {}, True),
     ("schedule", "sqs:SendMessage", "arn:aws:sqs:us-east-1:123456789012:other", {}, False),
@@ -116,11 +127,16 @@ TABLE = [
 def test_each_role_may_do_its_work_and_nothing_else(role, action, resource, context, expected, aws, installed):
     roles = {
         "night": installed["night"]["NightRole"],
+        "hand": installed["night"]["HandRole"],
         "schedule": installed["night"]["ScheduleRole"],
         "api": installed["api"]["ApiRole"],
         "execution": installed["base"]["ExecutionRole"],
     }
-    resource = {SECRET: secret(aws), "the role of the night": f"arn:aws:iam::123456789012:role/{roles['night']}"}.get(resource, resource)
+    resource = {
+        SECRET: secret(aws),
+        "the role of the night": f"arn:aws:iam::123456789012:role/{roles['night']}",
+        "the role of commands by hand": f"arn:aws:iam::123456789012:role/{roles['hand']}",
+    }.get(resource, resource)
     assert is_allowed(statements(aws, roles[role]), action, resource, context) is expected
 
 
@@ -136,6 +152,24 @@ def test_by_iam_each_connects_as_its_own_user_and_reads_no_secret(aws, with_cert
         assert is_allowed(of_role, "rds-db:connect", f"{users}/{user}", {})
         assert not is_allowed(of_role, "rds-db:connect", f"{users}/{other}", {})
         assert not is_allowed(of_role, "secretsmanager:GetSecretValue", secret(aws, "second"), {})
+    # Whoever migrates and grants is the owner, whoever the nights are.
+    of_role = statements(aws, with_certificate["night"]["HandRole"])
+    assert is_allowed(of_role, "secretsmanager:GetSecretValue", secret(aws, "second"), {})
+    assert not is_allowed(of_role, "rds-db:connect", f"{users}/nights", {})
+
+
+def test_after_a_restore_the_roles_name_the_database_that_is_there(aws, installed):
+    """What deploy.sh finds comes before what base.yaml exports."""
+    there = {"DatabaseResource": "db-RESTORED", "OwnerSecret": "arn:aws:secretsmanager:us-east-1:123456789012:secret:rds!db-restored-AbCdEf"}
+    aws.create("base", "third")
+    night = aws.create("night", "third", Image=IMAGE, DatabaseLogin="iam", DatabaseUser="nights", **there)
+    api = aws.create("api", "third", Image=IMAGE, DatabaseLogin="iam", DatabaseUser="reader", **there)
+    users = "arn:aws:rds-db:us-east-1:123456789012:dbuser"
+    for role, user in ((night["NightRole"], "nights"), (api["ApiRole"], "reader")):
+        assert is_allowed(statements(aws, role), "rds-db:connect", f"{users}:db-RESTORED/{user}", {})
+    of_role = statements(aws, night["HandRole"])
+    assert is_allowed(of_role, "secretsmanager:GetSecretValue", there["OwnerSecret"], {})
+    assert not is_allowed(of_role, "secretsmanager:GetSecretValue", secret(aws, "third"), {})
 
 
 def test_logs_in_another_bucket_are_read_and_the_lake_stays_in_ours(aws, with_certificate):
@@ -148,7 +182,7 @@ def test_logs_in_another_bucket_are_read_and_the_lake_stays_in_ours(aws, with_ce
 
 
 def test_each_role_is_taken_by_one_service_of_this_account(aws, installed):
-    taken_by = {"NightRole": "ecs-tasks", "ApiRole": "ecs-tasks", "ExecutionRole": "ecs-tasks", "ScheduleRole": "scheduler", "ExpressRole": "ecs"}
+    taken_by = {"NightRole": "ecs-tasks", "HandRole": "ecs-tasks", "ApiRole": "ecs-tasks", "ExecutionRole": "ecs-tasks", "ScheduleRole": "scheduler", "ExpressRole": "ecs"}
     found = {}
     for stack in installed.values():
         for name, role in stack.items():

@@ -84,6 +84,29 @@ def test_the_database_is_encrypted_kept_and_has_no_password_of_ours(aws, install
     assert parameters["rds.force_ssl"] == "1"
 
 
+def zones(aws, base: dict[str, str]) -> dict[str, str]:
+    names = ("PublicSubnetA", "PublicSubnetB", "PrivateSubnetA", "PrivateSubnetB")
+    found = {of["SubnetId"]: of["AvailabilityZone"] for of in aws.ec2.describe_subnets(SubnetIds=[base[name] for name in names])["Subnets"]}
+    return {name: found[base[name]] for name in names}
+
+
+def test_zones_and_the_databases_version_may_be_chosen(aws, installed):
+    a, b = "us-east-1a", "us-east-1b"
+    assert zones(aws, installed["base"]) == {"PublicSubnetA": a, "PrivateSubnetA": a, "PublicSubnetB": b, "PrivateSubnetB": b}
+    a, b = "us-east-1c", "us-east-1f"
+    chosen = aws.create("base", "zoned", ZoneA=a, ZoneB=b, DatabaseVersion="17.9")
+    assert zones(aws, chosen) == {"PublicSubnetA": a, "PrivateSubnetA": a, "PublicSubnetB": b, "PrivateSubnetB": b}
+    (database,) = aws.rds.describe_db_instances(DBInstanceIdentifier="zoned")["DBInstances"]
+    assert database["EngineVersion"] == "17.9"
+    # A default that a newer template raises is not taken by a stack that is there: RDS, whose newer version runs, could refuse it.
+    of_template = template("base")
+    assert of_template["Resources"]["Database"]["Properties"]["EngineVersion"] == {"Ref": "DatabaseVersion"}
+    assert of_template["Resources"]["Database"]["Properties"]["AutoMinorVersionUpgrade"] is True
+    # moto knows no rules.
+    (assertion,) = of_template["Rules"]["ZonesAreTwo"]["Assertions"]
+    assert {"Fn::Not": [{"Fn::Equals": [{"Ref": "ZoneA"}, {"Ref": "ZoneB"}]}]} in assertion["Assert"]["Fn::And"]
+
+
 def test_the_bucket_is_private_encrypted_and_versioned(aws, installed):
     bucket = installed["base"]["Bucket"]
     assert bucket == "topshelf-123456789012-us-east-1"
@@ -152,15 +175,29 @@ def test_by_iam_there_is_no_secret(aws, with_certificate):
     assert told["TOPSHELF_INPUT__URL"] == "s3://partner-logs/logs"
 
 
-def test_commands_by_hand_are_nights_with_another_log(aws, installed):
-    night, hand = definition(aws, "topshelf-night"), definition(aws, "topshelf-hand")
+@pytest.mark.parametrize("name", ["topshelf", "second"])
+def test_commands_by_hand_are_nights_of_the_owner_with_another_log(name, aws, installed, with_certificate):
+    outputs = aws.cloudformation.describe_stacks(StackName=f"{name}-base")["Stacks"][0]["Outputs"]
+    told = {output["OutputKey"]: output["OutputValue"] for output in outputs}
+    night, hand = definition(aws, f"{name}-night"), definition(aws, f"{name}-hand")
+    store = ("TOPSHELF_STORE__URL", "TOPSHELF_STORE__SECRET")
+    (container,) = hand["containerDefinitions"]
+    assert [variables(container)[of] for of in store] == [
+        f"postgres://topshelf@{told['DatabaseHost']}:5432/topshelf?sslmode=verify-full",
+        told["DatabaseSecret"],
+    ]
     for of in (night, hand):
         (container,) = of["containerDefinitions"]
         container.pop("command")
         container["logConfiguration"]["options"] = {}
+        container["environment"] = [variable for variable in container["environment"] if variable["name"] not in store]
         for name in ("taskDefinitionArn", "family", "registeredAt"):
             of.pop(name, None)
     assert night == hand
+    # moto's CloudFormation drops the role.
+    of_template = template("night")["Resources"]
+    roles = {of: of_template[of]["Properties"]["TaskRoleArn"]["Fn::GetAtt"] for of in ("Night", "Hand")}
+    assert roles == {"Night": ["NightRole", "Arn"], "Hand": ["HandRole", "Arn"]}
 
 
 def test_tasks_write_to_tmp_alone_and_have_no_capabilities(aws, installed, with_certificate):
@@ -237,6 +274,9 @@ ALARMS = {
     "database-storage-low",
     "nothing-published",
     "night-not-started",
+    "night-failed-untold",
+    "not-published-untold",
+    "api-failed-untold",
     "errors",
     "balancer-errors",
     "snapshot-old",
@@ -250,6 +290,10 @@ def test_every_alarm_goes_to_the_topic(aws, installed):
     assert set(alarms) == {f"topshelf-{name}" for name in ALARMS}
     assert {name: of["AlarmActions"] for name, of in alarms.items()} == {name: [topic] for name in alarms}
     for rule in ("topshelf-night-failed", "topshelf-not-published", "topshelf-api-failed"):
+        # EventBridge drops in silence what it cannot deliver.
+        untold = alarms[f"{rule}-untold"]
+        assert (untold["Namespace"], untold["MetricName"]) == ("AWS/Events", "FailedInvocations")
+        assert untold["Dimensions"] == [{"Name": "RuleName", "Value": rule}]
         assert [target["Arn"] for target in aws.events.list_targets_by_rule(Rule=rule)["Targets"]] == [topic]
     (policy,) = (of for (kind, _), of in recorded.items() if kind == "AWS::SNS::TopicPolicy" and of["Topics"] == [topic])
     of_alarms, of_rules = policy["PolicyDocument"]["Statement"]

@@ -1,10 +1,10 @@
 //! What a night does to each table, and so what its role must be allowed.
 
 /// Tables and views, each with what is done to it.
-pub(super) type Needs = [(&'static str, &'static [&'static str])];
+pub(crate) type Needs = [(&'static str, &'static [&'static str])];
 
 /// What nights, their scheduler, `rollback` and `pin` do.
-pub(super) const OF_NIGHTS: &Needs = &[
+pub(crate) const OF_NIGHTS: &Needs = &[
     ("topshelf_migrations", &["SELECT"]),
     ("runs", &["SELECT", "INSERT", "UPDATE"]),
     ("rankings", &["SELECT", "INSERT", "DELETE"]),
@@ -21,7 +21,7 @@ pub(super) const OF_NIGHTS: &Needs = &[
 ];
 
 /// What a server does that asks for API keys.
-pub(super) const OF_KEYS: &Needs = &[("api_keys", &["SELECT"]), ("api_keys_version", &["SELECT"])];
+pub(crate) const OF_KEYS: &Needs = &[("api_keys", &["SELECT"]), ("api_keys_version", &["SELECT"])];
 
 /// Something that the role may not do, or cannot because the table is not there.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -4,7 +4,7 @@ use super::{Exit, Failure};
 use crate::halt::Stopped;
 use lake::LakeError;
 use source::{Cause, SourceError};
-use store::{StoreError, Trouble};
+use store::{NoGrant, StoreError, Trouble};
 
 impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
@@ -40,6 +40,7 @@ impl From<StoreError> for Failure {
                 Exit::Failed,
                 "the user needs the right to create tables, and the disk space left; a database of a newer topshelf needs that topshelf",
             ),
+            StoreError::NotGranted { source, .. } => no_grant(source),
             StoreError::NothingHeld { .. } => (
                 Exit::Failed,
                 "`topshelf runs` tells which runs are held; a later run of the day takes the place of what an earlier one held; `topshelf rollback --to RUN` leads to any run that readers saw",
@@ -121,6 +122,32 @@ fn remedy(trouble: Trouble) -> &'static str {
             "the role that store.url names lacks a right: grant it as the tables' owner; `topshelf doctor` names those that a night or a server needs"
         }
         _ => "check that the database is up, has space left, and lets this user write",
+    }
+}
+
+/// What to do about a role that cannot be granted anything.
+fn no_grant(reason: &NoGrant) -> (Exit, &'static str) {
+    match reason {
+        NoGrant::File => {
+            (Exit::Usage, "name a PostgreSQL in store.url (--store, TOPSHELF_STORE__URL or DATABASE_URL)")
+        }
+        NoGrant::Pending => (Exit::Failed, "run `topshelf migrate` as their owner, then this again"),
+        NoGrant::NotOwner { .. } => (
+            Exit::Failed,
+            "let store.url (--store) and store.secret name their owner; or let whoever may run what --dry-run prints",
+        ),
+        NoGrant::Owner => (
+            Exit::Usage,
+            "name another role: this one needs nothing, and with rds_iam it would lose its password",
+        ),
+        NoGrant::NoTokens => {
+            (Exit::Failed, "leave out --iam, and give the role a password: ALTER ROLE … PASSWORD '…'")
+        }
+        NoGrant::Membership => (
+            Exit::Failed,
+            "nothing was changed: take that membership away, REVOKE ROLE FROM OWNER; where the database will not, as PostgreSQL 16 and later make whoever makes a role its member, leave out --iam and give the role a password",
+        ),
+        NoGrant::NoWayIn => (Exit::Failed, "let the owner of the database run what --dry-run prints"),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::scene::{Ended, Scene};
 
-const COMMANDS: [&str; 27] = [
+const COMMANDS: [&str; 28] = [
     "demo",
     "run",
     "backfill",
@@ -25,6 +25,7 @@ const COMMANDS: [&str; 27] = [
     "generate",
     "doctor",
     "migrate",
+    "grant",
     "config",
     "health",
     "openapi",

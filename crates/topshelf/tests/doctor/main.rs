@@ -16,6 +16,7 @@ mod cluster;
 mod configuration;
 mod databases;
 mod disks;
+mod grants;
 mod inputs;
 mod networks;
 #[path = "../support/postgres.rs"]
@@ -27,6 +28,9 @@ mod s3;
 #[expect(dead_code, reason = "shared with tests of the command line, which spoil logs in more ways")]
 mod scene;
 mod servers;
+#[path = "../cli/service.rs"]
+#[expect(dead_code, reason = "shared with tests of services, which stop them in more ways")]
+mod service;
 #[path = "../support/tls_cluster.rs"]
 #[expect(dead_code, reason = "shared with tests whose password changes")]
 mod tls_cluster;
