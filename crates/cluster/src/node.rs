@@ -115,6 +115,7 @@ impl ExecutionPlan for TasksExec {
             return Err(DataFusionError::Plan("only an executor of topshelf does tasks".to_owned()));
         };
         let mut tasks = self.input.execute(partition, Arc::clone(&context))?;
+        let at_a_time = self.properties.partitioning.partition_count().max(1);
         let mut stream = RecordBatchReceiverStreamBuilder::new(schema(), 2);
         let (sender, shared) = (stream.tx(), self.shared.clone());
         stream.spawn(async move {
@@ -124,7 +125,7 @@ impl ExecutionPlan for TasksExec {
                     let (worker, shared, sender) = (Arc::clone(&worker), shared.clone(), sender.clone());
                     let context = Arc::clone(&context);
                     let done = move || {
-                        do_task(&*worker, (&shared, &task), &context, partition, |batch| {
+                        do_task(&*worker, (&shared, &task), &context, (partition, at_a_time), |batch| {
                             let gone = |_| {
                                 io::Error::new(
                                     io::ErrorKind::Interrupted,
@@ -144,17 +145,18 @@ impl ExecutionPlan for TasksExec {
     }
 }
 
-/// Does a task, with half the memory of an engine's task: the other half is for what the engine makes of it.
+/// Does a task. One of the engine's has several, at the same time: each gets the same share of half of its memory. The other
+/// half is for what the engine makes of them.
 fn do_task(
     worker: &dyn Worker,
     (shared, task): (&[u8], &[u8]),
     context: &TaskContext,
-    partition: usize,
+    (partition, tasks): (usize, usize),
     send: impl Fn(RecordBatch) -> io::Result<()>,
 ) -> Result<()> {
     let pool = context.memory_pool();
     let memory_bytes = match pool.memory_limit() {
-        MemoryLimit::Finite(bytes) => Some(bytes / 2),
+        MemoryLimit::Finite(bytes) => Some(bytes / (2 * tasks)),
         MemoryLimit::Infinite | MemoryLimit::Unknown => None,
     };
     let reservation = MemoryConsumer::new(format!("TasksExec[{partition}]")).register(pool);

@@ -104,8 +104,8 @@ pub struct Cluster {
     pub task_mib: u64,
     /// Tasks that add up what was counted, each a share of the products; 0 for as many as count, up to 32.
     pub adders: usize,
-    /// Minutes after which a job is given up.
-    pub deadline_minutes: u64,
+    /// Seconds after which a job is given up.
+    pub deadline_seconds: u64,
     /// How often a job that failed or was given up is tried again, as a new one.
     pub retries: u32,
 }
@@ -315,7 +315,7 @@ impl Default for Counting {
 
 impl Default for Cluster {
     fn default() -> Self {
-        Self { url: String::new(), task_mib: 256, adders: 0, deadline_minutes: 120, retries: 1 }
+        Self { url: String::new(), task_mib: 256, adders: 0, deadline_seconds: 7200, retries: 1 }
     }
 }
 

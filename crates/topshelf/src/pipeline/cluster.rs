@@ -115,7 +115,7 @@ pub(super) async fn count(
         shared: packed(&shared(night, lists)),
         tasks: tasks.iter().map(packed).collect(),
         adders: if settings.adders == 0 { count.clamp(1, ADDERS_MAX) } else { settings.adders },
-        deadline: Duration::from_secs(60 * settings.deadline_minutes.max(1)),
+        deadline: Duration::from_secs(settings.deadline_seconds.max(1)),
     };
     let objects: Arc<[CountedObject]> = objects.into();
     let mut jobs = 1;
@@ -244,7 +244,7 @@ fn explain(scheduler: &str, error: ClusterError<Failure>) -> Failure {
         ClusterError::Unreachable { .. } => format!(
             "is `topshelf cluster scheduler` running there, and may this machine reach {scheduler}? Without --cluster this machine counts"
         ),
-        ClusterError::Deadline { .. } => "are there executors, and do they have work? The scheduler's log tells; cluster.deadline_minutes gives more time".to_owned(),
+        ClusterError::Deadline { .. } => "are there executors, and do they have work? The scheduler's log tells; cluster.deadline_seconds gives more time".to_owned(),
         ClusterError::Failed { .. } => "the executors' logs tell more; nothing was published".to_owned(),
         ClusterError::Wrong { .. } => "nothing was published; this should not happen: keep the scheduler's log".to_owned(),
         ClusterError::Taken(_) => unreachable!("told before"),

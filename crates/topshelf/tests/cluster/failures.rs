@@ -1,0 +1,126 @@
+//! What fails on the cluster is made up for, or told; nothing but the exact counts is ever published.
+
+use crate::{
+    group::{Group, files},
+    scene::{DAY, Ended},
+    service::Service,
+};
+use std::process::Stdio;
+
+fn count_here(group: &Group) {
+    group.scene.end_well(&[
+        "count",
+        "--day",
+        DAY,
+        "--input",
+        "logs",
+        "--lake",
+        "lake-here",
+        "--store",
+        "sqlite:here.db",
+    ]);
+}
+
+fn args(url: &str) -> [&str; 11] {
+    [
+        "run",
+        "--day",
+        DAY,
+        "--input",
+        "logs",
+        "--lake",
+        "lake-there",
+        "--store",
+        "sqlite:there.db",
+        "--cluster",
+        url,
+    ]
+}
+
+fn run_there(group: &Group) -> Ended {
+    group.scene.call(&args(&group.url()))
+}
+
+/// Nothing was published, and the message and the remedy are there.
+fn is_told(group: &Group, ended: &Ended, texts: &[&str]) {
+    assert_eq!(ended.exit, 1, "{ended:#?}");
+    for text in texts {
+        assert!(ended.stderr.contains(text), "{text}: {ended:#?}");
+    }
+    assert!(!group.scene.path("lake-there/counts").exists(), "something was left");
+}
+
+#[test]
+fn without_a_scheduler_the_night_says_so() {
+    let group = Group::new();
+    let ended = run_there(&group);
+    is_told(
+        &group,
+        &ended,
+        &["no scheduler answers at", "topshelf cluster scheduler", "without --cluster this machine counts"],
+    );
+    let wrong = group.scene.call(&args("df://nowhere"));
+    assert!(wrong.exit == 2 && wrong.stderr.contains("df://HOST:PORT"), "{wrong:#?}");
+}
+
+#[test]
+fn without_executors_the_night_is_given_up_in_time_and_tried_once_more() {
+    let mut group = Group::of(0);
+    group.scene.environment("TOPSHELF_CLUSTER__DEADLINE_SECONDS", "2");
+    let ended = run_there(&group);
+    is_told(
+        &group,
+        &ended,
+        &["had not ended after 2 s", "trying again with a new job", "are there executors"],
+    );
+}
+
+#[test]
+fn an_executor_that_comes_later_does_the_work() {
+    let mut group = Group::of(0);
+    let mut command = group.scene.command(&args(&group.url()));
+    let run = Service::of(command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap());
+    group.start_executor();
+    assert_eq!(run.end(), Some(0));
+}
+
+#[test]
+fn an_executor_that_is_killed_among_its_tasks_changes_nothing() {
+    let mut group = Group::of(3);
+    group.generate(&[]);
+    count_here(&group);
+    let mut command = group.scene.command(&args(&group.url()));
+    let run = Service::of(command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap());
+    group.executor_says(1, "Finished task");
+    group.kill_executor(1);
+    assert_eq!(run.end(), Some(0));
+    assert!(files(&group.scene.path("lake-here/counts")) == files(&group.scene.path("lake-there/counts")));
+}
+
+#[test]
+fn a_scheduler_that_is_killed_fails_the_night_which_another_one_makes() {
+    let mut group = Group::of(1);
+    group.generate(&[]);
+    count_here(&group);
+    let mut command = group.scene.command(&args(&group.url()));
+    let run = Service::of(command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap());
+    group.executor_says(0, "Received task");
+    group.kill_scheduler();
+    assert_eq!(run.end(), Some(1));
+    assert!(!group.scene.path("lake-there/counts").exists());
+    group.start_scheduler();
+    let ended = run_there(&group);
+    assert_eq!(ended.exit, 0, "{ended:#?}");
+    assert!(files(&group.scene.path("lake-here/counts")) == files(&group.scene.path("lake-there/counts")));
+}
+
+#[test]
+fn a_bad_file_is_refused_as_on_one_machine() {
+    let group = Group::of(1);
+    group.scene.write("logs/product_views.csv.gz", b"\x1f\x8b\x08\x00 this is no gzip");
+    let here = group.scene.call(&args("")[..9]);
+    let there = run_there(&group);
+    assert_eq!(here.exit, there.exit, "{here:#?} {there:#?}");
+    let name = "product_views.csv.gz";
+    assert!(here.stderr.contains(name) && there.stderr.contains(name), "{here:#?} {there:#?}");
+}

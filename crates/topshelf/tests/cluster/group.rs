@@ -1,0 +1,129 @@
+//! A scheduler and its executors, as processes on loopback addresses of their own.
+
+use crate::{scene::Scene, service::Service};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process,
+    sync::atomic::{AtomicU8, Ordering},
+};
+
+/// Ports are the same for all: each group has an address of its own.
+pub(crate) const SCHEDULER_PORT: u16 = 7050;
+const EXECUTOR_PORT: u16 = 7060;
+
+/// Rows for some tasks of a mebibyte.
+pub(crate) const ROWS: &str = "120000";
+
+pub(crate) struct Group {
+    pub(crate) scene: Scene,
+    address: String,
+    scheduler: Option<Service>,
+    executors: Vec<Option<Service>>,
+}
+
+impl Group {
+    /// A group that is not there yet, in a scene whose nights it is to count.
+    pub(crate) fn new() -> Self {
+        static GROUPS: AtomicU8 = AtomicU8::new(1);
+        let id = process::id();
+        let address =
+            format!("127.{}.{}.{}", 1 + id / 250 % 250, 1 + id % 250, GROUPS.fetch_add(1, Ordering::Relaxed));
+        let mut scene = Scene::new();
+        scene.environment("TOPSHELF_CLUSTER__TASK_MIB", "1");
+        Self { scene, address, scheduler: None, executors: Vec::new() }
+    }
+
+    /// A scheduler, and so many executors of one slot.
+    pub(crate) fn of(executors: usize) -> Self {
+        let mut group = Self::new();
+        group.start_scheduler();
+        (0..executors).for_each(|_| group.start_executor());
+        group
+    }
+
+    pub(crate) fn start_scheduler(&mut self) {
+        let bind = format!("{}:{SCHEDULER_PORT}", self.address);
+        let args = ["cluster", "scheduler", "--bind", &bind, "--executor-timeout", "5s"];
+        let mut scheduler = Service::start(&self.scene, &args);
+        scheduler.line_with("Starting the event loop");
+        self.scheduler = Some(scheduler);
+    }
+
+    pub(crate) fn start_executor(&mut self) {
+        let number = u16::try_from(self.executors.len()).unwrap();
+        let bind = format!("{}:{}", self.address, EXECUTOR_PORT + number);
+        let (scheduler, folder) =
+            (format!("{}:{SCHEDULER_PORT}", self.address), format!("executor-{number}"));
+        let flags = [
+            "--scheduler",
+            &scheduler,
+            "--bind",
+            &bind,
+            "--work-dir",
+            &folder,
+            "--slots",
+            "1",
+            "--memory",
+            "256MiB",
+        ];
+        let mut executor = Service::start(&self.scene, &[&["cluster", "executor"][..], &flags].concat());
+        executor.line_with("flight server listening");
+        self.executors.push(Some(executor));
+    }
+
+    /// Ends a process as a machine that is lost ends it.
+    pub(crate) fn kill_executor(&mut self, number: usize) {
+        self.executors[number].take().unwrap().signal("KILL");
+    }
+
+    pub(crate) fn kill_scheduler(&mut self) {
+        self.scheduler.take().unwrap().signal("KILL");
+    }
+
+    /// The executor says a line that holds the text.
+    pub(crate) fn executor_says(&mut self, number: usize, text: &str) {
+        self.executors[number].as_mut().unwrap().line_with(text);
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("df://{}:{SCHEDULER_PORT}", self.address)
+    }
+
+    /// Reproducible logs of a day.
+    pub(crate) fn generate(&self, more: &[&str]) {
+        self.scene.remove("logs");
+        let args = [
+            "generate",
+            "--out",
+            "logs",
+            "--rows",
+            ROWS,
+            "--advertisers",
+            "30",
+            "--products",
+            "400",
+            "--first-day",
+            "2024-11-20",
+        ];
+        self.scene.end_well(&[&args[..], more].concat());
+    }
+}
+
+/// The files below a folder, by their paths in it.
+pub(crate) fn files(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+    let mut folders = vec![folder.to_owned()];
+    let mut files = Vec::new();
+    while let Some(of) = folders.pop() {
+        for entry in fs::read_dir(of).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else {
+                files.push((path.strip_prefix(folder).unwrap().to_owned(), fs::read(&path).unwrap()));
+            }
+        }
+    }
+    files.sort();
+    files
+}

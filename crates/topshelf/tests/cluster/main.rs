@@ -1,0 +1,14 @@
+//! A night counted on a cluster of real processes is the night that one machine counts, byte for byte; or it fails, and
+//! says why.
+
+#![expect(clippy::unwrap_used, reason = "what a test did not expect ends it")]
+
+mod failures;
+mod group;
+mod same;
+#[path = "../cli/scene.rs"]
+#[expect(dead_code, reason = "shared with tests of the command line, which spoil logs in more ways")]
+mod scene;
+#[path = "../cli/service.rs"]
+#[expect(dead_code, reason = "shared with tests of services, which stop them in more ways")]
+mod service;

@@ -1,0 +1,104 @@
+//! What the cluster leaves is what one machine leaves.
+
+use crate::{
+    group::{Group, files},
+    scene::DAY,
+};
+use std::fmt::Write as _;
+
+/// Runs the day here and on the cluster: lakes and answers are the same, byte for byte. The cluster's part of the ledger.
+fn is_the_same(group: &Group) -> serde_json::Value {
+    let url = group.url();
+    let mut answers = Vec::new();
+    for (name, cluster) in [("here", None), ("there", Some(url.as_str()))] {
+        let (lake, store) = (format!("lake-{name}"), format!("sqlite:{name}.db"));
+        let places = ["--input", "logs", "--lake", &lake, "--store", &store];
+        let flags: Vec<&str> = cluster.iter().flat_map(|url| ["--cluster", url]).collect();
+        group.scene.end_well(&[&["run", "--day", DAY][..], &places, &flags].concat());
+        let advertiser = group.scene.call(&["runs", "--json", "--store", &store]).json();
+        let report = advertiser["runs"][0]["report"].clone();
+        answers.push((report, files(&group.scene.path(&lake))));
+    }
+    let (there, here) = (answers.pop().unwrap(), answers.pop().unwrap());
+    assert!(!here.1.is_empty());
+    assert!(here.1 == there.1, "the lakes differ");
+    assert_eq!(here.0["rankings_digest"], there.0["rankings_digest"]);
+    let stage = |report: &serde_json::Value| report["stages"][0].clone();
+    assert!(stage(&here.0)["cluster"].is_null(), "{}", here.0);
+    stage(&there.0)["cluster"].clone()
+}
+
+#[test]
+fn sums_of_many_tasks_on_three_executors_are_exact() {
+    let group = Group::of(3);
+    group.generate(&[]);
+    let cluster = is_the_same(&group);
+    assert!(cluster["tasks"].as_u64().unwrap() > 3, "{cluster}");
+    assert_eq!(cluster["jobs"], 1, "{cluster}");
+}
+
+#[test]
+fn any_format_is_counted_and_several_days_of_it() {
+    let group = Group::of(2);
+    for format in
+        [&["--format", "parquet"][..], &["--format", "jsonl", "--compression", "gzip"], &["--layout", "hive"]]
+    {
+        group.generate(format);
+        let _ = (group.scene.path("lake-here").exists()).then(|| {
+            for name in ["lake-here", "lake-there", "here.db", "there.db"] {
+                group.scene.remove(name);
+            }
+        });
+        is_the_same(&group);
+    }
+}
+
+#[test]
+fn ids_of_any_kind_and_bad_lines_come_through() {
+    let group = Group::of(2);
+    let long = "y".repeat(255);
+    let mut ads = String::from("advertiser_id,product_id,type,date\n");
+    let ids = [
+        "a",
+        "a,b",
+        "\"quoted\"",
+        "new\nline",
+        "é",
+        "\u{1F45F}",
+        " ",
+        "a/b?c#d",
+        &long,
+        "%41",
+        "\\",
+        "'; DROP TABLE runs; --",
+    ];
+    let quoted = |id: &str| format!("\"{}\"", id.replace('"', "\"\""));
+    for row in 0..60_000 {
+        let (advertiser, product) = (ids[row % 5], ids[row * 7 % ids.len()]);
+        let kind = if row % 3 == 0 { "click" } else { "impression" };
+        // A line ending in a field now and then, so that where a task begins must be guessed, and is guessed wrong.
+        writeln!(ads, "{},{},{kind},2024-11-20", quoted(advertiser), quoted(product)).unwrap();
+        if row % 1000 == 0 {
+            ads.push_str("a,b,shown,2024-11-20\na,b,click,2024-02-30\n");
+        }
+    }
+    group.scene.write("logs/ads_views.csv", ads);
+    let list: String = ids[..5].iter().map(|id| quoted(id) + "\n").collect();
+    group.scene.write("logs/advertiser_ids.csv", format!("advertiser_id\n{list}"));
+    is_the_same(&group);
+}
+
+#[test]
+fn one_advertiser_with_nearly_all_rows_is_counted() {
+    let group = Group::of(2);
+    let mut ads = String::from("advertiser_id,product_id,type,date\n");
+    for row in 0..150_000u32 {
+        let advertiser = if row % 10 == 0 { "b" } else { "acme" };
+        let product = if row % 2 == 0 { 0 } else { row };
+        writeln!(ads, "{advertiser},p{product},impression,2024-11-20").unwrap();
+    }
+    group.scene.write("logs/ads_views.csv", ads);
+    group.scene.write("logs/advertiser_ids.csv", "advertiser_id\nacme\nb\n");
+    let cluster = is_the_same(&group);
+    assert!(cluster["tasks"].as_u64().unwrap() >= 4, "{cluster}");
+}
