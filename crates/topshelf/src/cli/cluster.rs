@@ -43,7 +43,7 @@ pub struct Executor {
     /// Address to listen on
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:50051")]
     pub bind: SocketAddr,
-    /// What others call this host [default: that of --bind]
+    /// What others call this host [default: that of --bind, or where the scheduler sees it come from]
     #[arg(long, value_name = "HOST")]
     pub host: Option<String>,
     /// Tasks at a time [default: the machine's processors]

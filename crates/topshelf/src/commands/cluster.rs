@@ -35,7 +35,7 @@ pub(super) async fn executor(flags: Executor) -> Result<(), Failure> {
     let scheduler = format!("{}:{}", flags.scheduler.0, flags.scheduler.1);
     let settings = ExecutorSettings {
         listen: flags.bind,
-        host: flags.host,
+        host: flags.host.or_else(|| (!flags.bind.ip().is_unspecified()).then(|| flags.bind.ip().to_string())),
         scheduler: flags.scheduler,
         slots: flags.slots.unwrap_or_else(|| thread::available_parallelism().map_or(1, usize::from)),
         memory_bytes: flags.memory.bytes(),

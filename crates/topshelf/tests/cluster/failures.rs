@@ -57,7 +57,7 @@ fn without_a_scheduler_the_night_says_so() {
     is_told(
         &group,
         &ended,
-        &["no scheduler answers at", "topshelf cluster scheduler", "without --cluster this machine counts"],
+        &["no scheduler answers at", "topshelf cluster scheduler", "Without --cluster this machine counts"],
     );
     let wrong = group.scene.call(&args("df://nowhere"));
     assert!(wrong.exit == 2 && wrong.stderr.contains("df://HOST:PORT"), "{wrong:#?}");

@@ -41,7 +41,7 @@ fn sums_of_many_tasks_on_three_executors_are_exact() {
 fn any_format_is_counted_and_several_days_of_it() {
     let group = Group::of(2);
     for format in
-        [&["--format", "parquet"][..], &["--format", "jsonl", "--compression", "gzip"], &["--layout", "hive"]]
+        [&["--format", "tsv"][..], &["--format", "jsonl", "--compression", "gzip"], &["--layout", "hive"]]
     {
         group.generate(format);
         let _ = (group.scene.path("lake-here").exists()).then(|| {
@@ -75,7 +75,7 @@ fn ids_of_any_kind_and_bad_lines_come_through() {
     let quoted = |id: &str| format!("\"{}\"", id.replace('"', "\"\""));
     for row in 0..60_000 {
         let (advertiser, product) = (ids[row % 5], ids[row * 7 % ids.len()]);
-        let kind = if row % 3 == 0 { "click" } else { "impression" };
+        let kind = if row / 60 % 3 == 0 { "click" } else { "impression" };
         // A line ending in a field now and then, so that where a task begins must be guessed, and is guessed wrong.
         writeln!(ads, "{},{},{kind},2024-11-20", quoted(advertiser), quoted(product)).unwrap();
         if row % 1000 == 0 {
