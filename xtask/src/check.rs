@@ -53,12 +53,19 @@ pub(crate) fn run() -> Result<(), Failure> {
         deny::check()?,
         units::check()?,
         passes(cargo(&["fmt", "--all", "--check"]))?,
-        passes(cargo(&["clippy", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"]))?,
+        passes(lints())?,
         passes(lints_of_traces())?,
         passes(lints_of_image())?,
     ];
     let failed: Vec<_> = failed.into_iter().flatten().collect();
     if failed.is_empty() { Ok(()) } else { Err(format!("check failed: {}", failed.join(", ")).into()) }
+}
+
+/// What is compiled for all tests.
+fn lints() -> Command {
+    let mut clippy = cargo(&["clippy"]);
+    clippy.args(WORKSPACE).args(["--all-targets", "--quiet", "--", "-D", "warnings"]);
+    clippy
 }
 
 /// What is compiled with the feature `otel` alone.

@@ -3,7 +3,7 @@
 //! `cargo xtask test` runs the checks and all tests, `cargo xtask check` the checks alone,
 //! `cargo xtask bench` the benchmarks, `cargo xtask fuzz` the fuzz targets, `cargo xtask schemathesis` requests that the
 //! API's document makes, `cargo xtask airflow` the DAG in real Airflows, `cargo xtask aws` the templates for AWS in an
-//! emulator, and `cargo xtask soak` servers that everything happens to. `cargo xtask image` and `cargo xtask archive` build what is handed out, `cargo xtask reproduce` does it
+//! emulator, `cargo xtask cluster` what counts on a cluster, and `cargo xtask soak` servers that everything happens to. `cargo xtask image` and `cargo xtask archive` build what is handed out, `cargo xtask reproduce` does it
 //! again elsewhere, `cargo xtask sbom` lists what it is made of, `cargo xtask deny` and `cargo xtask
 //! workflows` judge dependencies and workflows. Nothing here is part of the program.
 
@@ -13,6 +13,7 @@ mod archive;
 mod aws;
 mod bench;
 mod check;
+mod cluster;
 mod debian;
 mod deny;
 mod fuzz;
@@ -69,6 +70,8 @@ enum Command {
     Airflow(airflow::Options),
     /// Judge the templates of deploy/aws, and deploy them to an emulator
     Aws(aws::Options),
+    /// Judge and test what counts on a cluster, with its engine
+    Cluster(cluster::Options),
     /// Ask servers without pause while everything behind them breaks
     Soak(soak::Options),
 }
@@ -88,6 +91,7 @@ fn main() -> ExitCode {
         Command::Sbom(options) => sbom::run(&options),
         Command::Airflow(options) => airflow::run(&options),
         Command::Aws(options) => aws::run(&options),
+        Command::Cluster(options) => cluster::run(&options),
         Command::Soak(options) => soak::run(&options),
     };
     match done {

@@ -5,7 +5,7 @@ use crate::{
     Failure, actionlint, airflow, aws, check, deny, image,
     postgres::{self, Server},
     promtool,
-    repository::{TRACES, cargo, files, read, status, words, works},
+    repository::{TRACES, WORKSPACE, cargo, files, read, status, words, works},
     say, sbom, schemathesis, shellcheck,
 };
 use std::{
@@ -82,11 +82,13 @@ fn runners(runner_arguments: &[String]) -> Result<Vec<Command>, Failure> {
     let selects_packages = runner_arguments.iter().any(|argument| {
         ["-p", "--package", "--workspace"].contains(&argument.as_str()) || argument.starts_with("--package=")
     });
-    let workspace: &[&str] = if selects_packages { &[] } else { &["--workspace"] };
+    let workspace: &[&str] = if selects_packages { &[] } else { &WORKSPACE };
     let mut runners = Vec::new();
     let is_whole = runner_arguments.is_empty();
     if is_whole && has_documentation_tests()? {
-        runners.push(cargo(&["test", "--doc", "--workspace"]));
+        let mut documentation = cargo(&["test", "--doc"]);
+        documentation.args(WORKSPACE);
+        runners.push(documentation);
     }
     if is_whole {
         let mut traces = runner(&["test"]);
@@ -173,7 +175,7 @@ mod tests {
             let arguments: Vec<_> = arguments.iter().map(|argument| (*argument).to_owned()).collect();
             words(runners(&arguments).unwrap().last().unwrap())
         };
-        assert!(line(&["some_test"]).ends_with(" --workspace some_test"));
+        assert!(line(&["some_test"]).ends_with(" --workspace --exclude topshelf-cluster some_test"));
         assert!(line(&["-p", "topshelf-store"]).ends_with(" -p topshelf-store"));
         assert!(!line(&["-p", "topshelf-store"]).contains("--workspace"));
     }
