@@ -14,7 +14,7 @@ pub(crate) mod workflows;
 
 use crate::{
     Arguments, Failure, actionlint, deny, image, promtool,
-    repository::{TRACES, cargo, files, read, status, words},
+    repository::{TRACES, WORKSPACE, cargo, files, read, status, words},
     say, shellcheck, units,
 };
 use clap::Parser;
