@@ -2,7 +2,7 @@
 
 use super::{
     AdvertiserTotals, counts_schema,
-    cut::{RowGroup, RowGroups},
+    cut::{RowGroup, RowGroups, Segments},
 };
 use crate::{
     LakeError, WriteCountsError,
@@ -35,14 +35,19 @@ pub(super) fn objects<E: Send + 'static>(
     let encode = move |group: Result<RowGroup, WriteCountsError<E>>| -> Result<_, WriteCountsError<E>> {
         let group = group?;
         let columns = columns(&advertisers, &group).map_err(unwritable)?;
-        Ok((group.rows(), totals(&group), of_groups.encode(&columns).map_err(unwritable)?))
+        let chunks = of_groups.encode(&columns).map_err(unwritable)?;
+        Ok((group.begins_segment(), group.rows(), totals(&group), chunks))
     };
-    let mut groups = in_order(threads, RowGroups::of(blocks), encode).peekable();
+    let segments = Segments::of(active);
+    let mut groups = in_order(threads, RowGroups::of(blocks, segments), encode).peekable();
     let (mut rows, mut all_totals) = (0, vec![AdvertiserTotals::default(); active.len()]);
     while groups.peek().is_some() {
         let mut object = Vec::new();
-        for group in groups.by_ref().take(OBJECT_ROW_GROUPS) {
-            let (group_rows, totals, chunks) = group?;
+        let goes_on = |group: &Result<_, _>| !matches!(group, Ok((true, ..)));
+        while let Some(group) =
+            groups.next_if(|group| object.is_empty() || object.len() < OBJECT_ROW_GROUPS && goes_on(group))
+        {
+            let (_, group_rows, totals, chunks) = group?;
             rows += group_rows as u64;
             totals.into_iter().for_each(|(advertiser, totals)| all_totals[advertiser as usize].add(totals));
             object.push(chunks);
