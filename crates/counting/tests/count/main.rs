@@ -10,6 +10,7 @@ mod heads;
 mod json;
 mod readings;
 mod resources;
+mod spread;
 
 use counting::{Instructions, ObjectDays};
 use domain::{AdvertiserId, Day, Log};

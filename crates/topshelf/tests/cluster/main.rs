@@ -5,6 +5,8 @@
 
 mod failures;
 mod group;
+#[path = "../support/parquet_file.rs"]
+mod parquet_file;
 mod same;
 #[path = "../cli/scene.rs"]
 #[expect(dead_code, reason = "shared with tests of the command line, which spoil logs in more ways")]

@@ -2,9 +2,11 @@
 
 use crate::{
     group::{Group, files},
+    parquet_file::written,
     scene::DAY,
 };
-use std::fmt::Write as _;
+use arrow_array::{ArrayRef, StringArray};
+use std::{fmt::Write as _, sync::Arc};
 
 /// Runs the day here and on the cluster: lakes and answers are the same, byte for byte. The cluster's part of the ledger.
 fn is_the_same(group: &Group) -> serde_json::Value {
@@ -15,8 +17,8 @@ fn is_the_same(group: &Group) -> serde_json::Value {
         let places = ["--input", "logs", "--lake", &lake, "--store", &store];
         let flags: Vec<&str> = cluster.iter().flat_map(|url| ["--cluster", url]).collect();
         group.scene.end_well(&[&["run", "--day", DAY][..], &places, &flags].concat());
-        let advertiser = group.scene.call(&["runs", "--json", "--store", &store]).json();
-        let report = advertiser["runs"][0]["report"].clone();
+        let runs = group.scene.call(&["runs", "--json", "--store", &store]).json();
+        let report = runs["runs"][0]["report"].clone();
         answers.push((report, files(&group.scene.path(&lake))));
     }
     let (there, here) = (answers.pop().unwrap(), answers.pop().unwrap());
@@ -101,4 +103,24 @@ fn one_advertiser_with_nearly_all_rows_is_counted() {
     group.scene.write("logs/advertiser_ids.csv", "advertiser_id\nacme\nb\n");
     let cluster = is_the_same(&group);
     assert!(cluster["tasks"].as_u64().unwrap() >= 4, "{cluster}");
+}
+
+#[test]
+fn row_groups_of_parquet_are_parts() {
+    let group = Group::of(2);
+    let rows = 60_000u32;
+    let texts = |of: &dyn Fn(u32) -> String| -> ArrayRef {
+        Arc::new(StringArray::from_iter_values((0..rows).map(of)))
+    };
+    let columns = [
+        ("advertiser_id", texts(&|row| if row % 3 == 0 { "b".into() } else { "acme".into() })),
+        ("product_id", texts(&|row| format!("product-{:x}", row.wrapping_mul(2_654_435_761) % 5000))),
+        ("type", texts(&|_| "impression".into())),
+        ("date", texts(&|row| if row % 50 == 0 { "2024-11-21".into() } else { DAY.into() })),
+    ];
+    group.scene.remove("logs/ads_views.csv");
+    group.scene.write("logs/ads_views.parquet", written(&columns, 7_000, false));
+    group.scene.write("logs/advertiser_ids.csv", "advertiser_id\nacme\nb\n");
+    let cluster = is_the_same(&group);
+    assert!(cluster["tasks"].as_u64().unwrap() >= 2, "{cluster}");
 }
