@@ -69,6 +69,11 @@ impl Commit<'_> {
         Ok(described)
     }
 
+    /// Names an object that was put before.
+    pub(crate) fn name(&mut self, object: &DataObject) {
+        self.named.push(object.name.clone());
+    }
+
     /// Whether the object is there already, byte for byte: a damaged one must be written again.
     async fn holds(&self, object: &DataObject, bytes: &Bytes) -> Result<bool, LakeError> {
         let is_it =
@@ -232,6 +237,13 @@ impl Lake {
             Err(object_store::Error::NotFound { .. }) => Ok(None),
             Err(source) => Err(failed(source)),
         }
+    }
+
+    /// Puts an object that no manifest names yet.
+    pub(crate) async fn put_new(&self, folder: &str, object: NewObject) -> Result<DataObject, LakeError> {
+        let NewObject { described, bytes } = object;
+        self.put(folder, &described.name, bytes).await?;
+        Ok(described)
     }
 
     async fn put(&self, folder: &str, name: &str, bytes: Bytes) -> Result<(), LakeError> {

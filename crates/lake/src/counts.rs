@@ -20,10 +20,11 @@ use crate::{
 use arrow_array::{ArrayRef, Int64Array, StringArray};
 use arrow_schema::{DataType, SchemaRef};
 use bytes::Bytes;
-use domain::{AdvertiserId, Counts, CountsBlock, Day};
+use domain::{AdvertiserId, Counts, CountsBlock, CountsSlice, Day};
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::sync::Arc;
-use tokio::{sync::mpsc, task::spawn_blocking};
+use tokio::{runtime::Handle, sync::mpsc, task::spawn_blocking};
 
 /// Counts that the lake does not hold yet, all but the counts themselves.
 #[derive(Debug, Clone)]
@@ -39,7 +40,50 @@ pub struct NewCounts {
     pub added_to: Option<CountsManifest>,
 }
 
+/// Consecutive counts of a day, on their way into the lake.
+#[derive(Debug)]
+pub enum CountsPiece<P> {
+    /// Rows.
+    Rows(P),
+    /// What [`Lake::put_counts`] has put.
+    There(CountsThere),
+}
+
+/// Objects of a day's counts that were put and are in no manifest yet: what they hold is consecutive.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CountsThere {
+    /// The advertiser's index and the product of the first row.
+    pub first: (u32, String),
+    /// The objects, in order.
+    pub objects: Vec<DataObject>,
+    /// How many rows they hold.
+    pub rows: u64,
+    /// What these come to for each of their advertisers, in order.
+    pub totals: Vec<(u32, AdvertiserTotals)>,
+}
+
 impl Lake {
+    /// Puts objects of some consecutive counts of a day, which come block by block: those that are the same whatever
+    /// stands before and behind. Rows before the first and behind the last go `back`, in order. It blocks.
+    ///
+    /// # Errors
+    /// What a block or `back` says, or [`LakeError`]. Objects that were put stay until a commit of the day sweeps them.
+    pub fn put_counts<E>(
+        &self,
+        day: Day,
+        active: &Arc<[AdvertiserId]>,
+        blocks: impl Iterator<Item = Result<CountsBlock, E>>,
+        mut back: impl FnMut(CountsSlice<'_>) -> Result<(), E>,
+        runtime: &Handle,
+    ) -> Result<Option<CountsThere>, WriteCountsError<E>> {
+        let blocks = blocks.map(|block| block.map_err(WriteCountsError::Counts));
+        let put = |object: NewObject| {
+            runtime.block_on(self.put_new(&folder(day), object)).map_err(WriteCountsError::Lake)
+        };
+        let back = |rows: CountsSlice<'_>| back(rows).map_err(WriteCountsError::Counts);
+        encode::whole_objects(&encode::Encoder::of(day, active), blocks, put, back)
+    }
+
     /// Writes the counts of a day and commits them with what they were made of. The counts come in parts, in
     /// order; each gives its block on one of `threads` threads, which then encode them, added to what was
     /// counted earlier. No more is in memory than a few blocks for each thread and a few objects.
@@ -49,7 +93,7 @@ impl Lake {
     pub async fn write_counts<P, E>(
         &self,
         new: NewCounts,
-        parts: impl Iterator<Item = P> + Send + 'static,
+        parts: impl Iterator<Item = CountsPiece<P>> + Send + 'static,
         threads: usize,
     ) -> Result<CountsManifest, WriteCountsError<E>>
     where
@@ -64,18 +108,33 @@ impl Lake {
         let earlier = added_to.map(|earlier| self.reader(earlier, Arc::clone(&active), threads));
         let of_list = Arc::clone(&active);
         let encoding = spawn_blocking(move || {
-            let parts = in_order(threads, parts, |part| part().map_err(WriteCountsError::Counts));
+            let encoder = Arc::new(encode::Encoder::of(day, &active));
+            let pieces = in_order(threads, parts, |piece| match piece {
+                CountsPiece::Rows(part) => CountsPiece::Rows(part().map_err(WriteCountsError::Counts)),
+                CountsPiece::There(there) => CountsPiece::There(there),
+            });
             match earlier {
-                None => encode::objects(day, &active, parts, threads, &sender),
+                None => encode::objects(&encoder, pieces, threads, &sender),
                 Some(earlier) => {
                     let earlier = earlier.map(|block| block.map_err(WriteCountsError::Lake));
-                    encode::objects(day, &active, Sum::of(earlier, parts), threads, &sender)
+                    let parts = pieces.map(|piece| match piece {
+                        CountsPiece::Rows(block) => block,
+                        CountsPiece::There(_) => unreachable!("nothing is put of what is to be added to"),
+                    });
+                    let sums = Sum::of(earlier, parts).map(CountsPiece::Rows);
+                    encode::objects(&encoder, sums, threads, &sender)
                 }
             }
         });
         let mut counts = Vec::new();
-        while let Some(object) = objects.recv().await {
-            counts.push(commit.put(object).await?);
+        while let Some(outgoing) = objects.recv().await {
+            match outgoing {
+                encode::Outgoing::New(object) => counts.push(commit.put(object).await?),
+                encode::Outgoing::There(objects) => {
+                    objects.iter().for_each(|object| commit.name(object));
+                    counts.extend(objects);
+                }
+            }
         }
         let (products, totals) = encoding.await.expect("encoding does not panic")?;
         let list = encode_advertisers(&of_list, &totals).map_err(unwritable)?;

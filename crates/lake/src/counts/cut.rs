@@ -74,6 +74,13 @@ impl RowGroup {
         self.begins_segment
     }
 
+    /// The advertiser and the product of the first row.
+    pub(super) fn first(&self) -> Option<(u32, &str)> {
+        let (block, rows) = self.pieces.first()?;
+        let (advertiser, product, _) = block.row(rows.start);
+        Some((advertiser, product))
+    }
+
     /// The rows.
     pub(super) fn pieces(&self) -> impl Iterator<Item = CountsSlice<'_>> {
         self.pieces.iter().map(|(block, rows)| block.slice(rows.clone()))

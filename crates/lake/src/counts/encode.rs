@@ -1,63 +1,179 @@
 //! Blocks of counts become the bytes of objects.
 
 use super::{
-    AdvertiserTotals, counts_schema,
+    AdvertiserTotals, CountsPiece, CountsThere, counts_schema,
     cut::{RowGroup, RowGroups, Segments},
 };
 use crate::{
-    LakeError, WriteCountsError,
+    DataObject, LakeError, WriteCountsError,
     commit::NewObject,
     in_order::in_order,
-    parquet_file::{FileForm, to_integer},
+    parquet_file::{FileForm, RowGroupChunks, to_integer},
 };
 use arrow_array::{ArrayRef, DictionaryArray, Int32Array, Int64Array, StringArray, types::Int32Type};
 use arrow_buffer::{Buffer, OffsetBuffer};
 use arrow_schema::DataType;
-use domain::{AdvertiserId, Counts, CountsBlock, Day};
-use std::sync::Arc;
+use domain::{AdvertiserId, Counts, CountsBlock, CountsSlice, Day};
+use std::{iter, sync::Arc};
 use tokio::sync::mpsc::Sender;
 
 /// The most row groups of an object.
 const OBJECT_ROW_GROUPS: usize = 8;
 
-/// Encodes the blocks of a day on `threads` threads and sends the objects, in order, until nobody takes them
-/// any more; returns how many rows there are, and what those of each active advertiser come to.
-pub(super) fn objects<E: Send + 'static>(
+/// What makes objects of row groups.
+pub(super) struct Encoder {
     day: Day,
-    active: &Arc<[AdvertiserId]>,
-    blocks: impl Iterator<Item = Result<CountsBlock, WriteCountsError<E>>>,
+    active: Arc<[AdvertiserId]>,
+    form: FileForm,
+}
+
+/// A row group on its way into an object.
+struct EncodedGroup {
+    begins_segment: bool,
+    rows: usize,
+    totals: Vec<(u32, AdvertiserTotals)>,
+    chunks: RowGroupChunks,
+}
+
+/// What leaves for the lake.
+pub(super) enum Outgoing {
+    /// An object to be put.
+    New(NewObject),
+    /// Objects that were put already.
+    There(Vec<DataObject>),
+}
+
+impl Encoder {
+    pub(super) fn of(day: Day, active: &Arc<[AdvertiserId]>) -> Self {
+        Self { day, active: Arc::clone(active), form: FileForm::new(counts_schema(DataType::Utf8)) }
+    }
+
+    fn unwritable(&self, reason: String) -> LakeError {
+        LakeError::Unwritable { what: "counts", day: self.day, reason }
+    }
+
+    fn encode(&self, group: &RowGroup) -> Result<EncodedGroup, LakeError> {
+        let columns = columns(&self.active, group).map_err(|reason| self.unwritable(reason))?;
+        let chunks = self.form.encode(&columns).map_err(|reason| self.unwritable(reason))?;
+        let (begins_segment, rows, totals) = (group.begins_segment(), group.rows(), totals(group));
+        Ok(EncodedGroup { begins_segment, rows, totals, chunks })
+    }
+
+    fn object(&self, groups: Vec<RowGroupChunks>) -> Result<NewObject, LakeError> {
+        let file = self.form.file(groups).map_err(|reason| self.unwritable(reason))?;
+        Ok(NewObject::new("counts", file))
+    }
+}
+
+/// Encodes the blocks of a day on `threads` threads and sends the objects, in order, until nobody takes them
+/// any more; returns how many rows there are, and what those of each active advertiser come to. Objects that were put
+/// already stand between rows as they come: behind each a segment begins.
+pub(super) fn objects<E: Send + 'static>(
+    encoder: &Arc<Encoder>,
+    pieces: impl Iterator<Item = CountsPiece<Result<CountsBlock, WriteCountsError<E>>>>,
     threads: usize,
-    to: &Sender<NewObject>,
+    to: &Sender<Outgoing>,
 ) -> Result<(u64, Vec<AdvertiserTotals>), WriteCountsError<E>> {
-    let unwritable = move |reason: String| LakeError::Unwritable { what: "counts", day, reason };
-    let form = Arc::new(FileForm::new(counts_schema(DataType::Utf8)));
-    let (advertisers, of_groups) = (Arc::clone(active), Arc::clone(&form));
-    let encode = move |group: Result<RowGroup, WriteCountsError<E>>| -> Result<_, WriteCountsError<E>> {
-        let group = group?;
-        let columns = columns(&advertisers, &group).map_err(unwritable)?;
-        let chunks = of_groups.encode(&columns).map_err(unwritable)?;
-        Ok((group.begins_segment(), group.rows(), totals(&group), chunks))
+    let (mut rows, mut all_totals) = (0, vec![AdvertiserTotals::default(); encoder.active.len()]);
+    let mut add = |group_rows: u64, totals: Vec<(u32, AdvertiserTotals)>| {
+        rows += group_rows;
+        totals.into_iter().for_each(|(advertiser, totals)| all_totals[advertiser as usize].add(totals));
     };
-    let segments = Segments::of(active);
-    let mut groups = in_order(threads, RowGroups::of(blocks, segments), encode).peekable();
-    let (mut rows, mut all_totals) = (0, vec![AdvertiserTotals::default(); active.len()]);
-    while groups.peek().is_some() {
-        let mut object = Vec::new();
-        let goes_on = |group: &Result<_, _>| !matches!(group, Ok((true, ..)));
-        while let Some(group) =
-            groups.next_if(|group| object.is_empty() || object.len() < OBJECT_ROW_GROUPS && goes_on(group))
-        {
-            let (_, group_rows, totals, chunks) = group?;
-            rows += group_rows as u64;
-            totals.into_iter().for_each(|(advertiser, totals)| all_totals[advertiser as usize].add(totals));
-            object.push(chunks);
+    let mut pieces = pieces.peekable();
+    'day: while let Some(piece) = pieces.peek() {
+        if matches!(piece, CountsPiece::There(_)) {
+            let Some(CountsPiece::There(there)) = pieces.next() else { continue };
+            add(there.rows, there.totals);
+            if to.blocking_send(Outgoing::There(there.objects)).is_err() {
+                break;
+            }
+            continue;
         }
-        let object = NewObject::new("counts", form.file(object).map_err(unwritable)?);
-        if to.blocking_send(object).is_err() {
-            break;
+        let blocks = iter::from_fn(|| match pieces.next_if(|piece| matches!(piece, CountsPiece::Rows(_))) {
+            Some(CountsPiece::Rows(block)) => Some(block),
+            _ => None,
+        });
+        let of_groups = Arc::clone(encoder);
+        let encode = move |group: Result<RowGroup, WriteCountsError<E>>| -> Result<_, WriteCountsError<E>> {
+            Ok(of_groups.encode(&group?)?)
+        };
+        let groups = RowGroups::of(blocks, Segments::of(&encoder.active));
+        let mut groups = in_order(threads, groups, encode).peekable();
+        while groups.peek().is_some() {
+            let mut object = Vec::new();
+            let goes_on =
+                |group: &Result<EncodedGroup, _>| !group.as_ref().is_ok_and(|group| group.begins_segment);
+            while let Some(group) = groups
+                .next_if(|group| object.is_empty() || object.len() < OBJECT_ROW_GROUPS && goes_on(group))
+            {
+                let EncodedGroup { rows, totals, chunks, .. } = group?;
+                add(rows as u64, totals);
+                object.push(chunks);
+            }
+            if to.blocking_send(Outgoing::New(encoder.object(object)?)).is_err() {
+                break 'day;
+            }
         }
     }
     Ok((rows, all_totals))
+}
+
+/// Makes objects of consecutive rows, wherever in a day they begin and end: of those that are the same whatever stands
+/// before and behind. All other rows, those before the first and those behind the last, go `back`.
+pub(super) fn whole_objects<E>(
+    encoder: &Encoder,
+    blocks: impl Iterator<Item = Result<CountsBlock, WriteCountsError<E>>>,
+    mut put: impl FnMut(NewObject) -> Result<DataObject, WriteCountsError<E>>,
+    mut back: impl FnMut(CountsSlice<'_>) -> Result<(), WriteCountsError<E>>,
+) -> Result<Option<CountsThere>, WriteCountsError<E>> {
+    let mut there: Option<CountsThere> = None;
+    let mut object: Vec<RowGroup> = Vec::new();
+    for group in RowGroups::of(blocks, Segments::of(&encoder.active)) {
+        let group = group?;
+        if object.is_empty() && !group.begins_segment() {
+            group.pieces().try_for_each(&mut back)?;
+            continue;
+        }
+        if group.begins_segment() || object.len() == OBJECT_ROW_GROUPS {
+            finish(encoder, &mut object, &mut there, &mut put)?;
+        }
+        object.push(group);
+    }
+    for group in &object {
+        group.pieces().try_for_each(&mut back)?;
+    }
+    Ok(there)
+}
+
+/// Puts the object of these row groups, if there are any.
+fn finish<E>(
+    encoder: &Encoder,
+    object: &mut Vec<RowGroup>,
+    there: &mut Option<CountsThere>,
+    put: &mut impl FnMut(NewObject) -> Result<DataObject, WriteCountsError<E>>,
+) -> Result<(), WriteCountsError<E>> {
+    let groups = std::mem::take(object);
+    let Some(first) = groups.first().and_then(RowGroup::first) else { return Ok(()) };
+    let there = there.get_or_insert_with(|| CountsThere {
+        first: (first.0, first.1.to_owned()),
+        objects: Vec::new(),
+        rows: 0,
+        totals: Vec::new(),
+    });
+    let mut chunks = Vec::new();
+    for group in &groups {
+        let group = encoder.encode(group)?;
+        there.rows += group.rows as u64;
+        for (advertiser, totals) in group.totals {
+            match there.totals.last_mut().filter(|(last, _)| *last == advertiser) {
+                Some((_, sum)) => sum.add(totals),
+                None => there.totals.push((advertiser, totals)),
+            }
+        }
+        chunks.push(group.chunks);
+    }
+    there.objects.push(put(encoder.object(chunks)?)?);
+    Ok(())
 }
 
 /// What the rows of each of the group's advertisers come to.

@@ -1,10 +1,11 @@
 //! What a day's counts come to for each advertiser.
 
 use domain::{Counts, CountsSlice};
+use serde::{Deserialize, Serialize};
 
 /// What the products of an advertiser come to. Sums stop at the largest number that the lake keeps, which no
 /// day reaches.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct AdvertiserTotals {
     /// All products together.
     pub counts: Counts,

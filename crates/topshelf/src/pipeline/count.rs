@@ -24,7 +24,8 @@ use domain::{AdvertiserId, Day, Log, RejectExample, Tally};
 use futures::{StreamExt, stream};
 use indicatif::ProgressBar;
 use lake::{
-    CountsInput, CountsManifest, Lake, LakeError, LogInput, NewCounts, ObjectInput, WriteCountsError,
+    CountsInput, CountsManifest, CountsPiece, Lake, LakeError, LogInput, NewCounts, ObjectInput,
+    WriteCountsError,
 };
 use source::{Location, PlannedObject, Reading, RowGroups};
 use std::{
@@ -480,11 +481,11 @@ async fn write(
     let halt = night.halt.clone();
     let parts = counted.counts.parts().map(move |part| {
         let halt = halt.clone();
-        move || {
+        CountsPiece::Rows(move || {
             // Whoever stopped it tells why: it is no matter how this is called.
             halt.check().map_err(CountError::Spill)?;
             part.merge()
-        }
+        })
     });
     let written = lake.write_counts(new, parts, night.config.counting.threads()).await;
     written.map_err(|error| match error {
