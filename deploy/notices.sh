@@ -4,7 +4,7 @@
 #
 #   deploy/notices.sh [TARGET]        # such as aarch64-unknown-linux-gnu; this machine's by default
 #
-# The crates' texts are taken from where cargo unpacks sources.
+# The crates' texts are taken from where cargo unpacks sources. TOPSHELF_FEATURES is that of deploy/static.sh.
 set -eu
 cd "$(dirname "$0")/.."
 target=${1:-$(uname -m)-unknown-linux-gnu}
@@ -13,7 +13,7 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 mkdir "$work/texts" "$work/carriers"
 
-cargo tree --locked --package topshelf --target "$target" --edges normal,no-proc-macro --prefix none --format '{p}|{l}' |
+cargo tree --locked --package topshelf --features "${TOPSHELF_FEATURES:-}" --target "$target" --edges normal,no-proc-macro --prefix none --format '{p}|{l}' |
     sed 's/ ([*])$//' | LC_ALL=C sort -u | grep -v ' (/' > "$work/crates"
 
 # A folder of the crate `$1` in its version `$2`, as cargo calls it.

@@ -4,6 +4,8 @@
 #
 #   deploy/static.sh [TARGET]        # such as aarch64-unknown-linux-gnu; this machine's by default
 #
+# TOPSHELF_FEATURES names features of the program that are off by default, such as cluster. What is handed out has none.
+#
 # The last line on stdout is the path of the program.
 set -eu
 cd "$(dirname "$0")/.."
@@ -34,7 +36,7 @@ fi
 
 # With an explicit target, what runs while building is not static: macros could not be.
 build() {
-    cargo build --locked --profile dist --target "$target" --package topshelf >&2
+    cargo build --locked --profile dist --target "$target" --package topshelf --features "${TOPSHELF_FEATURES:-}" >&2
 }
 build
 # Whenever it is built again, this crate compresses what it compressed before too, and carries both: it begins anew.

@@ -13,6 +13,8 @@
 #   --set STACK.PARAMETER=VALUE   a parameter of base.yaml, night.yaml or api.yaml, such as night.TimeZone=Europe/Madrid;
 #                        may be repeated; what is not set keeps its last value
 #
+#   TOPSHELF_FEATURES=cluster in the environment builds the image with counting on a cluster (docs/cluster.md).
+#
 # In this order: base.yaml; the image is pushed; night.yaml; `topshelf migrate` and `topshelf doctor` as tasks in the network;
 # api.yaml; a first key, if there is none. Needs bash, the AWS CLI, and one of skopeo, docker, podman, buildah.
 set -euo pipefail
@@ -91,6 +93,7 @@ name_image() {
     else
         tag=$(git -C "$here" rev-parse --short=12 HEAD 2> /dev/null) || die 'this is no clone of the repository, so nothing can be built' 'say --image FILE'
         [ -z "$(git -C "$here" status --porcelain)" ] || tag=$tag-$(changes | cksum | cut -d ' ' -f 1)
+        tag=$tag${TOPSHELF_FEATURES:+-${TOPSHELF_FEATURES//[, ]/-}}
     fi
 }
 
@@ -161,7 +164,7 @@ push() {
     if [ -z "$archive" ]; then
         [ -d "$here/../docker" ] || die 'there is nothing to build from' 'say --image FILE'
         say "building the image with $with: some minutes"
-        "$with" build --platform linux/amd64 --file "$here/../docker/Dockerfile" --build-arg "REVISION=$tag" --tag "$repository:$tag" "$here/../.." >&2 ||
+        "$with" build --platform linux/amd64 --file "$here/../docker/Dockerfile" --build-arg "REVISION=$tag" --build-arg "FEATURES=${TOPSHELF_FEATURES:-}" --tag "$repository:$tag" "$here/../.." >&2 ||
             die 'the image could not be built' 'or take a ready one: --image FILE'
     fi
     say "pushing $repository:$tag with $with"

@@ -31,7 +31,7 @@ main() {
     [ -n "$is_sure" ] || confirm
     local stack now
     # Others that an account may have, which stand on these.
-    for stack in apprunner airflow; do
+    for stack in apprunner airflow cluster; do
         now=$(state "$NAME-$stack")
         [ "$now" = NONE ] || die "there is a stack $NAME-$stack too" "aws cloudformation delete-stack --stack-name $NAME-$stack, then again"
     done

@@ -4,6 +4,8 @@
 //! from the same lines by buildah, which needs no service. What is written: an OCI archive for registries, and Docker's
 //! own kind of archive, which alone can hold a `HEALTHCHECK`. Both are the same from the same commit, but for the host
 //! name in the second's configuration.
+//!
+//! `TOPSHELF_FEATURES=cluster` makes a variant of it, named by the feature.
 
 mod certificates;
 mod compose;
@@ -22,7 +24,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Bytes of everything in the image, at most.
+/// Bytes of everything in the image that is handed out, at most; variants are what their features make of them.
 const SIZE_MAX: u64 = 30_000_000;
 
 /// What to build.
@@ -86,7 +88,7 @@ pub(crate) fn build(options: &Options) -> Result<Image, Failure> {
     ]))?;
     let bundles = ["ca-certificates.crt", "rds.pem"].map(|bundle| content.join("etc/ssl/certs").join(bundle));
     let parts = sbom::Subject { target: &triple, program: Some(&program), beside: &bundles };
-    let list = folder.join(format!("topshelf-{}-linux-{architecture}.cdx.json", env!("CARGO_PKG_VERSION")));
+    let list = folder.join(format!("topshelf-{}-linux-{architecture}.cdx.json", tag()));
     sbom::write(&parts, &list)?;
     let size_bytes = size(&content)?;
     let (oci, docker) = archive(&buildah, &folder, &layers, architecture)?;
@@ -98,10 +100,19 @@ pub(crate) fn build(options: &Options) -> Result<Image, Failure> {
         megabytes(size_bytes),
         megabytes(bytes(&program)?)
     ));
-    if size_bytes > SIZE_MAX {
+    if program::features().is_none() && size_bytes > SIZE_MAX {
         return Err(format!("the image is larger than {}", megabytes(SIZE_MAX)).into());
     }
     Ok(image)
+}
+
+/// The version, with the names of features that the image is a variant by.
+fn tag() -> String {
+    let version = env!("CARGO_PKG_VERSION");
+    match program::features() {
+        Some(features) => format!("{version}-{}", features.replace([',', ' '], "-")),
+        None => version.to_owned(),
+    }
 }
 
 /// Builds the last stage of the Dockerfile and writes it as archives.
@@ -118,7 +129,8 @@ fn archive(
     let git = |arguments: &[&str]| stdout(&mut command("git", arguments)).map(|text| text.trim().to_owned());
     let (revision, committed_at) =
         (git(&["rev-parse", "HEAD"])?, git(&["show", "-s", "--format=%ct", "HEAD"])?);
-    let name = format!("topshelf:{version}");
+    let tag = tag();
+    let name = format!("topshelf:{tag}");
     let in_storage = |arguments: &[&str]| {
         let mut call = command(buildah, &[]);
         call.arg("--root").arg(storage.join("root")).arg("--runroot").arg(storage.join("run"));
@@ -138,7 +150,7 @@ fn archive(
     build.args([format!("--build-arg=VERSION={version}"), format!("--build-arg=REVISION={revision}")]);
     build.args(["--tag", &name, "--file", "deploy/docker/Dockerfile"]).arg(&context);
     succeed(build.stdout(std::process::Stdio::null()))?;
-    let file = |kind: &str| folder.join(format!("topshelf-{version}-linux-{architecture}.{kind}.tar"));
+    let file = |kind: &str| folder.join(format!("topshelf-{tag}-linux-{architecture}.{kind}.tar"));
     let (oci, docker) = (file("oci"), file("docker"));
     for (kind, format, file) in [("oci-archive", "oci", &oci), ("docker-archive", "v2s2", &docker)] {
         remove(file)?;

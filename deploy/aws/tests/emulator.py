@@ -46,6 +46,8 @@ LACKING = {
     "AWS::AppRunner::Service": {"ServiceUrl": "abc.us-east-1.awsapprunner.com", "ServiceId": "abc"},
     "AWS::AppRunner::VpcConnector": {"VpcConnectorArn": "arn:aws:apprunner:us-east-1:123456789012:vpcconnector/1"},
     "AWS::CloudWatch::Alarm": {},
+    "AWS::EC2::SecurityGroupEgress": {},
+    "AWS::ECS::ClusterCapacityProviderAssociations": {},
     "AWS::ECS::ExpressGatewayService": {
         "Endpoint": "topshelf-api.ecs.us-east-1.on.aws",
         "ECSManagedResourceArns.IngressPath.LoadBalancerArn": "arn:aws:elasticloadbalancing:us-east-1:123456789012:loadbalancer/app/express/1",
@@ -56,6 +58,8 @@ LACKING = {
     "AWS::SecretsManager::Secret": {},
     "AWS::SNS::TopicPolicy": {},
     "AWS::Scheduler::Schedule": {},
+    "AWS::ServiceDiscovery::PrivateDnsNamespace": {},
+    "AWS::ServiceDiscovery::Service": {"Arn": "arn:aws:servicediscovery:us-east-1:123456789012:service/srv-1"},
 }
 
 # The properties of what moto lacks, by the name of the type and of the resource.
@@ -108,14 +112,15 @@ RECORDING = [recording(kind, attributes) for kind, attributes in LACKING.items()
 
 
 def with_more_functions(clean_json):
-    """Fn::Cidr, which moto leaves as it is."""
+    """Fn::Cidr, which moto leaves as it is, and lists without what AWS::NoValue takes away."""
 
     def clean(value, resources):
         if isinstance(value, dict) and "Fn::Cidr" in value:
             block, count, bits = clean_json(value["Fn::Cidr"], resources)
             subnets = ipaddress.ip_network(block).subnets(new_prefix=32 - int(bits))
             return [str(subnet) for _, subnet in zip(range(int(count)), subnets)]
-        return clean_json(value, resources)
+        cleaned = clean_json(value, resources)
+        return [item for item in cleaned if item is not None] if isinstance(value, list) else cleaned
 
     return clean
 

@@ -482,15 +482,18 @@ def test_an_image_is_named_by_all_that_it_is_built_of(account):
     )
     aws.chmod(0o755)
 
-    def name() -> str:
+    def name(**variables: str) -> str:
         (account.folder / "built").unlink(missing_ok=True)
         path = f"{account.folder}/bin:{account.variables['PATH']}"
-        ended = subprocess.run([clone / "deploy/aws/deploy.sh"], env={**account.variables, "PATH": path}, capture_output=True, text=True)
+        ended = subprocess.run([clone / "deploy/aws/deploy.sh"], env={**account.variables, **variables, "PATH": path}, capture_output=True, text=True)
         assert "the image could not be built" in ended.stderr, ended.stderr
         return re.search(r"REVISION=(\S+)", (account.folder / "built").read_text())[1]
 
     commit = subprocess.run([*git, "rev-parse", "--short=12", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
     assert name() == commit
+    # With what is left out by default it is another one, which the builder is told.
+    assert name(TOPSHELF_FEATURES="cluster") == f"{commit}-cluster"
+    assert "--build-arg FEATURES=cluster " in (account.folder / "built").read_text()
     (clone / "data").mkdir()
     (clone / "data/ignored").write_text("1")
     assert name() == commit

@@ -19,6 +19,12 @@ use std::{
 const PROCESSORS: [(&str, &str, Architecture); 2] =
     [("x86_64", "amd64", Architecture::X86_64), ("aarch64", "arm64", Architecture::Aarch64)];
 
+/// Features that the program is to have and is not handed out with, as `deploy/static.sh` is told of them; none for what
+/// is handed out.
+pub(crate) fn features() -> Option<String> {
+    std::env::var("TOPSHELF_FEATURES").ok().filter(|features| !features.is_empty())
+}
+
 /// The target of this machine.
 pub(crate) fn of_this_machine() -> Result<String, Failure> {
     Ok(format!("{}-unknown-linux-gnu", std::env::consts::ARCH))

@@ -4,6 +4,7 @@
 
 use crate::{
     Failure,
+    image::program,
     repository::{cargo, read, root, stdout},
 };
 use cargo_metadata::MetadataCommand;
@@ -52,6 +53,9 @@ pub(super) struct Linked {
 pub(super) fn of(target: &str) -> Result<Linked, Failure> {
     let mut tree = cargo(&["tree", "--locked", "--package", "topshelf", "--edges", "normal,no-proc-macro"]);
     tree.args(["--prefix", "depth", "--format", "|{p}", "--target", target]);
+    if let Some(features) = program::features() {
+        tree.args(["--features", &features]);
+    }
     let (program, needs) = parse_tree(&stdout(&mut tree)?)?;
     let checksums = checksums(&read(Path::new("Cargo.lock"))?);
     let metadata = MetadataCommand::new()
