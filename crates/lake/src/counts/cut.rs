@@ -8,7 +8,7 @@ use domain::{AdvertiserId, CountsBlock, CountsSlice};
 use std::{ops::Range, sync::Arc};
 
 /// One of so many rows begins a segment, by chance.
-const SEGMENT_ROWS: u32 = 512 << 10;
+pub(super) const SEGMENT_ROWS: u32 = 512 << 10;
 
 /// Chooses the rows that begin segments.
 #[derive(Debug)]
@@ -21,8 +21,9 @@ pub(super) struct Segments {
 }
 
 impl Segments {
-    pub(super) fn of(active: &Arc<[AdvertiserId]>) -> Self {
-        Self { active: Arc::clone(active), last: None, below: u32::MAX / SEGMENT_ROWS }
+    /// With one of so many rows, by chance.
+    pub(super) fn of(active: &Arc<[AdvertiserId]>, rows: u32) -> Self {
+        Self { active: Arc::clone(active), last: None, below: u32::MAX / rows }
     }
 
     /// Whether a segment begins with this product of the advertiser.
@@ -158,8 +159,7 @@ mod tests {
 
     /// Segments of one of so many rows; of the first product that no other begins.
     fn segments(rows: u32) -> Segments {
-        let active = Arc::from([AdvertiserId::new("a").unwrap()]);
-        Segments { below: u32::MAX / rows, ..Segments::of(&active) }
+        Segments::of(&Arc::from([AdvertiserId::new("a").unwrap()]), rows)
     }
 
     /// Rows of the row groups of a day whose rows come in blocks of so many, all of them of one product.

@@ -2,7 +2,7 @@
 
 use super::{
     AdvertiserTotals, CountsPiece, CountsThere, counts_schema,
-    cut::{RowGroup, RowGroups, Segments},
+    cut::{RowGroup, RowGroups, SEGMENT_ROWS, Segments},
 };
 use crate::{
     DataObject, LakeError, WriteCountsError,
@@ -25,6 +25,7 @@ pub(super) struct Encoder {
     day: Day,
     active: Arc<[AdvertiserId]>,
     form: FileForm,
+    segment_rows: u32,
 }
 
 /// A row group on its way into an object.
@@ -45,7 +46,13 @@ pub(super) enum Outgoing {
 
 impl Encoder {
     pub(super) fn of(day: Day, active: &Arc<[AdvertiserId]>) -> Self {
-        Self { day, active: Arc::clone(active), form: FileForm::new(counts_schema(DataType::Utf8)) }
+        let form = FileForm::new(counts_schema(DataType::Utf8));
+        Self { day, active: Arc::clone(active), form, segment_rows: SEGMENT_ROWS }
+    }
+
+    /// The row groups of blocks.
+    fn row_groups<I>(&self, blocks: I) -> RowGroups<I> {
+        RowGroups::of(blocks, Segments::of(&self.active, self.segment_rows))
     }
 
     fn unwritable(&self, reason: String) -> LakeError {
@@ -97,8 +104,7 @@ pub(super) fn objects<E: Send + 'static>(
         let encode = move |group: Result<RowGroup, WriteCountsError<E>>| -> Result<_, WriteCountsError<E>> {
             Ok(of_groups.encode(&group?)?)
         };
-        let groups = RowGroups::of(blocks, Segments::of(&encoder.active));
-        let mut groups = in_order(threads, groups, encode).peekable();
+        let mut groups = in_order(threads, encoder.row_groups(blocks), encode).peekable();
         while groups.peek().is_some() {
             let mut object = Vec::new();
             let goes_on =
@@ -128,7 +134,7 @@ pub(super) fn whole_objects<E>(
 ) -> Result<Option<CountsThere>, WriteCountsError<E>> {
     let mut there: Option<CountsThere> = None;
     let mut object: Vec<RowGroup> = Vec::new();
-    for group in RowGroups::of(blocks, Segments::of(&encoder.active)) {
+    for group in encoder.row_groups(blocks) {
         let group = group?;
         if object.is_empty() && !group.begins_segment() {
             group.pieces().try_for_each(&mut back)?;
@@ -235,4 +241,106 @@ fn integers(group: &RowGroup, of: impl Fn(&Counts) -> u64) -> Result<Int64Array,
         to_integer(too_large.cast_unsigned())?;
     }
     Ok(Int64Array::from(counts))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::{collection::btree_set, prelude::*};
+    use tokio::sync::mpsc;
+
+    type Rows = Vec<(u32, String)>;
+
+    fn encoder() -> Encoder {
+        let active: Arc<[_]> = ["a", "b", "c"].map(|id| AdvertiserId::new(id).unwrap()).into();
+        Encoder { segment_rows: 20, ..Encoder::of("2024-11-20".parse().unwrap(), &active) }
+    }
+
+    fn block(rows: &[(u32, String)]) -> CountsBlock {
+        let mut block = CountsBlock::default();
+        for (number, (advertiser, product)) in rows.iter().enumerate() {
+            let counts =
+                Counts { impressions: number as u64 % 7, clicks: product.len() as u64 % 3, views: 1 };
+            block.push(*advertiser, product, counts);
+        }
+        block
+    }
+
+    /// The objects of a day that comes in these pieces, and what all of it comes to.
+    fn objects_of(pieces: Vec<CountsPiece<CountsBlock>>) -> (Vec<DataObject>, u64, Vec<AdvertiserTotals>) {
+        let (sender, mut receiver) = mpsc::channel(10_000);
+        let pieces = pieces.into_iter().map(|piece| match piece {
+            CountsPiece::Rows(block) => CountsPiece::Rows(Ok::<_, WriteCountsError<String>>(block)),
+            CountsPiece::There(there) => CountsPiece::There(there),
+        });
+        let (rows, totals) = objects(&Arc::new(encoder()), pieces, 2, &sender).unwrap();
+        drop(sender);
+        let mut objects = Vec::new();
+        while let Some(outgoing) = receiver.blocking_recv() {
+            match outgoing {
+                Outgoing::New(object) => objects.push(object.described),
+                Outgoing::There(there) => objects.extend(there),
+            }
+        }
+        (objects, rows, totals)
+    }
+
+    /// The pieces of which one machine has these rows.
+    fn pieces_of(rows: &CountsBlock, block_rows: usize) -> Vec<CountsPiece<CountsBlock>> {
+        let copy = |rows: CountsSlice<'_>| {
+            let mut block = CountsBlock::default();
+            for (advertiser, products) in rows.into_advertisers() {
+                (0..products.len()).for_each(|at| {
+                    block.push(advertiser, products.product_id(at), products.counts()[at]);
+                });
+            }
+            block
+        };
+        let blocks = (0..rows.len()).step_by(block_rows).map(|start| {
+            Ok::<_, WriteCountsError<String>>(copy(rows.slice(start..rows.len().min(start + block_rows))))
+        });
+        let mut back: Vec<CountsBlock> = Vec::new();
+        let take_back = |rows: CountsSlice<'_>| {
+            back.push(copy(rows));
+            Ok(())
+        };
+        let there = whole_objects(&encoder(), blocks, |object| Ok(object.described), take_back).unwrap();
+        let mut pieces: Vec<_> = back.into_iter().map(CountsPiece::Rows).collect();
+        if let Some(there) = there {
+            let (advertiser, product) = there.first.clone();
+            let is_before = |piece: &CountsPiece<CountsBlock>| match piece {
+                CountsPiece::Rows(block) => block.last() < Some((advertiser, &product)),
+                CountsPiece::There(_) => true,
+            };
+            let at = pieces.iter().take_while(|piece| is_before(piece)).count();
+            pieces.insert(at, CountsPiece::There(there));
+        }
+        pieces
+    }
+
+    proptest! {
+        #[test]
+        fn a_day_that_machines_share_is_the_day_of_one(
+            rows in btree_set((0..3u32, "[a-d]{1,5}"), 0..300),
+            cuts in btree_set(any::<prop::sample::Index>(), 0..5),
+            block_rows in 1usize..50,
+        ) {
+            let rows: Rows = rows.into_iter().collect();
+            let whole = block(&rows);
+            let one = objects_of(vec![CountsPiece::Rows(whole.clone())]);
+            let mut cuts: Vec<_> = cuts.into_iter().map(|cut| cut.index(rows.len() + 1)).collect();
+            cuts.extend([0, rows.len()]);
+            cuts.sort_unstable();
+            let mut pieces = Vec::new();
+            for cut in cuts.windows(2) {
+                let mut part = CountsBlock::default();
+                (cut[0]..cut[1]).for_each(|row| {
+                    let (advertiser, product, counts) = whole.row(row);
+                    part.push(advertiser, product, counts);
+                });
+                pieces.extend(pieces_of(&part, block_rows));
+            }
+            prop_assert_eq!(objects_of(pieces), one);
+        }
+    }
 }

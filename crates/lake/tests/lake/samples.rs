@@ -5,7 +5,8 @@ use domain::{
     RejectExample, RejectReason, Tally,
 };
 use lake::{
-    CountsInput, CountsManifest, Lake, LakeError, LogInput, NewCounts, ObjectInput, WriteCountsError,
+    CountsInput, CountsManifest, CountsPiece, Lake, LakeError, LogInput, NewCounts, ObjectInput,
+    WriteCountsError,
 };
 use proptest::{collection::btree_map, prelude::*};
 use std::collections::BTreeMap;
@@ -59,7 +60,8 @@ impl DayCounts {
             })
             .collect();
         let new = NewCounts { day: day(), active: self.active.clone().into(), input, added_to };
-        let parts = blocks.into_iter().map(|block| move || Ok::<_, std::convert::Infallible>(block));
+        let part = |block| CountsPiece::Rows(move || Ok::<_, std::convert::Infallible>(block));
+        let parts = blocks.into_iter().map(part);
         match lake.write_counts(new, parts, 2).await {
             Ok(manifest) => Ok(manifest),
             Err(WriteCountsError::Lake(error)) => Err(error),
