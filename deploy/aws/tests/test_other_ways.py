@@ -88,6 +88,7 @@ def test_app_runner_may_log_in_by_iam_and_tells_of_its_log_once_there_is_one(aws
     variables = service["SourceConfiguration"]["ImageRepository"]["ImageConfiguration"]["RuntimeEnvironmentVariables"]
     told = {variable["Name"]: variable["Value"] for variable in variables}
     assert told["TOPSHELF_STORE__URL"].endswith("&auth=iam") and told["TOPSHELF_STORE__SECRET"] == ""
+    assert told["DATABASE_RESOURCE"] == "db-RESTORED"
     outputs = aws.cloudformation.describe_stacks(StackName="again-apprunner")["Stacks"][0]["Outputs"]
     (keep,) = (output["OutputValue"] for output in outputs if output["OutputKey"] == "Keep")
     group = "/aws/apprunner/again-api/abc/"

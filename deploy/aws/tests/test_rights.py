@@ -7,6 +7,7 @@ from fnmatch import fnmatchcase
 
 import pytest
 from conftest import IMAGE, template
+from emulator import recorded
 
 BUCKET = "arn:aws:s3:::topshelf-123456789012-us-east-1"
 CLUSTER = "arn:aws:ecs:us-east-1:123456789012:cluster/topshelf"
@@ -167,6 +168,9 @@ def test_after_a_restore_the_roles_name_the_database_that_is_there(aws, installe
     users = "arn:aws:rds-db:us-east-1:123456789012:dbuser"
     for role, user in ((night["NightRole"], "nights"), (api["ApiRole"], "reader")):
         assert is_allowed(statements(aws, role), "rds-db:connect", f"{users}:db-RESTORED/{user}", {})
+    # Nothing else that the API is told changes, and its tasks must be replaced.
+    container = recorded["AWS::ECS::ExpressGatewayService", api["Express"]]["PrimaryContainer"]
+    assert {"Name": "DATABASE_RESOURCE", "Value": "db-RESTORED"} in container["Environment"]
     of_role = statements(aws, night["HandRole"])
     assert is_allowed(of_role, "secretsmanager:GetSecretValue", there["OwnerSecret"], {})
     assert not is_allowed(of_role, "secretsmanager:GetSecretValue", secret(aws, "third"), {})
