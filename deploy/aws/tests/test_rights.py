@@ -176,6 +176,17 @@ def test_after_a_restore_the_roles_name_the_database_that_is_there(aws, installe
     assert not is_allowed(of_role, "secretsmanager:GetSecretValue", secret(aws, "third"), {})
 
 
+def test_by_hand_logs_and_lake_are_what_they_are_to_the_night():
+    """They stand on the roles themselves: a policy beside them is made after an update has taken them from the night that runs."""
+    resources = template("night")["Resources"]
+    assert "AWS::IAM::Policy" not in {of["Type"] for of in resources.values()}
+    parts = []
+    for name in ("NightRole", "HandRole"):
+        (policy,) = resources[name]["Properties"]["Policies"]
+        parts.append([of for of in policy["PolicyDocument"]["Statement"] if of.get("Sid", "LogIn") != "LogIn"])
+    assert parts[0] == parts[1] and [of["Sid"] for of in parts[0]] == ["ListLogs", "ReadLogs", "ListLake", "KeepLake"]
+
+
 def test_logs_in_another_bucket_are_read_and_the_lake_stays_in_ours(aws, with_certificate):
     of_role = statements(aws, with_certificate["night"]["NightRole"])
     ours = "arn:aws:s3:::second-123456789012-us-east-1"
