@@ -26,7 +26,8 @@ relocations=-Clink-arg=-Wl,-z,pack-relative-relocs
 CARGO_ENCODED_RUSTFLAGS="$flags-Ctarget-feature=+crt-static$(printf '\037')$relocations"
 export CARGO_ENCODED_RUSTFLAGS
 variable="CFLAGS_$(printf '%s' "$target" | tr - _)"
-export "$variable=$file_map"
+# No panic passes through C, which calls Rust by functions that end the process instead: it needs no tables for that.
+export "$variable=$file_map -fno-asynchronous-unwind-tables -fno-unwind-tables"
 
 # For another kind of processor, the linker of its name; C is compiled by its compiler, which is found by itself.
 if [ "$target" != "$(uname -m)-unknown-linux-gnu" ]; then

@@ -54,7 +54,7 @@ main() {
     ask_database
     deploy night "Image=$repository:$tag" "${database[@]}"
     say 'topshelf migrate, as a task: about a minute'
-    task migrate >&2 || die 'the database could not be migrated; the API and the nights are as they were' 'what the program said stands above; `deploy/aws/task.sh doctor` tries each step'
+    task migrate >&2 || unmigrated
     say 'topshelf doctor, as a task that logs in as the nights do'
     local is_well=yes
     task --as night doctor >&2 || is_well=''
@@ -69,6 +69,17 @@ main() {
     say "topshelf is at $address"
     say "  curl -H 'Authorization: Bearer KEY' $address/stats/"
     printf '%s\n' "$address"
+}
+
+# The nights are defined anew before, since the migration is a task like theirs; the API is what it was.
+unmigrated() {
+    local was
+    was=$(ask cloudformation describe-stacks --stack-name "$NAME-api" --query "Stacks[0].Parameters[?ParameterKey=='Image'].ParameterValue" --output text 2> /dev/null) || was=''
+    case $was in
+        '' | "$repository:$tag") die 'the database could not be migrated' 'what the program said stands above; `deploy/aws/task.sh doctor` tries each step' ;;
+    esac
+    die 'the database could not be migrated; the API is as it was, the nights have the new version already' \
+        "what the program said stands above; \`deploy/aws/task.sh doctor\` tries each step, \`deploy/aws/deploy.sh --tag ${was##*:}\` takes the nights back"
 }
 
 check_settings() {
@@ -211,7 +222,8 @@ show_keys() {
     local streams stream lines is_shown=''
     streams=$(ask logs describe-log-streams --log-group-name "/$NAME/hand" --query 'logStreams[].logStreamName' --output text) || exit 1
     for stream in $streams; do
-        lines=$(lines_of "$stream" 1 | grep '^tsk_') || continue
+        # What came is shown, even if the log has not come whole.
+        lines=$(lines_of "$stream" 3 | grep '^tsk_') || [ -n "$lines" ] || continue
         say 'a run that was broken off had made this key:'
         printf '%s\n' "$lines"
         ask logs delete-log-stream --log-group-name "/$NAME/hand" --log-stream-name "$stream" || exit 1
@@ -226,6 +238,8 @@ show_changes() {
     local stack set before='' now
     for stack in base night api; do
         now=$(state "$NAME-$stack")
+        # The empty shell that a dry run has left which was broken off.
+        [ "$now" != REVIEW_IN_PROGRESS ] || now=NONE
         if [ "$before" = NONE ]; then
             printf '%s-%s: new, with %s resources; what exactly, can be told once the stack before is there\n' "$NAME" $stack "$(grep -c '^    Type: AWS::' "$here/$stack.yaml")"
             continue

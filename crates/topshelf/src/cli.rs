@@ -206,7 +206,7 @@ pub enum Command {
     Migrate,
     /// Let a role of the database serve or run nights, and no more; makes it if missing
     #[command(
-        after_help = "Examples:\n  topshelf grant serve reader\n  topshelf grant night night --iam      # it logs in by tokens of AWS IAM, and by no password\n  topshelf grant serve reader --dry-run > grants.sql\n\nCall it as the owner of the tables, who must be allowed to make roles (store.url, store.secret).\nAll is granted or nothing; the same again changes nothing. Tables of later migrations are covered, if\ntheir owner makes them, and so is all else that it makes in that schema. Nothing is taken from a role that may do more: begin with a new one. It has no\npassword: give it one, ALTER ROLE reader PASSWORD '…', unless it logs in by tokens."
+        after_help = "Examples:\n  topshelf grant serve reader\n  topshelf grant night night --iam      # it logs in by tokens of AWS IAM, and by no password\n  topshelf grant serve reader --dry-run > grants.sql\n\nCall it as the owner of the tables, who must be allowed to make roles (store.url, store.secret).\nAll is granted or nothing; the same again changes nothing. Tables of later migrations are\ncovered, if their owner makes them, and so is all else that it makes in that schema. Nothing is\ntaken from a role that may do more: begin with a new one. It has no password: give it one,\nALTER ROLE reader PASSWORD '…', unless it logs in by tokens."
     )]
     Grant(Grant),
     /// Print the effective configuration, without secrets, and where each value came from

@@ -322,6 +322,36 @@ def test_commands_are_the_owners_or_as_the_night(account):
     assert refused.returncode == 1 and "--as nobody is not known" in refused.stderr
 
 
+def test_no_key_is_made_where_it_would_stay_in_a_log(account):
+    account.has_nights()
+    refused = account.call("task.sh", "--as", "night", "keys", "create", "--name", "acme", "--all")
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert "would stay in its log" in refused.stderr and "help: leave out --as night" in refused.stderr
+    assert account.emulator.tasks == [] and account.keys() == []
+
+
+def test_when_the_database_cannot_be_migrated_it_says_what_is_new_already(account):
+    account.has_nights()
+    account.aws.create("api", "topshelf", Image=IMAGE)
+    account.emulator.call = lambda command, variables: (1, ["the database is away"])
+    ended = account.call("deploy.sh", "--image", str(account.archive))
+    assert ended.returncode == 1 and "the API is as it was, the nights have the new version already" in ended.stderr
+    assert "`deploy/aws/deploy.sh --tag 0.1.0` takes the nights back" in ended.stderr
+    (container,) = account.aws.ecs.describe_task_definition(taskDefinition="topshelf-night")["taskDefinition"]["containerDefinitions"]
+    assert container["image"] != IMAGE
+
+
+def test_a_key_is_shown_even_if_its_log_does_not_end(account):
+    account.deploy()
+    stream, key = "hand/topshelf/broken-off", "tsk_0123456789"
+    account.aws.logs.create_log_stream(logGroupName="/topshelf/hand", logStreamName=stream)
+    # Page after page is empty, and tells of another.
+    pages = f'n=$(cat {account.folder}/pages 2> /dev/null | wc -l); echo >> {account.folder}/pages; [ "$n" = 1 ] && said={key} || said=; printf "%s\\t%s\\n" "$n" "$said"; exit 0'
+    ended = account.deploy(PATH=account.when(f"get-log-events*{stream}", pages))
+    assert key in ended.stdout.splitlines()
+    assert account.streams() == []
+
+
 def test_a_database_that_was_restored_is_found_by_the_next_deployment(account):
     from moto.rds.models import rds_backends
 
@@ -389,6 +419,16 @@ def test_a_dry_run_shows_what_would_come_and_changes_nothing(account):
     # What a parameter changes moto does not tell, but that something changes.
     assert "topshelf-night:\n" in shown.stdout and "topshelf-base: no changes" in shown.stdout
     assert account.state() == state
+
+
+def test_a_dry_run_that_was_broken_off_is_no_stack_to_the_next(account):
+    shell = {"StackName": "topshelf-base", "ChangeSetName": "broken-off", "ChangeSetType": "CREATE", "Capabilities": ["CAPABILITY_IAM"]}
+    account.aws.cloudformation.create_change_set(**shell, TemplateBody=(FOLDER / "base.yaml").read_text())
+    (stack,) = account.aws.cloudformation.list_stacks(StackStatusFilter=["REVIEW_IN_PROGRESS"])["StackSummaries"]
+    assert stack["StackName"] == "topshelf-base"
+    shown = account.deploy("--dry-run")
+    assert "AWS::RDS::DBInstance\tDatabase" in shown.stdout and "topshelf-night: new, with" in shown.stdout
+    assert account.aws.cloudformation.list_stacks(StackStatusFilter=["REVIEW_IN_PROGRESS"])["StackSummaries"] == []
 
 
 # After so many calls of the AWS CLI everything is killed: before the first stack, while pushing, in the second stack, in a task,

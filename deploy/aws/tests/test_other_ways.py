@@ -6,6 +6,7 @@ import base64
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -60,9 +61,10 @@ def test_app_runner_reaches_the_database_as_the_api_does_and_may_do_no_more(aws,
     of_role = statements(aws, apprunner["ApiRole"])
     assert is_allowed(of_role, "secretsmanager:GetSecretValue", secret(aws, "runner"), {})
     assert not is_allowed(of_role, "s3:GetObject", "arn:aws:s3:::runner-123456789012-us-east-1/lake/x", {})
-    # Its way to Secrets Manager stays within the network.
-    groups = [before["runner"][name] for name in ("ApiSecurityGroup", "NightSecurityGroup")]
-    assert rules(aws, apprunner["SecretsEndpointSecurityGroup"]) == sorted((443, 443, group) for group in groups)
+    # Its way to Secrets Manager stays within the network, of which it is everybody's: nights and Airflow are in these subnets.
+    subnets = [before["runner"][name] for name in ("PublicSubnetA", "PublicSubnetB")]
+    blocks = [subnet["CidrBlock"] for subnet in aws.ec2.describe_subnets(SubnetIds=subnets)["Subnets"]]
+    assert rules(aws, apprunner["SecretsEndpointSecurityGroup"]) == sorted((443, 443, block) for block in blocks)
 
 
 def test_app_runner_runs_the_api_and_believes_its_proxy(apprunner):
@@ -88,6 +90,7 @@ def test_app_runner_may_log_in_by_iam_and_tells_of_its_log_once_there_is_one(aws
     variables = service["SourceConfiguration"]["ImageRepository"]["ImageConfiguration"]["RuntimeEnvironmentVariables"]
     told = {variable["Name"]: variable["Value"] for variable in variables}
     assert told["TOPSHELF_STORE__URL"].endswith("&auth=iam") and told["TOPSHELF_STORE__SECRET"] == ""
+    assert told["DATABASE_RESOURCE"] == "db-RESTORED"
     outputs = aws.cloudformation.describe_stacks(StackName="again-apprunner")["Stacks"][0]["Outputs"]
     (keep,) = (output["OutputValue"] for output in outputs if output["OutputKey"] == "Keep")
     group = "/aws/apprunner/again-api/abc/"
@@ -184,9 +187,9 @@ class Machine:
         (self.programs / name).write_text(f'#!/bin/bash\necho "{name} $*" >> {self.called}\n{does}\n')
         (self.programs / name).chmod(0o755)
 
-    def start(self, can_log_in: bool) -> tuple[subprocess.CompletedProcess, str]:
-        """Runs it, where Airflow's user can log in to the database or not; how it ended and what it called."""
-        self.put("psql", f'case "$*" in *"SELECT 1"*) exit {0 if can_log_in else 2} ;; esac\necho "as $PGUSER: $(cat)" >> {self.called}')
+    def start(self, can_log_in: bool, says: str = 'FATAL:  password authentication failed for user "airflow"') -> tuple[subprocess.CompletedProcess, str]:
+        """Runs it, where Airflow's user can log in to the database or not, and hears why; how it ended and what it called."""
+        self.put("psql", f'case "$*" in *"SELECT 1"*) {"exit 0" if can_log_in else f"echo {shlex.quote(says)} >&2; exit 2"} ;; esac\necho "as $PGUSER: $(cat)" >> {self.called}')
         self.called.write_text("")
         variables = {**os.environ, "PATH": f"{self.programs}:{os.environ['PATH']}"}
         ended = subprocess.run(["bash", "-c", self.script], env=variables, capture_output=True, text=True)
@@ -217,6 +220,23 @@ def test_the_owner_prepares_the_database_once(machine, aws):
     ended, called = machine.start(can_log_in=False)
     assert ended.returncode == 1 and "set Prepare to true" in ended.stderr
     assert "as topshelf" not in called
+
+
+@pytest.mark.parametrize(
+    ("says", "is_prepared"),
+    [
+        ('FATAL:  database "airflow" does not exist', True),
+        ("connection to server failed: Connection refused", False),
+        ("connection to server failed: timeout expired", False),
+        ('could not translate host name "flow.example" to address: Name or service not known', False),
+        ('root certificate file "/etc/airflow/rds.pem" does not exist', False),
+    ],
+)
+def test_a_database_that_does_not_answer_is_not_one_that_lacks_airflow(machine, says, is_prepared):
+    ended, called = machine.start(can_log_in=False, says=says)
+    assert ("as topshelf" in called) is is_prepared
+    if not is_prepared:
+        assert ended.returncode == 1 and says in ended.stderr and "Prepare" not in ended.stderr
 
 
 def test_another_instance_has_the_same_keys(machine):

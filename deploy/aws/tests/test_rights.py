@@ -7,6 +7,7 @@ from fnmatch import fnmatchcase
 
 import pytest
 from conftest import IMAGE, template
+from emulator import recorded
 
 BUCKET = "arn:aws:s3:::topshelf-123456789012-us-east-1"
 CLUSTER = "arn:aws:ecs:us-east-1:123456789012:cluster/topshelf"
@@ -167,9 +168,23 @@ def test_after_a_restore_the_roles_name_the_database_that_is_there(aws, installe
     users = "arn:aws:rds-db:us-east-1:123456789012:dbuser"
     for role, user in ((night["NightRole"], "nights"), (api["ApiRole"], "reader")):
         assert is_allowed(statements(aws, role), "rds-db:connect", f"{users}:db-RESTORED/{user}", {})
+    # Nothing else that the API is told changes, and its tasks must be replaced.
+    container = recorded["AWS::ECS::ExpressGatewayService", api["Express"]]["PrimaryContainer"]
+    assert {"Name": "DATABASE_RESOURCE", "Value": "db-RESTORED"} in container["Environment"]
     of_role = statements(aws, night["HandRole"])
     assert is_allowed(of_role, "secretsmanager:GetSecretValue", there["OwnerSecret"], {})
     assert not is_allowed(of_role, "secretsmanager:GetSecretValue", secret(aws, "third"), {})
+
+
+def test_by_hand_logs_and_lake_are_what_they_are_to_the_night():
+    """They stand on the roles themselves: a policy beside them is made after an update has taken them from the night that runs."""
+    resources = template("night")["Resources"]
+    assert "AWS::IAM::Policy" not in {of["Type"] for of in resources.values()}
+    parts = []
+    for name in ("NightRole", "HandRole"):
+        (policy,) = resources[name]["Properties"]["Policies"]
+        parts.append([of for of in policy["PolicyDocument"]["Statement"] if of.get("Sid", "LogIn") != "LogIn"])
+    assert parts[0] == parts[1] and [of["Sid"] for of in parts[0]] == ["ListLogs", "ReadLogs", "ListLake", "KeepLake"]
 
 
 def test_logs_in_another_bucket_are_read_and_the_lake_stays_in_ours(aws, with_certificate):

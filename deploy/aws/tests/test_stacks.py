@@ -219,6 +219,9 @@ def test_both_ways_to_run_the_api_tell_it_the_same(aws, installed, with_certific
         name: str(value) for name, value in behind_balancer.items() if name not in differ
     }
     assert json.loads(on_express["TOPSHELF_SERVE__TRUSTED_PROXIES"]) == ["10.20.0.0/20", "10.20.16.0/20"]
+    outputs = aws.cloudformation.describe_stacks(StackName="topshelf-base")["Stacks"][0]["Outputs"]
+    (resource,) = (output["OutputValue"] for output in outputs if output["OutputKey"] == "DatabaseResource")
+    assert on_express["DATABASE_RESOURCE"] == behind_balancer["DATABASE_RESOURCE"] == resource
     # Nothing turns keys off: it listens for the world, so it asks for them.
     assert "TOPSHELF_SERVE__KEYS" not in on_express
 

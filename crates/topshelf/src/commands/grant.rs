@@ -1,4 +1,4 @@
-//! `grant`: roles of the database that serve or run nights and can do nothing else.
+//! `grant`: roles of the database that serve or run nights, and no more.
 
 use super::output::Output;
 use crate::{
