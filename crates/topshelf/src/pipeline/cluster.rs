@@ -132,7 +132,7 @@ pub(super) async fn count(
     let cuts = tokio::task::spawn_blocking(sample).await.expect("a sample is taken without panic");
     let mut job = Job {
         name: format!("topshelf {}", super::of_days(wanted.days())),
-        shared: packed(&shared(night, lists)),
+        shared: packed(&shared(night, lists)?),
         tasks: tasks.iter().map(packed).collect(),
         ranges: Ranges::cut_at(cuts),
         keeps: may_keep && settings.executors_write,
@@ -182,10 +182,11 @@ fn scheduler(url: &str) -> Result<String, Failure> {
         .help("say df://HOST:PORT of the machine where `topshelf cluster scheduler` runs"))
 }
 
-fn shared(night: &Night, days: Vec<(Day, Arc<[AdvertiserId]>)>) -> Shared {
+fn shared(night: &Night, days: Vec<(Day, Arc<[AdvertiserId]>)>) -> Result<Shared, Failure> {
+    let (input, lake) = (night.input()?, night.lake_location()?);
     let mut shared = Shared {
-        input: night.config.input.clone(),
-        lake: night.config.lake.clone(),
+        input: Input { url: everywhere(&input)?, ..night.config.input.clone() },
+        lake: LakeSettings { url: everywhere(&lake)? },
         timezone: night.config.schedule.timezone.clone(),
         lists: Vec::new(),
         days: Vec::new(),
@@ -196,7 +197,13 @@ fn shared(night: &Night, days: Vec<(Day, Arc<[AdvertiserId]>)>) -> Shared {
         }
         shared.days.push((day, shared.lists.len() - 1));
     }
-    shared
+    Ok(shared)
+}
+
+/// What a process that was started elsewhere calls a place.
+fn everywhere(location: &Location) -> Result<String, Failure> {
+    let Some(directory) = location.directory() else { return Ok(location.url().to_owned()) };
+    Ok(std::path::absolute(directory).map_err(Failure::of)?.to_string_lossy().into_owned())
 }
 
 /// The parts in tasks of about so many stored bytes.
