@@ -5,39 +5,28 @@
 
 use crate::{
     Failure,
-    repository::{cargo, status, succeed, words},
+    repository::{status, words},
     say, test,
 };
 
-/// What is built with the engine.
+/// What is built and tested with the engine: all else of the program is tested without.
 const PACKAGES: [&str; 6] =
     ["--package", "topshelf-cluster", "--package", "topshelf", "--features", "topshelf/cluster"];
-
-/// What is tested with it: all else of the program is tested without.
-const TESTS: &str = "package(topshelf-cluster) + binary(cluster)";
 
 /// What to test.
 #[derive(clap::Args, Default)]
 pub(crate) struct Options {
-    /// Judge alone
-    #[arg(long)]
-    lint: bool,
     /// Arguments for the test runner: names of tests, …
     #[arg(last = true)]
     runner_arguments: Vec<String>,
 }
 
-/// Judges, then tests.
+/// Judges and tests.
 pub(crate) fn run(options: &Options) -> Result<(), Failure> {
-    let mut clippy = cargo(&["clippy"]);
-    clippy.args(PACKAGES).args(["--lib", "--bins", "--test", "cluster", "--quiet", "--", "-D", "warnings"]);
-    say(&format!("running `{}`", words(&clippy)));
-    succeed(&mut clippy)?;
-    if options.lint {
-        return Ok(());
-    }
     let mut tests = test::runner(&["test"]);
-    tests.args(PACKAGES).args(["--lib", "--test", "cluster", "-E", TESTS]).args(&options.runner_arguments);
+    tests.args(PACKAGES).args(["--lib", "--test", "cluster"]).args(&options.runner_arguments);
+    // As `cargo clippy` would, but it would have all of the engine looked at once more that is built here anyway.
+    tests.env("RUSTC_WORKSPACE_WRAPPER", "clippy-driver").env("CLIPPY_ARGS", "-D__CLIPPY_HACKERY__warnings");
     say(&format!("running `{}`", words(&tests)));
     let ended = status(&mut tests)?;
     if ended.success() { Ok(()) } else { Err(format!("`{}` failed: {ended}", words(&tests)).into()) }

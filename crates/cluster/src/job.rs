@@ -122,13 +122,13 @@ pub async fn run_job<E>(
     let (started, deadline) = (Instant::now(), job.deadline);
     let connected = endpoint(scheduler).connect().await;
     connected.map_err(|source| ClusterError::Unreachable { scheduler: scheduler.to_owned(), source })?;
-    let tasks = job.tasks.len();
+    let (tasks, ranges) = (job.tasks.len(), isize::try_from(job.ranges.count()).unwrap_or(isize::MAX));
     let (context, plan) = plan(scheduler, job).await.map_err(|source| failed("", source))?;
     let query: Option<&DistributedQueryExec<LogicalPlanNode>> = (&*plan as &dyn Any).downcast_ref();
     let query = query.expect("a remote session plans a query for its scheduler");
     let name = || query.job_id().map(|job| job.to_string()).unwrap_or_default();
     let mut figures = JobFigures { job: String::new(), took: Duration::ZERO, rows: 0, bytes: 0 };
-    let mut reports = 0;
+    let (mut reports, mut ranges_left) = (0, ranges);
     let taking = async {
         let mut stream = plan.execute(0, context.task_ctx()).map_err(|source| failed(&name(), source))?;
         while let Some(batch) = stream.next().await {
@@ -146,7 +146,13 @@ pub async fn run_job<E>(
                         reports += 1;
                         Row::Report(report)
                     }
-                    (KEPT, report, _) => Row::Kept(report),
+                    (KEPT, report, _) => {
+                        ranges_left -= 1;
+                        if report.is_empty() {
+                            continue;
+                        }
+                        Row::Kept(report)
+                    }
                     (group, product, counters) => Row::Counts(group, product, counters),
                 };
                 take(row).map_err(ClusterError::Taken)?;
@@ -157,9 +163,12 @@ pub async fn run_job<E>(
     let ended = tokio::time::timeout(deadline, taking).await;
     let job = name();
     let ended = ended.unwrap_or_else(|_| Err(ClusterError::Deadline { job: job.clone(), deadline }));
-    let ended = ended.and_then(|()| match reports == tasks {
-        true => Ok(()),
-        false => Err(ClusterError::Wrong { job: job.clone(), reason: "not every task has reported" }),
+    let ended = ended.and_then(|()| match (reports == tasks, ranges_left) {
+        (true, 0) => Ok(()),
+        _ => Err(ClusterError::Wrong {
+            job: job.clone(),
+            reason: "not every task and every range has reported",
+        }),
     });
     if let Err(error) = ended {
         cancel(scheduler, &job).await;

@@ -28,7 +28,7 @@ pub use executor::{ExecutorSettings, run_executor};
 pub use job::{ClusterError, Job, JobFigures, Row, run_job};
 pub use ranges::Ranges;
 pub use scheduler::{SchedulerSettings, run_scheduler};
-pub use worker::{Give, Room, Sums, Worker};
+pub use worker::{Give, Room, Sum, Sums, Worker};
 
 /// Bytes of a message: a plan carries its tasks, and what they have in common.
 const MESSAGE_BYTES_MAX: u32 = 256 << 20;
