@@ -77,6 +77,11 @@ impl Group {
         self.executors[number].take().unwrap().signal("KILL");
     }
 
+    /// The scheduler says a line that holds the text.
+    pub(crate) fn scheduler_says(&mut self, text: &str) -> String {
+        self.scheduler.as_mut().unwrap().line_with(text)
+    }
+
     pub(crate) fn kill_scheduler(&mut self) {
         self.scheduler.take().unwrap().signal("KILL");
     }
