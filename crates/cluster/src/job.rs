@@ -3,9 +3,11 @@
 use crate::{
     MESSAGE_BYTES_MAX,
     codec::{LogicalCodec, PhysicalCodec},
+    overview::Overview,
     ranges::Ranges,
     rows::{KEPT, REPORTS, Rows},
     table::TasksTable,
+    watch::{Seen, ended, watch},
 };
 use ballista::prelude::SessionContextExt;
 use ballista_core::{
@@ -69,6 +71,8 @@ pub struct JobFigures {
     pub rows: u64,
     /// Bytes of them.
     pub bytes: u64,
+    /// What the scheduler told of it at the end; none when it did not.
+    pub overview: Option<Overview>,
 }
 
 /// Why a job gave no result.
@@ -111,24 +115,28 @@ pub enum ClusterError<E> {
     Taken(E),
 }
 
-/// Has a job done by the cluster of a scheduler, `host:port`, and calls `take` with what comes back.
+/// Has a job done by the cluster of a scheduler, `host:port`, and calls `take` with what comes back, and `seen` with how
+/// it goes.
 ///
 /// # Errors
 /// [`ClusterError`]; what was taken before means nothing then.
 pub async fn run_job<E>(
     scheduler: &str,
     job: Job,
+    seen: impl Fn(Seen),
     mut take: impl FnMut(Row<'_>) -> Result<(), E>,
 ) -> Result<JobFigures, ClusterError<E>> {
     let (started, deadline) = (Instant::now(), job.deadline);
     let connected = endpoint(scheduler).connect().await;
-    connected.map_err(|source| ClusterError::Unreachable { scheduler: scheduler.to_owned(), source })?;
+    let channel =
+        connected.map_err(|source| ClusterError::Unreachable { scheduler: scheduler.to_owned(), source })?;
     let tasks = job.tasks.len();
     let (context, plan) = plan(scheduler, job).await.map_err(|source| failed("", source))?;
     let query: Option<&DistributedQueryExec<LogicalPlanNode>> = (&*plan as &dyn Any).downcast_ref();
     let query = query.expect("a remote session plans a query for its scheduler");
     let name = || query.job_id().map(|job| job.to_string()).unwrap_or_default();
-    let mut figures = JobFigures { job: String::new(), took: Duration::ZERO, rows: 0, bytes: 0 };
+    let mut figures =
+        JobFigures { job: String::new(), took: Duration::ZERO, rows: 0, bytes: 0, overview: None };
     let mut reports = 0;
     let taking = async {
         let mut stream = plan.execute(0, context.task_ctx()).map_err(|source| failed(&name(), source))?;
@@ -155,18 +163,24 @@ pub async fn run_job<E>(
         }
         Ok(())
     };
-    let ended = tokio::time::timeout(deadline, taking).await;
+    let taken = tokio::select! {
+        taken = tokio::time::timeout(deadline, taking) => taken,
+        never = watch(&channel, name, &seen) => match never {},
+    };
     let job = name();
-    let ended = ended.unwrap_or_else(|_| Err(ClusterError::Deadline { job: job.clone(), deadline }));
-    let ended = ended.and_then(|()| match reports == tasks {
+    let taken = taken.unwrap_or_else(|_| Err(ClusterError::Deadline { job: job.clone(), deadline }));
+    let taken = taken.and_then(|()| match reports == tasks {
         true => Ok(()),
         false => Err(ClusterError::Wrong { job: job.clone(), reason: "not every task has reported" }),
     });
-    if let Err(error) = ended {
+    if let Err(error) = taken {
         cancel(scheduler, &job).await;
         return Err(error);
     }
-    Ok(JobFigures { job, took: started.elapsed(), ..figures })
+    let took = started.elapsed();
+    let overview = ended(&channel, &job).await;
+    overview.as_ref().and_then(Seen::of).into_iter().for_each(seen);
+    Ok(JobFigures { job, took, overview, ..figures })
 }
 
 fn failed<E>(job: &str, source: DataFusionError) -> ClusterError<E> {

@@ -22,6 +22,7 @@ mod ranges;
 mod rows;
 mod scheduler;
 mod table;
+mod watch;
 mod worker;
 
 pub use bytes::Bytes;
@@ -30,6 +31,7 @@ pub use job::{ClusterError, Job, JobFigures, Row, run_job};
 pub use overview::{ExecutorShare, Overview, StageOverview};
 pub use ranges::Ranges;
 pub use scheduler::{SchedulerSettings, run_scheduler};
+pub use watch::Seen;
 pub use worker::{Give, Room, Sums, Worker};
 
 /// Bytes of a message: a plan carries its tasks, and what they have in common.

@@ -5,6 +5,7 @@
 //! with credentials of its own: none travel. The sums of a range of products are written to the lake where they were
 //! added up: objects of them, which mean nothing until the night's manifest names them.
 
+mod progress;
 mod sample;
 
 use super::{
@@ -21,7 +22,7 @@ use crate::{
     progress::Progress,
     spill::SpillFolder,
 };
-use cluster::{Bytes, ClusterError, Give, Job, JobFigures, Ranges, Room, Row, Sums, Worker, run_job};
+use cluster::{Bytes, ClusterError, Give, Job, JobFigures, Ranges, Room, Row, Seen, Sums, Worker, run_job};
 use counting::{
     Columns, Content, CountError, Counted, CountedObject, DateFormat, Gathering, Instructions, Limits,
     Memory, Part, Piece, Report, SortedSums, Wanted, count_parts, parts, table_bytes_min,
@@ -30,6 +31,7 @@ use domain::{AdvertiserId, Counts, CountsBlock, CountsSlice, Day, Log};
 use indicatif::ProgressBar;
 use jiff::tz::TimeZone;
 use lake::{CountsThere, Lake, WriteCountsError};
+use progress::ShownJob;
 use serde::{Deserialize, Serialize};
 use source::{Compression, Location, ObjectInfo, ReadLimits, Reading, RowGroups};
 use std::{
@@ -138,12 +140,13 @@ pub(super) async fn count(
         keeps: may_keep && settings.executors_write,
         deadline: Duration::from_secs(settings.deadline_seconds.max(1)),
     };
+    let shown = ShownJob::new(&night.progress);
     let (mut jobs, mut failed) = (1, 0);
     let (gathered, figures) = loop {
         let gathering =
             Gathering::new(Arc::clone(wanted), Arc::clone(&objects), parts.clone(), limits.clone());
         let gathered = Gathered { counts: gathering, there: vec![Vec::new(); wanted.days().len()] };
-        match attempt(&scheduler, job.clone(), gathered).await {
+        match attempt(&scheduler, job.clone(), |seen| shown.see(seen), gathered).await {
             Ok((gathered, figures)) if !job.keeps || gathered.counts.is_as_guessed() => {
                 break (gathered, figures);
             }
@@ -159,6 +162,7 @@ pub(super) async fn count(
         }
         jobs += 1;
     };
+    drop(shown);
     let JobFigures { job, took, rows, .. } = figures;
     let elapsed_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
     let Gathered { counts, there } = gathered;
@@ -273,9 +277,10 @@ impl Gathered {
 async fn attempt(
     scheduler: &str,
     job: Job,
+    seen: impl Fn(Seen),
     mut gathered: Gathered,
 ) -> Result<(Gathered, JobFigures), Failure> {
-    match run_job(scheduler, job, |row| gathered.take(row)).await {
+    match run_job(scheduler, job, seen, |row| gathered.take(row)).await {
         Ok(figures) => Ok((gathered, figures)),
         Err(ClusterError::Taken(failure)) => Err(failure),
         Err(error) => Err(explain(scheduler, error)),
