@@ -16,18 +16,22 @@ mod executor;
 mod job;
 mod keep;
 mod node;
+mod overview;
 mod program;
 mod ranges;
 mod rows;
 mod scheduler;
 mod table;
+mod watch;
 mod worker;
 
 pub use bytes::Bytes;
 pub use executor::{ExecutorSettings, run_executor};
 pub use job::{ClusterError, Job, JobFigures, Row, run_job};
+pub use overview::{ExecutorShare, Overview, StageOverview};
 pub use ranges::Ranges;
 pub use scheduler::{SchedulerSettings, run_scheduler};
+pub use watch::Seen;
 pub use worker::{Give, Room, Sum, Sums, Worker};
 
 /// Bytes of a message: a plan carries its tasks, and what they have in common.

@@ -3,12 +3,19 @@
 use crate::{
     MESSAGE_BYTES_MAX,
     codec::{LogicalCodec, PhysicalCodec},
+    overview::{Overviews, Scheduler},
 };
-use ballista_core::{config::TaskSchedulingPolicy, error::BallistaError};
+use axum::{http::StatusCode, routing::get};
+use ballista_core::{
+    config::TaskSchedulingPolicy, error::BallistaError,
+    serde::protobuf::scheduler_grpc_server::SchedulerGrpcServer,
+};
 use ballista_scheduler::{
-    cluster::BallistaCluster, config::SchedulerConfig, scheduler_process::start_server,
+    cluster::BallistaCluster, config::SchedulerConfig, scheduler_process::create_scheduler,
 };
 use std::{net::SocketAddr, sync::Arc, time::Duration};
+use tokio::net::TcpListener;
+use tonic::service::Routes;
 
 /// How a scheduler is run.
 #[derive(Debug, Clone)]
@@ -41,5 +48,29 @@ pub async fn run_scheduler(settings: &SchedulerSettings) -> Result<(), BallistaE
     config.override_logical_codec = Some(Arc::new(LogicalCodec::default()));
     config.override_physical_codec = Some(Arc::new(PhysicalCodec::default()));
     let cluster = BallistaCluster::new_from_config(&config).await?;
-    start_server(cluster, settings.listen, Arc::new(config)).await
+    config.validate()?;
+    let listener = TcpListener::bind(settings.listen).await?;
+    let scheduler = create_scheduler(cluster.clone(), Arc::new(config)).await?;
+    serve(listener, scheduler, cluster).await
+}
+
+/// What the engine's own start of a scheduler serves, and [overviews](crate::overview) of its jobs beside it.
+async fn serve(
+    listener: TcpListener,
+    scheduler: Scheduler,
+    cluster: BallistaCluster,
+) -> Result<(), BallistaError> {
+    let jobs = SchedulerGrpcServer::new(scheduler.clone())
+        .max_decoding_message_size(MESSAGE_BYTES_MAX as usize)
+        .max_encoding_message_size(MESSAGE_BYTES_MAX as usize);
+    let overviews = Overviews { scheduler: scheduler.clone(), cluster };
+    let is_ready = async move || match scheduler.is_ready() {
+        true => StatusCode::OK,
+        false => StatusCode::SERVICE_UNAVAILABLE,
+    };
+    let routes = Routes::new(jobs).add_service(overviews).into_axum_router();
+    let routes = routes.route("/healthz", get(StatusCode::OK)).route("/readyz", get(is_ready));
+    // Whose address an executor does not tell, the scheduler takes from its connection.
+    axum::serve(listener, routes.into_make_service_with_connect_info::<SocketAddr>()).await?;
+    Ok(())
 }

@@ -43,16 +43,26 @@ impl Group {
     }
 
     pub(crate) fn start_scheduler(&mut self) {
+        self.start_scheduler_of("5s");
+    }
+
+    /// A scheduler that takes an executor for lost after such a time.
+    pub(crate) fn start_scheduler_of(&mut self, executor_timeout: &str) {
         let bind = format!("{}:{SCHEDULER_PORT}", self.address);
-        let args = ["cluster", "scheduler", "--bind", &bind, "--executor-timeout", "5s"];
+        let args = ["cluster", "scheduler", "--bind", &bind, "--executor-timeout", executor_timeout];
         let mut scheduler = Service::start(&self.scene, &args);
         scheduler.line_with("Starting the event loop");
         self.scheduler = Some(scheduler);
     }
 
     pub(crate) fn start_executor(&mut self) {
-        let number = u16::try_from(self.executors.len()).unwrap();
-        let bind = format!("{}:{}", self.address, EXECUTOR_PORT + number);
+        self.start_executor_of("256MiB");
+    }
+
+    /// An executor of so much memory.
+    pub(crate) fn start_executor_of(&mut self, memory: &str) {
+        let number = self.executors.len();
+        let bind = self.executor_address(number);
         let (scheduler, folder) =
             (format!("{}:{SCHEDULER_PORT}", self.address), format!("executor-{number}"));
         let flags = [
@@ -65,7 +75,7 @@ impl Group {
             "--slots",
             "1",
             "--memory",
-            "256MiB",
+            memory,
         ];
         let mut executor = Service::start(&self.scene, &[&["cluster", "executor"][..], &flags].concat());
         executor.line_with("flight server listening");
@@ -77,6 +87,11 @@ impl Group {
         self.executors[number].take().unwrap().signal("KILL");
     }
 
+    /// The scheduler says a line that holds the text.
+    pub(crate) fn scheduler_says(&mut self, text: &str) -> String {
+        self.scheduler.as_mut().unwrap().line_with(text)
+    }
+
     pub(crate) fn kill_scheduler(&mut self) {
         self.scheduler.take().unwrap().signal("KILL");
     }
@@ -84,6 +99,11 @@ impl Group {
     /// The executor says a line that holds the text.
     pub(crate) fn executor_says(&mut self, number: usize, text: &str) {
         self.executors[number].as_mut().unwrap().line_with(text);
+    }
+
+    /// Where others fetch what it gave.
+    pub(crate) fn executor_address(&self, number: usize) -> String {
+        format!("{}:{}", self.address, EXECUTOR_PORT + u16::try_from(number).unwrap())
     }
 
     pub(crate) fn url(&self) -> String {

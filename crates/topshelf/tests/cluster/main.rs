@@ -14,3 +14,4 @@ mod scene;
 #[path = "../cli/service.rs"]
 #[expect(dead_code, reason = "shared with tests of services, which stop them in more ways")]
 mod service;
+mod watched;
