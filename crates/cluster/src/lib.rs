@@ -21,6 +21,8 @@ mod ranges;
 mod rows;
 mod scheduler;
 mod table;
+mod tls;
+mod transport;
 mod worker;
 
 pub use bytes::Bytes;
@@ -28,6 +30,8 @@ pub use executor::{ExecutorSettings, run_executor};
 pub use job::{ClusterError, Job, JobFigures, Row, run_job};
 pub use ranges::Ranges;
 pub use scheduler::{SchedulerSettings, run_scheduler};
+pub use tls::{TlsError, TlsFiles};
+pub use transport::{Peer, Transport, Unreachable};
 pub use worker::{Give, Room, Sums, Worker};
 
 /// Bytes of a message: a plan carries its tasks, and what they have in common.
