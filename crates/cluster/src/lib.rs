@@ -12,14 +12,18 @@
 
 mod blocking;
 mod codec;
+mod connections;
 mod executor;
 mod job;
 mod keep;
 mod node;
+mod patience;
+mod process;
 mod program;
 mod ranges;
 mod rows;
 mod scheduler;
+mod shuffled;
 mod table;
 mod tls;
 mod transport;
@@ -28,6 +32,7 @@ mod worker;
 pub use bytes::Bytes;
 pub use executor::{ExecutorSettings, run_executor};
 pub use job::{ClusterError, Job, JobFigures, Row, run_job};
+pub use process::ProcessError;
 pub use ranges::Ranges;
 pub use scheduler::{SchedulerSettings, run_scheduler};
 pub use tls::{TlsError, TlsFiles};

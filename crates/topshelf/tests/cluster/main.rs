@@ -3,10 +3,12 @@
 
 #![expect(clippy::unwrap_used, reason = "what a test did not expect ends it")]
 
+mod cancelled;
 mod failures;
 mod group;
 #[path = "../support/parquet_file.rs"]
 mod parquet_file;
+mod processes;
 mod same;
 #[path = "../cli/scene.rs"]
 #[expect(dead_code, reason = "shared with tests of the command line, which spoil logs in more ways")]
