@@ -3,6 +3,8 @@
 
 #![expect(clippy::unwrap_used, reason = "what a test did not expect ends it")]
 
+#[path = "../support/authority.rs"]
+mod authority;
 mod cancelled;
 mod failures;
 mod group;
@@ -16,3 +18,4 @@ mod scene;
 #[path = "../cli/service.rs"]
 #[expect(dead_code, reason = "shared with tests of services, which stop them in more ways")]
 mod service;
+mod tls;
