@@ -328,7 +328,7 @@ impl Default for Cluster {
             task_mib: 256,
             adders: 0,
             executors_write: true,
-            deadline_seconds: 7200,
+            deadline_seconds: 5400,
             retries: 1,
             tls_cert: String::new(),
             tls_key: String::new(),

@@ -215,7 +215,15 @@ def test_tasks_write_to_tmp_alone_have_no_capabilities_and_keep_their_log(aws, c
 def test_nights_and_commands_by_hand_count_on_the_cluster_that_is_named(aws, night):
     for name in ("flock-night", "flock-hand"):
         (container,) = definition(aws, name)["containerDefinitions"]
-        assert variables(container)["TOPSHELF_CLUSTER__URL"] == URL
+        told = {name: value for name, value in variables(container).items() if name.startswith("TOPSHELF_CLUSTER__")}
+        assert told == {"TOPSHELF_CLUSTER__URL": URL, "TOPSHELF_CLUSTER__DEADLINE_SECONDS": "5400", "TOPSHELF_CLUSTER__RETRIES": "1"}
+
+
+def test_jobs_of_a_night_that_hang_are_given_up_before_its_deadline():
+    night = {name: of["Default"] for name, of in template("night")["Parameters"].items() if "Default" in of}
+    begins, ends = night["NightHour"] * 60 + night["NightMinute"], night["DeadlineHour"] * 60
+    jobs = night["ClusterRetries"] + 1
+    assert jobs * night["ClusterDeadline"] / 60 < ends - begins
 
 
 def test_nothing_is_imported_that_a_deployment_changes():
