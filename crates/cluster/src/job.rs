@@ -7,6 +7,7 @@ use crate::{
     ranges::Ranges,
     rows::{KEPT, REPORTS, Rows},
     table::TasksTable,
+    transport::{Peer, Unreachable},
     watch::{Seen, ended, watch},
 };
 use ballista::prelude::SessionContextExt;
@@ -30,7 +31,6 @@ use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
-use tonic::transport::Endpoint;
 
 /// Tasks to be done, and how what they give is added up.
 #[derive(Debug, Clone)]
@@ -84,7 +84,7 @@ pub enum ClusterError<E> {
         /// Its address.
         scheduler: String,
         /// Why.
-        source: tonic::transport::Error,
+        source: Unreachable,
     },
     /// It did not end in time.
     #[error("job {job} had not ended after {} s, and was given up", deadline.as_secs())]
@@ -115,21 +115,21 @@ pub enum ClusterError<E> {
     Taken(E),
 }
 
-/// Has a job done by the cluster of a scheduler, `host:port`, and calls `take` with what comes back, and `seen` with how
-/// it goes.
+/// Has a job done by the cluster of a scheduler, and calls `take` with what comes back, and `seen` with how it goes.
 ///
 /// # Errors
 /// [`ClusterError`]; what was taken before means nothing then.
 pub async fn run_job<E>(
-    scheduler: &str,
+    scheduler: &Peer,
     job: Job,
     seen: impl Fn(Seen),
     mut take: impl FnMut(Row<'_>) -> Result<(), E>,
 ) -> Result<JobFigures, ClusterError<E>> {
     let (started, deadline) = (Instant::now(), job.deadline);
-    let connected = endpoint(scheduler).connect().await;
-    let channel =
-        connected.map_err(|source| ClusterError::Unreachable { scheduler: scheduler.to_owned(), source })?;
+    let greeted = scheduler.greet().await;
+    let unreachable = |source| ClusterError::Unreachable { scheduler: scheduler.to_string(), source };
+    greeted.map_err(unreachable)?;
+    let channel = scheduler.channel().map_err(|_| unreachable(Unreachable::OfAnotherKind))?;
     let (tasks, ranges) = (job.tasks.len(), job.ranges.count());
     let (context, plan) = plan(scheduler, job).await.map_err(|source| failed("", source))?;
     let query: Option<&DistributedQueryExec<LogicalPlanNode>> = (&*plan as &dyn Any).downcast_ref();
@@ -193,16 +193,9 @@ fn failed<E>(job: &str, source: DataFusionError) -> ClusterError<E> {
     ClusterError::Failed { job: job.to_owned(), source: Box::new(source) }
 }
 
-fn endpoint(scheduler: &str) -> Endpoint {
-    let endpoint = Endpoint::from_shared(format!("http://{scheduler}"));
-    endpoint
-        .unwrap_or_else(|_| Endpoint::from_static("http://invalid."))
-        .connect_timeout(Duration::from_secs(10))
-}
-
 /// The rows that come of the tasks, as a query to the scheduler.
 async fn plan(
-    scheduler: &str,
+    scheduler: &Peer,
     job: Job,
 ) -> Result<(SessionContext, Arc<dyn ExecutionPlan>), DataFusionError> {
     let config = SessionConfig::new_with_ballista()
@@ -218,6 +211,7 @@ async fn plan(
         .with_ballista_physical_extension_codec(Arc::new(PhysicalCodec::default()))
         // A stream that takes another's files reads some twice, and some never.
         .set_bool("datafusion.execution.enable_file_stream_work_stealing", false);
+    let config = scheduler.transport().session(config);
     let state = SessionStateBuilder::new().with_config(config).with_default_features().build();
     let context = SessionContext::remote_with_state(&format!("df://{scheduler}"), state).await?;
     let Job { shared, tasks, ranges, keeps, .. } = job;
@@ -227,11 +221,11 @@ async fn plan(
 }
 
 /// Ends a job whose result nobody awaits any more; that it could not be ended changes nothing.
-async fn cancel(scheduler: &str, job: &str) {
+async fn cancel(scheduler: &Peer, job: &str) {
     if job.is_empty() {
         return;
     }
-    if let Ok(channel) = endpoint(scheduler).connect().await {
+    if let Ok(channel) = scheduler.channel() {
         let asked =
             SchedulerGrpcClient::new(channel).cancel_job(CancelJobParams { job_id: job.to_owned() }).await;
         if let Err(error) = asked {

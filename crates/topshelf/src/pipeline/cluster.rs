@@ -16,13 +16,16 @@ use super::{
     parquet::ParquetLog,
 };
 use crate::{
-    config::{Config, Input, Lake as LakeSettings},
+    config::{self, Config, Input, Lake as LakeSettings},
     failure::{Exit, Failure},
     halt::Halt,
     progress::Progress,
     spill::SpillFolder,
 };
-use cluster::{Bytes, ClusterError, Give, Job, JobFigures, Ranges, Room, Row, Seen, Sums, Worker, run_job};
+use cluster::{
+    Bytes, ClusterError, Give, Job, JobFigures, Peer, Ranges, Room, Row, Seen, Sums, TlsFiles, Transport,
+    Worker, run_job,
+};
 use counting::{
     Columns, Content, CountError, Counted, CountedObject, DateFormat, Gathering, Instructions, Limits,
     Memory, Part, Piece, Report, SortedSums, Wanted, count_parts, parts, table_bytes_min,
@@ -118,7 +121,7 @@ pub(super) async fn count(
 ) -> Result<(Result<Counted, CountError>, OnCluster), Failure> {
     let Spread { night, wanted, lists, limits } = spread;
     let settings = &night.config.cluster;
-    let scheduler = scheduler(&settings.url)?;
+    let scheduler = scheduler(settings)?;
     let task_bytes = settings.task_mib.max(1) << 20;
     let parts = parts(&objects, task_bytes);
     let tasks = tasks(&parts, &opened, &columns, task_bytes);
@@ -178,16 +181,29 @@ pub(super) async fn count(
     Ok((counted, OnCluster { there, figures }))
 }
 
-/// The scheduler's host and port.
-fn scheduler(url: &str) -> Result<String, Failure> {
+/// The scheduler, and how it is connected to.
+fn scheduler(cluster: &config::Cluster) -> Result<Peer, Failure> {
+    let url = &cluster.url;
     let address = url.strip_prefix("df://").unwrap_or(url);
     let is_address =
         address.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok());
     if is_address {
-        return Ok(address.to_owned());
+        return Ok(Peer::new(address, transport(cluster)?));
     }
     Err(Failure::new(Exit::Usage, format!("cluster.url {url:?} is no scheduler's"))
         .help("say df://HOST:PORT of the machine where `topshelf cluster scheduler` runs"))
+}
+
+fn transport(cluster: &config::Cluster) -> Result<Transport, Failure> {
+    if cluster.tls_cert.is_empty() {
+        return Ok(Transport::default());
+    }
+    let [certificate, key, authority] =
+        [&cluster.tls_cert, &cluster.tls_key, &cluster.tls_ca].map(PathBuf::from);
+    Transport::tls(&TlsFiles { certificate, key, authority }).map_err(|error| {
+        Failure::explained(Exit::Usage, error)
+            .help("cluster.tls_cert, cluster.tls_key and cluster.tls_ca are files in PEM")
+    })
 }
 
 fn shared(night: &Night, days: Vec<(Day, Arc<[AdvertiserId]>)>) -> Result<Shared, Failure> {
@@ -289,7 +305,7 @@ impl Gathered {
 
 /// One job, from its first task to what was gathered of it.
 async fn attempt(
-    scheduler: &str,
+    scheduler: &Peer,
     job: Job,
     seen: impl Fn(Seen),
     mut gathered: Gathered,
@@ -314,8 +330,9 @@ fn unreadable(error: serde_json::Error) -> Failure {
     Failure::of(error).within("an executor's report cannot be read")
 }
 
-fn explain(scheduler: &str, error: ClusterError<Failure>) -> Failure {
+fn explain(scheduler: &Peer, error: ClusterError<Failure>) -> Failure {
     let help = match &error {
+        ClusterError::Unreachable { source, .. } if source.is_of_tls() => "all of a cluster speak TLS, or none does: cluster.tls_cert, cluster.tls_key and cluster.tls_ca name what this side shows, and the authority of all".to_owned(),
         ClusterError::Unreachable { .. } => format!(
             "is `topshelf cluster scheduler` running there, and may this machine reach {scheduler}? Without --cluster this machine counts"
         ),

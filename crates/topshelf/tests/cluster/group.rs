@@ -17,7 +17,9 @@ pub(crate) const ROWS: &str = "120000";
 
 pub(crate) struct Group {
     pub(crate) scene: Scene,
-    address: String,
+    pub(crate) address: String,
+    /// Of each process that is started.
+    flags: Vec<String>,
     scheduler: Option<Service>,
     executors: Vec<Option<Service>>,
 }
@@ -31,7 +33,7 @@ impl Group {
             format!("127.{}.{}.{}", 1 + id / 250 % 250, 1 + id % 250, GROUPS.fetch_add(1, Ordering::Relaxed));
         let mut scene = Scene::new();
         scene.environment("TOPSHELF_CLUSTER__TASK_MIB", "1");
-        Self { scene, address, scheduler: None, executors: Vec::new() }
+        Self { scene, address, flags: Vec::new(), scheduler: None, executors: Vec::new() }
     }
 
     /// A scheduler, and so many executors of one slot.
@@ -42,17 +44,34 @@ impl Group {
         group
     }
 
+    /// Starts each process with these flags, too.
+    pub(crate) fn flags(&mut self, flags: &[&str]) {
+        self.flags = flags.iter().map(|flag| (*flag).to_owned()).collect();
+    }
+
+    pub(crate) fn scheduler_address(&self) -> String {
+        format!("{}:{SCHEDULER_PORT}", self.address)
+    }
+
+    pub(crate) fn executor_address(&self, number: u16) -> String {
+        format!("{}:{}", self.address, EXECUTOR_PORT + number)
+    }
+
     pub(crate) fn start_scheduler(&mut self) {
         self.start_scheduler_of("5s");
     }
 
     /// A scheduler that takes an executor for lost after such a time.
     pub(crate) fn start_scheduler_of(&mut self, executor_timeout: &str) {
-        let bind = format!("{}:{SCHEDULER_PORT}", self.address);
+        let bind = self.scheduler_address();
         let args = ["cluster", "scheduler", "--bind", &bind, "--executor-timeout", executor_timeout];
-        let mut scheduler = Service::start(&self.scene, &args);
-        scheduler.line_with("Starting the event loop");
+        let mut scheduler = Service::start(&self.scene, &[&args[..], &self.flags_of_all()].concat());
+        scheduler.line_with("the scheduler listens");
         self.scheduler = Some(scheduler);
+    }
+
+    fn flags_of_all(&self) -> Vec<&str> {
+        self.flags.iter().map(String::as_str).collect()
     }
 
     pub(crate) fn start_executor(&mut self) {
@@ -61,25 +80,32 @@ impl Group {
 
     /// An executor of so much memory.
     pub(crate) fn start_executor_of(&mut self, memory: &str) {
-        let number = self.executors.len();
-        let bind = self.executor_address(number);
-        let (scheduler, folder) =
-            (format!("{}:{SCHEDULER_PORT}", self.address), format!("executor-{number}"));
-        let flags = [
-            "--scheduler",
-            &scheduler,
-            "--bind",
-            &bind,
-            "--work-dir",
-            &folder,
-            "--slots",
-            "1",
-            "--memory",
-            memory,
-        ];
-        let mut executor = Service::start(&self.scene, &[&["cluster", "executor"][..], &flags].concat());
-        executor.line_with("flight server listening");
+        let mut executor = self.executor_of(memory, &self.flags_of_all());
+        executor.line_with("the executor listens");
         self.executors.push(Some(executor));
+    }
+
+    /// The next executor, which may not come far.
+    pub(crate) fn executor(&self, flags: &[&str]) -> Service {
+        self.executor_of("256MiB", flags)
+    }
+
+    fn executor_of(&self, memory: &str, flags: &[&str]) -> Service {
+        let number = u16::try_from(self.executors.len()).unwrap();
+        let (scheduler, bind) = (self.scheduler_address(), self.executor_address(number));
+        let folder = format!("executor-{number}");
+        let always = ["cluster", "executor", "--scheduler", &scheduler, "--bind", &bind];
+        let sizes = ["--work-dir", &folder, "--slots", "1", "--memory", memory];
+        Service::start(&self.scene, &[&always[..], &sizes, flags].concat())
+    }
+
+    /// Tells a process to end, and gives its exit code.
+    pub(crate) fn stop_executor(&mut self, number: usize, signal: &str) -> Option<i32> {
+        self.executors[number].take().unwrap().stop(signal)
+    }
+
+    pub(crate) fn stop_scheduler(&mut self, signal: &str) -> Option<i32> {
+        self.scheduler.take().unwrap().stop(signal)
     }
 
     /// Ends a process as a machine that is lost ends it.
@@ -99,11 +125,6 @@ impl Group {
     /// The executor says a line that holds the text.
     pub(crate) fn executor_says(&mut self, number: usize, text: &str) {
         self.executors[number].as_mut().unwrap().line_with(text);
-    }
-
-    /// Where others fetch what it gave.
-    pub(crate) fn executor_address(&self, number: usize) -> String {
-        format!("{}:{}", self.address, EXECUTOR_PORT + u16::try_from(number).unwrap())
     }
 
     pub(crate) fn url(&self) -> String {
