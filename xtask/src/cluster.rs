@@ -3,6 +3,8 @@
 //! Its engine is hundreds of packages, which nothing else needs: all other commands leave it out, and this one alone
 //! builds it.
 
+mod faults;
+
 use crate::{
     Failure,
     repository::{cargo, status, succeed, words},
@@ -17,8 +19,11 @@ const PACKAGES: [&str; 6] =
 const TESTS: &str = "package(topshelf-cluster) + binary(cluster)";
 
 /// What to test.
-#[derive(clap::Args, Default)]
+#[derive(clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct Options {
+    #[command(subcommand)]
+    command: Option<Command>,
     /// Judge alone
     #[arg(long)]
     lint: bool,
@@ -27,8 +32,17 @@ pub(crate) struct Options {
     runner_arguments: Vec<String>,
 }
 
-/// Judges, then tests.
+#[derive(clap::Subcommand)]
+enum Command {
+    /// Count nights on a cluster to which something happens
+    Faults(faults::Options),
+}
+
+/// Judges, then tests; or what else was asked for.
 pub(crate) fn run(options: &Options) -> Result<(), Failure> {
+    if let Some(Command::Faults(options)) = &options.command {
+        return faults::run(options);
+    }
     let mut clippy = cargo(&["clippy"]);
     clippy.args(PACKAGES).args(["--lib", "--bins", "--test", "cluster", "--quiet", "--", "-D", "warnings"]);
     say(&format!("running `{}`", words(&clippy)));
