@@ -44,7 +44,7 @@ impl Group {
 
     pub(crate) fn start_scheduler(&mut self) {
         let bind = format!("{}:{SCHEDULER_PORT}", self.address);
-        let args = ["cluster", "scheduler", "--bind", &bind, "--executor-timeout", "5s"];
+        let args = ["cluster", "scheduler", "--bind", &bind, "--executor-timeout", "10s"];
         let mut scheduler = Service::start(&self.scene, &args);
         scheduler.line_with("Starting the event loop");
         self.scheduler = Some(scheduler);
@@ -84,6 +84,11 @@ impl Group {
     /// The executor says a line that holds the text.
     pub(crate) fn executor_says(&mut self, number: usize, text: &str) {
         self.executors[number].as_mut().unwrap().line_with(text);
+    }
+
+    /// The scheduler says a line that holds the text.
+    pub(crate) fn scheduler_says(&mut self, text: &str) {
+        self.scheduler.as_mut().unwrap().line_with(text);
     }
 
     pub(crate) fn url(&self) -> String {
