@@ -16,6 +16,7 @@ mod executor;
 mod job;
 mod keep;
 mod node;
+mod outputs;
 mod program;
 mod ranges;
 mod rows;

@@ -3,6 +3,7 @@
 use crate::{
     MESSAGE_BYTES_MAX,
     codec::{LogicalCodec, PhysicalCodec},
+    outputs::OutputsOnce,
 };
 use ballista_core::{config::TaskSchedulingPolicy, error::BallistaError};
 use ballista_scheduler::{
@@ -41,5 +42,6 @@ pub async fn run_scheduler(settings: &SchedulerSettings) -> Result<(), BallistaE
     config.override_logical_codec = Some(Arc::new(LogicalCodec::default()));
     config.override_physical_codec = Some(Arc::new(PhysicalCodec::default()));
     let cluster = BallistaCluster::new_from_config(&config).await?;
+    let cluster = BallistaCluster::new(cluster.cluster_state(), Arc::new(OutputsOnce(cluster.job_state())));
     start_server(cluster, settings.listen, Arc::new(config)).await
 }
