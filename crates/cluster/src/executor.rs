@@ -3,11 +3,12 @@
 use crate::{
     MESSAGE_BYTES_MAX, Worker,
     codec::{LogicalCodec, PhysicalCodec},
+    connection::watched,
 };
 use ballista_core::{config::TaskSchedulingPolicy, error::BallistaError, extension::SessionConfigExt};
 use ballista_executor::executor_process::{ExecutorProcessConfig, start_executor_process};
 use datafusion::prelude::SessionConfig;
-use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, sync::Arc};
 
 /// How an executor is run.
 #[derive(Debug, Clone)]
@@ -24,8 +25,6 @@ pub struct ExecutorSettings {
     pub memory_bytes: u64,
     /// Where shuffled rows, and what does not fit in memory, wait on disk.
     pub work_dir: PathBuf,
-    /// How often it tells the scheduler that it is there.
-    pub heartbeat: Duration,
 }
 
 /// Runs an executor whose tasks the worker does, until the process is told to end.
@@ -37,6 +36,7 @@ pub async fn run_executor(settings: &ExecutorSettings, worker: Arc<dyn Worker>) 
     let session = || {
         SessionConfig::new_with_ballista()
             .with_ballista_grpc_client_max_message_size(MESSAGE_BYTES_MAX as usize)
+            .with_ballista_override_create_grpc_client_endpoint(watched())
     };
     let config = ExecutorProcessConfig {
         bind_host: settings.listen.ip().to_string(),
@@ -54,7 +54,6 @@ pub async fn run_executor(settings: &ExecutorSettings, worker: Arc<dyn Worker>) 
         job_data_clean_up_interval_seconds: 10 * 60,
         grpc_max_decoding_message_size: MESSAGE_BYTES_MAX,
         grpc_max_encoding_message_size: MESSAGE_BYTES_MAX,
-        executor_heartbeat_interval_seconds: settings.heartbeat.as_secs().max(1),
         memory_pool_size: Some(settings.memory_bytes),
         override_config_producer: Some(Arc::new(session)),
         override_logical_codec: Some(Arc::new(LogicalCodec::default())),

@@ -12,6 +12,7 @@
 
 mod blocking;
 mod codec;
+mod connection;
 mod executor;
 mod job;
 mod keep;

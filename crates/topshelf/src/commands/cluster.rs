@@ -6,11 +6,8 @@ use crate::{
     pipeline::CountingWorker,
 };
 use cluster::{ExecutorSettings, SchedulerSettings, run_executor, run_scheduler};
-use std::{sync::Arc, thread, time::Duration};
+use std::{sync::Arc, thread};
 use tokio::runtime::Handle;
-
-/// How often an executor tells that it is there: the scheduler waits for several such times.
-const HEARTBEAT: Duration = Duration::from_secs(4);
 
 pub(super) async fn scheduler(flags: &Scheduler) -> Result<(), Failure> {
     let settings = SchedulerSettings {
@@ -40,7 +37,6 @@ pub(super) async fn executor(flags: Executor) -> Result<(), Failure> {
         slots: flags.slots.unwrap_or_else(|| thread::available_parallelism().map_or(1, usize::from)),
         memory_bytes: flags.memory.bytes(),
         work_dir: work_dir.clone(),
-        heartbeat: HEARTBEAT,
     };
     let worker = CountingWorker::new(Handle::current(), work_dir.join("spill"));
     run_executor(&settings, Arc::new(worker)).await.map_err(|error| {
