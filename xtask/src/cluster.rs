@@ -3,6 +3,8 @@
 //! Its engine is hundreds of packages, which nothing else needs: all other commands leave it out, and this one alone
 //! builds it.
 
+mod faults;
+
 use crate::{
     Failure,
     repository::{status, words},
@@ -14,15 +16,27 @@ const PACKAGES: [&str; 6] =
     ["--package", "topshelf-cluster", "--package", "topshelf", "--features", "topshelf/cluster"];
 
 /// What to test.
-#[derive(clap::Args, Default)]
+#[derive(clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct Options {
+    #[command(subcommand)]
+    command: Option<Command>,
     /// Arguments for the test runner: names of tests, …
     #[arg(last = true)]
     runner_arguments: Vec<String>,
 }
 
-/// Judges and tests.
+#[derive(clap::Subcommand)]
+enum Command {
+    /// Count nights on a cluster to which something happens
+    Faults(faults::Options),
+}
+
+/// Judges and tests; or what else was asked for.
 pub(crate) fn run(options: &Options) -> Result<(), Failure> {
+    if let Some(Command::Faults(options)) = &options.command {
+        return faults::run(options);
+    }
     let mut tests = test::runner(&["test"]);
     tests.args(PACKAGES).args(["--lib", "--test", "cluster"]).args(&options.runner_arguments);
     // As `cargo clippy` would, but it would have all of the engine looked at once more that is built here anyway.

@@ -17,6 +17,7 @@ mod executor;
 mod job;
 mod keep;
 mod node;
+mod outputs;
 mod overview;
 mod patience;
 mod process;

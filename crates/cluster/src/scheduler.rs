@@ -3,6 +3,7 @@
 use crate::{
     MESSAGE_BYTES_MAX,
     codec::{LogicalCodec, PhysicalCodec},
+    outputs::OutputsOnce,
     overview::Overviews,
     process::{ProcessError, listen},
     transport::Transport,
@@ -46,6 +47,7 @@ pub async fn run_scheduler(
     let config = config(settings);
     config.validate().map_err(BallistaError::from)?;
     let cluster = BallistaCluster::new_from_config(&config).await?;
+    let cluster = BallistaCluster::new(cluster.cluster_state(), Arc::new(OutputsOnce(cluster.job_state())));
     let scheduler = create_scheduler::<LogicalPlanNode, PhysicalPlanNode>(cluster.clone(), Arc::new(config)).await?;
     let overviews = Overviews { scheduler: scheduler.clone(), cluster };
     let scheduler = SchedulerGrpcServer::new(scheduler)

@@ -58,7 +58,7 @@ impl Group {
     }
 
     pub(crate) fn start_scheduler(&mut self) {
-        self.start_scheduler_of("5s");
+        self.start_scheduler_of("10s");
     }
 
     /// A scheduler that takes an executor for lost after such a time.
@@ -125,6 +125,11 @@ impl Group {
     /// The executor says a line that holds the text.
     pub(crate) fn executor_says(&mut self, number: usize, text: &str) {
         self.executors[number].as_mut().unwrap().line_with(text);
+    }
+
+    /// The scheduler says a line that holds the text.
+    pub(crate) fn scheduler_says(&mut self, text: &str) {
+        self.scheduler.as_mut().unwrap().line_with(text);
     }
 
     pub(crate) fn url(&self) -> String {
