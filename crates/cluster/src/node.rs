@@ -133,7 +133,7 @@ impl ExecutionPlan for TasksExec {
             while let Some(tasks) = runtime.block_on(tasks.next()).transpose()? {
                 let numbers = tasks.column(0).as_primitive::<UInt32Type>().iter().flatten();
                 for (number, task) in numbers.zip(tasks.column(1).as_binary::<i32>().iter().flatten()) {
-                    let mut out = Out { ranges: &ranges, labels: &labels, rows: vec![0; labels.len()], push };
+                    let out = Out { ranges: &ranges, labels: &labels, rows: vec![0; labels.len()], push };
                     let work = |give: &mut Give<'_>, room| worker.work(&shared, task, room, give);
                     let done =
                         with_room(&context, (partition, at_a_time), |room| out.all_of(number, room, work))?;

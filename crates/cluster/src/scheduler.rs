@@ -9,8 +9,7 @@ use crate::{
     transport::Transport,
 };
 use ballista_core::{
-    config::TaskSchedulingPolicy, error::BallistaError,
-    serde::protobuf::scheduler_grpc_server::SchedulerGrpcServer,
+    config::TaskSchedulingPolicy, serde::protobuf::scheduler_grpc_server::SchedulerGrpcServer,
 };
 use ballista_scheduler::{
     cluster::BallistaCluster, config::SchedulerConfig, scheduler_process::create_scheduler,
@@ -45,10 +44,11 @@ pub async fn run_scheduler(
 ) -> Result<(), ProcessError> {
     let listener = listen(settings.listen).await?;
     let config = config(settings);
-    config.validate().map_err(BallistaError::from)?;
+    config.validate()?;
     let cluster = BallistaCluster::new_from_config(&config).await?;
     let cluster = BallistaCluster::new(cluster.cluster_state(), Arc::new(OutputsOnce(cluster.job_state())));
-    let scheduler = create_scheduler::<LogicalPlanNode, PhysicalPlanNode>(cluster.clone(), Arc::new(config)).await?;
+    let scheduler =
+        create_scheduler::<LogicalPlanNode, PhysicalPlanNode>(cluster.clone(), Arc::new(config)).await?;
     let overviews = Overviews { scheduler: scheduler.clone(), cluster };
     let scheduler = SchedulerGrpcServer::new(scheduler)
         .max_decoding_message_size(MESSAGE_BYTES_MAX as usize)

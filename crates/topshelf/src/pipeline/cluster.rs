@@ -11,7 +11,7 @@ mod sample;
 
 use super::{
     ClusterFigures, Night,
-    count::{OnCluster, Opened},
+    count::{DayLists, OnCluster, Opened},
     input::{Form, Found, Text},
     parquet::ParquetLog,
 };
@@ -104,7 +104,7 @@ struct Kept(Vec<(usize, CountsThere)>);
 pub(super) struct Spread<'n> {
     pub(super) night: &'n Night,
     pub(super) wanted: &'n Arc<Wanted>,
-    pub(super) lists: Vec<(Day, Arc<[AdvertiserId]>)>,
+    pub(super) lists: DayLists,
     pub(super) limits: &'n Limits,
 }
 
@@ -206,7 +206,7 @@ fn transport(cluster: &config::Cluster) -> Result<Transport, Failure> {
     })
 }
 
-fn shared(night: &Night, days: Vec<(Day, Arc<[AdvertiserId]>)>) -> Result<Shared, Failure> {
+fn shared(night: &Night, days: DayLists) -> Result<Shared, Failure> {
     let (input, lake) = (night.input()?, night.lake_location()?);
     let mut shared = Shared {
         input: Input { url: everywhere(&input)?, ..night.config.input.clone() },

@@ -208,6 +208,9 @@ async fn count_objects(
     Ok((counted, on_cluster))
 }
 
+/// Each day with its active advertisers.
+pub(super) type DayLists = Vec<(Day, Arc<[AdvertiserId]>)>;
+
 /// What a cluster did.
 pub(super) struct OnCluster {
     /// What executors have put in the lake of each wanted day.
@@ -238,7 +241,7 @@ async fn count_on_cluster(
     night: &Night,
     reading: &Reading,
     logs: &[PlannedLog],
-    (wanted, lists, may_keep): (&Arc<Wanted>, Vec<(Day, Arc<[AdvertiserId]>)>, bool),
+    (wanted, lists, may_keep): (&Arc<Wanted>, DayLists, bool),
     limits: &Limits,
 ) -> Result<(Result<Counted, CountError>, OnCluster), Failures> {
     let found = counted_objects(night, reading, logs, wanted.days(), Beginnings::All).await?;
@@ -261,7 +264,7 @@ async fn count_on_cluster(
     night: &Night,
     _: &Reading,
     _: &[PlannedLog],
-    _: (&Arc<Wanted>, Vec<(Day, Arc<[AdvertiserId]>)>, bool),
+    _: (&Arc<Wanted>, DayLists, bool),
     _: &Limits,
 ) -> Result<(Result<Counted, CountError>, OnCluster), Failures> {
     let message = format!("{} is to count, and this program cannot ask it", night.config.cluster.url);

@@ -71,7 +71,7 @@ fn tasks_of_a_job_that_is_given_up_end() {
     let done = runtime.block_on(async {
         // The scheduler may need a moment to be there.
         loop {
-            match run_job(&scheduler, job.clone(), |_| Ok::<_, Infallible>(())).await {
+            match run_job(&scheduler, job.clone(), |_| (), |_| Ok::<_, Infallible>(())).await {
                 Err(ClusterError::Unreachable { .. }) => tokio::time::sleep(Duration::from_millis(20)).await,
                 done => break done,
             }

@@ -127,11 +127,6 @@ impl Group {
         self.executors[number].as_mut().unwrap().line_with(text);
     }
 
-    /// The scheduler says a line that holds the text.
-    pub(crate) fn scheduler_says(&mut self, text: &str) {
-        self.scheduler.as_mut().unwrap().line_with(text);
-    }
-
     pub(crate) fn url(&self) -> String {
         format!("df://{}:{SCHEDULER_PORT}", self.address)
     }
