@@ -3,13 +3,16 @@
 use crate::{
     MESSAGE_BYTES_MAX,
     codec::{LogicalCodec, PhysicalCodec},
+    overview::Overview,
     ranges::Ranges,
     rows::{KEPT, REPORTS, Rows},
     table::TasksTable,
     transport::{Peer, Unreachable},
+    watch::{Seen, ended, watch},
 };
 use ballista::prelude::SessionContextExt;
 use ballista_core::{
+    config::BALLISTA_CLIENT_PULL,
     execution_plans::DistributedQueryExec,
     extension::SessionConfigExt,
     serde::protobuf::{CancelJobParams, scheduler_grpc_client::SchedulerGrpcClient},
@@ -68,6 +71,8 @@ pub struct JobFigures {
     pub rows: u64,
     /// Bytes of them.
     pub bytes: u64,
+    /// What the scheduler told of it at the end; none when it did not.
+    pub overview: Option<Overview>,
 }
 
 /// Why a job gave no result.
@@ -110,25 +115,29 @@ pub enum ClusterError<E> {
     Taken(E),
 }
 
-/// Has a job done by the cluster of a scheduler, and calls `take` with what comes back.
+/// Has a job done by the cluster of a scheduler, and calls `take` with what comes back, and `seen` with how it goes.
 ///
 /// # Errors
 /// [`ClusterError`]; what was taken before means nothing then.
 pub async fn run_job<E>(
     scheduler: &Peer,
     job: Job,
+    seen: impl Fn(Seen),
     mut take: impl FnMut(Row<'_>) -> Result<(), E>,
 ) -> Result<JobFigures, ClusterError<E>> {
     let (started, deadline) = (Instant::now(), job.deadline);
     let greeted = scheduler.greet().await;
-    greeted.map_err(|source| ClusterError::Unreachable { scheduler: scheduler.to_string(), source })?;
-    let tasks = job.tasks.len();
+    let unreachable = |source| ClusterError::Unreachable { scheduler: scheduler.to_string(), source };
+    greeted.map_err(unreachable)?;
+    let channel = scheduler.channel().map_err(|_| unreachable(Unreachable::OfAnotherKind))?;
+    let (tasks, ranges) = (job.tasks.len(), job.ranges.count());
     let (context, plan) = plan(scheduler, job).await.map_err(|source| failed("", source))?;
     let query: Option<&DistributedQueryExec<LogicalPlanNode>> = (&*plan as &dyn Any).downcast_ref();
     let query = query.expect("a remote session plans a query for its scheduler");
     let name = || query.job_id().map(|job| job.to_string()).unwrap_or_default();
-    let mut figures = JobFigures { job: String::new(), took: Duration::ZERO, rows: 0, bytes: 0 };
-    let mut reports = 0;
+    let mut figures =
+        JobFigures { job: String::new(), took: Duration::ZERO, rows: 0, bytes: 0, overview: None };
+    let (mut reports, mut ranges_told) = (0, 0);
     let taking = async {
         let mut stream = plan.execute(0, context.task_ctx()).map_err(|source| failed(&name(), source))?;
         while let Some(batch) = stream.next().await {
@@ -146,7 +155,13 @@ pub async fn run_job<E>(
                         reports += 1;
                         Row::Report(report)
                     }
-                    (KEPT, report, _) => Row::Kept(report),
+                    (KEPT, report, _) => {
+                        ranges_told += 1;
+                        if report.is_empty() {
+                            continue;
+                        }
+                        Row::Kept(report)
+                    }
                     (group, product, counters) => Row::Counts(group, product, counters),
                 };
                 take(row).map_err(ClusterError::Taken)?;
@@ -154,18 +169,24 @@ pub async fn run_job<E>(
         }
         Ok(())
     };
-    let ended = tokio::time::timeout(deadline, taking).await;
+    let taken = tokio::select! {
+        taken = tokio::time::timeout(deadline, taking) => taken,
+        never = watch(&channel, name, &seen) => match never {},
+    };
     let job = name();
-    let ended = ended.unwrap_or_else(|_| Err(ClusterError::Deadline { job: job.clone(), deadline }));
-    let ended = ended.and_then(|()| match reports == tasks {
+    let taken = taken.unwrap_or_else(|_| Err(ClusterError::Deadline { job: job.clone(), deadline }));
+    let taken = taken.and_then(|()| match (reports, ranges_told) == (tasks, ranges) {
         true => Ok(()),
-        false => Err(ClusterError::Wrong { job: job.clone(), reason: "not every task has reported" }),
+        false => Err(ClusterError::Wrong { job: job.clone(), reason: "a task or a range has not reported" }),
     });
-    if let Err(error) = ended {
+    if let Err(error) = taken {
         cancel(scheduler, &job).await;
         return Err(error);
     }
-    Ok(JobFigures { job, took: started.elapsed(), ..figures })
+    let took = started.elapsed();
+    let overview = ended(&channel, &job).await;
+    overview.as_ref().and_then(Seen::of).into_iter().for_each(seen);
+    Ok(JobFigures { job, took, overview, ..figures })
 }
 
 fn failed<E>(job: &str, source: DataFusionError) -> ClusterError<E> {
@@ -183,6 +204,9 @@ async fn plan(
         .with_ballista_grpc_client_max_message_size(MESSAGE_BYTES_MAX as usize)
         // With it a job hangs once an executor is lost behind the first stage.
         .with_ballista_adaptive_query_planner(false)
+        // Told by the scheduler, the client knows the job's name only once its first stage is done: until then nobody
+        // could watch or cancel it.
+        .set_bool(BALLISTA_CLIENT_PULL, true)
         .with_ballista_logical_extension_codec(Arc::new(LogicalCodec::default()))
         .with_ballista_physical_extension_codec(Arc::new(PhysicalCodec::default()))
         // A stream that takes another's files reads some twice, and some never.
@@ -201,7 +225,7 @@ async fn cancel(scheduler: &Peer, job: &str) {
     if job.is_empty() {
         return;
     }
-    if let Ok(channel) = scheduler.connect().await {
+    if let Ok(channel) = scheduler.channel() {
         let asked =
             SchedulerGrpcClient::new(channel).cancel_job(CancelJobParams { job_id: job.to_owned() }).await;
         if let Err(error) = asked {

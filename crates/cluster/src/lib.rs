@@ -17,6 +17,8 @@ mod executor;
 mod job;
 mod keep;
 mod node;
+mod outputs;
+mod overview;
 mod patience;
 mod process;
 mod program;
@@ -27,17 +29,20 @@ mod shuffled;
 mod table;
 mod tls;
 mod transport;
+mod watch;
 mod worker;
 
 pub use bytes::Bytes;
 pub use executor::{ExecutorSettings, run_executor};
 pub use job::{ClusterError, Job, JobFigures, Row, run_job};
+pub use overview::{ExecutorShare, Overview, StageOverview};
 pub use process::ProcessError;
 pub use ranges::Ranges;
 pub use scheduler::{SchedulerSettings, run_scheduler};
 pub use tls::{TlsError, TlsFiles};
 pub use transport::{Peer, Transport, Unreachable};
-pub use worker::{Give, Room, Sums, Worker};
+pub use watch::Seen;
+pub use worker::{Give, Room, Sum, Sums, Worker};
 
 /// Bytes of a message: a plan carries its tasks, and what they have in common.
 const MESSAGE_BYTES_MAX: u32 = 256 << 20;

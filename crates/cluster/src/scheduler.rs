@@ -3,6 +3,8 @@
 use crate::{
     MESSAGE_BYTES_MAX,
     codec::{LogicalCodec, PhysicalCodec},
+    outputs::OutputsOnce,
+    overview::Overviews,
     process::{ProcessError, listen},
     transport::Transport,
 };
@@ -45,13 +47,15 @@ pub async fn run_scheduler(
     let config = config(settings);
     config.validate().map_err(BallistaError::from)?;
     let cluster = BallistaCluster::new_from_config(&config).await?;
-    let scheduler = create_scheduler::<LogicalPlanNode, PhysicalPlanNode>(cluster, Arc::new(config)).await?;
+    let cluster = BallistaCluster::new(cluster.cluster_state(), Arc::new(OutputsOnce(cluster.job_state())));
+    let scheduler = create_scheduler::<LogicalPlanNode, PhysicalPlanNode>(cluster.clone(), Arc::new(config)).await?;
+    let overviews = Overviews { scheduler: scheduler.clone(), cluster };
     let scheduler = SchedulerGrpcServer::new(scheduler)
         .max_decoding_message_size(MESSAGE_BYTES_MAX as usize)
         .max_encoding_message_size(MESSAGE_BYTES_MAX as usize);
     let address = settings.listen;
     tracing::info!(%address, tls = settings.transport.is_tls(), "the scheduler listens");
-    let router = Server::builder().add_service(scheduler);
+    let router = Server::builder().add_service(scheduler).add_service(overviews);
     let served = settings.transport.serve(router, listener, stop, GRACE).await;
     served.map_err(|source| ProcessError::Server { address, source })
 }

@@ -35,6 +35,10 @@ use tonic::transport::{
 /// How long a connection and its handshake may take.
 const CONNECT_WITHIN: Duration = Duration::from_secs(10);
 
+/// How often the other end of a connection is asked whether it is there, and how long it may take to answer.
+const ASK_EVERY: Duration = Duration::from_secs(10);
+const ANSWER_WITHIN: Duration = Duration::from_secs(20);
+
 /// How long the log is silent after it told of a peer that was refused.
 const TELL_EVERY: Duration = Duration::from_secs(10);
 
@@ -62,11 +66,8 @@ impl Transport {
     pub(crate) fn of_engine(&self) -> EndpointOverrideFn {
         let tls = self.tls.clone();
         Arc::new(move |endpoint| {
-            let Some(tls) = &tls else {
-                return Ok(endpoint.connect_timeout(CONNECT_WITHIN));
-            };
-            let endpoint = secure(endpoint)?.connect_timeout(CONNECT_WITHIN);
-            Ok(endpoint.tls_config(tls.engine.clone())?)
+            let Some(tls) = &tls else { return Ok(watched(endpoint)) };
+            Ok(watched(secure(endpoint)?).tls_config(tls.engine.clone())?)
         })
     }
 
@@ -109,6 +110,16 @@ impl Transport {
         }
         timeout(grace, serving).await.unwrap_or(Ok(()))
     }
+}
+
+/// The same endpoint, which notices soon that nobody answers any more: a machine that vanished says nothing, and neither
+/// does a process that stands still. The engine would ask every five minutes, or never.
+fn watched(endpoint: Endpoint) -> Endpoint {
+    endpoint
+        .connect_timeout(CONNECT_WITHIN)
+        .http2_keep_alive_interval(ASK_EVERY)
+        .keep_alive_timeout(ANSWER_WITHIN)
+        .keep_alive_while_idle(true)
 }
 
 /// The same endpoint, by https.
@@ -296,6 +307,13 @@ impl Peer {
         let endpoint =
             create_grpc_client_endpoint(format!("http://{self}"), Some(&GrpcClientConfig::default()))?;
         Ok((self.transport.of_engine())(endpoint)?.connect().await?)
+    }
+
+    /// The same, once something is asked.
+    pub(crate) fn channel(&self) -> Result<Channel, Box<dyn std::error::Error + Send + Sync>> {
+        let endpoint =
+            create_grpc_client_endpoint(format!("http://{self}"), Some(&GrpcClientConfig::default()))?;
+        Ok((self.transport.of_engine())(endpoint)?.connect_lazy())
     }
 
     /// Makes sure that it is there and may be talked to; by which address of this machine it is reached.

@@ -44,7 +44,7 @@ pub struct Scheduler {
     #[arg(long, value_name = "HOST")]
     pub host: Option<String>,
     /// For how long an executor may be silent before others do its tasks
-    #[arg(long, value_name = "TIME", default_value = "20s", value_parser = time)]
+    #[arg(long, value_name = "TIME", default_value = "20s", value_parser = silence)]
     pub executor_timeout: Duration,
     /// What it shows of itself, and whom it lets in.
     #[command(flatten)]
@@ -80,6 +80,17 @@ pub struct Executor {
     pub tls: Tls,
 }
 
+/// The engine's executors tell that they are there by asking for work, and while they have no room for more, every five
+/// seconds.
+const SILENCE_MIN: Duration = Duration::from_secs(10);
+
+fn silence(text: &str) -> Result<Duration, String> {
+    match time(text)? {
+        silence if silence >= SILENCE_MIN => Ok(silence),
+        _ => Err("an executor that works tells every 5 s that it is there: give it 10s at least".to_owned()),
+    }
+}
+
 fn host_and_port(text: &str) -> Result<(String, u16), String> {
     let text = text.strip_prefix("df://").unwrap_or(text);
     let (host, port) = text.rsplit_once(':').filter(|(host, _)| !host.is_empty()).ok_or("not HOST:PORT")?;
@@ -88,4 +99,16 @@ fn host_and_port(text: &str) -> Result<(String, u16), String> {
 
 fn memory(text: &str) -> Result<MemoryLimit, String> {
     text.parse().map_err(|()| "not a number of bytes, such as 512MiB or 4GiB".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_executor_that_works_has_time_to_tell() {
+        assert_eq!(silence("10s"), Ok(SILENCE_MIN));
+        assert!(silence("9s").unwrap_err().contains("every 5 s"));
+        assert!(silence("soon").is_err());
+    }
 }

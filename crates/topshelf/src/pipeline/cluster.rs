@@ -5,14 +5,15 @@
 //! with credentials of its own: none travel. The sums of a range of products are written to the lake where they were
 //! added up: objects of them, which mean nothing until the night's manifest names them.
 
+mod figures;
+mod progress;
 mod sample;
 
 use super::{
-    Night,
+    ClusterFigures, Night,
     count::{OnCluster, Opened},
     input::{Form, Found, Text},
     parquet::ParquetLog,
-    report::ClusterFigures,
 };
 use crate::{
     config::{self, Config, Input, Lake as LakeSettings},
@@ -22,17 +23,19 @@ use crate::{
     spill::SpillFolder,
 };
 use cluster::{
-    Bytes, ClusterError, Give, Job, JobFigures, Peer, Ranges, Room, Row, Sums, TlsFiles, Transport, Worker,
-    run_job,
+    Bytes, ClusterError, Give, Job, JobFigures, Peer, Ranges, Room, Row, Seen, Sums, TlsFiles, Transport,
+    Worker, run_job,
 };
 use counting::{
     Columns, Content, CountError, Counted, CountedObject, DateFormat, Gathering, Instructions, Limits,
     Memory, Part, Piece, Report, SortedSums, Wanted, count_parts, parts, table_bytes_min,
 };
 use domain::{AdvertiserId, Counts, CountsBlock, CountsSlice, Day, Log};
+use figures::Given;
 use indicatif::ProgressBar;
 use jiff::tz::TimeZone;
 use lake::{CountsThere, Lake, WriteCountsError};
+use progress::ShownJob;
 use serde::{Deserialize, Serialize};
 use source::{Compression, Location, ObjectInfo, ReadLimits, Reading, RowGroups};
 use std::{
@@ -88,7 +91,7 @@ enum Stored {
 #[derive(Serialize, Deserialize)]
 enum TaskReport {
     /// The parts, by their indices among those of the job.
-    Counted { parts: Vec<(usize, Report)>, spilled_bytes: u64 },
+    Counted { parts: Vec<(usize, Report)>, partial_rows: u64, spilled_bytes: u64 },
     /// It never can be counted: why, and what to do about it.
     Refused { is_input: bool, message: String, help: Option<String> },
 }
@@ -141,12 +144,17 @@ pub(super) async fn count(
         keeps: may_keep && settings.executors_write,
         deadline: Duration::from_secs(settings.deadline_seconds.max(1)),
     };
+    let shown = ShownJob::new(&night.progress);
     let (mut jobs, mut failed) = (1, 0);
     let (gathered, figures) = loop {
         let gathering =
             Gathering::new(Arc::clone(wanted), Arc::clone(&objects), parts.clone(), limits.clone());
-        let gathered = Gathered { counts: gathering, there: vec![Vec::new(); wanted.days().len()] };
-        match attempt(&scheduler, job.clone(), gathered).await {
+        let gathered = Gathered {
+            counts: gathering,
+            there: vec![Vec::new(); wanted.days().len()],
+            given: Given::default(),
+        };
+        match attempt(&scheduler, job.clone(), |seen| shown.see(seen), gathered).await {
             Ok((gathered, figures)) if !job.keeps || gathered.counts.is_as_guessed() => {
                 break (gathered, figures);
             }
@@ -162,14 +170,14 @@ pub(super) async fn count(
         }
         jobs += 1;
     };
-    let JobFigures { job, took, rows, .. } = figures;
-    let elapsed_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
-    let Gathered { counts, there } = gathered;
+    drop(shown);
+    let Gathered { counts, there, given } = gathered;
     let rows_kept = there.iter().flatten().map(|there| there.rows).sum();
+    let figures = ClusterFigures::new(figures, Given { rows_kept, ..given }, count, jobs);
+    let ClusterFigures { job, elapsed_ms, rows, .. } = &figures;
     info!(job, tasks = count, elapsed_ms, rows, rows_kept, "the cluster has counted");
     let finish = move || counts.finish(&*opened, (&date.0, &date.1));
     let counted = tokio::task::spawn_blocking(finish).await.expect("gathering does not panic");
-    let figures = ClusterFigures { job, tasks: count, elapsed_ms, rows, rows_kept, jobs };
     Ok((counted, OnCluster { there, figures }))
 }
 
@@ -261,6 +269,7 @@ fn task_object(found: &Found, columns: &Columns) -> TaskObject {
 struct Gathered {
     counts: Gathering,
     there: Vec<Vec<CountsThere>>,
+    given: Given,
 }
 
 impl Gathered {
@@ -270,7 +279,9 @@ impl Gathered {
                 self.counts.add(group, product, counters).map_err(not_gathered)
             }
             Row::Report(report) => match unpacked(report).map_err(unreadable)? {
-                TaskReport::Counted { parts, .. } => {
+                TaskReport::Counted { parts, partial_rows, spilled_bytes } => {
+                    self.given.partial_rows += partial_rows;
+                    self.given.spilled_bytes += spilled_bytes;
                     let report = |(part, report)| self.counts.report(part, report).map_err(not_gathered);
                     parts.into_iter().try_for_each(report)
                 }
@@ -296,9 +307,10 @@ impl Gathered {
 async fn attempt(
     scheduler: &Peer,
     job: Job,
+    seen: impl Fn(Seen),
     mut gathered: Gathered,
 ) -> Result<(Gathered, JobFigures), Failure> {
-    match run_job(scheduler, job, |row| gathered.take(row)).await {
+    match run_job(scheduler, job, seen, |row| gathered.take(row)).await {
         Ok(figures) => Ok((gathered, figures)),
         Err(ClusterError::Taken(failure)) => Err(failure),
         Err(error) => Err(explain(scheduler, error)),
@@ -428,16 +440,18 @@ impl CountingWorker {
         let date = (&ready.format, &ready.zone);
         let done =
             count_parts(&ready.wanted, &counted, &parts, &opened, date, &limits).map_err(explain_task)?;
+        let mut partial_rows = 0;
         for day in &done.days {
             for part in day.parts() {
                 part.entries(|group, product, counters| {
+                    partial_rows += 1;
                     give(group, product, counters).map_err(CountError::Spill)
                 })
                 .map_err(explain_task)?;
             }
         }
         let parts = indices.into_iter().zip(done.reports).collect();
-        Ok(TaskReport::Counted { parts, spilled_bytes: done.spilled_bytes })
+        Ok(TaskReport::Counted { parts, partial_rows, spilled_bytes: done.spilled_bytes })
     }
 
     fn form(

@@ -58,8 +58,13 @@ impl Group {
     }
 
     pub(crate) fn start_scheduler(&mut self) {
+        self.start_scheduler_of("10s");
+    }
+
+    /// A scheduler that takes an executor for lost after such a time.
+    pub(crate) fn start_scheduler_of(&mut self, executor_timeout: &str) {
         let bind = self.scheduler_address();
-        let args = ["cluster", "scheduler", "--bind", &bind, "--executor-timeout", "5s"];
+        let args = ["cluster", "scheduler", "--bind", &bind, "--executor-timeout", executor_timeout];
         let mut scheduler = Service::start(&self.scene, &[&args[..], &self.flags_of_all()].concat());
         scheduler.line_with("the scheduler listens");
         self.scheduler = Some(scheduler);
@@ -70,18 +75,27 @@ impl Group {
     }
 
     pub(crate) fn start_executor(&mut self) {
-        let mut executor = self.executor(&self.flags_of_all());
+        self.start_executor_of("256MiB");
+    }
+
+    /// An executor of so much memory.
+    pub(crate) fn start_executor_of(&mut self, memory: &str) {
+        let mut executor = self.executor_of(memory, &self.flags_of_all());
         executor.line_with("the executor listens");
         self.executors.push(Some(executor));
     }
 
     /// The next executor, which may not come far.
     pub(crate) fn executor(&self, flags: &[&str]) -> Service {
+        self.executor_of("256MiB", flags)
+    }
+
+    fn executor_of(&self, memory: &str, flags: &[&str]) -> Service {
         let number = u16::try_from(self.executors.len()).unwrap();
         let (scheduler, bind) = (self.scheduler_address(), self.executor_address(number));
         let folder = format!("executor-{number}");
         let always = ["cluster", "executor", "--scheduler", &scheduler, "--bind", &bind];
-        let sizes = ["--work-dir", &folder, "--slots", "1", "--memory", "256MiB"];
+        let sizes = ["--work-dir", &folder, "--slots", "1", "--memory", memory];
         Service::start(&self.scene, &[&always[..], &sizes, flags].concat())
     }
 
@@ -97,6 +111,11 @@ impl Group {
     /// Ends a process as a machine that is lost ends it.
     pub(crate) fn kill_executor(&mut self, number: usize) {
         self.executors[number].take().unwrap().signal("KILL");
+    }
+
+    /// The scheduler says a line that holds the text.
+    pub(crate) fn scheduler_says(&mut self, text: &str) -> String {
+        self.scheduler.as_mut().unwrap().line_with(text)
     }
 
     pub(crate) fn kill_scheduler(&mut self) {

@@ -18,3 +18,4 @@ mod scene;
 #[expect(dead_code, reason = "shared with tests of services, which stop them in more ways")]
 mod service;
 mod tls;
+mod watched;
