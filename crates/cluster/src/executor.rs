@@ -1,7 +1,7 @@
 //! An executor: does tasks, and keeps what they give until others have fetched it.
 //!
-//! It asks the scheduler for tasks; that calls it only for tasks that nobody wants any more. Told to stop it takes no
-//! more, gives those that it has back to the scheduler, and lets who fetches from it come to the end.
+//! It asks the scheduler for tasks. Told to stop it takes no more, gives those that it has back to the scheduler, and
+//! lets who fetches from it come to the end.
 
 use crate::{
     MESSAGE_BYTES_MAX, Worker,
@@ -13,7 +13,6 @@ use crate::{
     transport::Peer,
 };
 use arrow_flight::flight_service_server::FlightServiceServer;
-use async_trait::async_trait;
 use ballista_core::{
     RuntimeProducer,
     error::BallistaError,
@@ -21,13 +20,7 @@ use ballista_core::{
     registry::BallistaFunctionRegistry,
     serde::{
         BallistaCodec,
-        protobuf::{
-            CancelTasksParams, CancelTasksResult, ExecutorStoppedParams, LaunchMultiTaskParams,
-            LaunchMultiTaskResult, LaunchTaskParams, LaunchTaskResult, RemoveJobDataParams,
-            RemoveJobDataResult, StopExecutorParams, StopExecutorResult,
-            executor_grpc_server::{ExecutorGrpc, ExecutorGrpcServer},
-            scheduler_grpc_client::SchedulerGrpcClient,
-        },
+        protobuf::{ExecutorStoppedParams, scheduler_grpc_client::SchedulerGrpcClient},
     },
     utils::{GrpcServerConfig, create_grpc_server},
 };
@@ -53,7 +46,7 @@ use std::{
     time::Duration,
 };
 use tokio::{sync::oneshot, time::timeout};
-use tonic::{Request, Response, Status, transport::server::Router};
+use tonic::transport::server::Router;
 
 /// How long who fetches has to the end of it, once the executor is told to stop.
 const GRACE: Duration = Duration::from_secs(20);
@@ -110,8 +103,7 @@ pub async fn run_executor(
 
     let (stop_server, server_stopped) = oneshot::channel::<()>();
     let stopped = async { drop(server_stopped.await) };
-    let serving =
-        settings.scheduler.transport().serve(router(&executor, &shuffled), listener, stopped, GRACE);
+    let serving = settings.scheduler.transport().serve(router(&shuffled), listener, stopped, GRACE);
     tokio::pin!(serving);
     let health = ExecutorHealth::new();
     let codec: BallistaCodec<LogicalPlanNode, PhysicalPlanNode> =
@@ -172,8 +164,9 @@ fn executor(settings: &ExecutorSettings, host: String) -> Executor {
     let process = ExecutorProcessConfig {
         external_host: Some(host),
         port,
-        // Whoever wants to cancel tasks calls where all others fetch.
-        grpc_port: port,
+        // Nobody calls it. A task that is cancelled gives its slot back while parts of it go on, and whoever then does the
+        // same task again writes to the same files.
+        grpc_port: 0,
         ..ExecutorProcessConfig::default()
     };
     let vcores = u32::try_from(slots).unwrap_or(u32::MAX);
@@ -208,62 +201,10 @@ fn executor(settings: &ExecutorSettings, host: String) -> Executor {
     executor.with_session_runtime_cache(Some(Arc::new(cache)))
 }
 
-/// What others may ask for: what tasks gave, and that tasks end.
-fn router(executor: &Arc<Executor>, shuffled: &Shuffled) -> Router {
+/// What others may ask for: what tasks gave.
+fn router(shuffled: &Shuffled) -> Router {
     let fetches = FlightServiceServer::new(BallistaFlightService::new(shuffled.path()))
         .max_decoding_message_size(MESSAGE_BYTES_MAX as usize)
         .max_encoding_message_size(MESSAGE_BYTES_MAX as usize);
-    create_grpc_server(&GrpcServerConfig::default())
-        .add_service(fetches)
-        .add_service(ExecutorGrpcServer::new(Orders(Arc::clone(executor))))
-}
-
-/// What the scheduler may tell an executor that asks for its tasks by itself.
-struct Orders(Arc<Executor>);
-
-#[async_trait]
-impl ExecutorGrpc for Orders {
-    async fn cancel_tasks(
-        &self,
-        request: Request<CancelTasksParams>,
-    ) -> Result<Response<CancelTasksResult>, Status> {
-        let tasks = request.into_inner().task_infos;
-        tracing::info!(tasks = tasks.len(), "tasks that nobody wants any more are ended");
-        let mut cancelled = true;
-        for task in tasks {
-            let (stage, number) = (task.stage_id as usize, task.task_id as usize);
-            cancelled &= self.0.cancel_task(task.job_id.into(), stage, number).await.unwrap_or(false);
-        }
-        Ok(Response::new(CancelTasksResult { cancelled }))
-    }
-
-    async fn launch_task(&self, _: Request<LaunchTaskParams>) -> Result<Response<LaunchTaskResult>, Status> {
-        Err(not_here())
-    }
-
-    async fn launch_multi_task(
-        &self,
-        _: Request<LaunchMultiTaskParams>,
-    ) -> Result<Response<LaunchMultiTaskResult>, Status> {
-        Err(not_here())
-    }
-
-    /// It is for who started an executor to stop it.
-    async fn stop_executor(
-        &self,
-        _: Request<StopExecutorParams>,
-    ) -> Result<Response<StopExecutorResult>, Status> {
-        Err(not_here())
-    }
-
-    async fn remove_job_data(
-        &self,
-        _: Request<RemoveJobDataParams>,
-    ) -> Result<Response<RemoveJobDataResult>, Status> {
-        Err(not_here())
-    }
-}
-
-fn not_here() -> Status {
-    Status::unimplemented("an executor of topshelf asks for its tasks, and is told of cancelled ones alone")
+    create_grpc_server(&GrpcServerConfig::default()).add_service(fetches)
 }

@@ -5,7 +5,6 @@
 
 #[path = "../support/authority.rs"]
 mod authority;
-mod cancelled;
 mod failures;
 mod group;
 #[path = "../support/parquet_file.rs"]
