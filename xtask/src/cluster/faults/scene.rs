@@ -134,11 +134,11 @@ impl Scene {
         Ok(Left { lake: files(&place.join("lake"))?, rankings })
     }
 
-    /// The runs of a place, the newest first.
+    /// The runs of the day in a place, the newest first.
     pub(super) fn runs(&self, place: &Path) -> Result<Vec<LedgerRun>, Failure> {
         let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
         let runs = self.ledger(place)?;
-        let runs = runs.as_array().into_iter().flatten();
+        let runs = runs.as_array().into_iter().flatten().filter(|run| run["day"] == DAY);
         Ok(runs.map(|run| LedgerRun { status: text(&run["status"]), error: text(&run["error"]) }).collect())
     }
 

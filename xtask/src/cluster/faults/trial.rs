@@ -129,7 +129,8 @@ impl Stage<'_> {
             );
         }
         if exit > 128 {
-            return Ok(Outcome::Ended(format!("the ledger says {status:?}")));
+            let noted = if runs.is_empty() { "before its run began".to_owned() } else { ledger_says(status) };
+            return Ok(Outcome::Ended(noted));
         }
         let mut left = self.scene.left(place)?;
         let unnamed = take_unnamed(&mut left, self.before);
@@ -138,13 +139,13 @@ impl Stage<'_> {
         let problem = match status {
             "failed" | "stopped" if noted.is_empty() => Some("the ledger does not say why".to_owned()),
             "failed" | "stopped" => compare(&left, self.before, "after a night that failed "),
-            _ => Some(format!("the night failed, and the ledger says {status:?}")),
+            _ => Some(format!("the night failed, and {}", ledger_says(status))),
         };
         let is_told = status == "stopped" || NAMED.iter().any(|name| why.contains(name));
         Ok(match problem {
             Some(problem) => Outcome::Wrong(problem),
             None if exit != 1 || !is_told => Outcome::Wrong(format!("exit code {exit}, and it says {why:?}")),
-            None if status == "stopped" => Outcome::Ended(format!("the ledger says \"stopped\"{unnamed}")),
+            None if status == "stopped" => Outcome::Ended(format!("{}{unnamed}", ledger_says(status))),
             None => Outcome::Told(format!("{why}{unnamed}")),
         })
     }
@@ -201,6 +202,10 @@ fn compare(left: &Left, right: &Left, when: &str) -> Option<String> {
         problems.push("the rankings are others".to_owned());
     }
     (!problems.is_empty()).then(|| format!("{when}{}", problems.join(", ")))
+}
+
+fn ledger_says(status: &str) -> String {
+    format!("the ledger says {status:?}")
 }
 
 /// Why a night failed, in one line of what it said.
