@@ -56,6 +56,7 @@ fn pins(requirements: &str) -> Vec<(String, String)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::bench::scale;
 
     #[test]
     fn pins_are_names_with_versions() {
@@ -66,7 +67,7 @@ mod tests {
 
     #[test]
     fn every_version_is_pinned() {
-        for file in [COUNT, SERVE] {
+        for file in [COUNT, SERVE, scale::REQUIREMENTS] {
             let requirements = read(Path::new(file)).unwrap();
             let lines = requirements.lines().filter(|line| !line.starts_with('#'));
             assert_eq!(pins(&requirements).len(), lines.count(), "{file}");
