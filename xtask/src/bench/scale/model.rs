@@ -55,13 +55,13 @@ pub(super) struct Model {
     pub(super) shuffle: Vec<f64>,
 }
 
-/// How far the model is off at a point, as shares of what was measured there.
+/// How far the model is off at a point, as shares of what was measured there; none where that was nothing.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Residuals {
-    pub(super) executors: f64,
-    pub(super) scheduler: f64,
-    pub(super) night: f64,
-    pub(super) shuffle: f64,
+    pub(super) executors: Option<f64>,
+    pub(super) scheduler: Option<f64>,
+    pub(super) night: Option<f64>,
+    pub(super) shuffle: Option<f64>,
 }
 
 /// What a night takes.
@@ -78,7 +78,9 @@ impl Model {
         let fitted = |amounts: fn(Amounts) -> Vec<f64>, cost: fn(&Measured) -> f64| {
             let sample =
                 |measured: &Measured| Sample { amounts: amounts(measured.amounts()), cost: cost(measured) };
-            fit(&measured.iter().map(sample).collect::<Vec<_>>())
+            // Nothing is shuffled by a single task.
+            let samples = measured.iter().map(sample).filter(|sample| sample.cost > 0.0);
+            fit(&samples.collect::<Vec<_>>())
         };
         Self {
             executors: fitted(Amounts::of_executors, |measured| measured.took.executors.cpu_s),
@@ -97,10 +99,11 @@ impl Model {
         }
     }
 
-    /// What of the executors' CPU is adding up what was shuffled, and the rest.
     pub(super) fn residuals(&self, measured: &Measured) -> Residuals {
         let amounts = measured.amounts();
-        let of = |amounts, cost, each: &[f64]| residual(&Sample { amounts, cost }, each);
+        let of = |amounts, cost: f64, each: &[f64]| {
+            (cost > 0.0).then(|| residual(&Sample { amounts, cost }, each))
+        };
         Residuals {
             executors: of(amounts.of_executors(), measured.took.executors.cpu_s, &self.executors),
             scheduler: of(amounts.of_scheduler(), measured.took.scheduler.cpu_s, &self.scheduler),
@@ -150,6 +153,7 @@ mod tests {
             assert!((found / wanted - 1.0).abs() < 0.01, "{found} instead of {wanted}");
         }
         let residuals = fitted.residuals(&points[0]);
-        assert!(residuals.executors.abs() < 0.01 && residuals.shuffle.abs() < 0.01, "{residuals:?}");
+        let is_near = |residual: Option<f64>| residual.is_some_and(|residual| residual.abs() < 0.01);
+        assert!(is_near(residuals.executors) && is_near(residuals.shuffle), "{residuals:?}");
     }
 }

@@ -58,7 +58,7 @@ pub(super) fn table(model: &Model, prices: &Prices, nights: u32) -> String {
          {TERABYTES:.0} TB on {EXECUTORS} executors of one slot, {} advertisers × {} products, tasks of {TASK_MIB:.0} MiB where nothing else is said; \
          {nights} nights each, by seeds from 1. A loss is noticed after {noticed_s:.0} s and replaced after {replaced_s:.0} s, a scheduler after \
          {scheduler_replaced_s:.0} s; a job has {deadline_s:.0} s, a night {jobs_max} jobs. *Wasted* is time of executors on tasks whose results nobody used, as a share \
-         of that of the others. Times of nights that were given up are not in the median.\n",
+         of all their work. Times of nights that were given up are not in the median.\n",
         super::super::thousands(POPULATION.advertisers),
         super::super::thousands(POPULATION.products),
     )
@@ -87,7 +87,8 @@ fn line(what: &str, work: &Work, outcomes: &[Outcome]) -> String {
     let minutes =
         |share| quantile(&lengths, share).map_or("–".to_owned(), |length| format!("{:.1}", length / 60.0));
     let mean = |of: fn(&Outcome) -> f64| outcomes.iter().map(of).sum::<f64>() / count;
-    let wasted = mean(|outcome| outcome.wasted_s) / mean(|outcome| outcome.useful_s).max(1e-9);
+    let wasted = mean(|outcome| outcome.wasted_s);
+    let wasted = wasted / (wasted + mean(|outcome| outcome.useful_s)).max(1e-9);
     let again = mean(|outcome| f64::from(u8::from(outcome.jobs > 1)));
     format!(
         "| {what} | {} | {:.1} | {} | {} | {} | {:.1} | {:.1} | {:.1} | {:.1} |\n",
@@ -147,7 +148,7 @@ mod tests {
         let outcomes = [night(Some(60.0), 0.0, 1), night(Some(120.0), 20.0, 2), night(None, 40.0, 2)];
         assert_eq!(
             line("all", &work, &outcomes),
-            "| all | 3,000 | 1.2 | 1.0 | 2.0 | 2.0 | 2.0 | 20.0 | 66.7 | 33.3 |\n"
+            "| all | 3,000 | 1.2 | 1.0 | 2.0 | 2.0 | 2.0 | 16.7 | 66.7 | 33.3 |\n"
         );
     }
 

@@ -60,7 +60,8 @@ fn measured_line(measured: &Measured) -> String {
 /// The coefficients, and how far they are off where they come from.
 pub(super) fn model(model: &Model, measured: &[Measured]) -> String {
     let Model { executors, scheduler, night, shuffle } = model;
-    let percent = |share: f64| format!("{:+.0} %", share * 100.0);
+    let percent =
+        |share: Option<f64>| share.map_or("–".to_owned(), |share| format!("{:+.0} %", share * 100.0));
     let lines: String = measured
         .iter()
         .map(|measured| {
@@ -109,14 +110,10 @@ pub(super) fn others(others: &[OtherTook], measured: &[Measured]) -> String {
             gigabytes(memory_bytes)
         )
     };
-    let first = others.first().and_then(|other| {
-        measured
-            .iter()
-            .filter(|measured| measured.bytes == other.bytes && measured.pairs == other.pairs)
-            .collect::<Vec<_>>()
-            .into()
-    });
-    let ours = first.unwrap_or_default();
+    let is_theirs = |measured: &&Measured| {
+        others.first().is_none_or(|other| (measured.bytes, measured.pairs) == (other.bytes, other.pairs))
+    };
+    let ours: Vec<&Measured> = measured.iter().filter(is_theirs).collect();
     let here = ours.first().map(|measured| {
         let one = measured.one_machine;
         line("topshelf, one machine", measured.bytes, (one.wall_s, one.cpu_s, one.memory_bytes))
@@ -136,11 +133,12 @@ pub(super) fn others(others: &[OtherTook], measured: &[Measured]) -> String {
         line(name, other.bytes, (other.took.wall_s, other.took.cpu_s, other.took.memory_bytes))
     });
     let lines: String = here.into_iter().chain(there).chain(theirs).collect();
-    let gb = others.first().map_or(0.0, |other| gigabytes(other.bytes));
-    let pairs = others.first().map_or(0, |other| other.pairs);
+    let (bytes, pairs) = ours.first().map_or((0, 0), |measured| (measured.bytes, measured.pairs));
     format!(
         "| | wall s | CPU s | CPU s a GB | peak memory GB |\n|---|---:|---:|---:|---:|\n{lines}\n\
-         {gb:.2} GB of CSV with {} pairs counted; CPU and memory of all processes of each together, the same sums from all.\n",
+         {:.2} GB of CSV with {} pairs counted, the same sums from all. CPU and memory are those of all processes of each together; of two executors of \
+         topshelf, the peaks of its processes are added up, whenever they were.\n",
+        gigabytes(bytes),
         thousands(pairs)
     )
 }
