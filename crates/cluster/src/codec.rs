@@ -1,6 +1,6 @@
 //! How what is ours travels in the engine's plans; all else is the engine's own.
 
-use crate::{Worker, node::TasksExec, program, table::TasksTable};
+use crate::{Worker, keep::KeepExec, node::TasksExec, program, ranges::Ranges, table::TasksTable};
 use arrow_schema::SchemaRef;
 use ballista_core::serde::{BallistaLogicalExtensionCodec, BallistaPhysicalExtensionCodec};
 use bytes::Bytes;
@@ -26,13 +26,22 @@ struct TableMessage {
     shared: Bytes,
     #[prost(bytes = "bytes", repeated, tag = "2")]
     tasks: Vec<Bytes>,
+    #[prost(message, required, tag = "3")]
+    ranges: Ranges,
+    #[prost(bool, tag = "4")]
+    keeps: bool,
 }
 
-/// A [`TasksExec`], without its input.
+/// A node, without its input.
 #[derive(Clone, PartialEq, prost::Message)]
 struct NodeMessage {
     #[prost(bytes = "bytes", tag = "1")]
     shared: Bytes,
+    /// Of a [`TasksExec`]; a [`KeepExec`] has none.
+    #[prost(message, optional, tag = "2")]
+    ranges: Option<Ranges>,
+    #[prost(bool, tag = "3")]
+    keeps: bool,
 }
 
 /// Logical plans.
@@ -49,8 +58,8 @@ impl LogicalExtensionCodec for LogicalCodec {
     ) -> Result<Arc<dyn TableProvider>> {
         match program::decode(bytes) {
             Some(message) => {
-                let TableMessage { shared, tasks } = message?;
-                Ok(Arc::new(TasksTable { shared, tasks }))
+                let TableMessage { shared, tasks, ranges, keeps } = message?;
+                Ok(Arc::new(TasksTable { shared, tasks, ranges, keeps }))
             }
             None => self.0.try_decode_table_provider(bytes, table, schema, context),
         }
@@ -63,8 +72,9 @@ impl LogicalExtensionCodec for LogicalCodec {
         buffer: &mut Vec<u8>,
     ) -> Result<()> {
         match (&*provider as &dyn Any).downcast_ref::<TasksTable>() {
-            Some(TasksTable { shared, tasks }) => {
-                program::encode(&TableMessage { shared: shared.clone(), tasks: tasks.clone() }, buffer);
+            Some(TasksTable { shared, tasks, ranges, keeps }) => {
+                let (shared, tasks, ranges) = (shared.clone(), tasks.clone(), ranges.clone());
+                program::encode(&TableMessage { shared, tasks, ranges, keeps: *keeps }, buffer);
                 Ok(())
             }
             None => self.0.try_encode_table_provider(table, provider, buffer),
@@ -139,11 +149,15 @@ impl PhysicalExtensionCodec for PhysicalCodec {
     ) -> Result<Arc<dyn ExecutionPlan>> {
         match program::decode(bytes) {
             Some(message) => {
-                let NodeMessage { shared } = message?;
+                let NodeMessage { shared, ranges, keeps } = message?;
                 let [input] = inputs else {
-                    return Err(DataFusionError::Internal("TasksExec has one input".to_owned()));
+                    return Err(DataFusionError::Internal("a node of topshelf has one input".to_owned()));
                 };
-                Ok(Arc::new(TasksExec::new(shared, Arc::clone(input), self.worker.clone())))
+                let (input, worker) = (Arc::clone(input), self.worker.clone());
+                Ok(match ranges {
+                    Some(ranges) => Arc::new(TasksExec::new((shared, ranges), input, worker)),
+                    None => Arc::new(KeepExec::new((shared, keeps), input, worker)),
+                })
             }
             None => self.engine.try_decode(bytes, inputs, context, converter),
         }
@@ -155,13 +169,16 @@ impl PhysicalExtensionCodec for PhysicalCodec {
         buffer: &mut Vec<u8>,
         converter: &dyn PhysicalProtoConverterExtension,
     ) -> Result<()> {
-        match (&*node as &dyn Any).downcast_ref::<TasksExec>() {
-            Some(tasks) => {
-                program::encode(&NodeMessage { shared: tasks.shared.clone() }, buffer);
-                Ok(())
-            }
-            None => self.engine.try_encode(node, buffer, converter),
-        }
+        let any = &*node as &dyn Any;
+        let message = if let Some(TasksExec { shared, ranges, .. }) = any.downcast_ref() {
+            NodeMessage { shared: shared.clone(), ranges: Some(ranges.clone()), keeps: false }
+        } else if let Some(KeepExec { shared, keeps, .. }) = any.downcast_ref() {
+            NodeMessage { shared: shared.clone(), ranges: None, keeps: *keeps }
+        } else {
+            return self.engine.try_encode(node, buffer, converter);
+        };
+        program::encode(&message, buffer);
+        Ok(())
     }
 
     fn try_decode_udf(&self, name: &str, bytes: &[u8]) -> Result<Arc<ScalarUDF>> {

@@ -3,7 +3,8 @@
 use crate::{
     MESSAGE_BYTES_MAX,
     codec::{LogicalCodec, PhysicalCodec},
-    rows::{COUNTERS, GROUP, PRODUCT, REPORTS, each_row},
+    ranges::Ranges,
+    rows::{KEPT, REPORTS, Rows},
     table::TasksTable,
 };
 use ballista::prelude::SessionContextExt;
@@ -16,9 +17,8 @@ use bytes::Bytes;
 use datafusion::{
     error::DataFusionError,
     execution::SessionStateBuilder,
-    functions_aggregate::expr_fn::sum,
     physical_plan::ExecutionPlan,
-    prelude::{SessionConfig, SessionContext, ident},
+    prelude::{SessionConfig, SessionContext},
 };
 use datafusion_proto::protobuf::LogicalPlanNode;
 use futures::StreamExt;
@@ -38,8 +38,10 @@ pub struct Job {
     pub shared: Bytes,
     /// The tasks; at least one.
     pub tasks: Vec<Bytes>,
-    /// Tasks that add up, each a share of the keys; at least 1.
-    pub adders: usize,
+    /// What is added up together.
+    pub ranges: Ranges,
+    /// Whether executors are asked to keep sums ([`Worker::keep`](crate::Worker::keep)).
+    pub keeps: bool,
     /// After so long it is given up.
     pub deadline: Duration,
 }
@@ -51,6 +53,8 @@ pub enum Row<'r> {
     Counts(u32, &'r [u8], [i64; 3]),
     /// The report of a task.
     Report(&'r [u8]),
+    /// The report of what was kept of a range.
+    Kept(&'r [u8]),
 }
 
 /// How a job went.
@@ -132,15 +136,21 @@ pub async fn run_job<E>(
             figures.rows += batch.num_rows() as u64;
             figures.bytes += batch.get_array_memory_size() as u64;
             let wrong = |reason| ClusterError::Wrong { job: name(), reason };
-            let taken = each_row(&batch, |group, product, counters| match group {
-                REPORTS if counters != [1, 0, 0] => Err(wrong("the report of a task came more than once")),
-                REPORTS => {
-                    reports += 1;
-                    take(Row::Report(product)).map_err(ClusterError::Taken)
-                }
-                _ => take(Row::Counts(group, product, counters)).map_err(ClusterError::Taken),
-            });
-            taken.unwrap_or_else(|| Err(wrong("its rows have other columns")))?;
+            let rows = Rows::of(&batch).map_err(|_| wrong("its rows have other columns"))?;
+            for row in 0..rows.len() {
+                let row = match rows.row(row) {
+                    (REPORTS | KEPT, _, counters) if counters != [1, 0, 0] => {
+                        return Err(wrong("a report came more than once"));
+                    }
+                    (REPORTS, report, _) => {
+                        reports += 1;
+                        Row::Report(report)
+                    }
+                    (KEPT, report, _) => Row::Kept(report),
+                    (group, product, counters) => Row::Counts(group, product, counters),
+                };
+                take(row).map_err(ClusterError::Taken)?;
+            }
         }
         Ok(())
     };
@@ -169,13 +179,13 @@ fn endpoint(scheduler: &str) -> Endpoint {
         .connect_timeout(Duration::from_secs(10))
 }
 
-/// The sums of each group's product, as a query to the scheduler.
+/// The rows that come of the tasks, as a query to the scheduler.
 async fn plan(
     scheduler: &str,
     job: Job,
 ) -> Result<(SessionContext, Arc<dyn ExecutionPlan>), DataFusionError> {
     let config = SessionConfig::new_with_ballista()
-        .with_target_partitions(job.adders.max(1))
+        .with_target_partitions(job.ranges.count())
         .with_ballista_job_name(&job.name)
         .with_ballista_grpc_client_max_message_size(MESSAGE_BYTES_MAX as usize)
         // With it a job hangs once an executor is lost behind the first stage.
@@ -186,11 +196,9 @@ async fn plan(
         .set_bool("datafusion.execution.enable_file_stream_work_stealing", false);
     let state = SessionStateBuilder::new().with_config(config).with_default_features().build();
     let context = SessionContext::remote_with_state(&format!("df://{scheduler}"), state).await?;
-    let table = TasksTable { shared: job.shared, tasks: job.tasks };
-    let sums = COUNTERS.map(|name| sum(ident(name)).alias(name)).to_vec();
-    let keys = vec![ident(GROUP), ident(PRODUCT)];
-    let query = context.read_table(Arc::new(table))?.aggregate(keys, sums)?;
-    let plan = query.create_physical_plan().await?;
+    let Job { shared, tasks, ranges, keeps, .. } = job;
+    let table = TasksTable { shared, tasks, ranges, keeps };
+    let plan = context.read_table(Arc::new(table))?.create_physical_plan().await?;
     Ok((context, plan))
 }
 

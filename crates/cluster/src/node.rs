@@ -1,8 +1,10 @@
 //! The node that does tasks: a row of its input is a task, its rows are the task's partial counts.
 
 use crate::{
-    Room, Worker,
-    rows::{REPORTS, RowsBuilder, schema},
+    Room, Worker, blocking,
+    ranges::Ranges,
+    rows::{REPORTS, shuffled_schema},
+    worker::Give,
 };
 use arrow_array::{BinaryArray, RecordBatch, cast::AsArray};
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
@@ -19,18 +21,19 @@ use datafusion::{
     physical_plan::{
         DisplayAs, DisplayFormatType, ExecutionPlan, Partitioning, PlanProperties, SendableRecordBatchStream,
         execution_plan::{Boundedness, EmissionType},
-        stream::RecordBatchReceiverStreamBuilder,
     },
 };
 use futures::StreamExt;
 use std::{
-    fmt, io,
+    fmt,
     sync::{Arc, LazyLock},
 };
+use tokio::runtime::Handle;
 
 /// Does the tasks that its input gives; as many partitions as that has.
 pub(crate) struct TasksExec {
     pub(crate) shared: Bytes,
+    pub(crate) ranges: Ranges,
     input: Arc<dyn ExecutionPlan>,
     /// None where nothing is executed.
     worker: Option<Arc<dyn Worker>>,
@@ -51,15 +54,19 @@ pub(crate) fn leaf(tasks: &[Bytes]) -> Result<Arc<dyn ExecutionPlan>> {
 }
 
 impl TasksExec {
-    pub(crate) fn new(shared: Bytes, input: Arc<dyn ExecutionPlan>, worker: Option<Arc<dyn Worker>>) -> Self {
+    pub(crate) fn new(
+        (shared, ranges): (Bytes, Ranges),
+        input: Arc<dyn ExecutionPlan>,
+        worker: Option<Arc<dyn Worker>>,
+    ) -> Self {
         let partitions = Partitioning::UnknownPartitioning(input.properties().partitioning.partition_count());
         let properties = PlanProperties::new(
-            EquivalenceProperties::new(schema()),
+            EquivalenceProperties::new(shuffled_schema()),
             partitions,
             EmissionType::Incremental,
             Boundedness::Bounded,
         );
-        Self { shared, input, worker, properties: Arc::new(properties) }
+        Self { shared, ranges, input, worker, properties: Arc::new(properties) }
     }
 }
 
@@ -107,7 +114,7 @@ impl ExecutionPlan for TasksExec {
         let (Some(input), true) = (children.pop(), children.is_empty()) else {
             return Err(DataFusionError::Internal("TasksExec has one input".to_owned()));
         };
-        Ok(Arc::new(Self::new(self.shared.clone(), input, self.worker.clone())))
+        Ok(Arc::new(Self::new((self.shared.clone(), self.ranges.clone()), input, self.worker.clone())))
     }
 
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
@@ -116,32 +123,18 @@ impl ExecutionPlan for TasksExec {
         };
         let mut tasks = self.input.execute(partition, Arc::clone(&context))?;
         let at_a_time = self.properties.partitioning.partition_count().max(1);
-        let mut stream = RecordBatchReceiverStreamBuilder::new(schema(), 2);
-        let (sender, shared) = (stream.tx(), self.shared.clone());
-        stream.spawn(async move {
-            while let Some(tasks) = tasks.next().await.transpose()? {
-                for row in 0..tasks.num_rows() {
-                    let task = Bytes::copy_from_slice(tasks.column(0).as_binary::<i32>().value(row));
-                    let (worker, shared, sender) = (Arc::clone(&worker), shared.clone(), sender.clone());
-                    let context = Arc::clone(&context);
-                    let done = move || {
-                        do_task(&*worker, (&shared, &task), &context, (partition, at_a_time), |batch| {
-                            let gone = |_| {
-                                io::Error::new(
-                                    io::ErrorKind::Interrupted,
-                                    "nobody waits for the task any more",
-                                )
-                            };
-                            sender.blocking_send(Ok(batch)).map_err(gone)
-                        })
-                    };
-                    let done = tokio::task::spawn_blocking(done).await;
-                    done.map_err(|error| DataFusionError::ExecutionJoin(Box::new(error)))??;
+        let (shared, runtime) = (self.shared.clone(), Handle::current());
+        let make = move |give: &mut Give<'_>| {
+            while let Some(tasks) = runtime.block_on(tasks.next()).transpose()? {
+                for task in tasks.column(0).as_binary::<i32>().iter().flatten() {
+                    do_task(&*worker, (&shared, task), &context, (partition, at_a_time), give)?;
                 }
             }
             Ok(())
-        });
-        Ok(stream.build())
+        };
+        let (ranges, labels) = (self.ranges.clone(), self.ranges.labels()?);
+        let label = move |group, product: &[u8]| Some(labels[ranges.of(group, product)]);
+        Ok(blocking::stream(shuffled_schema(), label, make))
     }
 }
 
@@ -152,7 +145,7 @@ fn do_task(
     (shared, task): (&[u8], &[u8]),
     context: &TaskContext,
     (partition, tasks): (usize, usize),
-    send: impl Fn(RecordBatch) -> io::Result<()>,
+    give: &mut Give<'_>,
 ) -> Result<()> {
     let pool = context.memory_pool();
     let memory_bytes = match pool.memory_limit() {
@@ -161,14 +154,7 @@ fn do_task(
     };
     let reservation = MemoryConsumer::new(format!("TasksExec[{partition}]")).register(pool);
     reservation.try_grow(memory_bytes.unwrap_or_default())?;
-    let mut rows = RowsBuilder::default();
-    let mut give = |group, product: &[u8], counters| match rows.push(group, product, counters) {
-        true => rows.take().map_or(Ok(()), &send),
-        false => Ok(()),
-    };
+    let report = worker.work(shared, task, Room { memory_bytes }, give);
     // Of all errors it is only those of input and output that the engine tries again.
-    let report =
-        worker.work(shared, task, Room { memory_bytes }, &mut give).map_err(DataFusionError::IoError)?;
-    rows.push(REPORTS, &report, [1, 0, 0]);
-    rows.take().map_or(Ok(()), send).map_err(DataFusionError::IoError)
+    report.and_then(|report| give(REPORTS, &report, [1, 0, 0])).map_err(DataFusionError::IoError)
 }

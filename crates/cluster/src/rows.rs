@@ -1,20 +1,27 @@
 //! Partial counts as the engine shuffles them: rows of a group, a product and three numbers.
 
 use arrow_array::{
-    ArrayRef, RecordBatch,
+    ArrayRef, BinaryArray, Int64Array, RecordBatch, UInt32Array,
     builder::{BinaryBuilder, Int64Builder, UInt32Builder},
     cast::AsArray,
-    types::{Int64Type, UInt32Type},
 };
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
-use std::sync::{Arc, LazyLock};
+use std::{
+    io, iter,
+    sync::{Arc, LazyLock},
+};
 
-pub(crate) const GROUP: &str = "group";
-pub(crate) const PRODUCT: &str = "product";
-pub(crate) const COUNTERS: [&str; 3] = ["impressions", "clicks", "views"];
+/// The column of the range's label, which rows have while they are shuffled.
+pub(crate) const RANGE: &str = "range";
 
-/// The group of reports; groups of counts are below. A report stands where a product's id does, with one impression.
-pub(crate) const REPORTS: u32 = u32::MAX;
+/// The group of tasks' reports. A report stands where a product's id does, with one impression.
+pub(crate) const REPORTS: u32 = u32::MAX - 1;
+
+/// The group of reports of what was kept.
+pub(crate) const KEPT: u32 = u32::MAX - 2;
+
+/// Groups of counts are below.
+pub(crate) const FIRST_REPORT: u32 = KEPT;
 
 /// Rows of a batch.
 const BATCH_ROWS: usize = 8192;
@@ -22,20 +29,33 @@ const BATCH_ROWS: usize = 8192;
 /// Bytes of the products of a batch after which it is given on.
 const BATCH_BYTES: usize = 1 << 20;
 
+static SHUFFLED: LazyLock<SchemaRef> = LazyLock::new(|| {
+    let range = Field::new(RANGE, DataType::UInt32, false);
+    let fields = iter::once(Arc::new(range)).chain(SCHEMA.fields().iter().cloned());
+    Arc::new(Schema::new(fields.collect::<Vec<_>>()))
+});
+
 static SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| {
     let mut fields =
-        vec![Field::new(GROUP, DataType::UInt32, false), Field::new(PRODUCT, DataType::Binary, false)];
-    fields.extend(COUNTERS.map(|name| Field::new(name, DataType::Int64, false)));
+        vec![Field::new("group", DataType::UInt32, false), Field::new("product", DataType::Binary, false)];
+    fields.extend(["impressions", "clicks", "views"].map(|name| Field::new(name, DataType::Int64, false)));
     Arc::new(Schema::new(fields))
 });
 
+/// The columns of rows.
 pub(crate) fn schema() -> SchemaRef {
     Arc::clone(&SCHEMA)
+}
+
+/// The columns of rows that are shuffled: the range's label comes first.
+pub(crate) fn shuffled_schema() -> SchemaRef {
+    Arc::clone(&SHUFFLED)
 }
 
 /// Rows on their way into a batch.
 #[derive(Debug, Default)]
 pub(crate) struct RowsBuilder {
+    ranges: UInt32Builder,
     groups: UInt32Builder,
     products: BinaryBuilder,
     counters: [Int64Builder; 3],
@@ -44,8 +64,15 @@ pub(crate) struct RowsBuilder {
 }
 
 impl RowsBuilder {
-    /// Adds a row; whether the batch is full.
-    pub(crate) fn push(&mut self, group: u32, product: &[u8], counters: [i64; 3]) -> bool {
+    /// Adds a row, all or none of them with a range; whether the batch is full.
+    pub(crate) fn push(
+        &mut self,
+        range: Option<u32>,
+        group: u32,
+        product: &[u8],
+        counters: [i64; 3],
+    ) -> bool {
+        range.into_iter().for_each(|range| self.ranges.append_value(range));
         self.groups.append_value(group);
         self.products.append_value(product);
         self.counters.iter_mut().zip(counters).for_each(|(column, counter)| column.append_value(counter));
@@ -60,30 +87,69 @@ impl RowsBuilder {
             return None;
         }
         (self.rows, self.bytes) = (0, 0);
-        let mut columns: Vec<ArrayRef> =
-            vec![Arc::new(self.groups.finish()), Arc::new(self.products.finish())];
+        let ranges = self.ranges.finish();
+        let schema = if ranges.is_empty() { schema() } else { shuffled_schema() };
+        let mut columns: Vec<ArrayRef> = Vec::new();
+        if !ranges.is_empty() {
+            columns.push(Arc::new(ranges));
+        }
+        columns.extend([Arc::new(self.groups.finish()) as ArrayRef, Arc::new(self.products.finish())]);
         columns.extend(self.counters.iter_mut().map(|column| Arc::new(column.finish()) as ArrayRef));
-        Some(RecordBatch::try_new(schema(), columns).expect("the columns are those of the schema"))
+        Some(RecordBatch::try_new(schema, columns).expect("the columns are those of the schema"))
     }
 }
 
-/// Calls `take` with each row of a batch that has the columns of [`schema`] in their order; none when it has not.
-pub(crate) fn each_row<E>(
-    batch: &RecordBatch,
-    mut take: impl FnMut(u32, &[u8], [i64; 3]) -> Result<(), E>,
-) -> Option<Result<(), E>> {
-    let columns = batch.columns();
-    let [groups, products, counters @ ..] = columns else { return None };
-    let [one, two, three] = counters else { return None };
-    let groups = groups.as_primitive_opt::<UInt32Type>()?;
-    let products = products.as_binary_opt::<i32>()?;
-    let one = one.as_primitive_opt::<Int64Type>()?;
-    let two = two.as_primitive_opt::<Int64Type>()?;
-    let three = three.as_primitive_opt::<Int64Type>()?;
-    let each = |row| {
-        take(groups.value(row), products.value(row), [one.value(row), two.value(row), three.value(row)])
-    };
-    Some((0..batch.num_rows()).try_for_each(each))
+/// The rows of a batch.
+#[derive(Debug)]
+pub(crate) struct Rows {
+    ranges: Option<UInt32Array>,
+    groups: UInt32Array,
+    products: BinaryArray,
+    counters: [Int64Array; 3],
+}
+
+impl Rows {
+    /// Of a batch that has the columns of [`schema`] or [`shuffled_schema`].
+    ///
+    /// # Errors
+    /// When it has not.
+    pub(crate) fn of(batch: &RecordBatch) -> io::Result<Self> {
+        Self::of_columns(batch.columns())
+            .ok_or_else(|| io::Error::other("rows have other columns than they should"))
+    }
+
+    fn of_columns(columns: &[ArrayRef]) -> Option<Self> {
+        let (ranges, columns) = match columns {
+            [ranges, columns @ ..] if columns.len() == 5 => {
+                (Some(ranges.as_primitive_opt()?.clone()), columns)
+            }
+            columns => (None, columns),
+        };
+        let [groups, products, one, two, three] = columns else { return None };
+        let counter = |column: &ArrayRef| column.as_primitive_opt().cloned();
+        Some(Self {
+            ranges,
+            groups: groups.as_primitive_opt()?.clone(),
+            products: products.as_binary_opt()?.clone(),
+            counters: [counter(one)?, counter(two)?, counter(three)?],
+        })
+    }
+
+    /// How many there are.
+    pub(crate) fn len(&self) -> usize {
+        self.groups.len()
+    }
+
+    /// The label of a row's range; 0 when it has none.
+    pub(crate) fn range(&self, row: usize) -> u32 {
+        self.ranges.as_ref().map_or(0, |ranges| ranges.value(row))
+    }
+
+    /// A row's group, product and counters.
+    pub(crate) fn row(&self, row: usize) -> (u32, &[u8], [i64; 3]) {
+        let counters = [0, 1, 2].map(|counter: usize| self.counters[counter].value(row));
+        (self.groups.value(row), self.products.value(row), counters)
+    }
 }
 
 #[cfg(test)]
@@ -97,26 +163,24 @@ mod tests {
         let long = [7; 255];
         let pushed: [(u32, &[u8], [i64; 3]); 3] =
             [(0, b"a", [1, 0, -2]), (7, &long, [0; 3]), (REPORTS, b"{}", [1, 0, 0])];
-        for (group, product, counters) in pushed {
-            assert!(!rows.push(group, product, counters));
+        for ranges in [None, Some([5, 5, 9])] {
+            for (row, (group, product, counters)) in pushed.into_iter().enumerate() {
+                assert!(!rows.push(ranges.map(|ranges| ranges[row]), group, product, counters));
+            }
+            let batch = rows.take().unwrap();
+            assert!(rows.take().is_none());
+            let came = Rows::of(&batch).unwrap();
+            assert_eq!([0, 1, 2].map(|row| came.row(row)), pushed);
+            assert_eq!([0, 1, 2].map(|row| came.range(row)), ranges.unwrap_or_default());
+            assert!(Rows::of(&batch.project(&[0, 1, 2, 3]).unwrap()).is_err());
         }
-        let batch = rows.take().unwrap();
-        assert!(rows.take().is_none());
-        let mut came = Vec::new();
-        let take = |group, product: &[u8], counters| {
-            came.push((group, product.to_vec(), counters));
-            Ok::<_, ()>(())
-        };
-        each_row(&batch, take).unwrap().unwrap();
-        assert_eq!(came, pushed.map(|(group, product, counters)| (group, product.to_vec(), counters)));
-        assert!(each_row(&batch.project(&[0, 1, 2, 3]).unwrap(), |_, _, _| Ok::<_, ()>(())).is_none());
     }
 
     #[test]
     fn batches_are_bounded() {
         let mut rows = RowsBuilder::default();
-        let pushes = (1..).find(|_| rows.push(0, b"a", [0; 3])).unwrap();
+        let pushes = (1..).find(|_| rows.push(None, 0, b"a", [0; 3])).unwrap();
         assert_eq!((pushes, rows.take().unwrap().num_rows()), (BATCH_ROWS, BATCH_ROWS));
-        assert!(rows.push(0, &vec![0; BATCH_BYTES], [0; 3]));
+        assert!(rows.push(None, 0, &vec![0; BATCH_BYTES], [0; 3]));
     }
 }

@@ -1,7 +1,9 @@
 //! The tasks of a job as a table: what a query is made of before it is planned.
 
 use crate::{
+    keep::KeepExec,
     node::{TasksExec, leaf},
+    ranges::Ranges,
     rows::schema,
 };
 use arrow_schema::SchemaRef;
@@ -19,6 +21,9 @@ use std::{fmt, sync::Arc};
 pub(crate) struct TasksTable {
     pub(crate) shared: Bytes,
     pub(crate) tasks: Vec<Bytes>,
+    pub(crate) ranges: Ranges,
+    /// Whether executors are asked to keep sums.
+    pub(crate) keeps: bool,
 }
 
 impl fmt::Debug for TasksTable {
@@ -47,6 +52,8 @@ impl TableProvider for TasksTable {
         if projection.is_some_and(|columns| !columns.iter().copied().eq(0..schema().fields().len())) {
             return Err(DataFusionError::Plan("tasks give all of their columns".to_owned()));
         }
-        Ok(Arc::new(TasksExec::new(self.shared.clone(), leaf(&self.tasks)?, None)))
+        let tasks = TasksExec::new((self.shared.clone(), self.ranges.clone()), leaf(&self.tasks)?, None);
+        // The engine puts between them what brings the rows of each range together, in order.
+        Ok(Arc::new(KeepExec::new((self.shared.clone(), self.keeps), Arc::new(tasks), None)))
     }
 }

@@ -36,6 +36,7 @@ mod rows;
 mod run;
 mod slice;
 mod slots;
+mod sorted;
 mod spread;
 #[doc(hidden)]
 pub mod stages;
@@ -59,5 +60,6 @@ pub use memory::{Memory, table_bytes_min};
 pub use merge::{CountsPart, DayCounts};
 pub use record::RECORD_BYTES_MAX;
 pub use run::{SpillFile, SpillPlace};
+pub use sorted::SortedSums;
 pub use spread::{CountedParts, Gathering, Part, Piece, Report, count_parts, parts};
 pub use wanted::{ActiveList, ObjectDays, Wanted, read_active_list, read_active_rows};

@@ -37,7 +37,7 @@ pub struct CountsPart {
 
 /// The groups of a day.
 #[derive(Debug, Clone)]
-struct DayGroups {
+pub(crate) struct DayGroups {
     first: u32,
     /// The index among the day's active advertisers of each group's; none when it is the group's place.
     indices: Option<Arc<[u32]>>,
@@ -104,9 +104,8 @@ impl Partials {
         let advertisers = wanted.advertisers();
         let day = |(slot, day): (usize, &Day)| {
             let groups = slot * advertisers..(slot + 1) * advertisers;
-            let first = u32::try_from(groups.start).expect("groups fit in 32 bits");
             let cuts = partials.cuts(groups, partials.part_entries).into();
-            let groups = DayGroups { first, indices: wanted.active_indices(slot).map(Arc::from) };
+            let groups = DayGroups::of(wanted, slot);
             DayCounts { day: *day, cuts, partials: Arc::clone(&partials), groups }
         };
         wanted.days().iter().enumerate().map(day).collect()
@@ -284,8 +283,14 @@ impl CountsPart {
 }
 
 impl DayGroups {
+    /// Those of the day at this place among the wanted ones.
+    pub(crate) fn of(wanted: &Wanted, slot: usize) -> Self {
+        let first = u32::try_from(slot * wanted.advertisers()).expect("groups fit in 32 bits");
+        Self { first, indices: wanted.active_indices(slot).map(Arc::from) }
+    }
+
     /// The index of a group's advertiser among the day's active ones.
-    fn index(&self, group: u32) -> u32 {
+    pub(crate) fn index(&self, group: u32) -> u32 {
         let place = group - self.first;
         self.indices.as_ref().map_or(place, |indices| indices[place as usize])
     }
@@ -402,7 +407,7 @@ impl Entry {
 }
 
 /// The counts of a product, of which no more events were taken back than had been added.
-fn counts(counters: [i64; COUNTERS]) -> Result<Counts, CountError> {
+pub(crate) fn counts(counters: [i64; COUNTERS]) -> Result<Counts, CountError> {
     let count = |counter: Counter| u64::try_from(counters[counter as usize]).map_err(|_| CountError::Changed);
     Ok(Counts {
         impressions: count(Counter::Impressions)?,

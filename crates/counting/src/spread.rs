@@ -62,6 +62,16 @@ impl Piece {
     }
 }
 
+/// A group that is of no wanted day.
+pub(crate) const NO_GROUP: CountError = CountError::Unfounded("a group that was not asked for");
+
+/// The id of a product that came from elsewhere.
+pub(crate) fn product_id(product: &[u8]) -> Result<&str, CountError> {
+    let id = std::str::from_utf8(product).ok();
+    let id = id.filter(|id| !id.is_empty() && id.len() <= domain::ID_BYTES_MAX);
+    id.ok_or(CountError::Unfounded("a product whose id is none"))
+}
+
 /// What became of a part's lines, to be handed to a [`Gathering`].
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Report(SliceReport);
@@ -192,16 +202,43 @@ impl Gathering {
     /// [`CountError::Unfounded`] when there is no such group or product, [`CountError::Spill`] when the disk takes no
     /// more.
     pub fn add(&mut self, group: u32, product: &[u8], counters: [i64; COUNTERS]) -> Result<(), CountError> {
-        let slot = group as usize / self.wanted.advertisers().max(1);
-        let events =
-            self.events.get_mut(slot).ok_or(CountError::Unfounded("a group that was not asked for"))?;
-        if product.is_empty() || product.len() > domain::ID_BYTES_MAX || std::str::from_utf8(product).is_err()
-        {
-            return Err(CountError::Unfounded("a product whose id is none"));
-        }
-        *events += counters.into_iter().map(i128::from).sum::<i128>();
+        let slot = self.wanted.slot_of(group).ok_or(NO_GROUP)?;
+        product_id(product)?;
+        self.events[slot] += counters.into_iter().map(i128::from).sum::<i128>();
         self.gathered.push(group, Product::of(product), counters);
         if self.gathered.bytes() > self.share.bytes / 2 { self.spill() } else { Ok(()) }
+    }
+
+    /// Takes that so many events are in counts that stay where they were added up, of the day at this place among the
+    /// wanted ones.
+    ///
+    /// # Errors
+    /// [`CountError::Unfounded`] when there is no such day.
+    pub fn add_elsewhere(&mut self, slot: usize, events: u64) -> Result<(), CountError> {
+        let sum = self.events.get_mut(slot);
+        *sum.ok_or(CountError::Unfounded("a day that was not asked for"))? += i128::from(events);
+        Ok(())
+    }
+
+    /// Whether all parts were reported and each began where it guessed: else [`Gathering::finish`] takes counts back.
+    #[must_use]
+    pub fn is_as_guessed(&self) -> bool {
+        let Self { parts, reports, .. } = self;
+        let mut expected = 0;
+        parts.iter().zip(reports).all(|(part, report)| {
+            let Some(report) = report else { return false };
+            let Piece::Bytes { start, end, is_first } = part.piece else { return true };
+            if is_first {
+                expected = start;
+            }
+            let is_right = report.first == Some(expected);
+            let took_records = report.first.is_some_and(|first| first < end);
+            let has_records = expected < end;
+            if has_records {
+                expected = report.next;
+            }
+            is_right || !took_records && !has_records
+        })
     }
 
     /// Takes what became of a part, by its index among all.

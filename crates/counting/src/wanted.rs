@@ -117,6 +117,37 @@ impl Wanted {
         (group, is_active & (number != 0))
     }
 
+    /// The active advertisers of the day at this place among the wanted ones, in byte order.
+    ///
+    /// # Panics
+    /// When there are not so many days.
+    #[must_use]
+    pub fn active(&self, slot: usize) -> &Arc<[AdvertiserId]> {
+        &self.lists[slot]
+    }
+
+    /// The place of a group's day among the wanted ones; none when there is no such group.
+    pub(crate) fn slot_of(&self, group: u32) -> Option<usize> {
+        let slot = group as usize / self.advertisers().max(1);
+        (slot < self.days.len()).then_some(slot)
+    }
+
+    /// The group of the advertiser with this index among the active ones of the day at `slot`.
+    ///
+    /// # Panics
+    /// When there is no such day or advertiser.
+    #[must_use]
+    pub fn group_of(&self, slot: usize, index: u32) -> u32 {
+        let advertiser = match &self.active_on {
+            None => index as usize,
+            Some(_) => {
+                let id = &self.lists[slot][index as usize];
+                self.table.ids().binary_search(id).expect("an active advertiser is known")
+            }
+        };
+        u32::try_from(slot * self.advertisers() + advertiser).expect("groups fit in 32 bits")
+    }
+
     /// How many groups there are: each advertiser's of each day.
     #[must_use]
     pub fn groups(&self) -> usize {

@@ -171,6 +171,18 @@ impl<'a> CountsSlice<'a> {
         self.block.ends[self.rows.clone()].partition_point(|row_end| *row_end <= end)
     }
 
+    /// The rows as a block of their own.
+    #[must_use]
+    pub fn to_block(&self) -> CountsBlock {
+        let mut block = CountsBlock::with_capacity(self.len(), self.text().len());
+        for (advertiser, products) in self.clone().into_advertisers() {
+            for (at, counts) in products.counts().iter().enumerate() {
+                block.push(advertiser, products.product_id(at), *counts);
+            }
+        }
+        block
+    }
+
     /// Each advertiser of the rows, with those of its products that are among them.
     pub fn into_advertisers(self) -> impl Iterator<Item = (u32, CountsSlice<'a>)> {
         let Self { block, rows } = self;
@@ -226,6 +238,8 @@ mod tests {
         assert_eq!(told(block.slice(1..3)), [(0, vec![("yy", 2)]), (2, vec![("x", 3)])]);
         assert_eq!(told(block.slice(3..4)), [(5, vec![("zé", 4)])]);
         assert_eq!(told(block.slice(2..2)), []);
+        assert_eq!(told(block.slice(1..3).to_block().all()), told(block.slice(1..3)));
+        assert_eq!(block.all().to_block(), block);
         let slice = block.slice(1..4);
         assert_eq!((slice.text(), slice.ends().collect::<Vec<_>>()), ("yyxzé", vec![2, 3, 6]));
         assert_eq!([0, 1, 2, 3, 5, 6].map(|bytes| slice.rows_within(bytes)), [0, 0, 1, 2, 2, 3]);

@@ -3,13 +3,14 @@
 mod cut;
 mod decode;
 mod encode;
+mod piece;
 mod sum;
 mod totals;
 
 pub use decode::CountsReader;
 pub use totals::AdvertiserTotals;
 
-use self::sum::Sum;
+use self::{piece::CountsPiece, sum::Sum};
 use crate::{
     CountsInput, CountsManifest, DataObject, Lake, LakeError, WriteCountsError,
     commit::{MANIFEST, NewObject, hex},
@@ -38,18 +39,11 @@ pub struct NewCounts {
     /// The day's counts of some of that input, which are here already: the parts are added to them. They
     /// are of the same active advertisers.
     pub added_to: Option<CountsManifest>,
+    /// What of them was put before, in any order: it is between the parts. None, if they are added to others.
+    pub there: Vec<CountsThere>,
 }
 
-/// Consecutive counts of a day, on their way into the lake.
-#[derive(Debug)]
-pub enum CountsPiece<P> {
-    /// Rows.
-    Rows(P),
-    /// What [`Lake::put_counts`] has put.
-    There(CountsThere),
-}
-
-/// Objects of a day's counts that were put and are in no manifest yet: what they hold is consecutive.
+/// Objects of a day's counts that [`Lake::put_counts`] has put and no manifest names yet: what they hold is consecutive.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CountsThere {
     /// The advertiser's index and the product of the first row.
@@ -93,14 +87,15 @@ impl Lake {
     pub async fn write_counts<P, E>(
         &self,
         new: NewCounts,
-        parts: impl Iterator<Item = CountsPiece<P>> + Send + 'static,
+        parts: impl Iterator<Item = P> + Send + 'static,
         threads: usize,
     ) -> Result<CountsManifest, WriteCountsError<E>>
     where
         P: FnOnce() -> Result<CountsBlock, E> + Send + 'static,
         E: Send + 'static,
     {
-        let NewCounts { day, active, input, added_to } = new;
+        let NewCounts { day, active, input, added_to, there } = new;
+        assert!(added_to.is_none() || there.is_empty(), "nothing is put of what is added to other counts");
         let unwritable = |reason: String| LakeError::Unwritable { what: "counts", day, reason };
         let mut commit = self.begin(folder(day)).await?;
         let (sender, mut objects) = mpsc::channel(1);
@@ -109,18 +104,11 @@ impl Lake {
         let of_list = Arc::clone(&active);
         let encoding = spawn_blocking(move || {
             let encoder = Arc::new(encode::Encoder::of(day, &active));
-            let pieces = in_order(threads, parts, |piece| match piece {
-                CountsPiece::Rows(part) => CountsPiece::Rows(part().map_err(WriteCountsError::Counts)),
-                CountsPiece::There(there) => CountsPiece::There(there),
-            });
+            let parts = in_order(threads, parts, |part| part().map_err(WriteCountsError::Counts));
             match earlier {
-                None => encode::objects(&encoder, pieces, threads, &sender),
+                None => encode::objects(&encoder, piece::in_order_of_rows(there, parts), threads, &sender),
                 Some(earlier) => {
                     let earlier = earlier.map(|block| block.map_err(WriteCountsError::Lake));
-                    let parts = pieces.map(|piece| match piece {
-                        CountsPiece::Rows(block) => block,
-                        CountsPiece::There(_) => unreachable!("nothing is put of what is to be added to"),
-                    });
                     let sums = Sum::of(earlier, parts).map(CountsPiece::Rows);
                     encode::objects(&encoder, sums, threads, &sender)
                 }

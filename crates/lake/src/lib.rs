@@ -27,7 +27,7 @@ pub mod probe;
 mod rankings;
 mod sweep;
 
-pub use counts::{AdvertiserTotals, CountsPiece, CountsReader, CountsThere, NewCounts};
+pub use counts::{AdvertiserTotals, CountsReader, CountsThere, NewCounts};
 pub use error::{LakeError, WriteCountsError};
 pub use manifest::{CountsInput, CountsManifest, DataObject, LogInput, ObjectInput, RankingsManifest};
 

@@ -104,6 +104,8 @@ pub struct Cluster {
     pub task_mib: u64,
     /// Tasks that add up what was counted, each a share of the products; 0 for as many as count, up to 32.
     pub adders: usize,
+    /// Whether executors write counts to the lake: else all of them come back to be written.
+    pub executors_write: bool,
     /// Seconds after which a job is given up.
     pub deadline_seconds: u64,
     /// How often a job that failed or was given up is tried again, as a new one.
@@ -315,7 +317,14 @@ impl Default for Counting {
 
 impl Default for Cluster {
     fn default() -> Self {
-        Self { url: String::new(), task_mib: 256, adders: 0, deadline_seconds: 7200, retries: 1 }
+        Self {
+            url: String::new(),
+            task_mib: 256,
+            adders: 0,
+            executors_write: true,
+            deadline_seconds: 7200,
+            retries: 1,
+        }
     }
 }
 

@@ -1,8 +1,9 @@
 //! Blocks of counts become the bytes of objects.
 
 use super::{
-    AdvertiserTotals, CountsPiece, CountsThere, counts_schema,
+    AdvertiserTotals, CountsThere, counts_schema,
     cut::{RowGroup, RowGroups, SEGMENT_ROWS, Segments},
+    piece::CountsPiece,
 };
 use crate::{
     DataObject, LakeError, WriteCountsError,
@@ -245,7 +246,7 @@ fn integers(group: &RowGroup, of: impl Fn(&Counts) -> u64) -> Result<Int64Array,
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::piece::in_order_of_rows, *};
     use proptest::{collection::btree_set, prelude::*};
     use tokio::sync::mpsc;
 
@@ -266,13 +267,13 @@ mod tests {
         block
     }
 
-    /// The objects of a day that comes in these pieces, and what all of it comes to.
-    fn objects_of(pieces: Vec<CountsPiece<CountsBlock>>) -> (Vec<DataObject>, u64, Vec<AdvertiserTotals>) {
+    /// The objects of a day of which this is there already and the blocks are not, and what all of it comes to.
+    fn objects_of(
+        there: Vec<CountsThere>,
+        blocks: Vec<CountsBlock>,
+    ) -> (Vec<DataObject>, u64, Vec<AdvertiserTotals>) {
         let (sender, mut receiver) = mpsc::channel(10_000);
-        let pieces = pieces.into_iter().map(|piece| match piece {
-            CountsPiece::Rows(block) => CountsPiece::Rows(Ok::<_, WriteCountsError<String>>(block)),
-            CountsPiece::There(there) => CountsPiece::There(there),
-        });
+        let pieces = in_order_of_rows(there, blocks.into_iter().map(Ok::<_, WriteCountsError<String>>));
         let (rows, totals) = objects(&Arc::new(encoder()), pieces, 2, &sender).unwrap();
         drop(sender);
         let mut objects = Vec::new();
@@ -285,37 +286,17 @@ mod tests {
         (objects, rows, totals)
     }
 
-    /// The pieces of which one machine has these rows.
-    fn pieces_of(rows: &CountsBlock, block_rows: usize) -> Vec<CountsPiece<CountsBlock>> {
-        let copy = |rows: CountsSlice<'_>| {
-            let mut block = CountsBlock::default();
-            for (advertiser, products) in rows.into_advertisers() {
-                (0..products.len()).for_each(|at| {
-                    block.push(advertiser, products.product_id(at), products.counts()[at]);
-                });
-            }
-            block
-        };
+    /// What a machine puts of these rows, which it has in blocks; what it gives back goes to `back`.
+    fn put(rows: &CountsBlock, block_rows: usize, back: &mut Vec<CountsBlock>) -> Option<CountsThere> {
         let blocks = (0..rows.len()).step_by(block_rows).map(|start| {
-            Ok::<_, WriteCountsError<String>>(copy(rows.slice(start..rows.len().min(start + block_rows))))
+            let end = rows.len().min(start + block_rows);
+            Ok::<_, WriteCountsError<String>>(rows.slice(start..end).to_block())
         });
-        let mut back: Vec<CountsBlock> = Vec::new();
         let take_back = |rows: CountsSlice<'_>| {
-            back.push(copy(rows));
+            back.push(rows.to_block());
             Ok(())
         };
-        let there = whole_objects(&encoder(), blocks, |object| Ok(object.described), take_back).unwrap();
-        let mut pieces: Vec<_> = back.into_iter().map(CountsPiece::Rows).collect();
-        if let Some(there) = there {
-            let (advertiser, product) = there.first.clone();
-            let is_before = |piece: &CountsPiece<CountsBlock>| match piece {
-                CountsPiece::Rows(block) => block.last() < Some((advertiser, &product)),
-                CountsPiece::There(_) => true,
-            };
-            let at = pieces.iter().take_while(|piece| is_before(piece)).count();
-            pieces.insert(at, CountsPiece::There(there));
-        }
-        pieces
+        whole_objects(&encoder(), blocks, |object| Ok(object.described), take_back).unwrap()
     }
 
     proptest! {
@@ -327,20 +308,24 @@ mod tests {
         ) {
             let rows: Rows = rows.into_iter().collect();
             let whole = block(&rows);
-            let one = objects_of(vec![CountsPiece::Rows(whole.clone())]);
+            let one = objects_of(Vec::new(), vec![whole.clone()]);
             let mut cuts: Vec<_> = cuts.into_iter().map(|cut| cut.index(rows.len() + 1)).collect();
             cuts.extend([0, rows.len()]);
             cuts.sort_unstable();
-            let mut pieces = Vec::new();
+            let (mut there, mut back) = (Vec::new(), Vec::new());
             for cut in cuts.windows(2) {
-                let mut part = CountsBlock::default();
-                (cut[0]..cut[1]).for_each(|row| {
-                    let (advertiser, product, counts) = whole.row(row);
-                    part.push(advertiser, product, counts);
-                });
-                pieces.extend(pieces_of(&part, block_rows));
+                there.extend(put(&whole.slice(cut[0]..cut[1]).to_block(), block_rows, &mut back));
             }
-            prop_assert_eq!(objects_of(pieces), one);
+            there.reverse();
+            // As whoever gathers them has them: in blocks that know nothing of what is there.
+            let mut gathered = CountsBlock::default();
+            for block in &back {
+                block.rows().for_each(|(advertiser, product, counts)| gathered.push(advertiser, product, counts));
+            }
+            let blocks = (0..gathered.len()).step_by(block_rows).map(|start| {
+                gathered.slice(start..gathered.len().min(start + block_rows)).to_block()
+            });
+            prop_assert_eq!(objects_of(there, blocks.collect()), one);
         }
     }
 }

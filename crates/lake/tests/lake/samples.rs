@@ -5,8 +5,7 @@ use domain::{
     RejectExample, RejectReason, Tally,
 };
 use lake::{
-    CountsInput, CountsManifest, CountsPiece, Lake, LakeError, LogInput, NewCounts, ObjectInput,
-    WriteCountsError,
+    CountsInput, CountsManifest, Lake, LakeError, LogInput, NewCounts, ObjectInput, WriteCountsError,
 };
 use proptest::{collection::btree_map, prelude::*};
 use std::collections::BTreeMap;
@@ -59,9 +58,9 @@ impl DayCounts {
                 block
             })
             .collect();
-        let new = NewCounts { day: day(), active: self.active.clone().into(), input, added_to };
-        let part = |block| CountsPiece::Rows(move || Ok::<_, std::convert::Infallible>(block));
-        let parts = blocks.into_iter().map(part);
+        let new =
+            NewCounts { day: day(), active: self.active.clone().into(), input, added_to, there: Vec::new() };
+        let parts = blocks.into_iter().map(|block| move || Ok::<_, std::convert::Infallible>(block));
         match lake.write_counts(new, parts, 2).await {
             Ok(manifest) => Ok(manifest),
             Err(WriteCountsError::Lake(error)) => Err(error),

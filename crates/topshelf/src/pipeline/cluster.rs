@@ -1,35 +1,39 @@
 //! The same counting on a cluster: objects cut into tasks, what executors counted gathered again.
 //!
-//! Whoever runs the night plans it, looks at the objects before and after, judges the lines and writes the lake, as
+//! Whoever runs the night plans it, looks at the objects before and after, judges the lines and commits to the lake, as
 //! always; only counting is done elsewhere. A task is some parts of some objects, which its executor reads by itself,
-//! with credentials of its own: none travel.
+//! with credentials of its own: none travel. The sums of a range of products are written to the lake where they were
+//! added up: objects of them, which mean nothing until the night's manifest names them.
+
+mod sample;
 
 use super::{
     Night,
-    count::Opened,
+    count::{OnCluster, Opened},
     input::{Form, Found, Text},
     parquet::ParquetLog,
     report::ClusterFigures,
 };
 use crate::{
-    config::{Config, Input},
+    config::{Config, Input, Lake as LakeSettings},
     failure::{Exit, Failure},
     halt::Halt,
     progress::Progress,
     spill::SpillFolder,
 };
-use cluster::{Bytes, ClusterError, Give, Job, JobFigures, Room, Row, Worker, run_job};
+use cluster::{Bytes, ClusterError, Give, Job, JobFigures, Ranges, Room, Row, Sums, Worker, run_job};
 use counting::{
     Columns, Content, CountError, Counted, CountedObject, DateFormat, Gathering, Instructions, Limits,
-    Memory, Part, Piece, Report, Wanted, count_parts, parts, table_bytes_min,
+    Memory, Part, Piece, Report, SortedSums, Wanted, count_parts, parts, table_bytes_min,
 };
-use domain::{AdvertiserId, Day, Log};
+use domain::{AdvertiserId, Counts, CountsBlock, CountsSlice, Day, Log};
 use indicatif::ProgressBar;
 use jiff::tz::TimeZone;
+use lake::{CountsThere, Lake, WriteCountsError};
 use serde::{Deserialize, Serialize};
 use source::{Compression, Location, ObjectInfo, ReadLimits, Reading, RowGroups};
 use std::{
-    io,
+    io, iter,
     path::PathBuf,
     sync::{Arc, Mutex},
     time::Duration,
@@ -44,6 +48,7 @@ const ADDERS_MAX: usize = 32;
 #[derive(Serialize, Deserialize)]
 struct Shared {
     input: Input,
+    lake: LakeSettings,
     timezone: String,
     /// The lists of active advertisers, each once.
     lists: Vec<Arc<[AdvertiserId]>>,
@@ -85,6 +90,10 @@ enum TaskReport {
     Refused { is_input: bool, message: String, help: Option<String> },
 }
 
+/// What was put in the lake of a range of products: the place of the day among the wanted ones, and the objects.
+#[derive(Serialize, Deserialize)]
+struct Kept(Vec<(usize, CountsThere)>);
+
 /// What counting on the cluster needs of the night.
 pub(super) struct Spread<'n> {
     pub(super) night: &'n Night,
@@ -93,7 +102,7 @@ pub(super) struct Spread<'n> {
     pub(super) limits: &'n Limits,
 }
 
-/// Counts the objects on the cluster of the configuration.
+/// Counts the objects on the cluster of the configuration. Sums are kept where they were added up, if they may.
 ///
 /// # Errors
 /// When the cluster cannot do it, now or ever.
@@ -102,7 +111,8 @@ pub(super) async fn count(
     objects: Vec<CountedObject>,
     columns: Vec<Columns>,
     opened: Opened,
-) -> Result<(Result<Counted, CountError>, ClusterFigures), Failure> {
+    may_keep: bool,
+) -> Result<(Result<Counted, CountError>, OnCluster), Failure> {
     let Spread { night, wanted, lists, limits } = spread;
     let settings = &night.config.cluster;
     let scheduler = scheduler(&settings.url)?;
@@ -110,34 +120,54 @@ pub(super) async fn count(
     let parts = parts(&objects, task_bytes);
     let tasks = tasks(&parts, &opened, &columns, task_bytes);
     let count = tasks.len();
-    let job = Job {
+    let date = (night.config.input.date_format()?, night.schedule.zone().clone());
+    let objects: Arc<[CountedObject]> = objects.into();
+    let opened = Arc::new(opened);
+    let adders = if settings.adders == 0 { count.clamp(1, ADDERS_MAX) } else { settings.adders };
+    let sample = {
+        let (wanted, objects, opened) = (Arc::clone(wanted), Arc::clone(&objects), Arc::clone(&opened));
+        let (parts, limits, date) = (parts.clone(), limits.clone(), date.clone());
+        move || sample::cuts(&wanted, &objects, &parts, &*opened, (&date.0, &date.1), &limits, adders)
+    };
+    let cuts = tokio::task::spawn_blocking(sample).await.expect("a sample is taken without panic");
+    let mut job = Job {
         name: format!("topshelf {}", super::of_days(wanted.days())),
         shared: packed(&shared(night, lists)),
         tasks: tasks.iter().map(packed).collect(),
-        adders: if settings.adders == 0 { count.clamp(1, ADDERS_MAX) } else { settings.adders },
+        ranges: Ranges::cut_at(cuts),
+        keeps: may_keep && settings.executors_write,
         deadline: Duration::from_secs(settings.deadline_seconds.max(1)),
     };
-    let objects: Arc<[CountedObject]> = objects.into();
-    let mut jobs = 1;
-    let (gathering, figures) = loop {
+    let (mut jobs, mut failed) = (1, 0);
+    let (gathered, figures) = loop {
         let gathering =
             Gathering::new(Arc::clone(wanted), Arc::clone(&objects), parts.clone(), limits.clone());
-        match attempt(&scheduler, job.clone(), gathering).await {
-            Ok(done) => break done,
-            Err(failure) if failure.is_transient() && jobs <= settings.retries => {
+        let gathered = Gathered { counts: gathering, there: vec![Vec::new(); wanted.days().len()] };
+        match attempt(&scheduler, job.clone(), gathered).await {
+            Ok((gathered, figures)) if !job.keeps || gathered.counts.is_as_guessed() => {
+                break (gathered, figures);
+            }
+            Ok(_) => {
+                warn!("a task began amid a record, and what was written of it is of no use: counting again");
+                job.keeps = false;
+            }
+            Err(failure) if failure.is_transient() && failed < settings.retries => {
                 warn!(error = failure.chain(), "the cluster did not count, trying again with a new job");
-                jobs += 1;
+                failed += 1;
             }
             Err(failure) => return Err(failure),
         }
+        jobs += 1;
     };
     let JobFigures { job, took, rows, .. } = figures;
     let elapsed_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
-    info!(job, tasks = count, elapsed_ms, rows, "the cluster has counted");
-    let (format, zone) = (night.config.input.date_format()?, night.schedule.zone().clone());
-    let counted = tokio::task::spawn_blocking(move || gathering.finish(&opened, (&format, &zone)));
-    let counted = counted.await.expect("gathering does not panic");
-    Ok((counted, ClusterFigures { job, tasks: count, elapsed_ms, rows, jobs }))
+    let Gathered { counts, there } = gathered;
+    let rows_kept = there.iter().flatten().map(|there| there.rows).sum();
+    info!(job, tasks = count, elapsed_ms, rows, rows_kept, "the cluster has counted");
+    let finish = move || counts.finish(&*opened, (&date.0, &date.1));
+    let counted = tokio::task::spawn_blocking(finish).await.expect("gathering does not panic");
+    let figures = ClusterFigures { job, tasks: count, elapsed_ms, rows, rows_kept, jobs };
+    Ok((counted, OnCluster { there, figures }))
 }
 
 /// The scheduler's host and port.
@@ -155,6 +185,7 @@ fn scheduler(url: &str) -> Result<String, Failure> {
 fn shared(night: &Night, days: Vec<(Day, Arc<[AdvertiserId]>)>) -> Shared {
     let mut shared = Shared {
         input: night.config.input.clone(),
+        lake: night.config.lake.clone(),
         timezone: night.config.schedule.timezone.clone(),
         lists: Vec::new(),
         days: Vec::new(),
@@ -203,32 +234,57 @@ fn task_object(found: &Found, columns: &Columns) -> TaskObject {
     TaskObject { counted: found.counted.clone(), info: found.info.clone(), stored }
 }
 
+/// What has come of a job.
+struct Gathered {
+    counts: Gathering,
+    there: Vec<Vec<CountsThere>>,
+}
+
+impl Gathered {
+    fn take(&mut self, row: Row<'_>) -> Result<(), Failure> {
+        match row {
+            Row::Counts(group, product, counters) => {
+                self.counts.add(group, product, counters).map_err(not_gathered)
+            }
+            Row::Report(report) => match unpacked(report).map_err(unreadable)? {
+                TaskReport::Counted { parts, .. } => {
+                    let report = |(part, report)| self.counts.report(part, report).map_err(not_gathered);
+                    parts.into_iter().try_for_each(report)
+                }
+                TaskReport::Refused { is_input, message, help } => {
+                    let failure = Failure::new(if is_input { Exit::Refused } else { Exit::Failed }, message);
+                    Err(help.into_iter().fold(failure, Failure::help))
+                }
+            },
+            Row::Kept(report) => {
+                let Kept(days) = unpacked(report).map_err(unreadable)?;
+                for (slot, there) in days {
+                    let events = there.totals.iter().map(|(_, totals)| events(&totals.counts)).sum();
+                    self.counts.add_elsewhere(slot, events).map_err(not_gathered)?;
+                    self.there[slot].push(there);
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
 /// One job, from its first task to what was gathered of it.
 async fn attempt(
     scheduler: &str,
     job: Job,
-    mut gathering: Gathering,
-) -> Result<(Gathering, JobFigures), Failure> {
-    let done = run_job(scheduler, job, |row| match row {
-        Row::Counts(group, product, counters) => {
-            gathering.add(group, product, counters).map_err(not_gathered)
-        }
-        Row::Report(report) => match unpacked(report).map_err(unreadable)? {
-            TaskReport::Counted { parts, .. } => {
-                let report = |(part, report)| gathering.report(part, report).map_err(not_gathered);
-                parts.into_iter().try_for_each(report)
-            }
-            TaskReport::Refused { is_input, message, help } => {
-                let failure = Failure::new(if is_input { Exit::Refused } else { Exit::Failed }, message);
-                Err(help.into_iter().fold(failure, Failure::help))
-            }
-        },
-    });
-    match done.await {
-        Ok(figures) => Ok((gathering, figures)),
+    mut gathered: Gathered,
+) -> Result<(Gathered, JobFigures), Failure> {
+    match run_job(scheduler, job, |row| gathered.take(row)).await {
+        Ok(figures) => Ok((gathered, figures)),
         Err(ClusterError::Taken(failure)) => Err(failure),
         Err(error) => Err(explain(scheduler, error)),
     }
+}
+
+/// How many events make these counts.
+fn events(counts: &Counts) -> u64 {
+    counts.impressions + counts.clicks + counts.views
 }
 
 fn not_gathered(error: CountError) -> Failure {
@@ -276,6 +332,7 @@ pub struct CountingWorker {
 /// What the tasks of a job have in common, ready for use.
 struct Ready {
     input: Location,
+    lake: Lake,
     wanted: Wanted,
     format: DateFormat,
     zone: TimeZone,
@@ -300,13 +357,14 @@ impl CountingWorker {
         if let Some((_, ready)) = job.as_ref().filter(|(of, _)| of == shared) {
             return Ok(Arc::clone(ready));
         }
-        let Shared { input, timezone, lists, days } = unpacked(shared).map_err(Failure::of)?;
-        let mut config = Config { input, ..Config::default() };
+        let Shared { input, lake, timezone, lists, days } = unpacked(shared).map_err(Failure::of)?;
+        let mut config = Config { input, lake, ..Config::default() };
         config.schedule.timezone = timezone;
         let night = Night::new(config, Progress::none())?;
         let days = days.into_iter().map(|(day, list)| (day, Arc::clone(&lists[list])));
         let ready = Arc::new(Ready {
             input: night.input()?,
+            lake: night.lake()?,
             wanted: Wanted::new(days.collect()),
             format: night.config.input.date_format()?,
             zone: night.schedule.zone().clone(),
@@ -382,6 +440,62 @@ impl CountingWorker {
     }
 }
 
+impl CountingWorker {
+    /// Puts objects of a range's sums.
+    fn put(&self, shared: &[u8], sums: &mut dyn Sums, give: &mut Give<'_>) -> Result<Kept, Failure> {
+        let ready = self.ready(shared)?;
+        let wanted = &ready.wanted;
+        let mut blocks = blocks(wanted, sums).peekable();
+        let mut kept = Vec::new();
+        while let Some(first) = blocks.next_if(|_| true) {
+            let (slot, first) = first?;
+            let of_day = |block: &Result<(usize, CountsBlock), Failure>| match block {
+                Ok((of, _)) => *of == slot,
+                Err(_) => true,
+            };
+            let rest = iter::from_fn(|| Some(blocks.next_if(of_day)?.map(|(_, block)| block)));
+            let back = |rows: CountsSlice<'_>| {
+                for (index, products) in rows.into_advertisers() {
+                    let group = wanted.group_of(slot, index);
+                    for (at, counts) in products.counts().iter().enumerate() {
+                        let counters = [counts.impressions, counts.clicks, counts.views];
+                        let counters = counters.map(u64::cast_signed);
+                        give(group, products.product_id(at).as_bytes(), counters).map_err(Failure::of)?;
+                    }
+                }
+                Ok(())
+            };
+            let (day, active) = (wanted.days()[slot], wanted.active(slot));
+            let put =
+                ready.lake.put_counts(day, active, iter::once(Ok(first)).chain(rest), back, &self.runtime);
+            let put = put.map_err(|error| match error {
+                WriteCountsError::Lake(error) => Failure::from(error),
+                WriteCountsError::Counts(failure) => failure,
+            })?;
+            kept.extend(put.map(|there| (slot, there)));
+        }
+        Ok(Kept(kept))
+    }
+}
+
+/// Sums as blocks, each with the place of its day among the wanted ones.
+fn blocks(
+    wanted: &Wanted,
+    sums: &mut dyn Sums,
+) -> impl Iterator<Item = Result<(usize, CountsBlock), Failure>> {
+    let mut sorted = SortedSums::of(wanted);
+    let mut next = move || -> Result<Option<(usize, CountsBlock)>, Failure> {
+        while let Some((group, product, counters)) = sums.next_sum().map_err(Failure::of)? {
+            let block = sorted.push(group, product, counters).map_err(not_gathered)?;
+            if block.is_some() {
+                return Ok(block);
+            }
+        }
+        Ok(sorted.rest())
+    };
+    iter::from_fn(move || next().transpose())
+}
+
 impl Worker for CountingWorker {
     fn work(&self, shared: &[u8], task: &[u8], room: Room, give: &mut Give<'_>) -> io::Result<Vec<u8>> {
         let report = match self.count(shared, task, room, give) {
@@ -395,6 +509,13 @@ impl Worker for CountingWorker {
             },
         };
         Ok(packed(&report).to_vec())
+    }
+
+    fn keep(&self, shared: &[u8], sums: &mut dyn Sums, give: &mut Give<'_>) -> io::Result<Vec<u8>> {
+        match self.put(shared, sums, give) {
+            Ok(kept) => Ok(packed(&kept).to_vec()),
+            Err(failure) => Err(io::Error::other(failure.chain())),
+        }
     }
 }
 

@@ -24,7 +24,7 @@ use domain::{AdvertiserId, Day, Log, RejectExample, Tally};
 use futures::{StreamExt, stream};
 use indicatif::ProgressBar;
 use lake::{
-    CountsInput, CountsManifest, CountsPiece, Lake, LakeError, LogInput, NewCounts, ObjectInput,
+    CountsInput, CountsManifest, CountsThere, Lake, LakeError, LogInput, NewCounts, ObjectInput,
     WriteCountsError,
 };
 use source::{Location, PlannedObject, Reading, RowGroups};
@@ -107,10 +107,14 @@ async fn count_in_one_pass(night: &Night, days: &[Day]) -> Result<CountedDays, F
     }
     let reading = reading(night, &location);
     let active = who_is_active(night, &reading, &logs, &days, &part).await?;
-    let (counted, by_cluster) = count_objects(night, &reading, &logs, &days, &active).await?;
+    // What is added to other counts must come back: only then is it known what stands in the lake's objects.
+    let may_keep = part.is_empty();
+    let (counted, on_cluster) = count_objects(night, &reading, &logs, &days, (&active, may_keep)).await?;
+    let (by_cluster, there) = on_cluster.map(|on| (on.figures, on.there)).unzip();
+    let there = there.unwrap_or_else(|| vec![Vec::new(); days.len()]);
     let (examples, spilled_bytes) = (counted.examples, counted.spilled_bytes);
     let mut gone = Vec::new();
-    for (counted, active) in counted.days.into_iter().zip(active) {
+    for ((counted, there), active) in counted.days.into_iter().zip(there).zip(active) {
         let day = counted.counts.day();
         let earlier = part.remove(&day);
         let kept_objects = earlier.as_ref().map_or(0, PartCounted::events);
@@ -119,7 +123,7 @@ async fn count_in_one_pass(night: &Night, days: &[Day]) -> Result<CountedDays, F
         let advertisers = Arc::clone(&active.advertisers);
         let inputs = inputs(&logs, &counted, &examples, active, added_to.as_ref());
         let written = match check(night, day, &inputs) {
-            Ok(()) => write(night, &lake, &counted, advertisers, inputs, added_to).await,
+            Ok(()) => write(night, &lake, (&counted, there), advertisers, inputs, added_to).await,
             Err(failure) => Err(NotWritten::Failed(failure)),
         };
         let report = || {
@@ -176,8 +180,8 @@ async fn count_objects(
     reading: &Reading,
     logs: &[PlannedLog],
     days: &[Day],
-    active: &[ActiveDay],
-) -> Result<(Counted, Option<ClusterFigures>), Failures> {
+    (active, may_keep): (&[ActiveDay], bool),
+) -> Result<(Counted, Option<OnCluster>), Failures> {
     let advertisers = active.iter().flat_map(|day| day.advertisers.iter()).collect::<HashSet<_>>().len();
     if days.len().saturating_mul(advertisers) > u32::MAX as usize {
         let message =
@@ -188,11 +192,12 @@ async fn count_objects(
     let days = days.iter().zip(active).map(|(day, active)| (*day, Arc::clone(&active.advertisers)));
     let lists: Vec<_> = days.collect();
     let wanted = Arc::new(Wanted::new(lists.clone()));
-    let (counted, by_cluster) = if night.config.cluster.url.is_empty() {
+    let (counted, on_cluster) = if night.config.cluster.url.is_empty() {
         (count_here(night, reading, logs, &wanted, &limits).await?, None)
     } else {
-        let (counted, figures) = count_on_cluster(night, reading, logs, (&wanted, lists), &limits).await?;
-        (counted, Some(figures))
+        let of = (&wanted, lists, may_keep);
+        let (counted, on_cluster) = count_on_cluster(night, reading, logs, of, &limits).await?;
+        (counted, Some(on_cluster))
     };
     let counted = counted.map_err(|error| explain_count(night, error, logs))?;
     let all = logs.iter().flat_map(|planned| &planned.objects);
@@ -201,7 +206,14 @@ async fn count_objects(
         unchanged.map_err(|error| of_object(error.into(), planned.days))
     });
     all_or_failures(stream::iter(unchanged).buffered(LOOKS_AT_A_TIME).collect().await)?;
-    Ok((counted, by_cluster))
+    Ok((counted, on_cluster))
+}
+
+/// What a cluster did.
+pub(super) struct OnCluster {
+    /// What executors have put in the lake of each wanted day.
+    pub(super) there: Vec<Vec<CountsThere>>,
+    pub(super) figures: ClusterFigures,
 }
 
 /// Counts on this machine.
@@ -227,9 +239,9 @@ async fn count_on_cluster(
     night: &Night,
     reading: &Reading,
     logs: &[PlannedLog],
-    (wanted, lists): (&Arc<Wanted>, Vec<(Day, Arc<[AdvertiserId]>)>),
+    (wanted, lists, may_keep): (&Arc<Wanted>, Vec<(Day, Arc<[AdvertiserId]>)>, bool),
     limits: &Limits,
-) -> Result<(Result<Counted, CountError>, ClusterFigures), Failures> {
+) -> Result<(Result<Counted, CountError>, OnCluster), Failures> {
     let found = counted_objects(night, reading, logs, wanted.days(), Beginnings::All).await?;
     let objects: Vec<_> = found.iter().map(|found| found.counted.clone()).collect();
     let events = logs.iter().filter(|planned| planned.log != Log::AdvertiserIds);
@@ -241,7 +253,7 @@ async fn count_on_cluster(
     let (reading, halt) = (reading.clone(), night.halt.clone());
     let opened = Opened { reading, row_groups, found, bar, halt };
     let spread = super::cluster::Spread { night, wanted, lists, limits };
-    Ok(super::cluster::count(spread, objects, columns, opened).await?)
+    Ok(super::cluster::count(spread, objects, columns, opened, may_keep).await?)
 }
 
 /// There is none.
@@ -250,9 +262,9 @@ async fn count_on_cluster(
     night: &Night,
     _: &Reading,
     _: &[PlannedLog],
-    _: (&Arc<Wanted>, Vec<(Day, Arc<[AdvertiserId]>)>),
+    _: (&Arc<Wanted>, Vec<(Day, Arc<[AdvertiserId]>)>, bool),
     _: &Limits,
-) -> Result<(Result<Counted, CountError>, ClusterFigures), Failures> {
+) -> Result<(Result<Counted, CountError>, OnCluster), Failures> {
     let message = format!("{} is to count, and this program cannot ask it", night.config.cluster.url);
     Err(Failure::new(Exit::Usage, message)
         .help("it was built without the feature `cluster`: take the image whose tag ends with `-cluster`, or build with `--features cluster`; without cluster.url (--cluster) this machine counts")
@@ -467,7 +479,7 @@ fn too_many_rejects(log: Log, day: Day, input: &LogInput, allowed: f64) -> Failu
 async fn write(
     night: &Night,
     lake: &Lake,
-    counted: &CountedDay,
+    (counted, there): (&CountedDay, Vec<CountsThere>),
     active: Arc<[AdvertiserId]>,
     logs: BTreeMap<Log, LogInput>,
     added_to: Option<CountsManifest>,
@@ -477,15 +489,15 @@ async fn write(
         settings: settings(night),
         logs,
     };
-    let new = NewCounts { day: counted.counts.day(), active, input, added_to };
+    let new = NewCounts { day: counted.counts.day(), active, input, added_to, there };
     let halt = night.halt.clone();
     let parts = counted.counts.parts().map(move |part| {
         let halt = halt.clone();
-        CountsPiece::Rows(move || {
+        move || {
             // Whoever stopped it tells why: it is no matter how this is called.
             halt.check().map_err(CountError::Spill)?;
             part.merge()
-        })
+        }
     });
     let written = lake.write_counts(new, parts, night.config.counting.threads()).await;
     written.map_err(|error| match error {

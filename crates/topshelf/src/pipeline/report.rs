@@ -22,6 +22,8 @@ pub struct ClusterFigures {
     pub elapsed_ms: u64,
     /// Sums that came back.
     pub rows: u64,
+    /// Sums that executors have written to the lake.
+    pub rows_kept: u64,
     /// How many jobs were tried, the last of them with success.
     pub jobs: u32,
 }
