@@ -108,8 +108,8 @@ struct Results {
 /// Logs that points share.
 struct Set {
     shape: Shape,
-    /// Mebibytes of a task, and executors.
-    points: Vec<(u64, u32)>,
+    /// Mebibytes of a task, tasks that add up (0 for as the program has it), and executors.
+    points: Vec<(u64, u64, u32)>,
 }
 
 impl Options {
@@ -119,15 +119,20 @@ impl Options {
             let view_rows = rows / 3;
             Shape { rows: rows - view_rows, view_rows, advertisers, products, days: 1, extra_columns: 0 }
         };
-        let of_executors = self.executors.iter().map(|executors| (64, *executors));
-        let of_sizes = |sizes: &[u64]| sizes.iter().map(|size| (*size, usual)).collect::<Vec<_>>();
+        let of_executors = self.executors.iter().map(|executors| (64, 0, *executors));
+        let of = |sizes: &[(u64, u64)]| {
+            sizes.iter().map(|(size, adders)| (*size, *adders, usual)).collect::<Vec<_>>()
+        };
         vec![
             Set {
                 shape: shape(self.rows, 2_000, 500),
-                points: of_executors.chain(of_sizes(&[16, 256])).collect(),
+                points: of_executors.chain(of(&[(16, 0), (256, 0)])).collect(),
             },
-            Set { shape: shape(self.rows, 10, 100), points: of_sizes(&[1, 2, 8, 64]) },
-            Set { shape: shape(self.rows / 4, 10_000, 1_000), points: of_sizes(&[16, 64]) },
+            Set { shape: shape(self.rows, 10, 100), points: of(&[(1, 0), (2, 0), (8, 0), (64, 0)]) },
+            Set {
+                shape: shape(self.rows / 4, 10_000, 1_000),
+                points: of(&[(16, 0), (64, 0), (16, 2), (64, 1)]),
+            },
         ]
     }
 
@@ -199,10 +204,9 @@ fn measure_all(options: &Options, file: &Path) -> Result<Results, Failure> {
         let folder = folder.map_err(|error| format!("could not make a folder below target: {error}"))?;
         let measuring = Measuring { options, topshelf: &topshelf, logs: &logs, folder: folder.path() };
         let (here, pairs, one_machine) = measuring.one_machine()?;
-        for (task_mib, executors) in &set.points {
+        for (task_mib, adders, executors) in set.points.iter().copied() {
             let Shape { rows, view_rows, advertisers, products, .. } = set.shape;
-            let point =
-                Point { rows, view_rows, advertisers, products, task_mib: *task_mib, executors: *executors };
+            let point = Point { rows, view_rows, advertisers, products, task_mib, adders, executors };
             results.measured.push(measuring.point(point, &here, pairs, one_machine)?);
         }
         // The others count the first set.
@@ -312,6 +316,7 @@ impl Measuring<'_> {
         let (lake, log) = (folder.path().join("lake"), folder.path().join("count.log"));
         let mut count = self.count(&lake, &log)?;
         count.args(["--cluster", &group.url()]).env("TOPSHELF_CLUSTER__TASK_MIB", point.task_mib.to_string());
+        count.env("TOPSHELF_CLUSTER__ADDERS", point.adders.to_string());
         let watch = group.watch();
         let used = self.used(&mut count, &log);
         let (shuffled_bytes, returned_bytes) = watch.end();
@@ -332,6 +337,7 @@ impl Measuring<'_> {
             shuffled_bytes,
             returned_bytes,
             rows: figure("rows")?,
+            kept: figure("rows_kept")?,
             tasks: figure("tasks")?,
         })
     }
@@ -393,8 +399,8 @@ mod tests {
         let told = given.command_line();
         let again = options(&told.trim_start_matches("cargo xtask bench scale").replace('"', ""));
         assert_eq!(again.command_line(), told);
-        assert_eq!(again.sets()[0].points[..2], [(64, 2), (64, 5)]);
-        assert_eq!(again.sets()[1].points[0], (1, 5));
+        assert_eq!(again.sets()[0].points[..2], [(64, 0, 2), (64, 0, 5)]);
+        assert_eq!(again.sets()[1].points[0], (1, 0, 5));
     }
 
     #[test]

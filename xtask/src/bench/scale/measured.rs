@@ -3,7 +3,7 @@
 use super::{model::Amounts, pairs::Population};
 use crate::{
     Failure,
-    bench::{gigabytes, logs::Shape, median},
+    bench::{gigabytes, median},
 };
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -16,15 +16,12 @@ pub(super) struct Point {
     pub(super) advertisers: u32,
     pub(super) products: u32,
     pub(super) task_mib: u64,
+    /// `cluster.adders`.
+    pub(super) adders: u64,
     pub(super) executors: u32,
 }
 
 impl Point {
-    pub(super) fn shape(&self) -> Shape {
-        let Self { rows, view_rows, advertisers, products, .. } = *self;
-        Shape { rows, view_rows, advertisers, products, days: 1, extra_columns: 0 }
-    }
-
     fn population(&self) -> Population {
         Population { advertisers: self.advertisers.into(), products: self.products.into() }
     }
@@ -32,10 +29,10 @@ impl Point {
 
 impl fmt::Display for Point {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { rows, view_rows, advertisers, products, task_mib, executors } = self;
+        let Self { rows, view_rows, advertisers, products, task_mib, adders, executors } = self;
         write!(
             f,
-            "{} rows of {advertisers} × {products}, tasks of {task_mib} MiB, {executors} executors",
+            "{} rows of {advertisers} × {products}, tasks of {task_mib} MiB, {adders} that add up, {executors} executors",
             rows + view_rows
         )
     }
@@ -59,8 +56,9 @@ pub(super) struct Took {
     /// Written by tasks for other tasks, and for the night.
     pub(super) shuffled_bytes: u64,
     pub(super) returned_bytes: u64,
-    /// Sums and reports that came back.
+    /// Sums and reports that came back, and sums that executors wrote to the lake.
     pub(super) rows: u64,
+    pub(super) kept: u64,
     pub(super) tasks: u64,
 }
 
@@ -80,6 +78,7 @@ impl Took {
             shuffled_bytes: median(runs.iter().map(|run| run.shuffled_bytes))?,
             returned_bytes: median(runs.iter().map(|run| run.returned_bytes))?,
             rows: median(runs.iter().map(|run| run.rows))?,
+            kept: median(runs.iter().map(|run| run.kept))?,
             tasks: median(runs.iter().map(|run| run.tasks))?,
         })
     }
@@ -125,7 +124,10 @@ impl Measured {
     }
 
     pub(super) fn adders(&self) -> u64 {
-        self.took.tasks.clamp(1, ADDERS_MAX)
+        match self.point.adders {
+            0 => self.took.tasks.clamp(1, ADDERS_MAX),
+            adders => adders,
+        }
     }
 
     /// Partial counts: the pairs that each task met, of all tasks together. A task reads one log or the other, each log's have
@@ -150,7 +152,8 @@ impl Measured {
             tasks: self.took.tasks as f64,
             adders: self.adders() as f64,
             partial: self.partial() / 1e6,
-            sums: self.took.rows as f64 / 1e6,
+            kept: self.took.kept as f64 / 1e6,
+            back: self.took.rows as f64 / 1e6,
         }
     }
 
@@ -171,8 +174,9 @@ pub(super) mod tests {
             rows: (amounts.gigabytes * 14e6) as u64,
             view_rows: (amounts.gigabytes * 7e6) as u64,
             advertisers: 1_000,
-            products: (amounts.sums * 1_250.0) as u32,
+            products: ((amounts.kept + amounts.back) * 1_250.0) as u32,
             task_mib: 64,
+            adders: 0,
             executors: 2,
         };
         let role = |cpu_s| Role { cpu_s, memory_bytes: 1 << 30 };
@@ -183,13 +187,20 @@ pub(super) mod tests {
             night: role(0.0),
             shuffled_bytes: 0,
             returned_bytes: 0,
-            rows: (amounts.sums * 1e6) as u64,
+            rows: (amounts.back * 1e6) as u64,
+            kept: (amounts.kept * 1e6) as u64,
             tasks: amounts.tasks as u64,
         };
         let one_machine = OneMachine { wall_s: 1.0, cpu_s: 2.0, memory_bytes: 1 << 28 };
         let bytes = (amounts.gigabytes * 1e9) as u64;
-        let mut measured =
-            Measured { point, bytes, pairs: (amounts.sums * 1e6) as u64, runs: 3, took, one_machine };
+        let mut measured = Measured {
+            point,
+            bytes,
+            pairs: ((amounts.kept + amounts.back) * 1e6) as u64,
+            runs: 3,
+            took,
+            one_machine,
+        };
         let costs = model.costs(measured.amounts());
         measured.took.executors = role(costs.executors_s);
         measured.took.scheduler = role(costs.scheduler_s);
@@ -210,6 +221,7 @@ pub(super) mod tests {
                 shuffled_bytes: bytes,
                 returned_bytes: 1,
                 rows: 2,
+                kept: 1,
                 tasks: 3,
             }
         };
@@ -221,13 +233,13 @@ pub(super) mod tests {
     #[test]
     fn more_tasks_meet_more_pairs() {
         let model = Model {
-            executors: vec![1.0; 4],
+            executors: vec![1.0; 5],
             scheduler: vec![1.0; 3],
             night: vec![1.0; 3],
             shuffle: vec![1.0; 2],
         };
         let partial = |tasks| {
-            let amounts = Amounts { gigabytes: 1.0, tasks, adders: 1.0, partial: 0.0, sums: 0.08 };
+            let amounts = Amounts { gigabytes: 1.0, tasks, adders: 1.0, partial: 0.0, kept: 0.0, back: 0.08 };
             measured(amounts, &model).partial()
         };
         // Each of two tasks meets all 80,000 pairs, as the lines are many; so do many tasks less often than their number says.

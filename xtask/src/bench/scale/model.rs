@@ -1,12 +1,12 @@
 //! What a night on a cluster costs, as a formula: fitted to what was measured, and asked for what was not.
 //!
 //! With `GB` of input, `T` tasks that count, `A` that add up, `R` million partial counts (of each task, the pairs that it
-//! met) and `P` million sums:
+//! met), `K` million sums that executors keep in the lake and `B` million that come back:
 //!
 //! ```text
-//! CPU of the executors  = per_gb × GB + per_million_partial × R + per_task × T + per_fetch × T × A
+//! CPU of the executors  = per_gb × GB + per_million_partial × R + per_task × T + per_fetch × T × A + per_million_kept × K
 //! CPU of the scheduler  = per_job + per_task × T + per_task_squared × T²
-//! CPU of the night      = per_job + per_million_sums × P + per_task × T
+//! CPU of the night      = per_job + per_million_back × B + per_task × T
 //! bytes shuffled        = per_partial × R + per_file × T × A
 //! ```
 
@@ -24,12 +24,13 @@ pub(super) struct Amounts {
     pub(super) adders: f64,
     /// In millions.
     pub(super) partial: f64,
-    pub(super) sums: f64,
+    pub(super) kept: f64,
+    pub(super) back: f64,
 }
 
 impl Amounts {
     fn of_executors(self) -> Vec<f64> {
-        vec![self.gigabytes, self.partial, self.tasks, self.tasks * self.adders]
+        vec![self.gigabytes, self.partial, self.tasks, self.tasks * self.adders, self.kept]
     }
 
     fn of_scheduler(self) -> Vec<f64> {
@@ -37,7 +38,7 @@ impl Amounts {
     }
 
     fn of_night(self) -> Vec<f64> {
-        vec![1.0, self.sums, self.tasks]
+        vec![1.0, self.back, self.tasks]
     }
 
     fn of_shuffle(self) -> Vec<f64> {
@@ -121,28 +122,31 @@ mod tests {
     #[test]
     fn a_model_tells_what_was_measured_and_what_was_not() {
         let model = Model {
-            executors: vec![1.0, 0.5, 0.01, 1e-4],
+            executors: vec![1.0, 0.5, 0.01, 1e-4, 0.3],
             scheduler: vec![0.1, 2e-3, 1e-6],
             night: vec![0.2, 0.6, 1e-4],
             shuffle: vec![20.0, 3e-4],
         };
         let amounts = [
-            (2.0, 30.0, 30.0, 6.0, 0.8),
-            (2.0, 29.0, 29.0, 0.1, 0.1),
-            (0.5, 30.0, 30.0, 9.0, 4.0),
-            (2.0, 900.0, 32.0, 0.5, 0.1),
-            (2.0, 1_900.0, 32.0, 1.0, 0.1),
+            (2.0, 30.0, 0.0, 0.8),
+            (2.0, 29.0, 0.0, 0.1),
+            (0.5, 20.0, 0.0, 4.0),
+            (0.5, 20.0, 2.0, 2.0),
+            (2.0, 900.0, 0.0, 0.1),
+            (2.0, 1_900.0, 0.0, 0.1),
         ];
-        let amounts = amounts.map(|(gigabytes, tasks, adders, partial, sums)| Amounts {
+        // How many partial counts there are, and how many add up, follows from these.
+        let amounts = amounts.map(|(gigabytes, tasks, kept, back)| Amounts {
             gigabytes,
             tasks,
-            adders,
-            partial,
-            sums,
+            adders: 0.0,
+            partial: 0.0,
+            kept,
+            back,
         });
         let points = amounts.map(|amounts| measured(amounts, &model));
         let fitted = Model::of(&points);
-        let much = Amounts { gigabytes: 1e3, tasks: 4e3, adders: 1e3, partial: 1e4, sums: 100.0 };
+        let much = Amounts { gigabytes: 1e3, tasks: 4e3, adders: 1e3, partial: 1e4, kept: 60.0, back: 40.0 };
         let (wanted, found) = (model.costs(much), fitted.costs(much));
         for (wanted, found) in [
             (wanted.executors_s, found.executors_s),

@@ -13,6 +13,7 @@ const EXECUTORS: u32 = 1_000;
 const TERABYTES: f64 = 100.0;
 const POPULATION: Population = Population { advertisers: 100_000, products: 10_000 };
 const TASK_MIB: f64 = 1_024.0;
+const ADDERS: u32 = 250;
 
 /// Of a task that takes long.
 const SLOW: Rates = Rates { stragglers: 0.01, straggler_times: 10.0, ..Rates::NONE };
@@ -45,7 +46,8 @@ pub(super) fn table(model: &Model, prices: &Prices, nights: u32) -> String {
     let rows: String = lines()
         .into_iter()
         .map(|(what, task_mib, rates)| {
-            let day = Day { terabytes: TERABYTES, population: POPULATION, task_mib, executors: EXECUTORS };
+            let (terabytes, population, adders, executors) = (TERABYTES, POPULATION, ADDERS, EXECUTORS);
+            let day = Day { terabytes, population, task_mib, adders, executors };
             let work = day.predict(model, prices).work;
             let outcomes = many(&work, &rates, nights);
             line(what, &work, &outcomes)
@@ -55,7 +57,7 @@ pub(super) fn table(model: &Model, prices: &Prices, nights: u32) -> String {
     format!(
         "| what goes wrong | tasks | s of one | median min | p95 | p99 | lost executors | wasted CPU % | second job % | given up % |\n\
          |---|---:|---:|---:|---:|---:|---:|---:|---:|---:|\n{rows}\n\
-         {TERABYTES:.0} TB on {EXECUTORS} executors of one slot, {} advertisers × {} products, tasks of {TASK_MIB:.0} MiB where nothing else is said; \
+         {TERABYTES:.0} TB on {EXECUTORS} executors of one slot, {} advertisers × {} products, tasks of {TASK_MIB:.0} MiB where nothing else is said, {ADDERS} that add up; \
          {nights} nights each, by seeds from 1. A loss is noticed after {noticed_s:.0} s and replaced after {replaced_s:.0} s, a scheduler after \
          {scheduler_replaced_s:.0} s; a job has {deadline_s:.0} s, a night {jobs_max} jobs. *Wasted* is time of executors on tasks whose results nobody used, as a share \
          of all their work. Times of nights that were given up are not in the median.\n",

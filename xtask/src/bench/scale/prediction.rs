@@ -28,12 +28,23 @@ pub(super) const NIGHT_NETWORK_GB_S: f64 = 0.6;
 /// A range of an object that one request asks for.
 pub(super) const GET_BYTES: f64 = (4_u64 << 20) as f64;
 
+/// One of so many rows begins a segment of the lake; what is before the first and behind the last of a range comes back.
+const SEGMENT_ROWS: f64 = (512_u32 << 10) as f64;
+
+/// Of the rows of a range, those that come back, on average.
+fn back_of(rows: f64) -> f64 {
+    let without = (-rows / SEGMENT_ROWS).exp();
+    2.0 * SEGMENT_ROWS * (1.0 - without) - rows * without
+}
+
 /// A day that might be.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Day {
     pub(super) terabytes: f64,
     pub(super) population: Population,
     pub(super) task_mib: f64,
+    /// Tasks that add up, `cluster.adders`.
+    pub(super) adders: u32,
     pub(super) executors: u32,
 }
 
@@ -59,12 +70,15 @@ impl Day {
         let bytes = self.terabytes * 1e12;
         let tasks = (bytes / (self.task_mib * f64::from(1_u32 << 20))).ceil();
         let lines = bytes / LINE_BYTES;
+        let pairs = self.population.among(lines);
+        let back = f64::from(self.adders) * back_of(pairs / f64::from(self.adders));
         Amounts {
             gigabytes: bytes / 1e9,
             tasks,
-            adders: f64::from(self.executors),
+            adders: f64::from(self.adders),
             partial: tasks * self.population.among(lines / tasks) / 1e6,
-            sums: self.population.among(lines) / 1e6,
+            kept: (pairs - back) / 1e6,
+            back: back / 1e6,
         }
     }
 
@@ -72,22 +86,24 @@ impl Day {
     pub(super) fn predict(&self, model: &Model, prices: &Prices) -> Prediction {
         let amounts = self.amounts();
         let costs = model.costs(amounts);
-        let executors = f64::from(self.executors);
-        // What is shuffled is written by those who count and read by those who add up: half of its cost to each.
+        let [adders, executors] = [self.adders, self.executors].map(f64::from);
+        // Partial counts are written by those who count and read by those who add up: half of their cost to each.
         let of_input = model.executors[0] * amounts.gigabytes + model.executors[2] * amounts.tasks;
-        let of_shuffle = costs.executors_s - of_input;
-        let counting_cpu_s = (of_input + of_shuffle / 2.0) / amounts.tasks;
+        let of_partial = model.executors[1] * amounts.partial;
+        let counting_cpu_s = (of_input + of_partial / 2.0) / amounts.tasks;
         let counting_network_s = amounts.gigabytes / amounts.tasks / NETWORK_GB_S;
         let a_task_s = counting_cpu_s.max(counting_network_s);
+        let of_adding = costs.executors_s - of_input - of_partial / 2.0;
         // An executor sends to the others while it fetches from them.
-        let an_adder_s = (of_shuffle / 2.0 / executors).max(costs.shuffled_gb / executors / NETWORK_GB_S);
+        let an_adder_s = (of_adding / adders).max(costs.shuffled_gb / adders / NETWORK_GB_S);
+        let adding_s = (adders / executors).ceil() * an_adder_s;
         let rounds = (amounts.tasks / executors).ceil();
-        let fetched_gb = amounts.sums * model.shuffle[0] / 1e3;
+        let fetched_gb = amounts.back * model.shuffle[0] / 1e3;
         let work = Work {
             executors: self.executors,
             counting: amounts.tasks as u32,
             counting_s: a_task_s,
-            adding: self.executors,
+            adding: self.adders,
             adding_s: an_adder_s,
             before_s: 5.0,
             fetching_s: fetched_gb / NIGHT_NETWORK_GB_S,
@@ -95,13 +111,13 @@ impl Day {
         };
         let counting_s = rounds * a_task_s;
         let night_s =
-            work.before_s + counting_s.max(costs.scheduler_s) + an_adder_s + work.fetching_s + work.after_s;
+            work.before_s + counting_s.max(costs.scheduler_s) + adding_s + work.fetching_s + work.after_s;
         let dollars = self.dollars(prices, &costs, night_s);
         Prediction {
             amounts,
             costs,
             counting_s,
-            adding_s: an_adder_s,
+            adding_s,
             fetching_s: work.fetching_s,
             night_s,
             scheduler_s: costs.scheduler_s,
@@ -129,12 +145,12 @@ mod tests {
 
     fn day(executors: u32) -> Day {
         let population = Population { advertisers: 10_000, products: 1_000 };
-        Day { terabytes: 1.0, population, task_mib: 1_024.0, executors }
+        Day { terabytes: 1.0, population, task_mib: 1_024.0, adders: 40, executors }
     }
 
     fn model(per_gb: f64) -> Model {
         Model {
-            executors: vec![per_gb, 0.5, 0.01, 0.0],
+            executors: vec![per_gb, 0.5, 0.01, 0.0, 0.3],
             scheduler: vec![0.1, 1e-3, 0.0],
             night: vec![0.2, 0.5, 0.0],
             shuffle: vec![20.0, 0.0],
@@ -158,6 +174,12 @@ mod tests {
         assert!((133.0..150.0).contains(&fast.counting_s), "{}", fast.counting_s);
         assert_eq!(fast.counting_s, faster.counting_s);
         assert!(slow.counting_s > 900.0, "{}", slow.counting_s);
+    }
+
+    #[test]
+    fn small_ranges_come_back_whole_and_large_ones_but_for_their_ends() {
+        assert!((back_of(1_000.0) / 1_000.0 - 1.0).abs() < 0.01, "{}", back_of(1_000.0));
+        assert!((back_of(1e9) / (2.0 * SEGMENT_ROWS) - 1.0).abs() < 1e-6, "{}", back_of(1e9));
     }
 
     #[test]

@@ -10,24 +10,25 @@ use super::{
 };
 use crate::bench::{gigabytes, thousands};
 
-/// Days that nobody here can measure: terabytes, advertisers × products, mebibytes of a task, executors.
-const DAYS: [(f64, u64, u64, f64, u32); 8] = [
-    (1.0, 10_000, 1_000, 256.0, 10),
-    (1.0, 10_000, 1_000, 1_024.0, 10),
-    (1.0, 10_000, 1_000, 1_024.0, 100),
-    (10.0, 100_000, 1_000, 1_024.0, 100),
-    (10.0, 100_000, 1_000, 1_024.0, 1_000),
-    (100.0, 100_000, 10_000, 1_024.0, 1_000),
-    (1_000.0, 100_000, 10_000, 4_096.0, 1_000),
-    (1_000.0, 100_000, 10_000, 4_096.0, 4_000),
+/// Days that nobody here can measure: terabytes, advertisers × products, mebibytes of a task, tasks that add up, executors.
+const DAYS: [(f64, u64, u64, f64, u32, u32); 9] = [
+    (1.0, 10_000, 1_000, 256.0, 32, 10),
+    (1.0, 10_000, 1_000, 1_024.0, 32, 10),
+    (1.0, 10_000, 1_000, 1_024.0, 32, 100),
+    (10.0, 100_000, 1_000, 1_024.0, 32, 100),
+    (10.0, 100_000, 1_000, 1_024.0, 100, 100),
+    (10.0, 100_000, 1_000, 1_024.0, 32, 1_000),
+    (100.0, 100_000, 10_000, 1_024.0, 250, 1_000),
+    (1_000.0, 100_000, 10_000, 4_096.0, 250, 1_000),
+    (1_000.0, 100_000, 10_000, 4_096.0, 250, 4_000),
 ];
 
 /// What was measured, point by point.
 pub(super) fn measured(measured: &[Measured]) -> String {
     let lines: String = measured.iter().map(measured_line).collect();
     format!(
-        "| rows | GB | pairs counted | MiB a task | tasks | executors | wall s | executors' CPU s | scheduler's | night's | one machine's CPU s | its wall s | shuffled MB | came back MB | rows that came back | peak MB: executor | scheduler | night |\n\
-         |---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|\n{lines}"
+        "| rows | GB | pairs counted | MiB a task | tasks | adders | executors | wall s | executors' CPU s | scheduler's | night's | one machine's CPU s | its wall s | shuffled MB | rows kept | rows that came back | peak MB: executor | scheduler | night |\n\
+         |---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|\n{lines}"
     )
 }
 
@@ -35,12 +36,13 @@ fn measured_line(measured: &Measured) -> String {
     let Measured { point, took, one_machine, .. } = measured;
     let megabytes = |bytes: u64| gigabytes(bytes) * 1e3;
     format!(
-        "| {} | {:.2} | {} | {} | {} | {} | {:.2} | {:.2} | {:.2} | {:.2} | {:.2} | {:.2} | {:.1} | {:.1} | {} | {:.0} | {:.0} | {:.0} |\n",
+        "| {} | {:.2} | {} | {} | {} | {} | {} | {:.2} | {:.2} | {:.2} | {:.2} | {:.2} | {:.2} | {:.1} | {} | {} | {:.0} | {:.0} | {:.0} |\n",
         thousands(point.rows + point.view_rows),
         gigabytes(measured.bytes),
         thousands(measured.pairs),
         point.task_mib,
         thousands(took.tasks),
+        measured.adders(),
         point.executors,
         took.wall_s,
         took.executors.cpu_s,
@@ -49,7 +51,7 @@ fn measured_line(measured: &Measured) -> String {
         one_machine.cpu_s,
         one_machine.wall_s,
         megabytes(took.shuffled_bytes),
-        megabytes(took.returned_bytes),
+        thousands(took.kept),
         thousands(took.rows),
         megabytes(took.executors.memory_bytes),
         megabytes(took.scheduler.memory_bytes),
@@ -66,9 +68,9 @@ pub(super) fn model(model: &Model, measured: &[Measured]) -> String {
         .iter()
         .map(|measured| {
             let residuals = model.residuals(measured);
-            let Amounts { gigabytes, tasks, partial, sums, .. } = measured.amounts();
+            let Amounts { gigabytes, tasks, adders, partial, kept, back } = measured.amounts();
             format!(
-                "| {gigabytes:.2} | {tasks:.0} | {partial:.2} | {sums:.2} | {} | {} | {} | {} | {} |\n",
+                "| {gigabytes:.2} | {tasks:.0} | {adders:.0} | {partial:.2} | {kept:.2} | {back:.2} | {} | {} | {} | {} | {} |\n",
                 measured.point.executors,
                 percent(residuals.executors),
                 percent(residuals.scheduler),
@@ -79,17 +81,18 @@ pub(super) fn model(model: &Model, measured: &[Measured]) -> String {
         .collect();
     format!(
         "| | for each | |\n|---|---|---:|\n\
-         | CPU of executors | GB of input | {:.3} s |\n| | million partial counts | {:.3} s |\n| | task | {:.2} ms |\n| | task × adder | {:.4} ms |\n\
+         | CPU of executors | GB of input | {:.3} s |\n| | million partial counts | {:.3} s |\n| | task | {:.2} ms |\n| | task × adder | {:.4} ms |\n| | million sums kept | {:.3} s |\n\
          | CPU of the scheduler | job | {:.3} s |\n| | task | {:.3} ms |\n| | task² | {:.4} µs |\n\
          | CPU of the night | job | {:.3} s |\n| | million rows that come back | {:.3} s |\n| | task | {:.3} ms |\n\
          | bytes shuffled | partial count | {:.1} |\n| | task × adder | {:.0} |\n\n\
          The formula less what was measured, as a share of it:\n\n\
-         | GB | tasks | million partial counts | million rows back | executors | CPU of executors | of the scheduler | of the night | bytes shuffled |\n\
-         |---:|---:|---:|---:|---:|---:|---:|---:|---:|\n{lines}",
+         | GB | tasks | adders | million partial counts | kept | back | executors | CPU of executors | of the scheduler | of the night | bytes shuffled |\n\
+         |---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|\n{lines}",
         executors[0],
         executors[1],
         executors[2] * 1e3,
         executors[3] * 1e3,
+        executors[4],
         scheduler[0],
         scheduler[1] * 1e3,
         scheduler[2] * 1e6,
@@ -150,10 +153,11 @@ pub(super) fn larger_days(
     others: &[OtherTook],
     measured: &[Measured],
 ) -> String {
-    let days = DAYS.map(|(terabytes, advertisers, products, task_mib, executors)| Day {
+    let days = DAYS.map(|(terabytes, advertisers, products, task_mib, adders, executors)| Day {
         terabytes,
         population: Population { advertisers, products },
         task_mib,
+        adders,
         executors,
     });
     let predicted: String = days.iter().map(|day| day_line(day, &day.predict(model, prices))).collect();
@@ -185,10 +189,10 @@ pub(super) fn larger_days(
         })
         .collect();
     format!(
-        "| TB a day | advertisers × products | MiB a task | executors | tasks | pairs, million | shuffled TB | CPU hours of executors | counting min | adding min | fetching min | the night's own min | scheduler's CPU min | all min | dollars a night |\n\
-         |---:|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|\n{predicted}\n\
+        "| TB a day | advertisers × products | MiB a task | tasks | adders | executors | million pairs | of them back | shuffled TB | CPU hours of executors | counting min | adding min | fetching min | the night's own min | scheduler's CPU min | all min | dollars a night |\n\
+         |---:|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|\n{predicted}\n\
          Executors are Fargate tasks of 1 vCPU and {:.0} GiB with {:.3} GB/s of network each, scheduler and night have {:.0} vCPU, {:.0} GiB and {:.1} GB/s; list prices of `deploy/aws/costs.py`: \
-         {} dollars a vCPU-hour, {} a GiB-hour, {} a thousand GETs of 4 MiB. `cluster.adders` is the number of executors.\n\n\
+         {} dollars a vCPU-hour, {} a GiB-hour, {} a thousand GETs of 4 MiB.\n\n\
          CPU alone, taken to grow with the bytes from the first set on:\n\n\
          | | CPU s a GB | hours for 1 TB | 10 TB | 1 PB | dollars for 1 TB | 10 TB | 1 PB |\n|---|---:|---:|---:|---:|---:|---:|---:|\n{linear}",
         prediction::EXECUTOR_GIB,
@@ -206,14 +210,16 @@ fn day_line(day: &Day, predicted: &Prediction) -> String {
     let Population { advertisers, products } = day.population;
     let minutes = |seconds: f64| format!("{:.1}", seconds / 60.0);
     format!(
-        "| {} | {} × {} | {} | {} | {} | {:.0} | {:.2} | {:.1} | {} | {} | {} | {} | {} | {} | {:.2} |\n",
+        "| {} | {} × {} | {} | {} | {} | {} | {:.0} | {:.0} | {:.2} | {:.1} | {} | {} | {} | {} | {} | {} | {:.2} |\n",
         day.terabytes,
         thousands(advertisers),
         thousands(products),
         thousands(day.task_mib as u64),
-        thousands(day.executors.into()),
         thousands(predicted.work.counting.into()),
-        predicted.amounts.sums,
+        day.adders,
+        thousands(day.executors.into()),
+        predicted.amounts.kept + predicted.amounts.back,
+        predicted.amounts.back,
         predicted.costs.shuffled_gb / 1e3,
         predicted.costs.executors_s / 3_600.0,
         minutes(predicted.counting_s),
@@ -233,7 +239,7 @@ mod tests {
 
     fn a_model() -> Model {
         Model {
-            executors: vec![1.0, 0.5, 0.01, 0.0],
+            executors: vec![1.0, 0.5, 0.01, 0.0, 0.3],
             scheduler: vec![0.1, 1e-3, 0.0],
             night: vec![0.2, 0.5, 0.0],
             shuffle: vec![20.0, 0.0],
@@ -241,7 +247,8 @@ mod tests {
     }
 
     fn a_point() -> Measured {
-        let amounts = Amounts { gigabytes: 1.0, tasks: 30.0, adders: 30.0, partial: 0.0, sums: 0.08 };
+        let amounts =
+            Amounts { gigabytes: 1.0, tasks: 30.0, adders: 30.0, partial: 0.0, kept: 0.0, back: 0.08 };
         sample(amounts, &a_model())
     }
 
