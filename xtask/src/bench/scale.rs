@@ -32,7 +32,6 @@ use crate::{
 use group::{Group, topshelf_in};
 use measured::{Measured, OneMachine, Point, Role, Took};
 use model::Model;
-pub(super) use others::REQUIREMENTS;
 use others::{Other, OtherTook};
 use prices::Prices;
 use serde::{Deserialize, Serialize};

@@ -3,7 +3,7 @@
 use super::measured::OneMachine;
 use crate::{
     Failure,
-    bench::{logs::Logs, median, serve::Running},
+    bench::{logs::Logs, median, peers, serve::Running},
     python::Environment,
     repository::{program, root, succeed, works},
     say,
@@ -19,9 +19,6 @@ use std::{
 };
 
 const ENVIRONMENT: Environment = Environment("scale-venv");
-
-/// What the scripts need.
-pub(in crate::bench) const REQUIREMENTS: &str = "benches/scale/requirements.txt";
 
 /// How often a script's processes are looked at.
 const LOOK: Duration = Duration::from_millis(20);
@@ -59,7 +56,7 @@ pub(super) struct OtherTook {
 /// Makes the environment, and says whether there is a Java.
 pub(super) fn install() -> Result<(), Failure> {
     ENVIRONMENT.make()?;
-    ENVIRONMENT.install(&["--requirement", REQUIREMENTS])?;
+    ENVIRONMENT.install(&["--requirement", peers::SCALE])?;
     if works(&mut program("java", &["-version"])) {
         return Ok(());
     }
