@@ -154,6 +154,7 @@ impl Measured {
             partial: self.partial() / 1e6,
             kept: self.took.kept as f64 / 1e6,
             back: self.took.rows as f64 / 1e6,
+            waiting: self.took.wall_s * f64::from(self.point.executors),
         }
     }
 
@@ -181,7 +182,7 @@ pub(super) mod tests {
         };
         let role = |cpu_s| Role { cpu_s, memory_bytes: 1 << 30 };
         let took = Took {
-            wall_s: 1.0,
+            wall_s: amounts.waiting / f64::from(point.executors),
             executors: role(0.0),
             scheduler: role(0.0),
             night: role(0.0),
@@ -233,13 +234,21 @@ pub(super) mod tests {
     #[test]
     fn more_tasks_meet_more_pairs() {
         let model = Model {
-            executors: vec![1.0; 5],
-            scheduler: vec![1.0; 3],
+            executors: vec![1.0; 6],
+            scheduler: vec![1.0; 4],
             night: vec![1.0; 3],
             shuffle: vec![1.0; 2],
         };
         let partial = |tasks| {
-            let amounts = Amounts { gigabytes: 1.0, tasks, adders: 1.0, partial: 0.0, kept: 0.0, back: 0.08 };
+            let amounts = Amounts {
+                gigabytes: 1.0,
+                tasks,
+                adders: 1.0,
+                partial: 0.0,
+                kept: 0.0,
+                back: 0.08,
+                waiting: 2.0,
+            };
             measured(amounts, &model).partial()
         };
         // Each of two tasks meets all 80,000 pairs, as the lines are many; so do many tasks less often than their number says.

@@ -4,11 +4,13 @@
 //! met), `K` million sums that executors keep in the lake and `B` million that come back:
 //!
 //! ```text
-//! CPU of the executors  = per_gb × GB + per_million_partial × R + per_task × T + per_fetch × T × A + per_million_kept × K
-//! CPU of the scheduler  = per_job + per_task × T + per_task_squared × T²
+//! CPU of the executors  = per_gb × GB + per_million_partial × R + per_task × T + per_fetch × T × A + per_million_kept × K + per_waiting × W
+//! CPU of the scheduler  = per_job + per_task × T + per_task_squared × T² + per_waiting × W
 //! CPU of the night      = per_job + per_million_back × B + per_task × T
 //! bytes shuffled        = per_partial × R + per_file × T × A
 //! ```
+//!
+//! `W` are executors × seconds: each asks the scheduler for tasks all the time.
 
 use super::{
     fit::{Sample, cost, fit, residual},
@@ -26,15 +28,17 @@ pub(super) struct Amounts {
     pub(super) partial: f64,
     pub(super) kept: f64,
     pub(super) back: f64,
+    /// Seconds, of all executors together.
+    pub(super) waiting: f64,
 }
 
 impl Amounts {
     fn of_executors(self) -> Vec<f64> {
-        vec![self.gigabytes, self.partial, self.tasks, self.tasks * self.adders, self.kept]
+        vec![self.gigabytes, self.partial, self.tasks, self.tasks * self.adders, self.kept, self.waiting]
     }
 
     fn of_scheduler(self) -> Vec<f64> {
-        vec![1.0, self.tasks, self.tasks.powi(2)]
+        vec![1.0, self.tasks, self.tasks.powi(2), self.waiting]
     }
 
     fn of_night(self) -> Vec<f64> {
@@ -122,31 +126,41 @@ mod tests {
     #[test]
     fn a_model_tells_what_was_measured_and_what_was_not() {
         let model = Model {
-            executors: vec![1.0, 0.5, 0.01, 1e-4, 0.3],
-            scheduler: vec![0.1, 2e-3, 1e-6],
+            executors: vec![1.0, 0.5, 0.01, 1e-4, 0.3, 1e-3],
+            scheduler: vec![0.1, 2e-3, 1e-6, 5e-3],
             night: vec![0.2, 0.6, 1e-4],
             shuffle: vec![20.0, 3e-4],
         };
         let amounts = [
-            (2.0, 30.0, 0.0, 0.8),
-            (2.0, 29.0, 0.0, 0.1),
-            (0.5, 20.0, 0.0, 4.0),
-            (0.5, 20.0, 2.0, 2.0),
-            (2.0, 900.0, 0.0, 0.1),
-            (2.0, 1_900.0, 0.0, 0.1),
+            (2.0, 30.0, 0.0, 0.8, 10.0),
+            (2.0, 30.0, 0.0, 0.8, 90.0),
+            (2.0, 29.0, 0.0, 0.1, 8.0),
+            (0.5, 20.0, 0.0, 4.0, 9.0),
+            (0.5, 20.0, 2.0, 2.0, 7.0),
+            (2.0, 900.0, 0.0, 0.1, 30.0),
+            (2.0, 1_900.0, 0.0, 0.1, 40.0),
         ];
         // How many partial counts there are, and how many add up, follows from these.
-        let amounts = amounts.map(|(gigabytes, tasks, kept, back)| Amounts {
+        let amounts = amounts.map(|(gigabytes, tasks, kept, back, waiting)| Amounts {
             gigabytes,
             tasks,
             adders: 0.0,
             partial: 0.0,
             kept,
             back,
+            waiting,
         });
         let points = amounts.map(|amounts| measured(amounts, &model));
         let fitted = Model::of(&points);
-        let much = Amounts { gigabytes: 1e3, tasks: 4e3, adders: 1e3, partial: 1e4, kept: 60.0, back: 40.0 };
+        let much = Amounts {
+            gigabytes: 1e3,
+            tasks: 4e3,
+            adders: 1e3,
+            partial: 1e4,
+            kept: 60.0,
+            back: 40.0,
+            waiting: 1e5,
+        };
         let (wanted, found) = (model.costs(much), fitted.costs(much));
         for (wanted, found) in [
             (wanted.executors_s, found.executors_s),

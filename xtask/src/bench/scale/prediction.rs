@@ -58,8 +58,8 @@ pub(super) struct Prediction {
     pub(super) adding_s: f64,
     pub(super) fetching_s: f64,
     pub(super) night_s: f64,
-    /// If the scheduler alone had to do all its work, one thing after the other.
-    pub(super) scheduler_s: f64,
+    /// How many processors the scheduler keeps busy.
+    pub(super) scheduler_processors: f64,
     /// For the executors as long as the night takes, the scheduler and the night.
     pub(super) dollars: f64,
     pub(super) work: Work,
@@ -79,6 +79,8 @@ impl Day {
             partial: tasks * self.population.among(lines / tasks) / 1e6,
             kept: (pairs - back) / 1e6,
             back: back / 1e6,
+            // Known once it is known how long it takes.
+            waiting: 0.0,
         }
     }
 
@@ -110,8 +112,9 @@ impl Day {
             after_s: costs.night_s,
         };
         let counting_s = rounds * a_task_s;
-        let night_s =
-            work.before_s + counting_s.max(costs.scheduler_s) + adding_s + work.fetching_s + work.after_s;
+        let night_s = work.before_s + counting_s + adding_s + work.fetching_s + work.after_s;
+        // Asking for tasks is done beside them.
+        let costs = model.costs(Amounts { waiting: executors * night_s, ..amounts });
         let dollars = self.dollars(prices, &costs, night_s);
         Prediction {
             amounts,
@@ -120,7 +123,7 @@ impl Day {
             adding_s,
             fetching_s: work.fetching_s,
             night_s,
-            scheduler_s: costs.scheduler_s,
+            scheduler_processors: costs.scheduler_s / night_s,
             dollars,
             work,
         }
@@ -150,8 +153,8 @@ mod tests {
 
     fn model(per_gb: f64) -> Model {
         Model {
-            executors: vec![per_gb, 0.5, 0.01, 0.0, 0.3],
-            scheduler: vec![0.1, 1e-3, 0.0],
+            executors: vec![per_gb, 0.5, 0.01, 0.0, 0.3, 1e-3],
+            scheduler: vec![0.1, 1e-3, 0.0, 2e-3],
             night: vec![0.2, 0.5, 0.0],
             shuffle: vec![20.0, 0.0],
         }
@@ -180,6 +183,13 @@ mod tests {
     fn small_ranges_come_back_whole_and_large_ones_but_for_their_ends() {
         assert!((back_of(1_000.0) / 1_000.0 - 1.0).abs() < 0.01, "{}", back_of(1_000.0));
         assert!((back_of(1e9) / (2.0 * SEGMENT_ROWS) - 1.0).abs() < 1e-6, "{}", back_of(1e9));
+    }
+
+    #[test]
+    fn a_scheduler_is_asked_by_all_executors_all_the_time() {
+        // 2 ms for each second of each of them: with 100, a fifth of a processor, and a little for the job and its tasks.
+        let processors = day(100).predict(&model(1.0), &PRICES).scheduler_processors;
+        assert!((0.2..0.22).contains(&processors), "{processors}");
     }
 
     #[test]

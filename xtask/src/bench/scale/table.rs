@@ -14,13 +14,13 @@ use crate::bench::{gigabytes, thousands};
 const DAYS: [(f64, u64, u64, f64, u32, u32); 9] = [
     (1.0, 10_000, 1_000, 256.0, 32, 10),
     (1.0, 10_000, 1_000, 1_024.0, 32, 10),
-    (1.0, 10_000, 1_000, 1_024.0, 32, 100),
+    (1.0, 10_000, 1_000, 1_024.0, 100, 100),
     (10.0, 100_000, 1_000, 1_024.0, 32, 100),
     (10.0, 100_000, 1_000, 1_024.0, 100, 100),
-    (10.0, 100_000, 1_000, 1_024.0, 32, 1_000),
-    (100.0, 100_000, 10_000, 1_024.0, 250, 1_000),
-    (1_000.0, 100_000, 10_000, 4_096.0, 250, 1_000),
-    (1_000.0, 100_000, 10_000, 4_096.0, 250, 4_000),
+    (10.0, 100_000, 1_000, 1_024.0, 1_000, 1_000),
+    (100.0, 100_000, 10_000, 1_024.0, 1_000, 1_000),
+    (1_000.0, 100_000, 10_000, 4_096.0, 1_000, 1_000),
+    (1_000.0, 100_000, 10_000, 4_096.0, 4_000, 4_000),
 ];
 
 /// What was measured, point by point.
@@ -68,7 +68,7 @@ pub(super) fn model(model: &Model, measured: &[Measured]) -> String {
         .iter()
         .map(|measured| {
             let residuals = model.residuals(measured);
-            let Amounts { gigabytes, tasks, adders, partial, kept, back } = measured.amounts();
+            let Amounts { gigabytes, tasks, adders, partial, kept, back, .. } = measured.amounts();
             format!(
                 "| {gigabytes:.2} | {tasks:.0} | {adders:.0} | {partial:.2} | {kept:.2} | {back:.2} | {} | {} | {} | {} | {} |\n",
                 measured.point.executors,
@@ -81,8 +81,8 @@ pub(super) fn model(model: &Model, measured: &[Measured]) -> String {
         .collect();
     format!(
         "| | for each | |\n|---|---|---:|\n\
-         | CPU of executors | GB of input | {:.3} s |\n| | million partial counts | {:.3} s |\n| | task | {:.2} ms |\n| | task × adder | {:.4} ms |\n| | million sums kept | {:.3} s |\n\
-         | CPU of the scheduler | job | {:.3} s |\n| | task | {:.3} ms |\n| | task² | {:.4} µs |\n\
+         | CPU of executors | GB of input | {:.3} s |\n| | million partial counts | {:.3} s |\n| | task | {:.2} ms |\n| | task × adder | {:.4} ms |\n| | million sums kept | {:.3} s |\n| | second of an executor | {:.2} ms |\n\
+         | CPU of the scheduler | job | {:.3} s |\n| | task | {:.3} ms |\n| | task² | {:.4} µs |\n| | second of an executor | {:.2} ms |\n\
          | CPU of the night | job | {:.3} s |\n| | million rows that come back | {:.3} s |\n| | task | {:.3} ms |\n\
          | bytes shuffled | partial count | {:.1} |\n| | task × adder | {:.0} |\n\n\
          The formula less what was measured, as a share of it:\n\n\
@@ -93,9 +93,11 @@ pub(super) fn model(model: &Model, measured: &[Measured]) -> String {
         executors[2] * 1e3,
         executors[3] * 1e3,
         executors[4],
+        executors[5] * 1e3,
         scheduler[0],
         scheduler[1] * 1e3,
         scheduler[2] * 1e6,
+        scheduler[3] * 1e3,
         night[0],
         night[1],
         night[2] * 1e3,
@@ -189,7 +191,7 @@ pub(super) fn larger_days(
         })
         .collect();
     format!(
-        "| TB a day | advertisers × products | MiB a task | tasks | adders | executors | million pairs | of them back | shuffled TB | CPU hours of executors | counting min | adding min | fetching min | the night's own min | scheduler's CPU min | all min | dollars a night |\n\
+        "| TB a day | advertisers × products | MiB a task | tasks | adders | executors | million pairs | of them back | shuffled TB | CPU hours of executors | counting min | adding min | fetching min | the night's own min | scheduler's processors | all min | dollars a night |\n\
          |---:|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|\n{predicted}\n\
          Executors are Fargate tasks of 1 vCPU and {:.0} GiB with {:.3} GB/s of network each, scheduler and night have {:.0} vCPU, {:.0} GiB and {:.1} GB/s; list prices of `deploy/aws/costs.py`: \
          {} dollars a vCPU-hour, {} a GiB-hour, {} a thousand GETs of 4 MiB.\n\n\
@@ -210,7 +212,7 @@ fn day_line(day: &Day, predicted: &Prediction) -> String {
     let Population { advertisers, products } = day.population;
     let minutes = |seconds: f64| format!("{:.1}", seconds / 60.0);
     format!(
-        "| {} | {} × {} | {} | {} | {} | {} | {:.0} | {:.0} | {:.2} | {:.1} | {} | {} | {} | {} | {} | {} | {:.2} |\n",
+        "| {} | {} × {} | {} | {} | {} | {} | {:.0} | {:.0} | {:.2} | {:.1} | {} | {} | {} | {} | {:.2} | {} | {:.2} |\n",
         day.terabytes,
         thousands(advertisers),
         thousands(products),
@@ -226,7 +228,7 @@ fn day_line(day: &Day, predicted: &Prediction) -> String {
         minutes(predicted.adding_s),
         minutes(predicted.fetching_s),
         minutes(predicted.costs.night_s),
-        minutes(predicted.scheduler_s),
+        predicted.scheduler_processors,
         minutes(predicted.night_s),
         predicted.dollars,
     )
@@ -239,16 +241,23 @@ mod tests {
 
     fn a_model() -> Model {
         Model {
-            executors: vec![1.0, 0.5, 0.01, 0.0, 0.3],
-            scheduler: vec![0.1, 1e-3, 0.0],
+            executors: vec![1.0, 0.5, 0.01, 0.0, 0.3, 1e-3],
+            scheduler: vec![0.1, 1e-3, 0.0, 1e-3],
             night: vec![0.2, 0.5, 0.0],
             shuffle: vec![20.0, 0.0],
         }
     }
 
     fn a_point() -> Measured {
-        let amounts =
-            Amounts { gigabytes: 1.0, tasks: 30.0, adders: 30.0, partial: 0.0, kept: 0.0, back: 0.08 };
+        let amounts = Amounts {
+            gigabytes: 1.0,
+            tasks: 30.0,
+            adders: 30.0,
+            partial: 0.0,
+            kept: 0.0,
+            back: 0.08,
+            waiting: 2.0,
+        };
         sample(amounts, &a_model())
     }
 
