@@ -143,8 +143,12 @@ impl Options {
             self.others.iter().flatten().map(|other| other.to_string().to_lowercase()).collect::<Vec<_>>();
         format!(
             "cargo xtask bench scale --rows {rows} --executors {executors} --memory {memory} --runs {runs} \
-             --others \"{}\" --nights {nights}",
-            others.join(",")
+             --others \"{}\" --nights {nights}{}",
+            others.join(","),
+            self.program
+                .iter()
+                .map(|program| format!(" --program {}", program.display()))
+                .collect::<String>()
         )
     }
 }
@@ -394,7 +398,9 @@ mod tests {
 
     #[test]
     fn the_command_that_is_told_measures_the_same() {
-        let given = options("--rows 7 --executors 2,5 --memory 2GiB --runs 9 --others duckdb --nights 4");
+        let given = options(
+            "--rows 7 --executors 2,5 --memory 2GiB --runs 9 --others duckdb --nights 4 --program a/b",
+        );
         let told = given.command_line();
         let again = options(&told.trim_start_matches("cargo xtask bench scale").replace('"', ""));
         assert_eq!(again.command_line(), told);

@@ -218,7 +218,7 @@ fn day_line(day: &Day, predicted: &Prediction) -> String {
         thousands(products),
         thousands(day.task_mib as u64),
         thousands(predicted.work.counting.into()),
-        day.adders,
+        thousands(day.adders.into()),
         thousands(day.executors.into()),
         predicted.amounts.kept + predicted.amounts.back,
         predicted.amounts.back,
