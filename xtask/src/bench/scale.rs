@@ -85,6 +85,9 @@ pub(crate) struct Options {
     /// Measure nothing: tables of what the last call measured
     #[arg(long)]
     kept: bool,
+    /// Measure the other tools alone, beside what the last call measured of topshelf
+    #[arg(long, conflicts_with = "kept")]
+    others_alone: bool,
     /// Write the tables into docs/scale.md
     #[arg(long)]
     write: bool,
@@ -112,24 +115,25 @@ struct Set {
 }
 
 impl Options {
+    fn shape(&self, rows: u64, advertisers: u32, products: u32) -> Shape {
+        let view_rows = rows / 3;
+        Shape { rows: rows - view_rows, view_rows, advertisers, products, days: 1, extra_columns: 0 }
+    }
+
     fn sets(&self) -> Vec<Set> {
         let usual = self.executors.get(1).or(self.executors.first()).copied().unwrap_or(1);
-        let shape = |rows: u64, advertisers: u32, products: u32| {
-            let view_rows = rows / 3;
-            Shape { rows: rows - view_rows, view_rows, advertisers, products, days: 1, extra_columns: 0 }
-        };
         let of_executors = self.executors.iter().map(|executors| (64, 0, *executors));
         let of = |sizes: &[(u64, u64)]| {
             sizes.iter().map(|(size, adders)| (*size, *adders, usual)).collect::<Vec<_>>()
         };
         vec![
             Set {
-                shape: shape(self.rows, 2_000, 500),
+                shape: self.shape(self.rows, 2_000, 500),
                 points: of_executors.chain(of(&[(16, 0), (256, 0)])).collect(),
             },
-            Set { shape: shape(self.rows, 10, 100), points: of(&[(1, 0), (2, 0), (8, 0), (64, 0)]) },
+            Set { shape: self.shape(self.rows, 10, 100), points: of(&[(1, 0), (2, 0), (8, 0), (64, 0)]) },
             Set {
-                shape: shape(self.rows / 4, 10_000, 1_000),
+                shape: self.shape(self.rows / 4, 10_000, 1_000),
                 points: of(&[(16, 0), (64, 0), (16, 2), (64, 1)]),
             },
         ]
@@ -199,7 +203,11 @@ fn measure_all(options: &Options, file: &Path) -> Result<Results, Failure> {
         machine: machine::description(),
         command_line: options.command_line(),
     };
-    for (index, set) in options.sets().iter().enumerate() {
+    if options.others_alone {
+        results = Results { others: Vec::new(), ..kept(file)? };
+    }
+    let sets = if options.others_alone { 1 } else { usize::MAX };
+    for (index, set) in options.sets().iter().take(sets).enumerate() {
         let logs = Logs::find_or_make_by(&topshelf, set.shape, Format::Csv)?;
         machine::warn_when_busy();
         logs.warm()?;
@@ -207,16 +215,20 @@ fn measure_all(options: &Options, file: &Path) -> Result<Results, Failure> {
         let folder = folder.map_err(|error| format!("could not make a folder below target: {error}"))?;
         let measuring = Measuring { options, topshelf: &topshelf, logs: &logs, folder: folder.path() };
         let (here, pairs, one_machine) = measuring.one_machine()?;
-        for (task_mib, adders, executors) in set.points.iter().copied() {
+        let points = if options.others_alone { &[][..] } else { &set.points };
+        for (task_mib, adders, executors) in points.iter().copied() {
             let Shape { rows, view_rows, advertisers, products, .. } = set.shape;
             let point = Point { rows, view_rows, advertisers, products, task_mib, adders, executors };
             results.measured.push(measuring.point(point, &here, pairs, one_machine)?);
         }
-        // The others count the first set.
-        for other in others.iter().filter(|_| index == 0) {
-            let limit = Duration::from_secs(options.limit_s);
-            let took = other.measure(&logs, (&here, pairs), folder.path(), (options.runs, limit))?;
-            results.others.push(took);
+        // The others count the first set, and before it one of the same kind that is a quarter as large: what they take to start
+        // is told from what they take for a gigabyte by the two.
+        if index == 0 && !others.is_empty() {
+            let less = options.shape(options.rows / 4, set.shape.advertisers, set.shape.products);
+            let less = Logs::find_or_make_by(&topshelf, less, Format::Csv)?;
+            let of_less = Measuring { logs: &less, ..measuring };
+            results.others.extend(of_less.others(&others, "less")?);
+            results.others.extend(measuring.others(&others, "all")?);
         }
     }
     let json = serde_json::to_string_pretty(&results).expect("what was measured is plain data");
@@ -233,6 +245,7 @@ fn build() -> Result<PathBuf, Failure> {
 }
 
 /// The points of a set being measured.
+#[derive(Clone, Copy)]
 struct Measuring<'a> {
     options: &'a Options,
     topshelf: &'a Path,
@@ -260,6 +273,19 @@ impl Measuring<'_> {
                 Err(format!("`topshelf count` {usage}: {said}").into())
             }
         }
+    }
+
+    /// Has the other tools count these logs.
+    fn others(&self, others: &[Other], name: &str) -> Result<Vec<OtherTook>, Failure> {
+        let folder = self.folder.join(name);
+        fs::create_dir_all(&folder)
+            .map_err(|error| format!("could not make {}: {error}", folder.display()))?;
+        let measuring = Measuring { folder: &folder, ..*self };
+        let (lake, pairs, _) = measuring.one_machine()?;
+        let limit = Duration::from_secs(self.options.limit_s);
+        let measure =
+            |other: &Other| other.measure(self.logs, (&lake, pairs), &folder, (self.options.runs, limit));
+        others.iter().map(measure).collect()
     }
 
     /// Counts without a cluster: the lake, how many pairs were counted, and what it took.

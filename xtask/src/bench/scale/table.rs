@@ -110,13 +110,15 @@ pub(super) fn model(model: &Model, measured: &[Measured]) -> String {
 pub(super) fn others(others: &[OtherTook], measured: &[Measured]) -> String {
     let line = |name: &str, bytes: u64, (wall_s, cpu_s, memory_bytes): (f64, f64, u64)| {
         format!(
-            "| {name} | {wall_s:.2} | {cpu_s:.1} | {:.2} | {:.2} |\n",
+            "| {name} | {:.2} | {wall_s:.2} | {cpu_s:.1} | {:.2} | {:.2} |\n",
+            gigabytes(bytes),
             cpu_s / gigabytes(bytes),
             gigabytes(memory_bytes)
         )
     };
     let is_theirs = |measured: &&Measured| {
-        others.first().is_none_or(|other| (measured.bytes, measured.pairs) == (other.bytes, other.pairs))
+        others.is_empty()
+            || others.iter().any(|other| (measured.bytes, measured.pairs) == (other.bytes, other.pairs))
     };
     let ours: Vec<&Measured> = measured.iter().filter(is_theirs).collect();
     let here = ours.first().map(|measured| {
@@ -130,7 +132,7 @@ pub(super) fn others(others: &[OtherTook], measured: &[Measured]) -> String {
         let memory_bytes = executors + took.scheduler.memory_bytes + took.night.memory_bytes;
         line("topshelf, two executors", measured.bytes, (took.wall_s, cpu_s, memory_bytes))
     });
-    let theirs = others.iter().map(|other| {
+    let theirs = others.iter().rev().map(|other| {
         let name = match other.other {
             Other::Spark => "Spark, two executors",
             Other::DuckDb => "DuckDB, two threads",
@@ -138,14 +140,30 @@ pub(super) fn others(others: &[OtherTook], measured: &[Measured]) -> String {
         line(name, other.bytes, (other.took.wall_s, other.took.cpu_s, other.took.memory_bytes))
     });
     let lines: String = here.into_iter().chain(there).chain(theirs).collect();
-    let (bytes, pairs) = ours.first().map_or((0, 0), |measured| (measured.bytes, measured.pairs));
+    let growth: String = [Other::Spark, Other::DuckDb]
+        .into_iter()
+        .filter_map(|other| {
+            let (start_s, a_gb) = start_and_a_gb(other, others)?;
+            Some(format!(
+                "{other}: {start_s:.1} s of CPU to start and {a_gb:.2} s for each GB, by the two sizes.\n"
+            ))
+        })
+        .collect();
     format!(
-        "| | wall s | CPU s | CPU s a GB | peak memory GB |\n|---|---:|---:|---:|---:|\n{lines}\n\
-         {:.2} GB of CSV with {} pairs counted, the same sums from all. CPU and memory are those of all processes of each together; of two executors of \
-         topshelf, the peaks of its processes are added up, whenever they were.\n",
-        gigabytes(bytes),
-        thousands(pairs)
+        "| | GB | wall s | CPU s | CPU s a GB | peak memory GB |\n|---|---:|---:|---:|---:|---:|\n{lines}\n{growth}\n\
+         CSV with {} pairs counted in the larger; the same sums from all. CPU and memory are those of all processes of each together; of two executors \
+         of topshelf, the peaks of its processes are added up, whenever they were.\n",
+        thousands(ours.first().map_or(0, |measured| measured.pairs))
     )
+}
+
+/// What CPU a tool takes to start, and for each gigabyte, by two sizes that it counted.
+fn start_and_a_gb(other: Other, others: &[OtherTook]) -> Option<(f64, f64)> {
+    let of = |other: &OtherTook| (gigabytes(other.bytes), other.took.cpu_s);
+    let mut sizes = others.iter().filter(|took| took.other == other).map(of);
+    let ((less_gb, less_s), (gb, s)) = (sizes.next()?, sizes.next()?);
+    let a_gb = (s - less_s) / (gb - less_gb);
+    a_gb.is_finite().then_some((less_s - a_gb * less_gb, a_gb))
 }
 
 /// What the model says of larger days, and what a linear rule says of the others.
@@ -195,7 +213,7 @@ pub(super) fn larger_days(
          |---:|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|\n{predicted}\n\
          Executors are Fargate tasks of 1 vCPU and {:.0} GiB with {:.3} GB/s of network each, scheduler and night have {:.0} vCPU, {:.0} GiB and {:.1} GB/s; list prices of `deploy/aws/costs.py`: \
          {} dollars a vCPU-hour, {} a GiB-hour, {} a thousand GETs of 4 MiB.\n\n\
-         CPU alone, taken to grow with the bytes from the first set on:\n\n\
+         CPU alone, taken to grow with the bytes and without what it takes to start:\n\n\
          | | CPU s a GB | hours for 1 TB | 10 TB | 1 PB | dollars for 1 TB | 10 TB | 1 PB |\n|---|---:|---:|---:|---:|---:|---:|---:|\n{linear}",
         prediction::EXECUTOR_GIB,
         prediction::NETWORK_GB_S,
@@ -291,10 +309,20 @@ mod tests {
     }
 
     #[test]
+    fn a_start_is_told_from_what_a_gigabyte_takes() {
+        let took = |bytes, cpu_s| OtherTook { bytes, took: OneMachine { cpu_s, ..spark().took }, ..spark() };
+        let (start_s, a_gb) =
+            start_and_a_gb(Other::Spark, &[took(250_000_000, 12.0), took(1_000_000_000, 18.0)]).unwrap();
+        assert!((start_s - 10.0).abs() < 1e-9 && (a_gb - 8.0).abs() < 1e-9, "{start_s} {a_gb}");
+        assert_eq!(start_and_a_gb(Other::Spark, &[spark()]), None);
+        assert_eq!(start_and_a_gb(Other::DuckDb, &[spark(), spark()]), None);
+    }
+
+    #[test]
     fn others_stand_beside_ours_on_the_same_logs() {
         let table = others(&[spark()], &[a_point()]);
-        assert!(table.contains("| topshelf, one machine | 1.00 | 2.0 | 2.00 | 0.27 |\n"), "{table}");
-        assert!(table.contains("| Spark, two executors | 9.00 | 16.0 | 16.00 | 3.00 |\n"), "{table}");
+        assert!(table.contains("| topshelf, one machine | 1.00 | 1.00 | 2.0 | 2.00 | 0.27 |\n"), "{table}");
+        assert!(table.contains("| Spark, two executors | 1.00 | 9.00 | 16.0 | 16.00 | 3.00 |\n"), "{table}");
         assert!(table.contains("topshelf, two executors"), "{table}");
     }
 }
