@@ -3,7 +3,7 @@
 //! `cargo xtask test` runs the checks and all tests, `cargo xtask check` the checks alone,
 //! `cargo xtask bench` the benchmarks, `cargo xtask fuzz` the fuzz targets, `cargo xtask schemathesis` requests that the
 //! API's document makes, `cargo xtask airflow` the DAG in real Airflows, `cargo xtask aws` the templates for AWS in an
-//! emulator, `cargo xtask cluster` what counts on a cluster, and `cargo xtask soak` servers that everything happens to. `cargo xtask image` and `cargo xtask archive` build what is handed out, `cargo xtask reproduce` does it
+//! emulator, `cargo xtask cluster` what counts on a cluster (`cluster faults`: nights to which something happens), and `cargo xtask soak` servers that everything happens to. `cargo xtask image` and `cargo xtask archive` build what is handed out, `cargo xtask reproduce` does it
 //! again elsewhere, `cargo xtask sbom` lists what it is made of, `cargo xtask deny` and `cargo xtask
 //! workflows` judge dependencies and workflows. Nothing here is part of the program.
 

@@ -1,8 +1,8 @@
-//! `cargo xtask test`: the checks, then every test with a PostgreSQL server to test against, then a server against the
+//! `cargo xtask test`: the checks, then every test with a PostgreSQL server to test against, then nights on a cluster, a server against the
 //! API's document, the image, the DAG in Airflow, and the templates for AWS in an emulator.
 
 use crate::{
-    Failure, actionlint, airflow, aws, check, deny, image,
+    Failure, actionlint, airflow, aws, check, cluster, deny, image,
     postgres::{self, Server},
     promtool,
     repository::{TRACES, WORKSPACE, cargo, files, read, status, words, works},
@@ -47,6 +47,7 @@ pub(crate) fn run(options: &Options) -> Result<(), Failure> {
     if !options.runner_arguments.is_empty() {
         return Ok(());
     }
+    cluster::run(&cluster::Options::default())?;
     schemathesis::run_with_tests()?;
     match image::run_with_tests()? {
         Some(image) => airflow::run_with_tests(&image)?,

@@ -42,6 +42,8 @@ struct NodeMessage {
     ranges: Option<Ranges>,
     #[prost(bool, tag = "3")]
     keeps: bool,
+    #[prost(uint32, tag = "4")]
+    tasks: u32,
 }
 
 /// Logical plans.
@@ -149,14 +151,14 @@ impl PhysicalExtensionCodec for PhysicalCodec {
     ) -> Result<Arc<dyn ExecutionPlan>> {
         match program::decode(bytes) {
             Some(message) => {
-                let NodeMessage { shared, ranges, keeps } = message?;
+                let NodeMessage { shared, ranges, keeps, tasks } = message?;
                 let [input] = inputs else {
                     return Err(DataFusionError::Internal("a node of topshelf has one input".to_owned()));
                 };
                 let (input, worker) = (Arc::clone(input), self.worker.clone());
                 Ok(match ranges {
                     Some(ranges) => Arc::new(TasksExec::new((shared, ranges), input, worker)),
-                    None => Arc::new(KeepExec::new((shared, keeps), input, worker)),
+                    None => Arc::new(KeepExec::new((shared, keeps, tasks), input, worker)),
                 })
             }
             None => self.engine.try_decode(bytes, inputs, context, converter),
@@ -171,9 +173,9 @@ impl PhysicalExtensionCodec for PhysicalCodec {
     ) -> Result<()> {
         let any = &*node as &dyn Any;
         let message = if let Some(TasksExec { shared, ranges, .. }) = any.downcast_ref() {
-            NodeMessage { shared: shared.clone(), ranges: Some(ranges.clone()), keeps: false }
-        } else if let Some(KeepExec { shared, keeps, .. }) = any.downcast_ref() {
-            NodeMessage { shared: shared.clone(), ranges: None, keeps: *keeps }
+            NodeMessage { shared: shared.clone(), ranges: Some(ranges.clone()), keeps: false, tasks: 0 }
+        } else if let Some(KeepExec { shared, keeps, tasks, .. }) = any.downcast_ref() {
+            NodeMessage { shared: shared.clone(), ranges: None, keeps: *keeps, tasks: *tasks }
         } else {
             return self.engine.try_encode(node, buffer, converter);
         };

@@ -1,65 +1,269 @@
 //! An executor: does tasks, and keeps what they give until others have fetched it.
+//!
+//! It asks the scheduler for tasks; that calls it only for tasks that nobody wants any more. Told to stop it takes no
+//! more, gives those that it has back to the scheduler, and lets who fetches from it come to the end.
 
 use crate::{
     MESSAGE_BYTES_MAX, Worker,
     codec::{LogicalCodec, PhysicalCodec},
+    connections::Connections,
+    patience::{Patience, Slow},
+    process::{ProcessError, listen},
+    shuffled::Shuffled,
+    transport::Peer,
 };
-use ballista_core::{config::TaskSchedulingPolicy, error::BallistaError, extension::SessionConfigExt};
-use ballista_executor::executor_process::{ExecutorProcessConfig, start_executor_process};
-use datafusion::prelude::SessionConfig;
-use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use arrow_flight::flight_service_server::FlightServiceServer;
+use async_trait::async_trait;
+use ballista_core::{
+    RuntimeProducer,
+    error::BallistaError,
+    extension::SessionConfigExt,
+    registry::BallistaFunctionRegistry,
+    serde::{
+        BallistaCodec,
+        protobuf::{
+            CancelTasksParams, CancelTasksResult, ExecutorStoppedParams, LaunchMultiTaskParams,
+            LaunchMultiTaskResult, LaunchTaskParams, LaunchTaskResult, RemoveJobDataParams,
+            RemoveJobDataResult, StopExecutorParams, StopExecutorResult,
+            executor_grpc_server::{ExecutorGrpc, ExecutorGrpcServer},
+            scheduler_grpc_client::SchedulerGrpcClient,
+        },
+    },
+    utils::{GrpcServerConfig, create_grpc_server},
+};
+use ballista_executor::{
+    execution_engine::DefaultExecutionEngine,
+    execution_loop::poll_loop,
+    executor::Executor,
+    executor_process::{ExecutorProcessConfig, structure_executor_metadata},
+    flight_service::BallistaFlightService,
+    health::ExecutorHealth,
+    metrics::LoggingMetricsCollector,
+    runtime_cache::{DefaultSessionRuntimeCache, MemoryPoolPolicy},
+};
+use datafusion::{
+    execution::{memory_pool::FairSpillPool, runtime_env::RuntimeEnvBuilder},
+    prelude::SessionConfig,
+};
+use datafusion_proto::protobuf::{LogicalPlanNode, PhysicalPlanNode};
+use std::{
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
+};
+use tokio::{sync::oneshot, time::timeout};
+use tonic::{Request, Response, Status, transport::server::Router};
+
+/// How long who fetches has to the end of it, once the executor is told to stop.
+const GRACE: Duration = Duration::from_secs(20);
+
+/// How long the scheduler has to hear of it.
+const TELL_WITHIN: Duration = Duration::from_secs(5);
+
+/// Sessions, one for each job, whose caches are kept.
+const SESSIONS: usize = 16;
 
 /// How an executor is run.
 #[derive(Debug, Clone)]
 pub struct ExecutorSettings {
     /// Where others fetch what its tasks gave.
     pub listen: SocketAddr,
-    /// What they call its host; none when it is that of `listen`.
+    /// What they call its host; none for the address by which it reaches the scheduler.
     pub host: Option<String>,
-    /// The scheduler's host and port.
-    pub scheduler: (String, u16),
+    /// The scheduler.
+    pub scheduler: Peer,
     /// Tasks that are done at a time; at least 1.
     pub slots: usize,
     /// Memory of all tasks together, in bytes.
     pub memory_bytes: u64,
-    /// Where shuffled rows, and what does not fit in memory, wait on disk.
-    pub work_dir: PathBuf,
-    /// How often it tells the scheduler that it is there.
-    pub heartbeat: Duration,
+    /// Where shuffled rows wait on disk. Whatever is in there is deleted.
+    pub shuffle_dir: PathBuf,
+    /// For how long it waits for a scheduler that is not reached; none for ever.
+    pub give_up_after: Option<Duration>,
 }
 
-/// Runs an executor whose tasks the worker does, until the process is told to end.
+/// Runs an executor whose tasks the worker does, until it is told to stop.
 ///
 /// # Errors
-/// When it cannot listen there, or does not reach the scheduler.
-pub async fn run_executor(settings: &ExecutorSettings, worker: Arc<dyn Worker>) -> Result<(), BallistaError> {
-    let (scheduler_host, scheduler_port) = settings.scheduler.clone();
-    let session = || {
-        SessionConfig::new_with_ballista()
-            .with_ballista_grpc_client_max_message_size(MESSAGE_BYTES_MAX as usize)
+/// When it cannot listen there, or does not reach the scheduler for too long.
+pub async fn run_executor(
+    settings: &ExecutorSettings,
+    worker: Arc<dyn Worker>,
+    stop: impl Future<Output = ()>,
+) -> Result<(), ProcessError> {
+    tokio::pin!(stop);
+    let shuffled = Shuffled::empty(settings.shuffle_dir.clone()).map_err(ProcessError::Folder)?;
+    let listener = listen(settings.listen).await?;
+    let mut patience = Patience::new(settings.scheduler.clone(), settings.give_up_after);
+    let (ours, channel) = tokio::select! {
+        () = &mut stop => return Ok(()),
+        reached = patience.reach() => reached?,
     };
-    let config = ExecutorProcessConfig {
-        bind_host: settings.listen.ip().to_string(),
-        external_host: settings.host.clone(),
-        port: settings.listen.port(),
-        // Nobody calls it while executors ask for their tasks.
-        grpc_port: 0,
-        scheduler_host,
-        scheduler_port,
-        scheduler_connect_timeout_seconds: 60,
-        vcores: settings.slots.max(1),
-        task_scheduling_policy: TaskSchedulingPolicy::PullStaged,
-        work_dir: Some(settings.work_dir.to_string_lossy().into_owned()),
-        job_data_ttl_seconds: 24 * 60 * 60,
-        job_data_clean_up_interval_seconds: 10 * 60,
-        grpc_max_decoding_message_size: MESSAGE_BYTES_MAX,
-        grpc_max_encoding_message_size: MESSAGE_BYTES_MAX,
-        executor_heartbeat_interval_seconds: settings.heartbeat.as_secs().max(1),
-        memory_pool_size: Some(settings.memory_bytes),
-        override_config_producer: Some(Arc::new(session)),
-        override_logical_codec: Some(Arc::new(LogicalCodec::default())),
-        override_physical_codec: Some(Arc::new(PhysicalCodec::with(worker))),
+    let host = settings.host.clone().unwrap_or_else(|| in_url(ours));
+    let executor = Arc::new(executor(settings, host));
+    let address = settings.listen;
+    tracing::info!(
+        %address, scheduler = %settings.scheduler, tls = settings.scheduler.transport().is_tls(), slots = settings.slots,
+        "the executor listens"
+    );
+
+    let (stop_server, server_stopped) = oneshot::channel::<()>();
+    let stopped = async { drop(server_stopped.await) };
+    let serving =
+        settings.scheduler.transport().serve(router(&executor, &shuffled), listener, stopped, GRACE);
+    tokio::pin!(serving);
+    let health = ExecutorHealth::new();
+    let codec: BallistaCodec<LogicalPlanNode, PhysicalPlanNode> =
+        BallistaCodec::new(Arc::new(LogicalCodec::default()), Arc::new(PhysicalCodec::with(worker)));
+    let asking = poll_loop(
+        client(Slow::new(channel.clone())),
+        Arc::clone(&executor),
+        codec,
+        None,
+        None,
+        health.clone(),
+    );
+    let mut asking = tokio::spawn(asking);
+    let ended = tokio::select! {
+        () = &mut stop => Ok(()),
+        Err(source) = &mut serving => Err(ProcessError::Server { address, source }),
+        asked = &mut asking => asked.map_err(BallistaError::TokioError).flatten().map_err(ProcessError::from),
+        given_up = patience.watch(&health) => Err(given_up),
+        () = shuffled.tidy() => unreachable!("it goes on for ever"),
+    };
+    // Tasks that are under way end with whoever asks for them.
+    asking.abort();
+    ended?;
+    tracing::info!("the executor ends: others do its tasks");
+    let reason = "it was told to stop".to_owned();
+    let stopped = ExecutorStoppedParams { executor_id: executor.metadata.id.clone(), reason };
+    if !matches!(timeout(TELL_WITHIN, client(channel).executor_stopped(stopped)).await, Ok(Ok(_))) {
+        tracing::warn!(scheduler = %settings.scheduler, "the scheduler could not be told");
+    }
+    drop(stop_server);
+    serving.await.map_err(|source| ProcessError::Server { address, source })
+}
+
+/// An address as URLs have it.
+fn in_url(address: IpAddr) -> String {
+    match address {
+        IpAddr::V4(address) => address.to_string(),
+        IpAddr::V6(address) => format!("[{address}]"),
+    }
+}
+
+fn client<C>(channel: C) -> SchedulerGrpcClient<C>
+where
+    C: tonic::client::GrpcService<tonic::body::Body>,
+    C::Error: Into<tonic::codegen::StdError>,
+    C::ResponseBody: tonic::codegen::Body<Data = tonic::codegen::Bytes> + Send + 'static,
+    <C::ResponseBody as tonic::codegen::Body>::Error: Into<tonic::codegen::StdError> + Send,
+{
+    SchedulerGrpcClient::new(channel)
+        .max_encoding_message_size(MESSAGE_BYTES_MAX as usize)
+        .max_decoding_message_size(MESSAGE_BYTES_MAX as usize)
+}
+
+/// What does the tasks.
+fn executor(settings: &ExecutorSettings, host: String) -> Executor {
+    let slots = settings.slots.max(1);
+    let port = settings.listen.port();
+    let process = ExecutorProcessConfig {
+        external_host: Some(host),
+        port,
+        // Whoever wants to cancel tasks calls where all others fetch.
+        grpc_port: port,
         ..ExecutorProcessConfig::default()
     };
-    start_executor_process(Arc::new(config)).await
+    let vcores = u32::try_from(slots).unwrap_or(u32::MAX);
+    let metadata = structure_executor_metadata(&Arc::new(process), vcores);
+    let folder = settings.shuffle_dir.clone();
+    let runtime: RuntimeProducer = Arc::new(move |_| {
+        Ok(Arc::new(RuntimeEnvBuilder::new().with_temp_file_path(folder.clone()).build()?))
+    });
+    let share = usize::try_from(settings.memory_bytes / slots as u64).unwrap_or(usize::MAX).max(1);
+    let memory: MemoryPoolPolicy = Arc::new(move |runtime, _, slots| {
+        let pool = FairSpillPool::new(share.saturating_mul(slots.max(1) as usize));
+        RuntimeEnvBuilder::from_runtime_env(&runtime).with_memory_pool(Arc::new(pool)).build_arc()
+    });
+    let transport = settings.scheduler.transport().clone();
+    let session = move || {
+        let session = SessionConfig::new_with_ballista()
+            .with_ballista_grpc_client_max_message_size(MESSAGE_BYTES_MAX as usize);
+        transport.session(session)
+    };
+    let cache = DefaultSessionRuntimeCache::new(Arc::clone(&runtime), memory, SESSIONS);
+    let engine = DefaultExecutionEngine::with_client_pool(Arc::new(Connections::default()));
+    let executor = Executor::new(
+        metadata,
+        &settings.shuffle_dir.to_string_lossy(),
+        runtime,
+        Arc::new(session),
+        Arc::new(BallistaFunctionRegistry::default()),
+        Arc::new(LoggingMetricsCollector::default()),
+        slots,
+        Arc::new(engine),
+    );
+    executor.with_session_runtime_cache(Some(Arc::new(cache)))
+}
+
+/// What others may ask for: what tasks gave, and that tasks end.
+fn router(executor: &Arc<Executor>, shuffled: &Shuffled) -> Router {
+    let fetches = FlightServiceServer::new(BallistaFlightService::new(shuffled.path()))
+        .max_decoding_message_size(MESSAGE_BYTES_MAX as usize)
+        .max_encoding_message_size(MESSAGE_BYTES_MAX as usize);
+    create_grpc_server(&GrpcServerConfig::default())
+        .add_service(fetches)
+        .add_service(ExecutorGrpcServer::new(Orders(Arc::clone(executor))))
+}
+
+/// What the scheduler may tell an executor that asks for its tasks by itself.
+struct Orders(Arc<Executor>);
+
+#[async_trait]
+impl ExecutorGrpc for Orders {
+    async fn cancel_tasks(
+        &self,
+        request: Request<CancelTasksParams>,
+    ) -> Result<Response<CancelTasksResult>, Status> {
+        let tasks = request.into_inner().task_infos;
+        tracing::info!(tasks = tasks.len(), "tasks that nobody wants any more are ended");
+        let mut cancelled = true;
+        for task in tasks {
+            let (stage, number) = (task.stage_id as usize, task.task_id as usize);
+            cancelled &= self.0.cancel_task(task.job_id.into(), stage, number).await.unwrap_or(false);
+        }
+        Ok(Response::new(CancelTasksResult { cancelled }))
+    }
+
+    async fn launch_task(&self, _: Request<LaunchTaskParams>) -> Result<Response<LaunchTaskResult>, Status> {
+        Err(not_here())
+    }
+
+    async fn launch_multi_task(
+        &self,
+        _: Request<LaunchMultiTaskParams>,
+    ) -> Result<Response<LaunchMultiTaskResult>, Status> {
+        Err(not_here())
+    }
+
+    /// It is for who started an executor to stop it.
+    async fn stop_executor(
+        &self,
+        _: Request<StopExecutorParams>,
+    ) -> Result<Response<StopExecutorResult>, Status> {
+        Err(not_here())
+    }
+
+    async fn remove_job_data(
+        &self,
+        _: Request<RemoveJobDataParams>,
+    ) -> Result<Response<RemoveJobDataResult>, Status> {
+        Err(not_here())
+    }
+}
+
+fn not_here() -> Status {
+    Status::unimplemented("an executor of topshelf asks for its tasks, and is told of cancelled ones alone")
 }

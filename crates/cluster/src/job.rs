@@ -3,12 +3,16 @@
 use crate::{
     MESSAGE_BYTES_MAX,
     codec::{LogicalCodec, PhysicalCodec},
+    overview::Overview,
     ranges::Ranges,
     rows::{KEPT, REPORTS, Rows},
     table::TasksTable,
+    transport::{Peer, Unreachable},
+    watch::{Seen, ended, watch},
 };
 use ballista::prelude::SessionContextExt;
 use ballista_core::{
+    config::BALLISTA_CLIENT_PULL,
     execution_plans::DistributedQueryExec,
     extension::SessionConfigExt,
     serde::protobuf::{CancelJobParams, scheduler_grpc_client::SchedulerGrpcClient},
@@ -27,7 +31,6 @@ use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
-use tonic::transport::Endpoint;
 
 /// Tasks to be done, and how what they give is added up.
 #[derive(Debug, Clone)]
@@ -68,6 +71,8 @@ pub struct JobFigures {
     pub rows: u64,
     /// Bytes of them.
     pub bytes: u64,
+    /// What the scheduler told of it at the end; none when it did not.
+    pub overview: Option<Overview>,
 }
 
 /// Why a job gave no result.
@@ -79,7 +84,7 @@ pub enum ClusterError<E> {
         /// Its address.
         scheduler: String,
         /// Why.
-        source: tonic::transport::Error,
+        source: Unreachable,
     },
     /// It did not end in time.
     #[error("job {job} had not ended after {} s, and was given up", deadline.as_secs())]
@@ -110,25 +115,29 @@ pub enum ClusterError<E> {
     Taken(E),
 }
 
-/// Has a job done by the cluster of a scheduler, `host:port`, and calls `take` with what comes back.
+/// Has a job done by the cluster of a scheduler, and calls `take` with what comes back, and `seen` with how it goes.
 ///
 /// # Errors
 /// [`ClusterError`]; what was taken before means nothing then.
 pub async fn run_job<E>(
-    scheduler: &str,
+    scheduler: &Peer,
     job: Job,
+    seen: impl Fn(Seen),
     mut take: impl FnMut(Row<'_>) -> Result<(), E>,
 ) -> Result<JobFigures, ClusterError<E>> {
     let (started, deadline) = (Instant::now(), job.deadline);
-    let connected = endpoint(scheduler).connect().await;
-    connected.map_err(|source| ClusterError::Unreachable { scheduler: scheduler.to_owned(), source })?;
-    let tasks = job.tasks.len();
+    let greeted = scheduler.greet().await;
+    let unreachable = |source| ClusterError::Unreachable { scheduler: scheduler.to_string(), source };
+    greeted.map_err(unreachable)?;
+    let channel = scheduler.channel().map_err(|_| unreachable(Unreachable::OfAnotherKind))?;
+    let (tasks, ranges) = (job.tasks.len(), job.ranges.count());
     let (context, plan) = plan(scheduler, job).await.map_err(|source| failed("", source))?;
     let query: Option<&DistributedQueryExec<LogicalPlanNode>> = (&*plan as &dyn Any).downcast_ref();
     let query = query.expect("a remote session plans a query for its scheduler");
     let name = || query.job_id().map(|job| job.to_string()).unwrap_or_default();
-    let mut figures = JobFigures { job: String::new(), took: Duration::ZERO, rows: 0, bytes: 0 };
-    let mut reports = 0;
+    let mut figures =
+        JobFigures { job: String::new(), took: Duration::ZERO, rows: 0, bytes: 0, overview: None };
+    let (mut reports, mut ranges_told) = (0, 0);
     let taking = async {
         let mut stream = plan.execute(0, context.task_ctx()).map_err(|source| failed(&name(), source))?;
         while let Some(batch) = stream.next().await {
@@ -146,7 +155,13 @@ pub async fn run_job<E>(
                         reports += 1;
                         Row::Report(report)
                     }
-                    (KEPT, report, _) => Row::Kept(report),
+                    (KEPT, report, _) => {
+                        ranges_told += 1;
+                        if report.is_empty() {
+                            continue;
+                        }
+                        Row::Kept(report)
+                    }
                     (group, product, counters) => Row::Counts(group, product, counters),
                 };
                 take(row).map_err(ClusterError::Taken)?;
@@ -154,34 +169,33 @@ pub async fn run_job<E>(
         }
         Ok(())
     };
-    let ended = tokio::time::timeout(deadline, taking).await;
+    let taken = tokio::select! {
+        taken = tokio::time::timeout(deadline, taking) => taken,
+        never = watch(&channel, name, &seen) => match never {},
+    };
     let job = name();
-    let ended = ended.unwrap_or_else(|_| Err(ClusterError::Deadline { job: job.clone(), deadline }));
-    let ended = ended.and_then(|()| match reports == tasks {
+    let taken = taken.unwrap_or_else(|_| Err(ClusterError::Deadline { job: job.clone(), deadline }));
+    let taken = taken.and_then(|()| match (reports, ranges_told) == (tasks, ranges) {
         true => Ok(()),
-        false => Err(ClusterError::Wrong { job: job.clone(), reason: "not every task has reported" }),
+        false => Err(ClusterError::Wrong { job: job.clone(), reason: "a task or a range has not reported" }),
     });
-    if let Err(error) = ended {
+    if let Err(error) = taken {
         cancel(scheduler, &job).await;
         return Err(error);
     }
-    Ok(JobFigures { job, took: started.elapsed(), ..figures })
+    let took = started.elapsed();
+    let overview = ended(&channel, &job).await;
+    overview.as_ref().and_then(Seen::of).into_iter().for_each(seen);
+    Ok(JobFigures { job, took, overview, ..figures })
 }
 
 fn failed<E>(job: &str, source: DataFusionError) -> ClusterError<E> {
     ClusterError::Failed { job: job.to_owned(), source: Box::new(source) }
 }
 
-fn endpoint(scheduler: &str) -> Endpoint {
-    let endpoint = Endpoint::from_shared(format!("http://{scheduler}"));
-    endpoint
-        .unwrap_or_else(|_| Endpoint::from_static("http://invalid."))
-        .connect_timeout(Duration::from_secs(10))
-}
-
 /// The rows that come of the tasks, as a query to the scheduler.
 async fn plan(
-    scheduler: &str,
+    scheduler: &Peer,
     job: Job,
 ) -> Result<(SessionContext, Arc<dyn ExecutionPlan>), DataFusionError> {
     let config = SessionConfig::new_with_ballista()
@@ -190,10 +204,14 @@ async fn plan(
         .with_ballista_grpc_client_max_message_size(MESSAGE_BYTES_MAX as usize)
         // With it a job hangs once an executor is lost behind the first stage.
         .with_ballista_adaptive_query_planner(false)
+        // Told by the scheduler, the client knows the job's name only once its first stage is done: until then nobody
+        // could watch or cancel it.
+        .set_bool(BALLISTA_CLIENT_PULL, true)
         .with_ballista_logical_extension_codec(Arc::new(LogicalCodec::default()))
         .with_ballista_physical_extension_codec(Arc::new(PhysicalCodec::default()))
         // A stream that takes another's files reads some twice, and some never.
         .set_bool("datafusion.execution.enable_file_stream_work_stealing", false);
+    let config = scheduler.transport().session(config);
     let state = SessionStateBuilder::new().with_config(config).with_default_features().build();
     let context = SessionContext::remote_with_state(&format!("df://{scheduler}"), state).await?;
     let Job { shared, tasks, ranges, keeps, .. } = job;
@@ -203,11 +221,11 @@ async fn plan(
 }
 
 /// Ends a job whose result nobody awaits any more; that it could not be ended changes nothing.
-async fn cancel(scheduler: &str, job: &str) {
+async fn cancel(scheduler: &Peer, job: &str) {
     if job.is_empty() {
         return;
     }
-    if let Ok(channel) = endpoint(scheduler).connect().await {
+    if let Ok(channel) = scheduler.channel() {
         let asked =
             SchedulerGrpcClient::new(channel).cancel_job(CancelJobParams { job_id: job.to_owned() }).await;
         if let Err(error) = asked {

@@ -2,9 +2,10 @@
 //! of a range to the worker, who keeps some and gives back the others.
 
 use crate::{
-    Sums, Worker, blocking,
-    rows::{FIRST_REPORT, KEPT, RANGE, Rows, schema},
-    worker::Give,
+    Sums, Worker,
+    blocking::{self, Push},
+    rows::{FIRST_REPORT, KEPT, MARKS, RANGE, Rows, schema},
+    worker::{Give, Sum},
 };
 use bytes::Bytes;
 use datafusion::{
@@ -21,7 +22,7 @@ use datafusion::{
     },
 };
 use futures::StreamExt;
-use std::{fmt, io, sync::Arc};
+use std::{fmt, io, ops::Range, sync::Arc};
 use tokio::runtime::Handle;
 
 /// Adds up the rows of each range; as many partitions as its input has.
@@ -29,6 +30,8 @@ pub(crate) struct KeepExec {
     pub(crate) shared: Bytes,
     /// Whether the worker is asked to keep sums.
     pub(crate) keeps: bool,
+    /// How many tasks there are.
+    pub(crate) tasks: u32,
     input: Arc<dyn ExecutionPlan>,
     worker: Option<Arc<dyn Worker>>,
     properties: Arc<PlanProperties>,
@@ -36,7 +39,7 @@ pub(crate) struct KeepExec {
 
 impl KeepExec {
     pub(crate) fn new(
-        (shared, keeps): (Bytes, bool),
+        (shared, keeps, tasks): (Bytes, bool, u32),
         input: Arc<dyn ExecutionPlan>,
         worker: Option<Arc<dyn Worker>>,
     ) -> Self {
@@ -47,7 +50,7 @@ impl KeepExec {
             EmissionType::Incremental,
             Boundedness::Bounded,
         );
-        Self { shared, keeps, input, worker, properties: Arc::new(properties) }
+        Self { shared, keeps, tasks, input, worker, properties: Arc::new(properties) }
     }
 }
 
@@ -111,7 +114,7 @@ impl ExecutionPlan for KeepExec {
         let (Some(input), true) = (children.pop(), children.is_empty()) else {
             return Err(DataFusionError::Internal("KeepExec has one input".to_owned()));
         };
-        Ok(Arc::new(Self::new((self.shared.clone(), self.keeps), input, self.worker.clone())))
+        Ok(Arc::new(Self::new((self.shared.clone(), self.keeps, self.tasks), input, self.worker.clone())))
     }
 
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
@@ -125,41 +128,73 @@ impl ExecutionPlan for KeepExec {
             at: 0,
             failed: None,
         };
-        let (shared, keeps) = (self.shared.clone(), self.keeps);
-        let make = move |give: &mut Give<'_>| {
-            let kept = keep_all(&*worker, (&shared, keeps), &mut sorted, give);
+        let (shared, keeps, tasks) = (self.shared.clone(), self.keeps, self.tasks);
+        let make = move |push: &mut Push<'_>| {
+            let mut give = |group, product: &[u8], counters| push(None, group, product, counters);
+            let kept = keep_all(&*worker, (&shared, keeps, tasks), &mut sorted, &mut give);
             // Why rows did not come is for the engine to know: it may have them made again.
             let failed = |error| sorted.failed.take().unwrap_or(DataFusionError::IoError(error));
             kept.map_err(failed)
         };
-        Ok(blocking::stream(schema(), |_, _| None, make))
+        Ok(blocking::stream(schema(), make))
     }
 }
 
-/// All ranges of a partition, and the reports among them.
+/// All ranges of a partition, and the reports among them. What an engine that has lost executors brings together is
+/// looked at before anything is kept of it: of each task there must be all rows, once.
 fn keep_all(
     worker: &dyn Worker,
-    (shared, keeps): (&[u8], bool),
+    (shared, keeps, tasks): (&[u8], bool, u32),
     sorted: &mut Sorted,
     give: &mut Give<'_>,
 ) -> io::Result<()> {
-    while let Some((range, group)) = sorted.next()?.map(|row| (row.range, row.group)) {
-        let mut sums = RangeSums { sorted: &mut *sorted, range, of: ..FIRST_REPORT, product: Vec::new() };
-        if group >= FIRST_REPORT {
-            sums.of = ..u32::MAX;
-            while let Some((group, product, counters)) = sums.next_sum()? {
-                give(group, product, counters)?;
-            }
-        } else if keeps {
-            let report = worker.keep(shared, &mut sums, give)?;
-            give(KEPT, &report, [1, 0, 0])?;
-        } else {
-            while let Some((group, product, counters)) = sums.next_sum()? {
-                give(group, product, counters)?;
-            }
+    while let Some(range) = sorted.next()?.map(|row| row.range) {
+        let rows = marked_rows(sorted, range, tasks)?;
+        let mut sums = RangeSums {
+            sorted: &mut *sorted,
+            range,
+            groups: MARKS + 1..FIRST_REPORT,
+            rows: 0,
+            product: Vec::new(),
+        };
+        let is_empty = rows == 0;
+        let report = if keeps && !is_empty { worker.keep(shared, &mut sums, give)? } else { Vec::new() };
+        while let Some((group, product, counters)) = sums.next_sum()? {
+            give(group, product, counters)?;
+        }
+        if sums.rows != rows {
+            return Err(sorted.wrong("the rows of a range are not those that its tasks gave"));
+        }
+        give(KEPT, &report, [1, 0, 0])?;
+        let mut reports = RangeSums {
+            sorted: &mut *sorted,
+            range,
+            groups: FIRST_REPORT..u32::MAX,
+            rows: 0,
+            product: Vec::new(),
+        };
+        while let Some((group, product, counters)) = reports.next_sum()? {
+            give(group + 1, product, counters)?;
         }
     }
     Ok(())
+}
+
+/// How many rows the tasks' marks tell of the range, which begins with them.
+fn marked_rows(sorted: &mut Sorted, range: u32, tasks: u32) -> io::Result<i64> {
+    let (mut marks, mut rows) = (0..tasks, 0);
+    while let Some(row) = sorted.next()?.filter(|row| (row.range, row.group) == (range, MARKS)) {
+        let expected = marks.next().map(u32::to_be_bytes);
+        if expected.as_ref().is_none_or(|expected| row.product != expected) {
+            return Err(sorted.wrong("a range has a task twice, or one too few"));
+        }
+        rows += row.counters[1];
+        sorted.at += 1;
+    }
+    match marks.next() {
+        None => Ok(rows),
+        Some(_) => Err(sorted.wrong("a range has not the rows of all tasks")),
+    }
 }
 
 /// Rows as they come, sorted by range, group and product.
@@ -181,6 +216,13 @@ struct Row<'r> {
 }
 
 impl Sorted {
+    /// What cannot be right. The engine gives the job up: it would bring the same together again.
+    fn wrong(&mut self, reason: &str) -> io::Error {
+        self.failed =
+            Some(DataFusionError::Execution(format!("what was shuffled cannot be right: {reason}")));
+        io::Error::other(reason.to_owned())
+    }
+
     /// The row that is next, if there is one.
     fn next(&mut self) -> io::Result<Option<Row<'_>>> {
         while self.rows.as_ref().is_none_or(|rows| self.at == rows.len()) {
@@ -202,24 +244,27 @@ impl Sorted {
     }
 }
 
-/// The sums of a range's groups before `of`.
+/// The sums of some groups of a range, by their numbers while they are shuffled.
 struct RangeSums<'s> {
     sorted: &'s mut Sorted,
     range: u32,
-    of: std::ops::RangeTo<u32>,
+    groups: Range<u32>,
+    /// Rows that were added up.
+    rows: i64,
     product: Vec<u8>,
 }
 
 impl Sums for RangeSums<'_> {
-    fn next_sum(&mut self) -> io::Result<Option<(u32, &[u8], [i64; 3])>> {
+    fn next_sum(&mut self) -> io::Result<Option<Sum<'_>>> {
         let Some(first) = self.sorted.next()? else { return Ok(None) };
-        if first.range != self.range || !self.of.contains(&first.group) {
+        if first.range != self.range || !self.groups.contains(&first.group) {
             return Ok(None);
         }
         let (group, mut sum) = (first.group, first.counters);
         self.product.clear();
         self.product.extend_from_slice(first.product);
         self.sorted.at += 1;
+        self.rows += 1;
         while let Some(row) = self.sorted.next()? {
             if (row.range, row.group) != (self.range, group) || row.product != self.product {
                 break;
@@ -228,8 +273,9 @@ impl Sums for RangeSums<'_> {
                 *sum = sum.checked_add(counter).ok_or_else(|| io::Error::other("a sum is too large"))?;
             }
             self.sorted.at += 1;
+            self.rows += 1;
         }
-        Ok(Some((group, &self.product, sum)))
+        Ok(Some((group - 1, &self.product, sum)))
     }
 }
 
@@ -263,18 +309,48 @@ mod tests {
         }
     }
 
-    /// What comes of rows, each with its range, of which every so many are a batch, and an error behind them.
-    fn added(
-        rows: &[(u32, u32, &str, i64)],
-        batch_rows: usize,
-        keeps: bool,
-        failed: bool,
-    ) -> (Given, Result<()>) {
+    /// A row of a range as it is shuffled.
+    type Shuffled = (u32, u32, Vec<u8>, [i64; 3]);
+
+    fn mark(range: u32, task: u32, rows: i64) -> Shuffled {
+        (range, MARKS, task.to_be_bytes().to_vec(), [1, rows, 0])
+    }
+
+    fn row(range: u32, group: u32, product: &str, impressions: i64) -> Shuffled {
+        (range, group + 1, product.as_bytes().to_vec(), [impressions, 0, 1])
+    }
+
+    fn report(range: u32, report: &str, times: i64) -> Shuffled {
+        (range, REPORTS, report.as_bytes().to_vec(), [times, 0, 0])
+    }
+
+    /// Two tasks, and two ranges.
+    fn rows() -> Vec<Shuffled> {
+        vec![
+            mark(4, 0, 3),
+            mark(4, 1, 1),
+            row(4, 0, "a", 1),
+            row(4, 0, "a", 2),
+            row(4, 0, "kb", 5),
+            row(4, 1, "a", 3),
+            report(4, "one", 1),
+            report(4, "two", 1),
+            report(4, "two", 1),
+            mark(9, 0, 0),
+            mark(9, 1, 3),
+            row(9, 1, "a", 7),
+            row(9, 1, "k", 2),
+            row(9, 2, "k", 2),
+        ]
+    }
+
+    /// What comes of rows of which every so many are a batch, and of an error behind them.
+    fn added(rows: &[Shuffled], batch_rows: usize, keeps: bool, failed: bool) -> (Given, Result<()>) {
         let mut batches: Vec<Result<_>> = Vec::new();
         for rows in rows.chunks(batch_rows) {
             let mut builder = RowsBuilder::default();
-            for (range, group, product, counter) in rows {
-                builder.push(Some(*range), *group, product.as_bytes(), [*counter, 0, 1]);
+            for (range, group, product, counters) in rows {
+                builder.push(Some(*range), *group, product, *counters);
             }
             batches.extend(builder.take().map(Ok));
         }
@@ -288,32 +364,20 @@ mod tests {
             given.push((group, product.to_vec(), counters));
             Ok(())
         };
-        let ended = keep_all(&Keeper, (b"", keeps), &mut sorted, &mut give);
+        let ended = keep_all(&Keeper, (b"", keeps, 2), &mut sorted, &mut give);
         let ended = ended.map_err(|error| sorted.failed.take().unwrap_or(DataFusionError::IoError(error)));
         (given, ended)
     }
 
     #[test]
     fn equal_keys_become_one_and_ranges_are_kept_by_themselves() {
-        let rows = [
-            (4, 0, "a", 1),
-            (4, 0, "a", 2),
-            (4, 0, "kb", 5),
-            (4, 1, "a", 3),
-            (4, REPORTS, "one", 1),
-            (4, REPORTS, "two", 1),
-            (4, REPORTS, "two", 1),
-            (9, 1, "a", 7),
-            (9, 1, "k", 2),
-            (9, 2, "k", 2),
-        ];
         let row = |group, product: &str, counters| (group, product.as_bytes().to_vec(), counters);
         let kept = [
             row(0, "a", [3, 0, 2]),
             row(1, "a", [3, 0, 1]),
             row(KEPT, "kept 5", [1, 0, 0]),
-            row(REPORTS, "one", [1, 0, 1]),
-            row(REPORTS, "two", [2, 0, 2]),
+            row(REPORTS, "one", [1, 0, 0]),
+            row(REPORTS, "two", [2, 0, 0]),
             row(1, "a", [7, 0, 1]),
             row(KEPT, "kept 4", [1, 0, 0]),
         ];
@@ -321,30 +385,50 @@ mod tests {
             row(0, "a", [3, 0, 2]),
             row(0, "kb", [5, 0, 1]),
             row(1, "a", [3, 0, 1]),
-            row(REPORTS, "one", [1, 0, 1]),
-            row(REPORTS, "two", [2, 0, 2]),
+            row(KEPT, "", [1, 0, 0]),
+            row(REPORTS, "one", [1, 0, 0]),
+            row(REPORTS, "two", [2, 0, 0]),
             row(1, "a", [7, 0, 1]),
             row(1, "k", [2, 0, 1]),
             row(2, "k", [2, 0, 1]),
+            row(KEPT, "", [1, 0, 0]),
         ];
         for batch_rows in [1, 2, 3, 100] {
-            let (given, ended) = added(&rows, batch_rows, true, false);
-            assert!(ended.is_ok());
+            let (given, ended) = added(&rows(), batch_rows, true, false);
+            assert!(ended.is_ok(), "{ended:?}");
             assert_eq!(given, kept);
-            assert_eq!(added(&rows, batch_rows, false, false).0, passed);
+            assert_eq!(added(&rows(), batch_rows, false, false).0, passed);
         }
         assert_eq!(added(&[], 1, true, false).0, []);
     }
 
     #[test]
+    fn what_the_engine_lost_or_brought_twice_is_an_error_and_marks_are_seen_before_anything_is_kept() {
+        for (index, is_mark) in rows().iter().enumerate().map(|(index, row)| (index, row.1 == MARKS)) {
+            if rows()[index].1 >= FIRST_REPORT {
+                continue;
+            }
+            let (mut fewer, mut more) = (rows(), rows());
+            fewer.remove(index);
+            more.insert(index, rows()[index].clone());
+            for wrong in [fewer, more] {
+                let (given, ended) = added(&wrong, 3, true, false);
+                assert!(ended.unwrap_err().to_string().contains("cannot be right"), "{index}");
+                assert!(!is_mark || index > 1 || given.is_empty(), "{index}");
+            }
+        }
+    }
+
+    #[test]
     fn the_engine_is_told_why_rows_did_not_come() {
-        let (_, ended) = added(&[(0, 0, "a", 1)], 1, true, true);
+        let (_, ended) = added(&rows()[..3], 1, true, true);
         assert!(matches!(ended, Err(DataFusionError::Execution(error)) if error.contains("fetch")));
     }
 
     #[test]
     fn a_sum_that_is_too_large_is_an_error() {
-        let (_, ended) = added(&[(0, 0, "a", i64::MAX), (0, 0, "a", 1)], 2, false, false);
+        let rows = [mark(0, 0, 2), mark(0, 1, 0), row(0, 0, "a", i64::MAX), row(0, 0, "a", 1)];
+        let (_, ended) = added(&rows, 2, false, false);
         assert!(ended.unwrap_err().to_string().contains("too large"));
     }
 }

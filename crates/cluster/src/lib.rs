@@ -12,23 +12,37 @@
 
 mod blocking;
 mod codec;
+mod connections;
 mod executor;
 mod job;
 mod keep;
 mod node;
+mod outputs;
+mod overview;
+mod patience;
+mod process;
 mod program;
 mod ranges;
 mod rows;
 mod scheduler;
+mod shuffled;
 mod table;
+mod tls;
+mod transport;
+mod watch;
 mod worker;
 
 pub use bytes::Bytes;
 pub use executor::{ExecutorSettings, run_executor};
 pub use job::{ClusterError, Job, JobFigures, Row, run_job};
+pub use overview::{ExecutorShare, Overview, StageOverview};
+pub use process::ProcessError;
 pub use ranges::Ranges;
 pub use scheduler::{SchedulerSettings, run_scheduler};
-pub use worker::{Give, Room, Sums, Worker};
+pub use tls::{TlsError, TlsFiles};
+pub use transport::{Peer, Transport, Unreachable};
+pub use watch::Seen;
+pub use worker::{Give, Room, Sum, Sums, Worker};
 
 /// Bytes of a message: a plan carries its tasks, and what they have in common.
 const MESSAGE_BYTES_MAX: u32 = 256 << 20;

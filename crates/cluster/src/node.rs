@@ -1,12 +1,13 @@
 //! The node that does tasks: a row of its input is a task, its rows are the task's partial counts.
 
 use crate::{
-    Room, Worker, blocking,
+    Room, Worker,
+    blocking::{self, Push},
     ranges::Ranges,
-    rows::{REPORTS, shuffled_schema},
+    rows::{FIRST_REPORT, MARKS, REPORTS, shuffled_schema},
     worker::Give,
 };
-use arrow_array::{BinaryArray, RecordBatch, cast::AsArray};
+use arrow_array::{BinaryArray, RecordBatch, UInt32Array, cast::AsArray, types::UInt32Type};
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use bytes::Bytes;
 use datafusion::{
@@ -25,7 +26,7 @@ use datafusion::{
 };
 use futures::StreamExt;
 use std::{
-    fmt,
+    fmt, io,
     sync::{Arc, LazyLock},
 };
 use tokio::runtime::Handle;
@@ -40,16 +41,19 @@ pub(crate) struct TasksExec {
     properties: Arc<PlanProperties>,
 }
 
-static TASK_SCHEMA: LazyLock<SchemaRef> =
-    LazyLock::new(|| Arc::new(Schema::new(vec![Field::new("task", DataType::Binary, false)])));
+static TASK_SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| {
+    let number = Field::new("number", DataType::UInt32, false);
+    Arc::new(Schema::new(vec![number, Field::new("task", DataType::Binary, false)]))
+});
 
 /// Tasks as rows of memory, one in each partition.
 pub(crate) fn leaf(tasks: &[Bytes]) -> Result<Arc<dyn ExecutionPlan>> {
-    let partition = |task: &Bytes| {
-        let column = Arc::new(BinaryArray::from(vec![&task[..]]));
-        Ok(vec![RecordBatch::try_new(Arc::clone(&TASK_SCHEMA), vec![column])?])
+    let partition = |(task, number): (&Bytes, u32)| {
+        let number = Arc::new(UInt32Array::from(vec![number]));
+        let task = Arc::new(BinaryArray::from(vec![&task[..]]));
+        Ok(vec![RecordBatch::try_new(Arc::clone(&TASK_SCHEMA), vec![number, task])?])
     };
-    let partitions = tasks.iter().map(partition).collect::<Result<Vec<_>>>()?;
+    let partitions = tasks.iter().zip(0..).map(partition).collect::<Result<Vec<_>>>()?;
     Ok(MemorySourceConfig::try_new_exec(&partitions, Arc::clone(&TASK_SCHEMA), None)?)
 }
 
@@ -124,29 +128,64 @@ impl ExecutionPlan for TasksExec {
         let mut tasks = self.input.execute(partition, Arc::clone(&context))?;
         let at_a_time = self.properties.partitioning.partition_count().max(1);
         let (shared, runtime) = (self.shared.clone(), Handle::current());
-        let make = move |give: &mut Give<'_>| {
+        let (ranges, labels) = (self.ranges.clone(), self.ranges.labels()?);
+        let make = move |push: &mut Push<'_>| {
             while let Some(tasks) = runtime.block_on(tasks.next()).transpose()? {
-                for task in tasks.column(0).as_binary::<i32>().iter().flatten() {
-                    do_task(&*worker, (&shared, task), &context, (partition, at_a_time), give)?;
+                let numbers = tasks.column(0).as_primitive::<UInt32Type>().iter().flatten();
+                for (number, task) in numbers.zip(tasks.column(1).as_binary::<i32>().iter().flatten()) {
+                    let mut out = Out { ranges: &ranges, labels: &labels, rows: vec![0; labels.len()], push };
+                    let work = |give: &mut Give<'_>, room| worker.work(&shared, task, room, give);
+                    let done =
+                        with_room(&context, (partition, at_a_time), |room| out.all_of(number, room, work))?;
+                    // Of all errors it is only those of input and output that the engine tries again.
+                    done.map_err(DataFusionError::IoError)?;
                 }
             }
             Ok(())
         };
-        let (ranges, labels) = (self.ranges.clone(), self.ranges.labels()?);
-        let label = move |group, product: &[u8]| Some(labels[ranges.of(group, product)]);
-        Ok(blocking::stream(shuffled_schema(), label, make))
+        Ok(blocking::stream(shuffled_schema(), make))
     }
 }
 
-/// Does a task. One of the engine's has several, at the same time: each gets the same share of half of its memory. The other
-/// half is for what the engine makes of them.
-fn do_task(
-    worker: &dyn Worker,
-    (shared, task): (&[u8], &[u8]),
+/// The rows of a task on their way to their ranges.
+struct Out<'o, 'p> {
+    ranges: &'o Ranges,
+    labels: &'o [u32],
+    /// How many of each range there are.
+    rows: Vec<i64>,
+    push: &'o mut Push<'p>,
+}
+
+impl Out<'_, '_> {
+    /// All rows that the task of this number gives, a mark in each range, and its report.
+    fn all_of(
+        mut self,
+        number: u32,
+        room: Room,
+        work: impl FnOnce(&mut Give<'_>, Room) -> io::Result<Vec<u8>>,
+    ) -> io::Result<()> {
+        let mut give = |group: u32, product: &[u8], counters| {
+            let range = self.ranges.of(group, product);
+            self.rows[range] += 1;
+            let shuffled = group.checked_add(1).filter(|group| *group < FIRST_REPORT);
+            let shuffled = shuffled.ok_or_else(|| io::Error::other("a group has too high a number"))?;
+            (self.push)(Some(self.labels[range]), shuffled, product, counters)
+        };
+        let report = work(&mut give, room)?;
+        for (label, rows) in self.labels.iter().zip(&self.rows) {
+            (self.push)(Some(*label), MARKS, &number.to_be_bytes(), [1, *rows, 0])?;
+        }
+        (self.push)(Some(self.labels[0]), REPORTS, &report, [1, 0, 0])
+    }
+}
+
+/// Does something with a task's share of memory. One task of the engine's has several of ours, at the same time: each gets
+/// the same share of half of its memory. The other half is for what the engine makes of them.
+fn with_room<T>(
     context: &TaskContext,
     (partition, tasks): (usize, usize),
-    give: &mut Give<'_>,
-) -> Result<()> {
+    done: impl FnOnce(Room) -> T,
+) -> Result<T> {
     let pool = context.memory_pool();
     let memory_bytes = match pool.memory_limit() {
         MemoryLimit::Finite(bytes) => Some(bytes / (2 * tasks)),
@@ -154,7 +193,5 @@ fn do_task(
     };
     let reservation = MemoryConsumer::new(format!("TasksExec[{partition}]")).register(pool);
     reservation.try_grow(memory_bytes.unwrap_or_default())?;
-    let report = worker.work(shared, task, Room { memory_bytes }, give);
-    // Of all errors it is only those of input and output that the engine tries again.
-    report.and_then(|report| give(REPORTS, &report, [1, 0, 0])).map_err(DataFusionError::IoError)
+    Ok(done(Room { memory_bytes }))
 }

@@ -14,13 +14,17 @@ use std::{
 /// The column of the range's label, which rows have while they are shuffled.
 pub(crate) const RANGE: &str = "range";
 
+/// The group of marks while rows are shuffled; those of counts are one higher there. Each task leaves a mark in each range:
+/// with its number in a product's place, an impression, and as clicks how many rows it gave to the range.
+pub(crate) const MARKS: u32 = 0;
+
 /// The group of tasks' reports. A report stands where a product's id does, with one impression.
 pub(crate) const REPORTS: u32 = u32::MAX - 1;
 
-/// The group of reports of what was kept.
+/// The group of the report of each range: what was kept of it.
 pub(crate) const KEPT: u32 = u32::MAX - 2;
 
-/// Groups of counts are below.
+/// Groups of counts are below, also while they are shuffled.
 pub(crate) const FIRST_REPORT: u32 = KEPT;
 
 /// Rows of a batch.

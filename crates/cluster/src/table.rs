@@ -53,7 +53,10 @@ impl TableProvider for TasksTable {
             return Err(DataFusionError::Plan("tasks give all of their columns".to_owned()));
         }
         let tasks = TasksExec::new((self.shared.clone(), self.ranges.clone()), leaf(&self.tasks)?, None);
+        let count = u32::try_from(self.tasks.len())
+            .map_err(|_| DataFusionError::Plan("too many tasks".to_owned()))?;
+        let of = (self.shared.clone(), self.keeps, count);
         // The engine puts between them what brings the rows of each range together, in order.
-        Ok(Arc::new(KeepExec::new((self.shared.clone(), self.keeps), Arc::new(tasks), None)))
+        Ok(Arc::new(KeepExec::new(of, Arc::new(tasks), None)))
     }
 }

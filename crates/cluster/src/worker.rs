@@ -5,13 +5,16 @@ use std::{fmt, io};
 /// Takes partial counts: the group, the product's id, and what is added to its impressions, clicks and views.
 pub type Give<'g> = dyn FnMut(u32, &[u8], [i64; 3]) -> io::Result<()> + 'g;
 
+/// A sum: its group, the product's id, its impressions, clicks and views.
+pub type Sum<'s> = (u32, &'s [u8], [i64; 3]);
+
 /// Sums, in order of group and product, each key once.
 pub trait Sums {
-    /// The next: its group, the product's id, its impressions, clicks and views; none when there are no more.
+    /// The next; none when there are no more.
     ///
     /// # Errors
     /// When it did not come: whoever asked should end.
-    fn next_sum(&mut self) -> io::Result<Option<(u32, &[u8], [i64; 3])>>;
+    fn next_sum(&mut self) -> io::Result<Option<Sum<'_>>>;
 }
 
 /// What a task may take.

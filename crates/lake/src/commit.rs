@@ -69,17 +69,28 @@ impl Commit<'_> {
         Ok(described)
     }
 
-    /// Names an object that was put before.
-    pub(crate) fn name(&mut self, object: &DataObject) {
+    /// Names an object that another machine has put before this commit began.
+    ///
+    /// # Errors
+    /// When it is not there.
+    pub(crate) fn name(&mut self, object: &DataObject, remedy: &str) -> Result<(), LakeError> {
+        if !self.is_listed(object) {
+            let reason = "another machine has put it, and it is not there".to_owned();
+            return Err(self.lake.damaged(&self.folder, &object.name, reason, remedy));
+        }
         self.named.push(object.name.clone());
+        Ok(())
+    }
+
+    fn is_listed(&self, object: &DataObject) -> bool {
+        let is_it =
+            |meta: &ObjectMeta| meta.location.filename() == Some(&object.name) && meta.size == object.size;
+        self.there.iter().any(is_it)
     }
 
     /// Whether the object is there already, byte for byte: a damaged one must be written again.
     async fn holds(&self, object: &DataObject, bytes: &Bytes) -> Result<bool, LakeError> {
-        let is_it =
-            |meta: &ObjectMeta| meta.location.filename() == Some(&object.name) && meta.size == object.size;
-        let is_listed = self.there.iter().any(is_it);
-        Ok(is_listed && self.lake.get(&self.folder, &object.name).await?.as_ref() == Some(bytes))
+        Ok(self.is_listed(object) && self.lake.get(&self.folder, &object.name).await?.as_ref() == Some(bytes))
     }
 
     /// Commits: writes the manifest, unless it is there already, and deletes what the one before named

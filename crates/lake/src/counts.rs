@@ -119,7 +119,7 @@ impl Lake {
             match outgoing {
                 encode::Outgoing::New(object) => counts.push(commit.put(object).await?),
                 encode::Outgoing::There(objects) => {
-                    objects.iter().for_each(|object| commit.name(object));
+                    objects.iter().try_for_each(|object| commit.name(object, ELSEWHERE))?;
                     counts.extend(objects);
                 }
             }
@@ -238,6 +238,9 @@ impl Lake {
             .map_err(|reason| self.damaged(&folder(day), &manifest.advertisers.name, reason, &remedy(day)))
     }
 }
+
+/// What to do about an object that was put elsewhere.
+const ELSEWHERE: &str = "lake.url must name the same place on all machines that write to it";
 
 fn folder(day: Day) -> String {
     format!("counts/day={day}")

@@ -9,7 +9,7 @@ mod nights;
 mod readers;
 
 #[cfg(feature = "cluster")]
-pub use cluster::{Cluster, Executor, Scheduler};
+pub use cluster::{Cluster, Executor, Scheduler, Tls};
 pub use generate::{CompressionName, FormatName, Generate, LayoutName};
 pub use grant::{DutyName, Grant};
 pub use keys::{CreateKey, Keys, RevokeKey};

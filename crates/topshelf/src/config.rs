@@ -110,6 +110,12 @@ pub struct Cluster {
     pub deadline_seconds: u64,
     /// How often a job that failed or was given up is tried again, as a new one.
     pub retries: u32,
+    /// File with the certificate that whoever runs the night shows to the cluster, in PEM; empty without TLS.
+    pub tls_cert: String,
+    /// File with its private key, in PEM.
+    pub tls_key: String,
+    /// File with the authority of all certificates of the cluster, in PEM.
+    pub tls_ca: String,
 }
 
 /// Which models rank, and how far.
@@ -322,8 +328,11 @@ impl Default for Cluster {
             task_mib: 256,
             adders: 0,
             executors_write: true,
-            deadline_seconds: 7200,
+            deadline_seconds: 5400,
             retries: 1,
+            tls_cert: String::new(),
+            tls_key: String::new(),
+            tls_ca: String::new(),
         }
     }
 }

@@ -10,6 +10,7 @@ mod before;
 mod checked;
 #[cfg(feature = "cluster")]
 mod cluster;
+mod cluster_figures;
 mod count;
 mod input;
 mod lease;
@@ -28,6 +29,7 @@ pub(crate) use arrival::{find_input, find_marker, has_marker, is_there};
 pub use checked::Checked;
 #[cfg(feature = "cluster")]
 pub use cluster::CountingWorker;
+pub use cluster_figures::{ClusterExecutor, ClusterFigures, ClusterStage, EngineFigures};
 pub use count::count;
 pub use lease::Wait;
 pub(crate) use ledger::{bury_the_dead, is_dead};
@@ -35,7 +37,7 @@ pub(crate) use look::{LookedLog, configured_logs, find_log};
 pub use publish::{accept, publish};
 pub use rank::{rank, ranked_models};
 pub(crate) use report::visible;
-pub use report::{ClusterFigures, ModelReport, RunOutcome, RunReport, StageReport, Verdict};
+pub use report::{ModelReport, RunOutcome, RunReport, StageReport, Verdict};
 pub use retention::{Trimmed, trim};
 pub use started_by::StartedBy;
 

@@ -42,6 +42,12 @@ impl Progress {
         )
     }
 
+    /// A bar over `tasks`, which others do.
+    #[must_use]
+    pub fn tasks(&self, what: &'static str, tasks: u64) -> ProgressBar {
+        self.bar(tasks, what, "{msg:10} {bar:32.cyan/dim} {human_pos:>10} of {human_len} tasks, {eta} left")
+    }
+
     fn bar(&self, length: u64, what: &'static str, template: &str) -> ProgressBar {
         if !self.is_shown {
             return ProgressBar::hidden();

@@ -45,8 +45,9 @@ def test_the_scheduler_is_reached_by_executors_and_the_night_and_nobody_else(aws
     assert rules(aws, cluster["SchedulerSecurityGroup"]) == sorted(expected)
 
 
-def test_executors_are_reached_by_each_other_and_the_night_and_nobody_else(aws, base, cluster):
-    expected = [(EXECUTOR_PORT, EXECUTOR_PORT, of) for of in (base["NightSecurityGroup"], cluster["ExecutorSecurityGroup"])]
+def test_executors_are_reached_by_each_other_the_scheduler_and_the_night_and_nobody_else(aws, base, cluster):
+    callers = (base["NightSecurityGroup"], cluster["ExecutorSecurityGroup"], cluster["SchedulerSecurityGroup"])
+    expected = [(EXECUTOR_PORT, EXECUTOR_PORT, of) for of in callers]
     assert rules(aws, cluster["ExecutorSecurityGroup"]) == sorted(expected)
 
 
@@ -54,7 +55,7 @@ def test_each_is_let_out_to_what_it_calls_and_nowhere_else(aws, base, cluster):
     scheduler, executor = cluster["SchedulerSecurityGroup"], cluster["ExecutorSecurityGroup"]
     to_scheduler, to_executors = (SCHEDULER_PORT, SCHEDULER_PORT, scheduler), (EXECUTOR_PORT, EXECUTOR_PORT, executor)
     assert ways_out(base["NightSecurityGroup"]) == ways_out(executor) == sorted([to_scheduler, to_executors])
-    assert ways_out(scheduler) == []
+    assert ways_out(scheduler) == [to_executors]
     # Beside these, AWS by 443.
     for name in ("SchedulerSecurityGroup", "ExecutorSecurityGroup"):
         (of_template,) = template("cluster")["Resources"][name]["Properties"]["SecurityGroupEgress"]
@@ -82,7 +83,10 @@ RIGHTS = [
     ("ExecutorRole", "s3:GetObject", f"{BUCKET}/lake/counts/day=2026-11-20/manifest.json", {}, False),
     ("ExecutorRole", "s3:GetObject", f"{BUCKET}/private/payroll.csv", {}, False),
     ("ExecutorRole", "s3:PutObject", f"{BUCKET}/logs/ads_views.csv", {}, False),
-    ("ExecutorRole", "s3:PutObject", f"{BUCKET}/lake/counts/x", {}, False),
+    ("ExecutorRole", "s3:PutObject", f"{BUCKET}/lake/counts/day=2026-11-20/counts-0123456789abcdef.parquet", {}, True),
+    ("ExecutorRole", "s3:PutObject", f"{BUCKET}/lake/counts/day=2026-11-20/manifest.json", {}, False),
+    ("ExecutorRole", "s3:PutObject", f"{BUCKET}/lake/rankings/day=2026-11-20/counts-0123456789abcdef.parquet", {}, False),
+    ("ExecutorRole", "s3:DeleteObject", f"{BUCKET}/lake/counts/day=2026-11-20/counts-0123456789abcdef.parquet", {}, False),
     ("ExecutorRole", "s3:DeleteObject", f"{BUCKET}/logs/ads_views.csv", {}, False),
     ("ExecutorRole", "s3:GetObject", "arn:aws:s3:::another/logs/ads_views.csv", {}, False),
     ("ExecutorRole", "secretsmanager:GetSecretValue", SECRET, {}, False),
@@ -212,7 +216,15 @@ def test_tasks_write_to_tmp_alone_have_no_capabilities_and_keep_their_log(aws, c
 def test_nights_and_commands_by_hand_count_on_the_cluster_that_is_named(aws, night):
     for name in ("flock-night", "flock-hand"):
         (container,) = definition(aws, name)["containerDefinitions"]
-        assert variables(container)["TOPSHELF_CLUSTER__URL"] == URL
+        told = {name: value for name, value in variables(container).items() if name.startswith("TOPSHELF_CLUSTER__")}
+        assert told == {"TOPSHELF_CLUSTER__URL": URL, "TOPSHELF_CLUSTER__DEADLINE_SECONDS": "5400", "TOPSHELF_CLUSTER__RETRIES": "1"}
+
+
+def test_jobs_of_a_night_that_hang_are_given_up_before_its_deadline():
+    night = {name: of["Default"] for name, of in template("night")["Parameters"].items() if "Default" in of}
+    begins, ends = night["NightHour"] * 60 + night["NightMinute"], night["DeadlineHour"] * 60
+    jobs = night["ClusterRetries"] + 1
+    assert jobs * night["ClusterDeadline"] / 60 < ends - begins
 
 
 def test_nothing_is_imported_that_a_deployment_changes():

@@ -16,7 +16,7 @@ pub(super) struct Segments {
     active: Arc<[AdvertiserId]>,
     /// The advertiser that was asked about last, and what its id comes to.
     last: Option<(u32, crc32fast::Hasher)>,
-    /// A row begins one when its checksum is less.
+    /// A row begins one when what its checksum is mixed to is less.
     below: u32,
 }
 
@@ -40,8 +40,15 @@ impl Segments {
         };
         let mut hasher = of.clone();
         hasher.update(product_id.as_bytes());
-        hasher.finalize() < self.below
+        mixed(hasher.finalize()) < self.below
     }
+}
+
+/// Spreads checksums, which are alike in some bits where ids are: the last step of `MurmurHash3`.
+fn mixed(checksum: u32) -> u32 {
+    let mixed = (checksum ^ (checksum >> 16)).wrapping_mul(0x85EB_CA6B);
+    let mixed = (mixed ^ (mixed >> 13)).wrapping_mul(0xC2B2_AE35);
+    mixed ^ (mixed >> 16)
 }
 
 /// The most rows of a row group.

@@ -5,12 +5,26 @@ use crate::memory::MemoryLimit;
 use clap::{Args, Subcommand};
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
+/// What a process shows of itself by TLS, and whom it lets in.
+#[derive(Debug, Args)]
+pub struct Tls {
+    /// Certificate that this process shows, in PEM, for connections by mutual TLS; with it come the two below
+    #[arg(long, value_name = "FILE", requires_all = ["tls_key", "tls_ca"])]
+    pub tls_cert: Option<PathBuf>,
+    /// The certificate's private key, in PEM
+    #[arg(long, value_name = "FILE", requires_all = ["tls_cert", "tls_ca"])]
+    pub tls_key: Option<PathBuf>,
+    /// Authority that has signed the certificates of all of the cluster, in PEM
+    #[arg(long, value_name = "FILE", requires_all = ["tls_cert", "tls_key"])]
+    pub tls_ca: Option<PathBuf>,
+}
+
 /// Commands that make a cluster.
 #[derive(Debug, Subcommand)]
 pub enum Cluster {
     /// Plan the jobs of nights and hand out their tasks; one of a cluster
     #[command(
-        after_help = "Example:\n  topshelf cluster scheduler --bind 10.0.3.7:50050\n\nWhoever reaches the port may run jobs: leave it in a private network. What is under way is in memory alone; a night whose\nscheduler is lost begins a new job."
+        after_help = "Example:\n  topshelf cluster scheduler --bind 10.0.3.7:50050\n\nWhoever reaches the port may run jobs: leave it in a private network, or say --tls-cert, --tls-key and --tls-ca. What is\nunder way is in memory alone; a night whose scheduler is lost begins a new job."
     )]
     Scheduler(Scheduler),
     /// Count for nights; as many of a cluster as there are machines
@@ -30,8 +44,11 @@ pub struct Scheduler {
     #[arg(long, value_name = "HOST")]
     pub host: Option<String>,
     /// For how long an executor may be silent before others do its tasks
-    #[arg(long, value_name = "TIME", default_value = "20s", value_parser = time)]
+    #[arg(long, value_name = "TIME", default_value = "20s", value_parser = silence)]
     pub executor_timeout: Duration,
+    /// What it shows of itself, and whom it lets in.
+    #[command(flatten)]
+    pub tls: Tls,
 }
 
 /// Flags of `cluster executor`.
@@ -43,7 +60,7 @@ pub struct Executor {
     /// Address to listen on
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:50051")]
     pub bind: SocketAddr,
-    /// What others call this host [default: that of --bind, or where the scheduler sees it come from]
+    /// What others call this host [default: that of --bind, or the address by which it reaches the scheduler]
     #[arg(long, value_name = "HOST")]
     pub host: Option<String>,
     /// Tasks at a time [default: the machine's processors]
@@ -52,9 +69,26 @@ pub struct Executor {
     /// Memory of all tasks together, such as 4GiB [default: half of the machine's]
     #[arg(long, value_name = "BYTES", default_value = "auto", value_parser = memory)]
     pub memory: MemoryLimit,
-    /// Folder for what tasks gave, and for what does not fit in memory
+    /// Folder of its own for what tasks gave, and for what does not fit in memory
     #[arg(long, value_name = "DIR", default_value = "topshelf-data/executor")]
     pub work_dir: PathBuf,
+    /// Ends, with exit code 1, once the scheduler was not reached for so long [default: waits for ever]
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    pub give_up_after: Option<Duration>,
+    /// What it shows of itself, and whom it lets in.
+    #[command(flatten)]
+    pub tls: Tls,
+}
+
+/// The engine's executors tell that they are there by asking for work, and while they have no room for more, every five
+/// seconds.
+const SILENCE_MIN: Duration = Duration::from_secs(10);
+
+fn silence(text: &str) -> Result<Duration, String> {
+    match time(text)? {
+        silence if silence >= SILENCE_MIN => Ok(silence),
+        _ => Err("an executor that works tells every 5 s that it is there: give it 10s at least".to_owned()),
+    }
 }
 
 fn host_and_port(text: &str) -> Result<(String, u16), String> {
@@ -65,4 +99,16 @@ fn host_and_port(text: &str) -> Result<(String, u16), String> {
 
 fn memory(text: &str) -> Result<MemoryLimit, String> {
     text.parse().map_err(|()| "not a number of bytes, such as 512MiB or 4GiB".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_executor_that_works_has_time_to_tell() {
+        assert_eq!(silence("10s"), Ok(SILENCE_MIN));
+        assert!(silence("9s").unwrap_err().contains("every 5 s"));
+        assert!(silence("soon").is_err());
+    }
 }

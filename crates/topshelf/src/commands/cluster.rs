@@ -1,51 +1,104 @@
 //! `topshelf cluster`: the processes of a cluster.
 
+use super::stop;
 use crate::{
-    cli::{Executor, Scheduler},
+    cli::{Executor, Scheduler, Tls},
     failure::{Exit, Failure},
+    halt::Halt,
     pipeline::CountingWorker,
 };
-use cluster::{ExecutorSettings, SchedulerSettings, run_executor, run_scheduler};
-use std::{sync::Arc, thread, time::Duration};
+use cluster::{
+    ExecutorSettings, Peer, ProcessError, SchedulerSettings, TlsFiles, Transport, run_executor, run_scheduler,
+};
+use std::{
+    fs::{self, File, TryLockError},
+    path::Path,
+    sync::Arc,
+    thread,
+};
 use tokio::runtime::Handle;
-
-/// How often an executor tells that it is there: the scheduler waits for several such times.
-const HEARTBEAT: Duration = Duration::from_secs(4);
 
 pub(super) async fn scheduler(flags: &Scheduler) -> Result<(), Failure> {
     let settings = SchedulerSettings {
         listen: flags.bind,
         host: flags.host.clone().unwrap_or_else(|| flags.bind.ip().to_string()),
         executor_timeout: flags.executor_timeout,
+        transport: transport(&flags.tls)?,
     };
-    run_scheduler(&settings).await.map_err(|error| {
-        Failure::explained(Exit::Failed, error)
-            .within(format!("no scheduler could be run on {}", flags.bind))
-            .help("is the port free, and the address one of this machine?")
-    })
+    let halt = Halt::new();
+    stop::at_signal(halt.clone());
+    run_scheduler(&settings, stopped(&halt)).await.map_err(|error| explain(error, "scheduler"))
 }
 
 pub(super) async fn executor(flags: Executor) -> Result<(), Failure> {
+    let halt = Halt::new();
+    stop::at_signal(halt.clone());
+    let transport = transport(&flags.tls)?;
     let work_dir = std::path::absolute(&flags.work_dir).map_err(Failure::of)?;
-    std::fs::create_dir_all(&work_dir).map_err(|error| {
-        Failure::of(error)
-            .within(format!("{} cannot be made", work_dir.display()))
-            .help("name a folder on a disk with room by --work-dir")
-    })?;
-    let scheduler = format!("{}:{}", flags.scheduler.0, flags.scheduler.1);
+    let _lock = lock(&work_dir)?;
+    let (host, port) = &flags.scheduler;
     let settings = ExecutorSettings {
         listen: flags.bind,
         host: flags.host.or_else(|| (!flags.bind.ip().is_unspecified()).then(|| flags.bind.ip().to_string())),
-        scheduler: flags.scheduler,
+        scheduler: Peer::new(format!("{host}:{port}"), transport),
         slots: flags.slots.unwrap_or_else(|| thread::available_parallelism().map_or(1, usize::from)),
         memory_bytes: flags.memory.bytes(),
-        work_dir: work_dir.clone(),
-        heartbeat: HEARTBEAT,
+        // All in it is deleted: it is called as nothing of others is.
+        shuffle_dir: work_dir.join("topshelf-shuffle"),
+        give_up_after: flags.give_up_after,
     };
     let worker = CountingWorker::new(Handle::current(), work_dir.join("spill"));
-    run_executor(&settings, Arc::new(worker)).await.map_err(|error| {
-        Failure::explained(Exit::Failed, error)
-            .within(format!("no executor of {scheduler} could be run on {}", flags.bind))
-            .help("is the scheduler there and may this machine reach it; is the port free?")
+    let done = run_executor(&settings, Arc::new(worker), stopped(&halt)).await;
+    done.map_err(|error| explain(error, "executor"))
+}
+
+async fn stopped(halt: &Halt) {
+    drop(halt.until_stopped().await);
+}
+
+fn transport(flags: &Tls) -> Result<Transport, Failure> {
+    let (Some(certificate), Some(key), Some(authority)) = (&flags.tls_cert, &flags.tls_key, &flags.tls_ca)
+    else {
+        return Ok(Transport::default());
+    };
+    let (certificate, key, authority) = (certificate.clone(), key.clone(), authority.clone());
+    Transport::tls(&TlsFiles { certificate, key, authority }).map_err(|error| {
+        Failure::explained(Exit::Usage, error).help("--tls-cert, --tls-key and --tls-ca are files in PEM")
     })
+}
+
+/// The folder is this process' own for as long as the file is open.
+fn lock(work_dir: &Path) -> Result<File, Failure> {
+    let unusable = |error| {
+        Failure::of(error)
+            .within(format!("{} cannot be used", work_dir.display()))
+            .help("name a folder on a disk with room by --work-dir")
+    };
+    fs::create_dir_all(work_dir).map_err(unusable)?;
+    let file = File::create(work_dir.join("topshelf-executor.lock")).map_err(unusable)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => {
+            let message = format!("another executor works in {}", work_dir.display());
+            Err(Failure::new(Exit::Failed, message).help("give each a folder of its own by --work-dir"))
+        }
+        Err(TryLockError::Error(error)) => Err(unusable(error)),
+    }
+}
+
+fn explain(error: ProcessError, process: &str) -> Failure {
+    let help = match &error {
+        ProcessError::Listen { .. } | ProcessError::Server { .. } => {
+            "is the port free, and the address one of this machine?"
+        }
+        ProcessError::GivenUp { source: Some(source), .. } if source.is_of_tls() => {
+            "all of a cluster speak TLS, or none does: --tls-cert, --tls-key and --tls-ca name what this side shows, and the authority of all"
+        }
+        ProcessError::GivenUp { .. } => {
+            "is `topshelf cluster scheduler` running there, and may this machine reach it?"
+        }
+        ProcessError::Folder(_) => "name a folder on a disk with room by --work-dir",
+        ProcessError::Engine(_) => "the log tells more",
+    };
+    Failure::explained(Exit::Failed, error).within(format!("the {process} has ended")).help(help)
 }

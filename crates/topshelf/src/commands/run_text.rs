@@ -72,10 +72,36 @@ fn entries<'a>(report: &'a Value, list: &str) -> impl Iterator<Item = &'a Value>
 
 fn stage_lines(report: &Value) -> Vec<String> {
     entries(report, "stages")
-        .map(|stage| {
-            format!("stage      {} {} ms", stage["stage"].as_str().unwrap_or_default(), stage["elapsed_ms"])
+        .flat_map(|stage| {
+            let name = stage["stage"].as_str().unwrap_or_default();
+            let line = format!("stage      {name} {} ms", stage["elapsed_ms"]);
+            [Some(line), cluster_line(&stage["cluster"])].into_iter().flatten()
         })
         .collect()
+}
+
+/// What a cluster did of a stage, and what its scheduler told of that.
+fn cluster_line(cluster: &Value) -> Option<String> {
+    let mut line = format!("  cluster  job {}", cluster.as_object()?["job"].as_str().unwrap_or_default());
+    if cluster["stages"].is_null() {
+        return Some(line + &format!(", {} tasks; its scheduler told no more", cluster["tasks"]));
+    }
+    let stage = |stage: &Value| {
+        let name = stage["stage"].as_str().unwrap_or_default();
+        format!("{name} {} tasks in {} ms", stage["tasks"], stage["elapsed_ms"])
+    };
+    let stages: Vec<_> = entries(cluster, "stages").map(stage).collect();
+    let spilled = |of: &Value| of["spilled_bytes"].as_u64().unwrap_or_default();
+    line += &format!(
+        " on {} executors: {}, {} tasks tried again; shuffled {} rows, {} bytes; spilled {} bytes",
+        entries(cluster, "executors").count(),
+        stages.join(", "),
+        cluster["task_retries"],
+        cluster["shuffled_rows"],
+        cluster["shuffled_bytes"],
+        spilled(cluster) + entries(cluster, "stages").map(spilled).sum::<u64>(),
+    );
+    Some(line)
 }
 
 fn log_lines(report: &Value) -> Vec<String> {
@@ -177,4 +203,31 @@ fn move_lines(moves: &[Move], run: &RunId) -> Vec<String> {
         format!("moved      {} {}{whom}{seen}{because}", of.at, of.kind)
     };
     moves.iter().map(line).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn what_a_cluster_did_of_a_stage_is_told_below_it() {
+        let lines = |cluster: Value| {
+            stage_lines(&json!({ "stages": [{ "stage": "count", "elapsed_ms": 900, "cluster": cluster }] }))
+        };
+        assert_eq!(lines(Value::Null), ["stage      count 900 ms"]);
+        let told = lines(json!({
+            "job": "j", "tasks": 4, "spilled_bytes": 3, "task_retries": 1,
+            "shuffled_rows": 12, "shuffled_bytes": 600,
+            "stages": [
+                { "stage": "count", "tasks": 4, "elapsed_ms": 700, "spilled_bytes": 0 },
+                { "stage": "add", "tasks": 2, "elapsed_ms": 60, "spilled_bytes": 9 },
+            ],
+            "executors": [{}, {}],
+        }));
+        let expected = "  cluster  job j on 2 executors: count 4 tasks in 700 ms, add 2 tasks in 60 ms, 1 tasks tried again; shuffled 12 rows, 600 bytes; spilled 12 bytes";
+        assert_eq!(told, ["stage      count 900 ms", expected]);
+        let silent = lines(json!({ "job": "j", "tasks": 4, "spilled_bytes": 0 }));
+        assert_eq!(silent[1], "  cluster  job j, 4 tasks; its scheduler told no more");
+    }
 }

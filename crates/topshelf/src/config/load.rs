@@ -1,6 +1,6 @@
 //! Flag beats environment beats file beats default.
 
-use super::{Columns, Config, Input, Ranking, Schedule, Serve, by_file};
+use super::{Cluster, Columns, Config, Input, Ranking, Schedule, Serve, by_file};
 use crate::{
     database,
     failure::{Exit, Failure},
@@ -276,6 +276,7 @@ fn check(config: &Config) -> Result<(), Failure> {
     if config.counting.spill_dir.is_empty() {
         return Err(refused("counting.spill_dir", "is empty"));
     }
+    check_cluster_tls(&config.cluster)?;
     check_schedule(&config.schedule)?;
     database::of(&config.store, &AwsSettings::from_env())?;
     check_serve(&config.serve)
@@ -336,6 +337,23 @@ fn check_tls(serve: &Serve) -> Result<(), Failure> {
     };
     let message = format!("{set} is set, but {empty} is not");
     Err(Failure::new(Exit::Usage, message).help(format!("TLS needs both: set {empty}, or take {set} away")))
+}
+
+fn check_cluster_tls(cluster: &Cluster) -> Result<(), Failure> {
+    let keys = [
+        ("cluster.tls_cert", &cluster.tls_cert),
+        ("cluster.tls_key", &cluster.tls_key),
+        ("cluster.tls_ca", &cluster.tls_ca),
+    ];
+    let name = |is_set: bool| keys.iter().find(|(_, file)| file.is_empty() != is_set).map(|(key, _)| *key);
+    match (name(true), name(false)) {
+        (Some(set), Some(empty)) => {
+            let message = format!("{set} is set, but {empty} is not");
+            Err(Failure::new(Exit::Usage, message)
+                .help("mutual TLS needs all of cluster.tls_cert, cluster.tls_key and cluster.tls_ca; without it none of them is set"))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn check_input(input: &Input) -> Result<(), Failure> {
@@ -491,6 +509,9 @@ mod tests {
         serve("operator_listen = \"9090\"", "serve.operator_listen is \"9090\", which is not host:port");
         serve("head_kib_max = 4", "serve.head_kib_max is 4, which is not between 8 and 1024");
         serve("write_seconds = 0", "serve.write_seconds is 0, which is not between 1 and 3600");
+        let cluster = |keys: &str, expected| check(&format!("[cluster]\n{keys}"), &[], &none, expected);
+        cluster("tls_ca = \"ca.pem\"", "cluster.tls_ca is set, but cluster.tls_cert is not");
+        cluster("tls_cert = \"c\"\ntls_key = \"k\"", "cluster.tls_cert is set, but cluster.tls_ca is not");
         check("[input", &[], &none, "the configuration cannot be read");
         let missing = Flags { config: Some("no.toml".into()), ..Flags::default() };
         check("", &[], &missing, "there is no configuration file no.toml");

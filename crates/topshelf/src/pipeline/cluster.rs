@@ -5,31 +5,37 @@
 //! with credentials of its own: none travel. The sums of a range of products are written to the lake where they were
 //! added up: objects of them, which mean nothing until the night's manifest names them.
 
+mod figures;
+mod progress;
 mod sample;
 
 use super::{
-    Night,
+    ClusterFigures, Night,
     count::{OnCluster, Opened},
     input::{Form, Found, Text},
     parquet::ParquetLog,
-    report::ClusterFigures,
 };
 use crate::{
-    config::{Config, Input, Lake as LakeSettings},
+    config::{self, Config, Input, Lake as LakeSettings},
     failure::{Exit, Failure},
     halt::Halt,
     progress::Progress,
     spill::SpillFolder,
 };
-use cluster::{Bytes, ClusterError, Give, Job, JobFigures, Ranges, Room, Row, Sums, Worker, run_job};
+use cluster::{
+    Bytes, ClusterError, Give, Job, JobFigures, Peer, Ranges, Room, Row, Seen, Sums, TlsFiles, Transport,
+    Worker, run_job,
+};
 use counting::{
     Columns, Content, CountError, Counted, CountedObject, DateFormat, Gathering, Instructions, Limits,
     Memory, Part, Piece, Report, SortedSums, Wanted, count_parts, parts, table_bytes_min,
 };
 use domain::{AdvertiserId, Counts, CountsBlock, CountsSlice, Day, Log};
+use figures::Given;
 use indicatif::ProgressBar;
 use jiff::tz::TimeZone;
 use lake::{CountsThere, Lake, WriteCountsError};
+use progress::ShownJob;
 use serde::{Deserialize, Serialize};
 use source::{Compression, Location, ObjectInfo, ReadLimits, Reading, RowGroups};
 use std::{
@@ -85,7 +91,7 @@ enum Stored {
 #[derive(Serialize, Deserialize)]
 enum TaskReport {
     /// The parts, by their indices among those of the job.
-    Counted { parts: Vec<(usize, Report)>, spilled_bytes: u64 },
+    Counted { parts: Vec<(usize, Report)>, partial_rows: u64, spilled_bytes: u64 },
     /// It never can be counted: why, and what to do about it.
     Refused { is_input: bool, message: String, help: Option<String> },
 }
@@ -115,7 +121,7 @@ pub(super) async fn count(
 ) -> Result<(Result<Counted, CountError>, OnCluster), Failure> {
     let Spread { night, wanted, lists, limits } = spread;
     let settings = &night.config.cluster;
-    let scheduler = scheduler(&settings.url)?;
+    let scheduler = scheduler(settings)?;
     let task_bytes = settings.task_mib.max(1) << 20;
     let parts = parts(&objects, task_bytes);
     let tasks = tasks(&parts, &opened, &columns, task_bytes);
@@ -132,18 +138,23 @@ pub(super) async fn count(
     let cuts = tokio::task::spawn_blocking(sample).await.expect("a sample is taken without panic");
     let mut job = Job {
         name: format!("topshelf {}", super::of_days(wanted.days())),
-        shared: packed(&shared(night, lists)),
+        shared: packed(&shared(night, lists)?),
         tasks: tasks.iter().map(packed).collect(),
         ranges: Ranges::cut_at(cuts),
         keeps: may_keep && settings.executors_write,
         deadline: Duration::from_secs(settings.deadline_seconds.max(1)),
     };
+    let shown = ShownJob::new(&night.progress);
     let (mut jobs, mut failed) = (1, 0);
     let (gathered, figures) = loop {
         let gathering =
             Gathering::new(Arc::clone(wanted), Arc::clone(&objects), parts.clone(), limits.clone());
-        let gathered = Gathered { counts: gathering, there: vec![Vec::new(); wanted.days().len()] };
-        match attempt(&scheduler, job.clone(), gathered).await {
+        let gathered = Gathered {
+            counts: gathering,
+            there: vec![Vec::new(); wanted.days().len()],
+            given: Given::default(),
+        };
+        match attempt(&scheduler, job.clone(), |seen| shown.see(seen), gathered).await {
             Ok((gathered, figures)) if !job.keeps || gathered.counts.is_as_guessed() => {
                 break (gathered, figures);
             }
@@ -159,33 +170,47 @@ pub(super) async fn count(
         }
         jobs += 1;
     };
-    let JobFigures { job, took, rows, .. } = figures;
-    let elapsed_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
-    let Gathered { counts, there } = gathered;
+    drop(shown);
+    let Gathered { counts, there, given } = gathered;
     let rows_kept = there.iter().flatten().map(|there| there.rows).sum();
+    let figures = ClusterFigures::new(figures, Given { rows_kept, ..given }, count, jobs);
+    let ClusterFigures { job, elapsed_ms, rows, .. } = &figures;
     info!(job, tasks = count, elapsed_ms, rows, rows_kept, "the cluster has counted");
     let finish = move || counts.finish(&*opened, (&date.0, &date.1));
     let counted = tokio::task::spawn_blocking(finish).await.expect("gathering does not panic");
-    let figures = ClusterFigures { job, tasks: count, elapsed_ms, rows, rows_kept, jobs };
     Ok((counted, OnCluster { there, figures }))
 }
 
-/// The scheduler's host and port.
-fn scheduler(url: &str) -> Result<String, Failure> {
+/// The scheduler, and how it is connected to.
+fn scheduler(cluster: &config::Cluster) -> Result<Peer, Failure> {
+    let url = &cluster.url;
     let address = url.strip_prefix("df://").unwrap_or(url);
     let is_address =
         address.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok());
     if is_address {
-        return Ok(address.to_owned());
+        return Ok(Peer::new(address, transport(cluster)?));
     }
     Err(Failure::new(Exit::Usage, format!("cluster.url {url:?} is no scheduler's"))
         .help("say df://HOST:PORT of the machine where `topshelf cluster scheduler` runs"))
 }
 
-fn shared(night: &Night, days: Vec<(Day, Arc<[AdvertiserId]>)>) -> Shared {
+fn transport(cluster: &config::Cluster) -> Result<Transport, Failure> {
+    if cluster.tls_cert.is_empty() {
+        return Ok(Transport::default());
+    }
+    let [certificate, key, authority] =
+        [&cluster.tls_cert, &cluster.tls_key, &cluster.tls_ca].map(PathBuf::from);
+    Transport::tls(&TlsFiles { certificate, key, authority }).map_err(|error| {
+        Failure::explained(Exit::Usage, error)
+            .help("cluster.tls_cert, cluster.tls_key and cluster.tls_ca are files in PEM")
+    })
+}
+
+fn shared(night: &Night, days: Vec<(Day, Arc<[AdvertiserId]>)>) -> Result<Shared, Failure> {
+    let (input, lake) = (night.input()?, night.lake_location()?);
     let mut shared = Shared {
-        input: night.config.input.clone(),
-        lake: night.config.lake.clone(),
+        input: Input { url: everywhere(&input)?, ..night.config.input.clone() },
+        lake: LakeSettings { url: everywhere(&lake)? },
         timezone: night.config.schedule.timezone.clone(),
         lists: Vec::new(),
         days: Vec::new(),
@@ -196,7 +221,13 @@ fn shared(night: &Night, days: Vec<(Day, Arc<[AdvertiserId]>)>) -> Shared {
         }
         shared.days.push((day, shared.lists.len() - 1));
     }
-    shared
+    Ok(shared)
+}
+
+/// What a process that was started elsewhere calls a place.
+fn everywhere(location: &Location) -> Result<String, Failure> {
+    let Some(directory) = location.directory() else { return Ok(location.url().to_owned()) };
+    Ok(std::path::absolute(directory).map_err(Failure::of)?.to_string_lossy().into_owned())
 }
 
 /// The parts in tasks of about so many stored bytes.
@@ -238,6 +269,7 @@ fn task_object(found: &Found, columns: &Columns) -> TaskObject {
 struct Gathered {
     counts: Gathering,
     there: Vec<Vec<CountsThere>>,
+    given: Given,
 }
 
 impl Gathered {
@@ -247,7 +279,9 @@ impl Gathered {
                 self.counts.add(group, product, counters).map_err(not_gathered)
             }
             Row::Report(report) => match unpacked(report).map_err(unreadable)? {
-                TaskReport::Counted { parts, .. } => {
+                TaskReport::Counted { parts, partial_rows, spilled_bytes } => {
+                    self.given.partial_rows += partial_rows;
+                    self.given.spilled_bytes += spilled_bytes;
                     let report = |(part, report)| self.counts.report(part, report).map_err(not_gathered);
                     parts.into_iter().try_for_each(report)
                 }
@@ -271,11 +305,12 @@ impl Gathered {
 
 /// One job, from its first task to what was gathered of it.
 async fn attempt(
-    scheduler: &str,
+    scheduler: &Peer,
     job: Job,
+    seen: impl Fn(Seen),
     mut gathered: Gathered,
 ) -> Result<(Gathered, JobFigures), Failure> {
-    match run_job(scheduler, job, |row| gathered.take(row)).await {
+    match run_job(scheduler, job, seen, |row| gathered.take(row)).await {
         Ok(figures) => Ok((gathered, figures)),
         Err(ClusterError::Taken(failure)) => Err(failure),
         Err(error) => Err(explain(scheduler, error)),
@@ -295,8 +330,9 @@ fn unreadable(error: serde_json::Error) -> Failure {
     Failure::of(error).within("an executor's report cannot be read")
 }
 
-fn explain(scheduler: &str, error: ClusterError<Failure>) -> Failure {
+fn explain(scheduler: &Peer, error: ClusterError<Failure>) -> Failure {
     let help = match &error {
+        ClusterError::Unreachable { source, .. } if source.is_of_tls() => "all of a cluster speak TLS, or none does: cluster.tls_cert, cluster.tls_key and cluster.tls_ca name what this side shows, and the authority of all".to_owned(),
         ClusterError::Unreachable { .. } => format!(
             "is `topshelf cluster scheduler` running there, and may this machine reach {scheduler}? Without --cluster this machine counts"
         ),
@@ -404,16 +440,18 @@ impl CountingWorker {
         let date = (&ready.format, &ready.zone);
         let done =
             count_parts(&ready.wanted, &counted, &parts, &opened, date, &limits).map_err(explain_task)?;
+        let mut partial_rows = 0;
         for day in &done.days {
             for part in day.parts() {
                 part.entries(|group, product, counters| {
+                    partial_rows += 1;
                     give(group, product, counters).map_err(CountError::Spill)
                 })
                 .map_err(explain_task)?;
             }
         }
         let parts = indices.into_iter().zip(done.reports).collect();
-        Ok(TaskReport::Counted { parts, spilled_bytes: done.spilled_bytes })
+        Ok(TaskReport::Counted { parts, partial_rows, spilled_bytes: done.spilled_bytes })
     }
 
     fn form(

@@ -1,7 +1,7 @@
 //! The first stage: logs become the counts of each day, in the lake.
 
 use super::{
-    Night, StageReport,
+    ClusterFigures, Night, StageReport,
     assumed::NotAsAssumed,
     before::{Before, PartCounted},
     input::{
@@ -11,7 +11,6 @@ use super::{
     limits::{explain_spill, limits, read_limits},
     of_days,
     parquet::Rows,
-    report::ClusterFigures,
     visible,
 };
 use crate::{

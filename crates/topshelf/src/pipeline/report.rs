@@ -1,6 +1,6 @@
 //! What a run says of itself: for the ledger, for people and for programs.
 
-use super::Checked;
+use super::{Checked, ClusterFigures};
 use crate::{
     checks::Finding,
     failure::{Exit, Failure},
@@ -10,23 +10,6 @@ use lake::{CountsManifest, LogInput, RankingsManifest};
 use serde::Serialize;
 use std::{collections::BTreeMap, time::Instant};
 use store::{Holds, Publication};
-
-/// What the cluster did for a night.
-#[derive(Debug, Clone, Serialize)]
-pub struct ClusterFigures {
-    /// The engine's name of the job.
-    pub job: String,
-    /// Tasks that counted.
-    pub tasks: usize,
-    /// How long it took, in milliseconds, until the last sum had come.
-    pub elapsed_ms: u64,
-    /// Sums that came back.
-    pub rows: u64,
-    /// Sums that executors have written to the lake.
-    pub rows_kept: u64,
-    /// How many jobs were tried, the last of them with success.
-    pub jobs: u32,
-}
 
 /// How long a stage took.
 #[derive(Debug, Clone, Serialize)]

@@ -97,6 +97,35 @@ fn an_executor_that_is_killed_among_its_tasks_changes_nothing() {
     assert!(files(&group.scene.path("lake-here/counts")) == files(&group.scene.path("lake-there/counts")));
 }
 
+/// The engine begins its last stage anew, and forgets what others had done of it.
+#[test]
+fn an_executor_that_is_killed_in_the_last_stage_costs_no_second_job() {
+    let mut group = Group::of(3);
+    group.scene.environment("TOPSHELF_CLUSTER__ADDERS", "32");
+    group.generate(&[]);
+    count_here(&group);
+    let mut command = group.scene.command(&args(&group.url()));
+    let run = Service::of(command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap());
+    group.executor_says(0, "/2.0/");
+    group.executor_says(0, "Finished task");
+    group.kill_executor(1);
+    assert_eq!(run.end(), Some(0));
+    assert!(files(&group.scene.path("lake-here/counts")) == files(&group.scene.path("lake-there/counts")));
+    let runs = group.scene.call(&["runs", "--json", "--store", "sqlite:there.db"]).json();
+    assert_eq!(runs["runs"][0]["report"]["stages"][0]["cluster"]["jobs"], 1, "{runs}");
+}
+
+#[test]
+fn a_job_that_is_given_up_is_cancelled_also_in_its_first_stage() {
+    let mut group = Group::of(0);
+    group.scene.environment("TOPSHELF_CLUSTER__DEADLINE_SECONDS", "2");
+    group.scene.environment("TOPSHELF_CLUSTER__RETRIES", "0");
+    let ended = run_there(&group);
+    is_told(&group, &ended, &["had not ended after 2 s"]);
+    assert!(!ended.stderr.contains("job  had"), "{ended:#?}");
+    group.scheduler_says("Job cancelled");
+}
+
 #[test]
 fn a_scheduler_that_is_killed_fails_the_night_which_another_one_makes() {
     let mut group = Group::of(1);

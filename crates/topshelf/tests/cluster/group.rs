@@ -17,7 +17,9 @@ pub(crate) const ROWS: &str = "120000";
 
 pub(crate) struct Group {
     pub(crate) scene: Scene,
-    address: String,
+    pub(crate) address: String,
+    /// Of each process that is started.
+    flags: Vec<String>,
     scheduler: Option<Service>,
     executors: Vec<Option<Service>>,
 }
@@ -31,7 +33,7 @@ impl Group {
             format!("127.{}.{}.{}", 1 + id / 250 % 250, 1 + id % 250, GROUPS.fetch_add(1, Ordering::Relaxed));
         let mut scene = Scene::new();
         scene.environment("TOPSHELF_CLUSTER__TASK_MIB", "1");
-        Self { scene, address, scheduler: None, executors: Vec::new() }
+        Self { scene, address, flags: Vec::new(), scheduler: None, executors: Vec::new() }
     }
 
     /// A scheduler, and so many executors of one slot.
@@ -42,39 +44,78 @@ impl Group {
         group
     }
 
+    /// Starts each process with these flags, too.
+    pub(crate) fn flags(&mut self, flags: &[&str]) {
+        self.flags = flags.iter().map(|flag| (*flag).to_owned()).collect();
+    }
+
+    pub(crate) fn scheduler_address(&self) -> String {
+        format!("{}:{SCHEDULER_PORT}", self.address)
+    }
+
+    pub(crate) fn executor_address(&self, number: u16) -> String {
+        format!("{}:{}", self.address, EXECUTOR_PORT + number)
+    }
+
     pub(crate) fn start_scheduler(&mut self) {
-        let bind = format!("{}:{SCHEDULER_PORT}", self.address);
-        let args = ["cluster", "scheduler", "--bind", &bind, "--executor-timeout", "5s"];
-        let mut scheduler = Service::start(&self.scene, &args);
-        scheduler.line_with("Starting the event loop");
+        self.start_scheduler_of("10s");
+    }
+
+    /// A scheduler that takes an executor for lost after such a time.
+    pub(crate) fn start_scheduler_of(&mut self, executor_timeout: &str) {
+        let bind = self.scheduler_address();
+        let args = ["cluster", "scheduler", "--bind", &bind, "--executor-timeout", executor_timeout];
+        let mut scheduler = Service::start(&self.scene, &[&args[..], &self.flags_of_all()].concat());
+        scheduler.line_with("the scheduler listens");
         self.scheduler = Some(scheduler);
     }
 
+    fn flags_of_all(&self) -> Vec<&str> {
+        self.flags.iter().map(String::as_str).collect()
+    }
+
     pub(crate) fn start_executor(&mut self) {
-        let number = u16::try_from(self.executors.len()).unwrap();
-        let bind = format!("{}:{}", self.address, EXECUTOR_PORT + number);
-        let (scheduler, folder) =
-            (format!("{}:{SCHEDULER_PORT}", self.address), format!("executor-{number}"));
-        let flags = [
-            "--scheduler",
-            &scheduler,
-            "--bind",
-            &bind,
-            "--work-dir",
-            &folder,
-            "--slots",
-            "1",
-            "--memory",
-            "256MiB",
-        ];
-        let mut executor = Service::start(&self.scene, &[&["cluster", "executor"][..], &flags].concat());
-        executor.line_with("flight server listening");
+        self.start_executor_of("256MiB");
+    }
+
+    /// An executor of so much memory.
+    pub(crate) fn start_executor_of(&mut self, memory: &str) {
+        let mut executor = self.executor_of(memory, &self.flags_of_all());
+        executor.line_with("the executor listens");
         self.executors.push(Some(executor));
+    }
+
+    /// The next executor, which may not come far.
+    pub(crate) fn executor(&self, flags: &[&str]) -> Service {
+        self.executor_of("256MiB", flags)
+    }
+
+    fn executor_of(&self, memory: &str, flags: &[&str]) -> Service {
+        let number = u16::try_from(self.executors.len()).unwrap();
+        let (scheduler, bind) = (self.scheduler_address(), self.executor_address(number));
+        let folder = format!("executor-{number}");
+        let always = ["cluster", "executor", "--scheduler", &scheduler, "--bind", &bind];
+        let sizes = ["--work-dir", &folder, "--slots", "1", "--memory", memory];
+        Service::start(&self.scene, &[&always[..], &sizes, flags].concat())
+    }
+
+    /// Tells a process to end, and gives its exit code.
+    pub(crate) fn stop_executor(&mut self, number: usize, signal: &str) -> Option<i32> {
+        self.executors[number].take().unwrap().stop(signal)
+    }
+
+    pub(crate) fn stop_scheduler(&mut self, signal: &str) -> Option<i32> {
+        self.scheduler.take().unwrap().stop(signal)
     }
 
     /// Ends a process as a machine that is lost ends it.
     pub(crate) fn kill_executor(&mut self, number: usize) {
         self.executors[number].take().unwrap().signal("KILL");
+    }
+
+    /// The scheduler says a line that holds the text.
+    pub(crate) fn scheduler_says(&mut self, text: &str) -> String {
+        self.scheduler.as_mut().unwrap().line_with(text)
     }
 
     pub(crate) fn kill_scheduler(&mut self) {
@@ -84,6 +125,11 @@ impl Group {
     /// The executor says a line that holds the text.
     pub(crate) fn executor_says(&mut self, number: usize, text: &str) {
         self.executors[number].as_mut().unwrap().line_with(text);
+    }
+
+    /// The scheduler says a line that holds the text.
+    pub(crate) fn scheduler_says(&mut self, text: &str) {
+        self.scheduler.as_mut().unwrap().line_with(text);
     }
 
     pub(crate) fn url(&self) -> String {

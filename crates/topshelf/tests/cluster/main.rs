@@ -3,10 +3,14 @@
 
 #![expect(clippy::unwrap_used, reason = "what a test did not expect ends it")]
 
+#[path = "../support/authority.rs"]
+mod authority;
+mod cancelled;
 mod failures;
 mod group;
 #[path = "../support/parquet_file.rs"]
 mod parquet_file;
+mod processes;
 mod same;
 #[path = "../cli/scene.rs"]
 #[expect(dead_code, reason = "shared with tests of the command line, which spoil logs in more ways")]
@@ -14,3 +18,5 @@ mod scene;
 #[path = "../cli/service.rs"]
 #[expect(dead_code, reason = "shared with tests of services, which stop them in more ways")]
 mod service;
+mod tls;
+mod watched;

@@ -1,0 +1,366 @@
+//! How processes of a cluster connect: plainly, or by mutual TLS.
+//!
+//! The engine makes its connections by itself, and lets each be changed before. Why a peer cannot be talked to it does
+//! not tell well, above all with TLS: so a connection that asks for nothing comes first.
+
+use crate::tls::{Tls, TlsError, TlsFiles};
+use ballista_core::{
+    extension::{EndpointOverrideFn, SessionConfigExt},
+    utils::{GrpcClientConfig, create_grpc_client_endpoint},
+};
+use datafusion::prelude::SessionConfig;
+use futures::stream;
+use rustls::{AlertDescription, CertificateError, InvalidMessage, pki_types::ServerName};
+use std::{
+    fmt, io,
+    net::IpAddr,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::{Duration, Instant},
+};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+    sync::{mpsc, oneshot},
+    time::timeout,
+};
+use tokio_rustls::{TlsAcceptor, TlsConnector, server::TlsStream};
+use tonic::transport::{
+    Channel, Endpoint,
+    server::{Router, TcpIncoming},
+};
+
+/// How long a connection and its handshake may take.
+const CONNECT_WITHIN: Duration = Duration::from_secs(10);
+
+/// How often the other end of a connection is asked whether it is there, and how long it may take to answer.
+const ASK_EVERY: Duration = Duration::from_secs(10);
+const ANSWER_WITHIN: Duration = Duration::from_secs(20);
+
+/// How long the log is silent after it told of a peer that was refused.
+const TELL_EVERY: Duration = Duration::from_secs(10);
+
+/// How connections are made and taken. Without files they are plain.
+#[derive(Debug, Clone, Default)]
+pub struct Transport {
+    tls: Option<Arc<Tls>>,
+}
+
+impl Transport {
+    /// By mutual TLS: both sides show a certificate of the authority.
+    ///
+    /// # Errors
+    /// When the files cannot be used.
+    pub fn tls(files: &TlsFiles) -> Result<Self, TlsError> {
+        Ok(Self { tls: Some(Arc::new(Tls::load(files, CONNECT_WITHIN)?)) })
+    }
+
+    /// Whether it is by TLS.
+    pub(crate) fn is_tls(&self) -> bool {
+        self.tls.is_some()
+    }
+
+    /// What the engine does to each of its connections before it makes it.
+    pub(crate) fn of_engine(&self) -> EndpointOverrideFn {
+        let tls = self.tls.clone();
+        Arc::new(move |endpoint| {
+            let Some(tls) = &tls else { return Ok(watched(endpoint)) };
+            Ok(watched(secure(endpoint)?).tls_config(tls.engine.clone())?)
+        })
+    }
+
+    /// A session whose connections are made so.
+    pub(crate) fn session(&self, config: SessionConfig) -> SessionConfig {
+        config
+            .with_ballista_use_tls(self.is_tls())
+            .with_ballista_override_create_grpc_client_endpoint(self.of_engine())
+    }
+
+    /// Serves until it is told to stop; then who is being answered has so long to the end of it.
+    ///
+    /// # Errors
+    /// When the server ends by itself.
+    pub(crate) async fn serve(
+        &self,
+        router: Router,
+        listener: TcpListener,
+        stop: impl Future<Output = ()>,
+        grace: Duration,
+    ) -> Result<(), tonic::transport::Error> {
+        let (stop_server, stopped) = oneshot::channel::<()>();
+        let stopped = async { drop(stopped.await) };
+        let serving = async {
+            match &self.tls {
+                None => {
+                    let plain = TcpIncoming::from(listener).with_nodelay(Some(true));
+                    router.serve_with_incoming_shutdown(plain, stopped).await
+                }
+                Some(tls) => {
+                    let acceptor = TlsAcceptor::from(Arc::clone(&tls.server));
+                    router.serve_with_incoming_shutdown(let_in(listener, acceptor), stopped).await
+                }
+            }
+        };
+        tokio::pin!(serving);
+        tokio::select! {
+            ended = &mut serving => return ended,
+            () = stop => drop(stop_server),
+        }
+        timeout(grace, serving).await.unwrap_or(Ok(()))
+    }
+}
+
+/// The same endpoint, which notices soon that nobody answers any more: a machine that vanished says nothing, and neither
+/// does a process that stands still. The engine would ask every five minutes, or never.
+fn watched(endpoint: Endpoint) -> Endpoint {
+    endpoint
+        .connect_timeout(CONNECT_WITHIN)
+        .http2_keep_alive_interval(ASK_EVERY)
+        .keep_alive_timeout(ANSWER_WITHIN)
+        .keep_alive_while_idle(true)
+}
+
+/// The same endpoint, by https.
+fn secure(endpoint: Endpoint) -> Result<Endpoint, tonic::transport::Error> {
+    match endpoint.uri().authority() {
+        Some(authority) if endpoint.uri().scheme_str() != Some("https") => {
+            create_grpc_client_endpoint(format!("https://{authority}"), Some(&GrpcClientConfig::default()))
+        }
+        _ => Ok(endpoint),
+    }
+}
+
+/// Connections whose peers have shown a certificate of the authority.
+fn let_in(
+    listener: TcpListener,
+    acceptor: TlsAcceptor,
+) -> impl stream::Stream<Item = io::Result<TlsStream<TcpStream>>> {
+    let (sender, receiver) = mpsc::channel(64);
+    tokio::spawn(async move {
+        let untold = Arc::new(Untold::default());
+        loop {
+            let connection = tokio::select! {
+                connection = listener.accept() => connection,
+                () = sender.closed() => return,
+            };
+            let Ok((connection, peer)) = connection else {
+                // Out of files, say: it passes, or not.
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                continue;
+            };
+            let _ = connection.set_nodelay(true);
+            let (acceptor, sender, untold) = (acceptor.clone(), sender.clone(), Arc::clone(&untold));
+            tokio::spawn(async move {
+                match timeout(CONNECT_WITHIN, acceptor.accept(connection)).await {
+                    Ok(Ok(connection)) => drop(sender.send(Ok(connection)).await),
+                    Ok(Err(error)) => untold.tell(peer.ip(), &refusal(&error)),
+                    Err(_) => untold.tell(peer.ip(), "it said nothing"),
+                }
+            });
+        }
+    });
+    stream::unfold(receiver, |mut receiver| async {
+        receiver.recv().await.map(|connection| (connection, receiver))
+    })
+}
+
+/// What the log was not told, so that nobody fills it from outside.
+#[derive(Default)]
+struct Untold {
+    told_at: Mutex<Option<Instant>>,
+    count: AtomicU64,
+}
+
+impl Untold {
+    fn tell(&self, peer: IpAddr, reason: &str) {
+        let mut told_at = self.told_at.lock().expect("nobody panics while telling");
+        if told_at.is_some_and(|at| at.elapsed() < TELL_EVERY) {
+            self.count.fetch_add(1, Relaxed);
+            return;
+        }
+        *told_at = Some(Instant::now());
+        let others = self.count.swap(0, Relaxed);
+        tracing::warn!(%peer, reason, others, "a connection was refused");
+    }
+}
+
+/// Why a peer is not let in.
+fn refusal(error: &io::Error) -> String {
+    match tls_error(error) {
+        Some(rustls::Error::NoCertificatesPresented) => "it shows no certificate".to_owned(),
+        Some(rustls::Error::InvalidCertificate(error)) => format!("its certificate {}", lacks(error)),
+        Some(rustls::Error::InvalidMessage(_)) => "it does not speak TLS".to_owned(),
+        Some(rustls::Error::AlertReceived(alert)) => format!("it refuses our certificate: {alert:?}"),
+        Some(error) => error.to_string(),
+        None => error.to_string(),
+    }
+}
+
+/// What a certificate lacks, behind "its certificate".
+fn lacks(error: &CertificateError) -> String {
+    match error {
+        // The second is that of another authority that is called the same.
+        CertificateError::UnknownIssuer | CertificateError::BadSignature => {
+            "is not of our authority".to_owned()
+        }
+        CertificateError::Expired | CertificateError::ExpiredContext { .. } => "has expired".to_owned(),
+        CertificateError::NotValidForName => "is not for this name".to_owned(),
+        CertificateError::NotValidForNameContext { expected, presented } => {
+            format!("is not for {}, but for {}", expected.to_str(), presented.join(", "))
+        }
+        error => format!("is not valid: {error}"),
+    }
+}
+
+fn tls_error(error: &io::Error) -> Option<&rustls::Error> {
+    error.get_ref().and_then(|error| error.downcast_ref())
+}
+
+/// Why a peer cannot be talked to.
+#[derive(Debug, thiserror::Error)]
+pub enum Unreachable {
+    /// There is no way to it, or nobody there.
+    #[error("no connection to it could be made")]
+    Connection(#[source] io::Error),
+    /// It takes connections and says nothing.
+    #[error("it did not answer within {} s", CONNECT_WITHIN.as_secs())]
+    Silent,
+    /// It wants TLS and was talked to plainly.
+    #[error("it speaks TLS, and this side does not")]
+    SpeaksTls,
+    /// It was talked to by TLS and does not know it.
+    #[error("it does not speak TLS, and this side does")]
+    SpeaksPlainly,
+    /// Its certificate is not taken here.
+    #[error("its certificate {}", lacks(.0))]
+    ItsCertificate(CertificateError),
+    /// Our certificate is not taken there.
+    #[error("it does not take our certificate: {}", of_alert(*.0))]
+    OurCertificate(AlertDescription),
+    /// TLS failed otherwise.
+    #[error("TLS failed")]
+    Tls(#[source] rustls::Error),
+    /// Whoever is there is of another kind.
+    #[error("it is of another kind: it does not speak HTTP/2")]
+    OfAnotherKind,
+}
+
+impl Unreachable {
+    /// Whether it is about TLS, or a certificate.
+    #[must_use]
+    pub fn is_of_tls(&self) -> bool {
+        !matches!(self, Self::Connection(_) | Self::Silent | Self::OfAnotherKind)
+    }
+}
+
+fn of_alert(alert: AlertDescription) -> String {
+    match alert {
+        AlertDescription::CertificateRequired => "it was shown none".to_owned(),
+        AlertDescription::UnknownCA | AlertDescription::DecryptError => {
+            "it is of an authority that it does not know".to_owned()
+        }
+        AlertDescription::CertificateExpired => "it has expired".to_owned(),
+        alert => format!("{alert:?}"),
+    }
+}
+
+impl From<io::Error> for Unreachable {
+    fn from(error: io::Error) -> Self {
+        match tls_error(&error) {
+            Some(rustls::Error::InvalidCertificate(error)) => Self::ItsCertificate(error.clone()),
+            Some(rustls::Error::AlertReceived(alert)) => Self::OurCertificate(*alert),
+            Some(rustls::Error::InvalidMessage(InvalidMessage::InvalidContentType)) => Self::SpeaksPlainly,
+            Some(error) => Self::Tls(error.clone()),
+            None => Self::Connection(error),
+        }
+    }
+}
+
+/// A process of a cluster, and how it is connected to.
+#[derive(Debug, Clone)]
+pub struct Peer {
+    address: String,
+    transport: Transport,
+}
+
+impl fmt::Display for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.address.fmt(f)
+    }
+}
+
+impl Peer {
+    /// The one at `host:port`.
+    #[must_use]
+    pub fn new(address: impl Into<String>, transport: Transport) -> Self {
+        Self { address: address.into(), transport }
+    }
+
+    pub(crate) fn transport(&self) -> &Transport {
+        &self.transport
+    }
+
+    /// Connects as the engine does.
+    pub(crate) async fn connect(&self) -> Result<Channel, Box<dyn std::error::Error + Send + Sync>> {
+        let endpoint =
+            create_grpc_client_endpoint(format!("http://{self}"), Some(&GrpcClientConfig::default()))?;
+        Ok((self.transport.of_engine())(endpoint)?.connect().await?)
+    }
+
+    /// The same, once something is asked.
+    pub(crate) fn channel(&self) -> Result<Channel, Box<dyn std::error::Error + Send + Sync>> {
+        let endpoint =
+            create_grpc_client_endpoint(format!("http://{self}"), Some(&GrpcClientConfig::default()))?;
+        Ok((self.transport.of_engine())(endpoint)?.connect_lazy())
+    }
+
+    /// Makes sure that it is there and may be talked to; by which address of this machine it is reached.
+    ///
+    /// # Errors
+    /// What is wrong, on which side.
+    pub(crate) async fn greet(&self) -> Result<IpAddr, Unreachable> {
+        timeout(CONNECT_WITHIN, self.say_hello()).await.unwrap_or(Err(Unreachable::Silent))
+    }
+
+    async fn say_hello(&self) -> Result<IpAddr, Unreachable> {
+        let connection = TcpStream::connect(&self.address).await.map_err(Unreachable::Connection)?;
+        let ours = connection.local_addr().map_err(Unreachable::Connection)?.ip();
+        match &self.transport.tls {
+            None => speak_http2(connection).await?,
+            Some(tls) => {
+                let host = self.address.rsplit_once(':').map_or(&*self.address, |(host, _)| host);
+                let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
+                let name = ServerName::try_from(host).map_err(|error| {
+                    Unreachable::Connection(io::Error::new(io::ErrorKind::InvalidInput, error))
+                })?;
+                let connector = TlsConnector::from(Arc::clone(&tls.client));
+                speak_http2(connector.connect(name, connection).await?).await?;
+            }
+        }
+        Ok(ours)
+    }
+}
+
+/// Says the first words of HTTP/2, and hears whether the same come back.
+async fn speak_http2(mut connection: impl AsyncRead + AsyncWrite + Unpin) -> Result<(), Unreachable> {
+    const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+    const EMPTY_SETTINGS: [u8; 9] = [0, 0, 0, SETTINGS, 0, 0, 0, 0, 0];
+    const SETTINGS: u8 = 4;
+    const TLS_ALERT: u8 = 0x15;
+    // Who refuses us may have hung up already: why, is still to be read.
+    let said = async {
+        connection.write_all(PREFACE).await?;
+        connection.write_all(&EMPTY_SETTINGS).await?;
+        connection.flush().await
+    };
+    let _ = said.await;
+    let mut heard = [0; 4];
+    match connection.read_exact(&mut heard).await {
+        Ok(_) if heard[3] == SETTINGS => Ok(()),
+        Ok(_) if heard[0] == TLS_ALERT => Err(Unreachable::SpeaksTls),
+        Ok(_) => Err(Unreachable::OfAnotherKind),
+        Err(error) => Err(error.into()),
+    }
+}
