@@ -16,7 +16,7 @@ const PACKAGES: [&str; 6] =
     ["--package", "topshelf-cluster", "--package", "topshelf", "--features", "topshelf/cluster"];
 
 /// What to test.
-#[derive(clap::Args)]
+#[derive(clap::Args, Default)]
 #[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct Options {
     #[command(subcommand)]
