@@ -21,6 +21,9 @@ const EXECUTOR_PORT: u32 = 7060;
 /// A process may take so long until it listens.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// Where in a work folder an executor keeps what tasks gave.
+const SHUFFLED: &str = "topshelf-shuffle";
+
 /// How often the work folders are looked at: what tasks gave other tasks is deleted as soon as the job is done.
 const LOOK: Duration = Duration::from_millis(20);
 
@@ -107,8 +110,9 @@ impl Group {
 
     /// Begins to watch what tasks write.
     pub(super) fn watch(&self) -> Watch {
-        let folders: Vec<PathBuf> =
-            (0..self.executors.len()).map(|number| self.folder.join(format!("executor-{number}"))).collect();
+        let folders: Vec<PathBuf> = (0..self.executors.len())
+            .map(|number| self.folder.join(format!("executor-{number}")).join(SHUFFLED))
+            .collect();
         let (ends, sizes) = (Arc::new(AtomicBool::new(false)), Arc::new(Mutex::new(Sizes::default())));
         let (is_over, seen) = (Arc::clone(&ends), Arc::clone(&sizes));
         let watching = thread::spawn(move || {
@@ -164,7 +168,7 @@ impl Watch {
 struct Sizes(HashMap<PathBuf, (u64, u64)>);
 
 impl Sizes {
-    /// Looks at a work folder: JOB/STAGE/…
+    /// Looks at what an executor keeps: JOB/STAGE/…
     fn look(&mut self, folder: &Path) {
         for job in entries(folder) {
             for stage in entries(&job) {
