@@ -18,6 +18,7 @@ mod peers;
 mod report;
 mod runs;
 mod s3;
+mod scale;
 mod serve;
 mod serve_size;
 
@@ -42,6 +43,8 @@ pub(crate) enum Bench {
     Micro(micro::Options),
     /// Measure counting from a bucket beside a plain download of it
     S3(s3::Options),
+    /// Measure counting on a cluster beside Spark and DuckDB, and tell what far larger days would take
+    Scale(scale::Options),
     /// Measure the server beside a constant, and beside servers that read PostgreSQL on each request
     Serve(serve::Options),
     /// Measure the server as what is published grows: loading, memory, throughput, a new publication
@@ -57,6 +60,7 @@ pub(crate) fn run(bench: &Bench) -> Result<(), Failure> {
         Bench::Memory(options) => memory::run(options),
         Bench::Micro(options) => micro::run(options),
         Bench::S3(options) => s3::run(options),
+        Bench::Scale(options) => scale::run(options),
         Bench::Serve(options) => serve::run(options),
         Bench::ServeSize(options) => serve_size::run(options),
     }

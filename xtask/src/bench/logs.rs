@@ -84,6 +84,11 @@ impl Shape {
 
     /// Writes the logs into `folder`, each as one file.
     pub(super) fn generate(&self, folder: &Path, format: Format) -> Result<(), Failure> {
+        self.generate_by(&target().join("release/topshelf"), folder, format)
+    }
+
+    /// The same by another build of topshelf.
+    fn generate_by(&self, topshelf: &Path, folder: &Path, format: Format) -> Result<(), Failure> {
         let (format, compress) = match format {
             Format::Csv => ("csv", "none"),
             Format::CsvGzip => ("csv", "gzip"),
@@ -92,7 +97,7 @@ impl Shape {
             Format::Parquet => unreachable!("Parquet is made of CSV"),
         };
         let Self { rows, view_rows, advertisers, products, days, extra_columns } = self;
-        let mut generate = program(target().join("release/topshelf"), &["generate", "--overwrite", "--out"]);
+        let mut generate = program(topshelf, &["generate", "--overwrite", "--out"]);
         generate.arg(folder).args(["--first-day", &day(1), "--seed", "1"]);
         generate.args(["--format", format, "--compress", compress]);
         for (flag, number) in [
@@ -141,10 +146,15 @@ pub(super) struct Logs {
 impl Logs {
     /// The logs of that shape and format, made when they are not there.
     pub(super) fn find_or_make(shape: Shape, format: Format) -> Result<Self, Failure> {
+        Self::find_or_make_by(&target().join("release/topshelf"), shape, format)
+    }
+
+    /// The same, made by another build of topshelf.
+    pub(super) fn find_or_make_by(topshelf: &Path, shape: Shape, format: Format) -> Result<Self, Failure> {
         let folder = target().join("bench-data").join(shape.name()).join(format.ending());
         // The last file to get its name: when it is there, the others are.
         if !folder.join(format!("product_views.{}", format.ending())).is_file() {
-            make(&shape, format, &folder)?;
+            make(topshelf, &shape, format, &folder)?;
         }
         Self::of_folder(shape, format, folder)
     }
@@ -172,15 +182,15 @@ impl Logs {
     }
 }
 
-fn make(shape: &Shape, format: Format, folder: &Path) -> Result<(), Failure> {
+fn make(topshelf: &Path, shape: &Shape, format: Format, folder: &Path) -> Result<(), Failure> {
     if format == Format::Parquet {
-        let csv = Logs::find_or_make(*shape, Format::Csv)?;
+        let csv = Logs::find_or_make_by(topshelf, *shape, Format::Csv)?;
         say(&format!("writing the logs as Parquet into {}", folder.display()));
         return succeed(script("write_parquet.py").arg(csv.folder).arg(folder));
     }
     let megabytes = shape.csv_bytes() / 1_000_000;
     say(&format!("generating about {megabytes} MB of logs (as plain CSV) in {}", folder.display()));
-    shape.generate(folder, format)
+    shape.generate_by(topshelf, folder, format)
 }
 
 fn files(folder: &Path) -> Result<Vec<PathBuf>, Failure> {

@@ -1,4 +1,4 @@
-//! `docs/performance.md`: what benchmarks write stands between markers, the rest is people's.
+//! `docs/performance.md` and its likes: what benchmarks write stands between markers, the rest is people's.
 
 use crate::{
     Failure,
@@ -9,14 +9,19 @@ use std::{fs, path::Path};
 
 const PAGE: &str = "docs/performance.md";
 
-/// Replaces what stands between the markers of `part`.
+/// Replaces what stands between the markers of `part` on the page of most benchmarks.
 pub(super) fn write(part: &str, text: &str) -> Result<(), Failure> {
-    let page = replaced(&read(Path::new(PAGE))?, part, text).ok_or_else(|| {
+    write_into(PAGE, part, text)
+}
+
+/// Replaces what stands between the markers of `part` on a page.
+pub(super) fn write_into(file: &str, part: &str, text: &str) -> Result<(), Failure> {
+    let page = replaced(&read(Path::new(file))?, part, text).ok_or_else(|| {
         let [begin, end] = markers(part);
-        format!("{PAGE} has no lines `{begin}` and `{end}`: add them where the text belongs")
+        format!("{file} has no lines `{begin}` and `{end}`: add them where the text belongs")
     })?;
-    fs::write(root().join(PAGE), page).map_err(|error| format!("could not write {PAGE}: {error}"))?;
-    say(&format!("wrote {part} into {PAGE}"));
+    fs::write(root().join(file), page).map_err(|error| format!("could not write {file}: {error}"))?;
+    say(&format!("wrote {part} into {file}"));
     Ok(())
 }
 
@@ -34,7 +39,7 @@ fn replaced(page: &str, part: &str, text: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bench::{count, floor, growth, image, s3, serve, serve_size};
+    use crate::bench::{count, floor, growth, image, s3, scale, serve, serve_size};
 
     #[test]
     fn only_what_is_between_the_markers_is_replaced() {
@@ -52,6 +57,10 @@ mod tests {
         let parts =
             [count::PART, floor::PART, growth::PART, image::PART, s3::PART, serve::PART, serve_size::PART];
         for part in parts {
+            assert!(replaced(&page, part, "").is_some(), "{part}");
+        }
+        let page = read(Path::new(scale::PAGE)).unwrap();
+        for part in scale::PARTS {
             assert!(replaced(&page, part, "").is_some(), "{part}");
         }
     }

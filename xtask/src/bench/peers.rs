@@ -15,6 +15,9 @@ pub(super) const COUNT: &str = "benches/peers/requirements.txt";
 /// What the server of `benches/serve` needs.
 pub(super) const SERVE: &str = "benches/serve/requirements.txt";
 
+/// What the scripts of `benches/scale` need.
+pub(super) const SCALE: &str = "benches/scale/requirements.txt";
+
 /// A script of `benches/peers` in the virtual environment.
 pub(super) fn script(name: &str) -> Command {
     let mut command = python(&[]);
@@ -66,7 +69,7 @@ mod tests {
 
     #[test]
     fn every_version_is_pinned() {
-        for file in [COUNT, SERVE] {
+        for file in [COUNT, SERVE, SCALE] {
             let requirements = read(Path::new(file)).unwrap();
             let lines = requirements.lines().filter(|line| !line.starts_with('#'));
             assert_eq!(pins(&requirements).len(), lines.count(), "{file}");

@@ -80,8 +80,20 @@ impl Running {
         Ok(())
     }
 
+    /// Whether it has ended by itself.
+    pub(in crate::bench) fn has_ended(&mut self) -> bool {
+        !matches!(self.process.try_wait(), Ok(None))
+    }
+
+    /// CPU time and resident set of each of its processes, by their ids.
+    pub(in crate::bench) fn each(&self) -> Vec<(u32, Duration, u64)> {
+        let family = family(self.process.id());
+        let of = |pid: u32| Some((pid, of_ticks(status(pid)?.ticks), memory(pid, "VmRSS")));
+        family.into_iter().filter_map(of).collect()
+    }
+
     /// User and system time of all its processes so far.
-    pub(super) fn cpu(&self) -> Duration {
+    pub(in crate::bench) fn cpu(&self) -> Duration {
         cpu(self.process.id())
     }
 
@@ -121,6 +133,10 @@ impl Drop for Running {
 /// User and system time of a process and all that come from it so far.
 pub(super) fn cpu(pid: u32) -> Duration {
     let ticks: u64 = family(pid).iter().filter_map(|pid| Some(status(*pid)?.ticks)).sum();
+    of_ticks(ticks)
+}
+
+fn of_ticks(ticks: u64) -> Duration {
     TICK * u32::try_from(ticks).unwrap_or(u32::MAX)
 }
 
