@@ -12,7 +12,6 @@ use crate::{
 };
 use ballista::prelude::SessionContextExt;
 use ballista_core::{
-    config::BALLISTA_CLIENT_PULL,
     execution_plans::DistributedQueryExec,
     extension::SessionConfigExt,
     serde::protobuf::{CancelJobParams, scheduler_grpc_client::SchedulerGrpcClient},
@@ -204,9 +203,6 @@ async fn plan(
         .with_ballista_grpc_client_max_message_size(MESSAGE_BYTES_MAX as usize)
         // With it a job hangs once an executor is lost behind the first stage.
         .with_ballista_adaptive_query_planner(false)
-        // Told by the scheduler, the client knows the job's name only once its first stage is done: until then nobody
-        // could watch or cancel it.
-        .set_bool(BALLISTA_CLIENT_PULL, true)
         .with_ballista_logical_extension_codec(Arc::new(LogicalCodec::default()))
         .with_ballista_physical_extension_codec(Arc::new(PhysicalCodec::default()))
         // A stream that takes another's files reads some twice, and some never.
