@@ -7,8 +7,8 @@ use crate::{
     MESSAGE_BYTES_MAX, Worker,
     codec::{LogicalCodec, PhysicalCodec},
     connections::Connections,
+    ended::{ProcessError, listen},
     patience::{Patience, Slow},
-    process::{ProcessError, listen},
     shuffled::Shuffled,
     transport::Peer,
 };

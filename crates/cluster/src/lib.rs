@@ -13,6 +13,7 @@
 mod blocking;
 mod codec;
 mod connections;
+mod ended;
 mod executor;
 mod job;
 mod keep;
@@ -20,7 +21,6 @@ mod node;
 mod outputs;
 mod overview;
 mod patience;
-mod process;
 mod program;
 mod ranges;
 mod rows;
@@ -33,10 +33,10 @@ mod watch;
 mod worker;
 
 pub use bytes::Bytes;
+pub use ended::ProcessError;
 pub use executor::{ExecutorSettings, run_executor};
 pub use job::{ClusterError, Job, JobFigures, Row, run_job};
 pub use overview::{ExecutorShare, Overview, StageOverview};
-pub use process::ProcessError;
 pub use ranges::Ranges;
 pub use scheduler::{SchedulerSettings, run_scheduler};
 pub use tls::{TlsError, TlsFiles};

@@ -1,7 +1,7 @@
 //! Waiting for a scheduler that is not reached, and saying so.
 
 use crate::{
-    process::ProcessError,
+    ended::ProcessError,
     transport::{Peer, Unreachable},
 };
 use ballista_executor::health::ExecutorHealth;

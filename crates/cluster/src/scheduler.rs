@@ -3,9 +3,9 @@
 use crate::{
     MESSAGE_BYTES_MAX,
     codec::{LogicalCodec, PhysicalCodec},
+    ended::{ProcessError, listen},
     outputs::OutputsOnce,
     overview::Overviews,
-    process::{ProcessError, listen},
     transport::Transport,
 };
 use ballista_core::{

@@ -11,8 +11,8 @@ mod fault;
 mod group;
 mod interrupt;
 mod network;
-mod process;
 mod scene;
+mod started;
 mod trial;
 
 use crate::{

@@ -4,7 +4,7 @@ use super::{
     fault::{Act, Fault},
     interrupt::Interrupt,
     network::{Network, Place},
-    process::Process,
+    started::Process,
 };
 use crate::Failure;
 use std::{
