@@ -26,7 +26,7 @@ use super::{
 };
 use crate::{
     Failure,
-    repository::{cargo, succeed, target},
+    repository::{cargo, stdout, succeed, target},
     say,
 };
 use group::{Group, topshelf_in};
@@ -334,7 +334,23 @@ impl Measuring<'_> {
             ));
             runs.push(took);
         }
-        Measured::of_runs(point, (self.logs.bytes, pairs), &runs, one_machine)
+        let partial = self.partial(&point)?;
+        Measured::of_runs(point, (self.logs.bytes, pairs, partial), &runs, one_machine)
+    }
+
+    /// How many partial counts there are: a whole night on a cluster tells it, and is not measured.
+    fn partial(&self, point: &Point) -> Result<u64, Failure> {
+        let folder = tempfile::tempdir_in(self.folder);
+        let folder = folder.map_err(|error| format!("could not make a folder below target: {error}"))?;
+        let group = Group::start(self.topshelf, folder.path(), point.executors, &self.options.memory)?;
+        let mut run = topshelf_in(self.topshelf, folder.path());
+        run.args(["run", "--json", "--day", &self.logs.shape.day(), "--cluster", &group.url()]);
+        run.arg("--input").arg(&self.logs.folder).args(["--lake", "lake", "--store", "sqlite:topshelf.db"]);
+        of_point(&mut run, point);
+        let report: serde_json::Value = serde_json::from_str(&stdout(&mut run)?)
+            .map_err(|error| format!("`topshelf run --json` prints no JSON: {error}"))?;
+        let partial = report["runs"][0]["report"]["stages"][0]["cluster"]["partial_rows"].as_u64();
+        partial.ok_or_else(|| "`topshelf run --json` tells no partial_rows".into())
     }
 
     /// Counts on a cluster of its own, whose lake must be the one of `here`.
@@ -344,8 +360,8 @@ impl Measuring<'_> {
         let group = Group::start(self.topshelf, folder.path(), point.executors, &self.options.memory)?;
         let (lake, log) = (folder.path().join("lake"), folder.path().join("count.log"));
         let mut count = self.count(&lake, &log)?;
-        count.args(["--cluster", &group.url()]).env("TOPSHELF_CLUSTER__TASK_MIB", point.task_mib.to_string());
-        count.env("TOPSHELF_CLUSTER__ADDERS", point.adders.to_string());
+        count.args(["--cluster", &group.url()]);
+        of_point(&mut count, point);
         let watch = group.watch();
         let used = self.used(&mut count, &log);
         let (shuffled_bytes, returned_bytes) = watch.end();
@@ -370,6 +386,12 @@ impl Measuring<'_> {
             tasks: figure("tasks")?,
         })
     }
+}
+
+/// The settings of a point.
+fn of_point(command: &mut Command, point: &Point) {
+    command.env("TOPSHELF_CLUSTER__TASK_MIB", point.task_mib.to_string());
+    command.env("TOPSHELF_CLUSTER__ADDERS", point.adders.to_string());
 }
 
 /// A figure of the line that tells that the cluster has counted.

@@ -91,6 +91,8 @@ pub(super) struct Measured {
     pub(super) bytes: u64,
     /// Pairs of active advertisers and products that were counted.
     pub(super) pairs: u64,
+    /// Partial counts: the pairs that each task met, of all tasks together.
+    pub(super) partial: u64,
     pub(super) runs: u32,
     pub(super) took: Took,
     pub(super) one_machine: OneMachine,
@@ -114,13 +116,13 @@ const ADDERS_MAX: u64 = 32;
 impl Measured {
     pub(super) fn of_runs(
         point: Point,
-        (bytes, pairs): (u64, u64),
+        (bytes, pairs, partial): (u64, u64, u64),
         runs: &[Took],
         one_machine: OneMachine,
     ) -> Result<Self, Failure> {
         let took = Took::median(runs).ok_or("nothing was measured")?;
         let runs = u32::try_from(runs.len()).unwrap_or(u32::MAX);
-        Ok(Self { point, bytes, pairs, runs, took, one_machine })
+        Ok(Self { point, bytes, pairs, partial, runs, took, one_machine })
     }
 
     pub(super) fn adders(&self) -> u64 {
@@ -130,10 +132,10 @@ impl Measured {
         }
     }
 
-    /// Partial counts: the pairs that each task met, of all tasks together. A task reads one log or the other, each log's have
+    /// How many partial counts there are by how the logs are made. A task reads one log or the other, each log's have
     /// the same share of it.
     #[expect(clippy::cast_precision_loss, reason = "three digits of it matter")]
-    pub(super) fn partial(&self) -> f64 {
+    pub(super) fn reckoned_partial(&self) -> f64 {
         let Point { rows, view_rows, .. } = self.point;
         let (tasks, population) = (self.took.tasks as f64, self.point.population());
         if self.took.tasks < 2 {
@@ -151,7 +153,7 @@ impl Measured {
             gigabytes: gigabytes(self.bytes),
             tasks: self.took.tasks as f64,
             adders: self.adders() as f64,
-            partial: self.partial() / 1e6,
+            partial: self.partial as f64 / 1e6,
             kept: self.took.kept as f64 / 1e6,
             back: self.took.rows as f64 / 1e6,
             waiting: self.took.wall_s * f64::from(self.point.executors),
@@ -198,10 +200,12 @@ pub(super) mod tests {
             point,
             bytes,
             pairs: ((amounts.kept + amounts.back) * 1e6) as u64,
+            partial: 0,
             runs: 3,
             took,
             one_machine,
         };
+        measured.partial = measured.reckoned_partial() as u64;
         let costs = model.costs(measured.amounts());
         measured.took.executors = role(costs.executors_s);
         measured.took.scheduler = role(costs.scheduler_s);
@@ -249,7 +253,7 @@ pub(super) mod tests {
                 back: 0.08,
                 waiting: 2.0,
             };
-            measured(amounts, &model).partial()
+            measured(amounts, &model).reckoned_partial()
         };
         // Each of two tasks meets all 80,000 pairs, as the lines are many; so do many tasks less often than their number says.
         assert!((partial(2.0) / 160_000.0 - 1.0).abs() < 0.01, "{}", partial(2.0));

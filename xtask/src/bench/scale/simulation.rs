@@ -6,10 +6,9 @@
 //! - An executor has one slot and asks for tasks by itself. Tasks that add up begin when all that count are done.
 //! - That an executor is lost is noticed later. Then its tasks are done again by others, those that had counted too, as what
 //!   they gave was on its disk. While sums are added up, all adding begins anew, also what was done; the fourth time fails the job.
-//!   Tasks of before that are under way are ended.
+//!   Tasks of before that are under way are done to their end, for nobody.
 //! - Nothing is done twice to be sure: a task that takes long is waited for.
-//! - With the scheduler, or an executor whose sums are being fetched, the job is lost. The night tries a new one. When it is the
-//!   scheduler that was lost, nobody ends the tasks under way: they are done, for nobody.
+//! - With the scheduler, or an executor whose sums are being fetched, the job is lost. The night tries a new one.
 
 use super::random::Random;
 use std::{
@@ -125,8 +124,8 @@ fn to_seconds(time: Time) -> f64 {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Event {
-    /// An executor has done its task, by the number of that.
-    Done(u32, u64),
+    /// An executor has done its task; of which of its lives that was.
+    Done(u32, u32),
     Lost(u32, u32),
     /// The scheduler learns that a life of an executor has ended.
     Noticed(u32, u32),
@@ -143,8 +142,6 @@ enum Event {
 /// A task under way.
 #[derive(Debug, Clone, Copy)]
 struct Doing {
-    /// No other task that was begun has it.
-    number: u64,
     kind: Kind,
     since: Time,
     /// Of which job, and of which beginning of adding up.
@@ -259,13 +256,13 @@ impl<'w, L: FnMut(Who) -> f64, T: FnMut() -> f64> Night<'w, L, T> {
             self.now = time;
             match event {
                 Event::JobBegins => self.begin_job(),
-                Event::Done(executor, number) => self.task_done(executor, number),
+                Event::Done(executor, life) => self.task_done(executor, life),
                 Event::Lost(executor, life) => self.executor_lost(executor, life),
                 Event::Noticed(executor, life) => self.loss_noticed(executor, life),
                 Event::Replaced(executor) => self.executor_replaced(executor),
                 Event::SchedulerLost => self.scheduler_lost(),
                 Event::SchedulerReplaced => self.scheduler_replaced(),
-                Event::Deadline(job) if job == self.job && self.stage != Stage::None => self.give_job_up(),
+                Event::Deadline(job) if job == self.job && self.stage != Stage::None => self.job_lost(0.0),
                 Event::Fetched(job) if job == self.job && self.stage == Stage::Fetching => {
                     let length_s = to_seconds(self.now) + self.work.after_s;
                     return self.ends(Some(length_s));
@@ -331,17 +328,19 @@ impl<'w, L: FnMut(Who) -> f64, T: FnMut() -> f64> Night<'w, L, T> {
             self.pending -= 1;
             let (job, attempt, since) = (self.job, self.attempt, self.now);
             let state = &mut self.executors[executor as usize];
-            let number = self.sequence;
-            state.doing = Some(Doing { number, kind, since, job, attempt });
+            state.doing = Some(Doing { kind, since, job, attempt });
+            let life = state.life;
             let times = (self.times)();
-            self.after(seconds * times, Event::Done(executor, number));
+            self.after(seconds * times, Event::Done(executor, life));
         }
     }
 
-    fn task_done(&mut self, executor: u32, number: u64) {
+    fn task_done(&mut self, executor: u32, life: u32) {
         let state = &mut self.executors[executor as usize];
-        // It may be lost, or its task ended.
-        let Some(doing) = state.doing.take_if(|doing| doing.number == number) else { return };
+        if state.life != life || !state.is_there {
+            return;
+        }
+        let doing = state.doing.take().expect("it does what it has done");
         let took = self.now - doing.since;
         self.idle.push_back(executor);
         let is_awaited = doing.job == self.job
@@ -387,7 +386,7 @@ impl<'w, L: FnMut(Who) -> f64, T: FnMut() -> f64> Night<'w, L, T> {
                     .iter()
                     .any(|left| left.added > 0 && left.job == job && left.attempt == attempt)
                 {
-                    self.give_job_up();
+                    self.job_lost(0.0);
                 }
             }
             _ => {}
@@ -422,7 +421,7 @@ impl<'w, L: FnMut(Who) -> f64, T: FnMut() -> f64> Night<'w, L, T> {
         self.idle.retain(|idle| *idle != executor);
         self.remains.push(remains);
         if self.stage == Stage::Fetching && remains.added > 0 {
-            self.give_job_up();
+            self.job_lost(0.0);
         }
         self.after(self.rates.noticed_s, Event::Noticed(executor, life));
         self.after(self.rates.replaced_s, Event::Replaced(executor));
@@ -446,9 +445,8 @@ impl<'w, L: FnMut(Who) -> f64, T: FnMut() -> f64> Night<'w, L, T> {
                 self.wasted += std::mem::take(&mut self.added_time);
                 self.executors.iter_mut().for_each(|executor| (executor.added, executor.added_time) = (0, 0));
                 self.throw_counts_away(left.counted_time);
-                self.end_tasks();
                 if self.attempt >= ADDING_FAILURES_MAX {
-                    return self.give_job_up();
+                    return self.job_lost(0.0);
                 }
                 self.stage = Stage::Counting;
                 self.pending = left.counted;
@@ -491,21 +489,6 @@ impl<'w, L: FnMut(Who) -> f64, T: FnMut() -> f64> Night<'w, L, T> {
         self.has_scheduler = true;
         self.will_be_lost(Who::Scheduler);
         self.hand_out();
-    }
-
-    /// Ends all tasks under way.
-    fn end_tasks(&mut self) {
-        for (executor, state) in (0..).zip(&mut self.executors) {
-            if let Some(doing) = state.doing.take() {
-                self.wasted += self.now - doing.since;
-                self.idle.push_back(executor);
-            }
-        }
-    }
-
-    fn give_job_up(&mut self) {
-        self.end_tasks();
-        self.job_lost(0.0);
     }
 
     /// All that was done for the job is of no use; the next begins after so many seconds.
@@ -596,16 +579,6 @@ mod tests {
             outcome,
             Outcome { length_s: Some(58.5), useful_s: 50.0, wasted_s, executors_lost: 1, jobs: 1 }
         );
-    }
-
-    #[test]
-    fn adding_that_is_of_no_use_is_ended() {
-        // One is lost at 23, which is noticed at 24: the other's sum is not awaited. Two tasks are counted again until 44.
-        let rates = Rates { noticed_s: 1.0, ..RATES };
-        let outcome = with_losses(&WORK, &rates, &[(Who::Executor(1), 23.0)]);
-        let wasted_s = 2.0 + 3.0 + 20.0;
-        let wanted = Outcome { length_s: Some(56.0), useful_s: 50.0, wasted_s, executors_lost: 1, jobs: 1 };
-        assert_eq!(outcome, wanted);
     }
 
     #[test]

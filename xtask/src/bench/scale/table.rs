@@ -70,7 +70,8 @@ pub(super) fn model(model: &Model, measured: &[Measured]) -> String {
             let residuals = model.residuals(measured);
             let Amounts { gigabytes, tasks, adders, partial, kept, back, .. } = measured.amounts();
             format!(
-                "| {gigabytes:.2} | {tasks:.0} | {adders:.0} | {partial:.2} | {kept:.2} | {back:.2} | {} | {} | {} | {} | {} |\n",
+                "| {gigabytes:.2} | {tasks:.0} | {adders:.0} | {partial:.2} | {} | {kept:.2} | {back:.2} | {} | {} | {} | {} | {} |\n",
+                percent(Some(measured.reckoned_partial() / measured.partial as f64 - 1.0)),
                 measured.point.executors,
                 percent(residuals.executors),
                 percent(residuals.scheduler),
@@ -86,8 +87,8 @@ pub(super) fn model(model: &Model, measured: &[Measured]) -> String {
          | CPU of the night | job | {:.3} s |\n| | million rows that come back | {:.3} s |\n| | task | {:.3} ms |\n\
          | bytes shuffled | partial count | {:.1} |\n| | task × adder | {:.0} |\n\n\
          The formula less what was measured, as a share of it:\n\n\
-         | GB | tasks | adders | million partial counts | kept | back | executors | CPU of executors | of the scheduler | of the night | bytes shuffled |\n\
-         |---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|\n{lines}",
+         | GB | tasks | adders | million partial counts | by the generator's rule | kept | back | executors | CPU of executors | of the scheduler | of the night | bytes shuffled |\n\
+         |---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|\n{lines}",
         executors[0],
         executors[1],
         executors[2] * 1e3,
@@ -189,9 +190,8 @@ pub(super) fn larger_days(
             measured.one_machine.cpu_s / gigabytes(measured.bytes),
         ));
     }
-    linear.extend(
-        others.iter().map(|other| (other.other.to_string(), other.took.cpu_s / gigabytes(other.bytes))),
-    );
+    let of_other = |other: Other| Some((other.to_string(), start_and_a_gb(other, others)?.1));
+    linear.extend([Other::Spark, Other::DuckDb].into_iter().filter_map(of_other));
     let linear: String = linear
         .iter()
         .map(|(name, a_gb)| {
