@@ -49,7 +49,7 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("datafusion", &["topshelf-cluster"]),
     ("tonic", &["topshelf-cluster"]),
     ("sqlx", &["topshelf-store"]),
-    ("axum", &["topshelf-api", "topshelf-cluster"]),
+    ("axum", &["topshelf-api"]),
     ("tower-http", &["topshelf-api"]),
     ("utoipa", &["topshelf-api"]),
     ("opentelemetry", &["topshelf-api", "topshelf"]),

@@ -117,9 +117,19 @@ fn many(advertisers: usize, products: usize, id_bytes: usize) -> DayCounts {
 #[tokio::test]
 async fn many_short_rows_are_several_row_groups_of_an_object() {
     let place = Place::directory();
-    let counts = many(700, 200, 4);
+    let counts = many(700, 200, 5);
     let manifest = counts.write(&place.lake, input()).await.unwrap();
     assert_eq!((manifest.counts.len(), manifest.products), (1, 140_000));
+    assert!(read_counts(&place.lake).await.unwrap().unwrap().0 == counts);
+}
+
+/// With ids of four digits one row of them, product 96 of advertiser 431, begins a segment; with five, none does.
+#[tokio::test]
+async fn a_row_whose_key_says_so_begins_an_object() {
+    let place = Place::directory();
+    let counts = many(700, 200, 4);
+    let manifest = counts.write(&place.lake, input()).await.unwrap();
+    assert_eq!((manifest.counts.len(), manifest.products), (2, 140_000));
     assert!(read_counts(&place.lake).await.unwrap().unwrap().0 == counts);
 }
 
