@@ -8,6 +8,7 @@ use crate::{
     codec::{LogicalCodec, PhysicalCodec},
     connections::Connections,
     ended::{ProcessError, listen},
+    named::NamedEngine,
     patience::{Patience, Slow},
     shuffled::Shuffled,
     transport::Peer,
@@ -161,6 +162,8 @@ where
 fn executor(settings: &ExecutorSettings, host: String) -> Executor {
     let slots = settings.slots.max(1);
     let port = settings.listen.port();
+    let engine = DefaultExecutionEngine::with_client_pool(Arc::new(Connections::default()));
+    let engine = NamedEngine::new(&format!("{host}:{port}"), engine);
     let process = ExecutorProcessConfig {
         external_host: Some(host),
         port,
@@ -187,7 +190,6 @@ fn executor(settings: &ExecutorSettings, host: String) -> Executor {
         transport.session(session)
     };
     let cache = DefaultSessionRuntimeCache::new(Arc::clone(&runtime), memory, SESSIONS);
-    let engine = DefaultExecutionEngine::with_client_pool(Arc::new(Connections::default()));
     let executor = Executor::new(
         metadata,
         &settings.shuffle_dir.to_string_lossy(),

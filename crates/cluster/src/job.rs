@@ -30,6 +30,7 @@ use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
+use tokio::time::timeout;
 
 /// Tasks to be done, and how what they give is added up.
 #[derive(Debug, Clone)]
@@ -109,18 +110,23 @@ pub enum ClusterError<E> {
         /// Why.
         reason: &'static str,
     },
-    /// Whoever takes the rows does not want more.
+    /// Whoever takes the rows does not want more, or was told to stop.
     #[error(transparent)]
     Taken(E),
 }
 
-/// Has a job done by the cluster of a scheduler, and calls `take` with what comes back, and `seen` with how it goes.
+/// How long a scheduler has to hear that a job is given up.
+const CANCEL_WITHIN: Duration = Duration::from_secs(5);
+
+/// Has a job done by the cluster of a scheduler, and calls `take` with what comes back, and `seen` with how it goes. When
+/// `stop` is there first, or `take` wants no more, the job is cancelled.
 ///
 /// # Errors
 /// [`ClusterError`]; what was taken before means nothing then.
 pub async fn run_job<E>(
     scheduler: &Peer,
     job: Job,
+    stop: impl Future<Output = E>,
     seen: impl Fn(Seen),
     mut take: impl FnMut(Row<'_>) -> Result<(), E>,
 ) -> Result<JobFigures, ClusterError<E>> {
@@ -169,7 +175,8 @@ pub async fn run_job<E>(
         Ok(())
     };
     let taken = tokio::select! {
-        taken = tokio::time::timeout(deadline, taking) => taken,
+        taken = timeout(deadline, taking) => taken,
+        stopped = stop => Ok(Err(ClusterError::Taken(stopped))),
         never = watch(&channel, name, &seen) => match never {},
     };
     let job = name();
@@ -221,11 +228,12 @@ async fn cancel(scheduler: &Peer, job: &str) {
     if job.is_empty() {
         return;
     }
-    if let Ok(channel) = scheduler.channel() {
-        let asked =
-            SchedulerGrpcClient::new(channel).cancel_job(CancelJobParams { job_id: job.to_owned() }).await;
-        if let Err(error) = asked {
-            tracing::debug!(%error, job, "the job could not be cancelled");
-        }
+    let Ok(channel) = scheduler.channel() else { return };
+    let mut client = SchedulerGrpcClient::new(channel);
+    let asked = client.cancel_job(CancelJobParams { job_id: job.to_owned() });
+    match timeout(CANCEL_WITHIN, asked).await {
+        Ok(Ok(_)) => {}
+        Ok(Err(error)) => tracing::debug!(%error, job, "the job could not be cancelled"),
+        Err(_) => tracing::debug!(job, "the scheduler did not hear in time that the job is given up"),
     }
 }

@@ -17,6 +17,7 @@ mod ended;
 mod executor;
 mod job;
 mod keep;
+mod named;
 mod node;
 mod outputs;
 mod overview;

@@ -2,7 +2,7 @@
 
 use crate::{
     ended::ProcessError,
-    transport::{Peer, Unreachable},
+    transport::{Peer, TRY_EVERY, Unreachable},
 };
 use ballista_executor::health::ExecutorHealth;
 use std::{
@@ -17,9 +17,6 @@ use tonic::{
     codegen::{Service, http},
     transport::Channel,
 };
-
-/// How often it is tried again.
-const TRY_EVERY: Duration = Duration::from_secs(1);
 
 /// How often the log tells that it is still waited for.
 const TELL_EVERY: Duration = Duration::from_secs(30);

@@ -35,6 +35,9 @@ use tonic::transport::{
 /// How long a connection and its handshake may take.
 const CONNECT_WITHIN: Duration = Duration::from_secs(10);
 
+/// How often it is tried again to reach who is not reached.
+pub(crate) const TRY_EVERY: Duration = Duration::from_secs(1);
+
 /// How often the other end of a connection is asked whether it is there, and how long it may take to answer.
 const ASK_EVERY: Duration = Duration::from_secs(10);
 const ANSWER_WITHIN: Duration = Duration::from_secs(20);
@@ -314,6 +317,21 @@ impl Peer {
         let endpoint =
             create_grpc_client_endpoint(format!("http://{self}"), Some(&GrpcClientConfig::default()))?;
         Ok((self.transport.of_engine())(endpoint)?.connect_lazy())
+    }
+
+    /// Waits until it is there and may be talked to, for so long; it is asked at least once.
+    ///
+    /// # Errors
+    /// What was wrong in the end, on which side.
+    pub async fn reach(&self, within: Duration) -> Result<(), Unreachable> {
+        let deadline = Instant::now() + within;
+        loop {
+            match self.greet().await {
+                Ok(_) => return Ok(()),
+                Err(unreachable) if Instant::now() >= deadline => return Err(unreachable),
+                Err(_) => tokio::time::sleep(TRY_EVERY).await,
+            }
+        }
     }
 
     /// Makes sure that it is there and may be talked to; by which address of this machine it is reached.

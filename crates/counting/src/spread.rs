@@ -254,6 +254,22 @@ impl Gathering {
         Ok(())
     }
 
+    /// Whether all is there: a report of each part, and as many events in the counts of each day as the reports say.
+    ///
+    /// # Errors
+    /// [`CountError::Unfounded`] when it is not.
+    pub fn check(&self) -> Result<(), CountError> {
+        let reports: Option<Vec<_>> = self.reports.iter().map(Option::as_ref).collect();
+        let reports = reports.ok_or(CountError::Unfounded("not all parts"))?;
+        for (slot, events) in self.events.iter().enumerate() {
+            let days = reports.iter().flat_map(|report| &report.days).filter(|day| day.slot as usize == slot);
+            if days.map(|day| i128::from(day.events.kept)).sum::<i128>() != *events {
+                return Err(CountError::Unfounded("counts of another number of events than were reported"));
+            }
+        }
+        Ok(())
+    }
+
     fn spill(&mut self) -> Result<(), CountError> {
         let gathered = std::mem::take(&mut self.gathered);
         let run = gathered.into_run(&self.share).map_err(CountError::Spill)?;
@@ -264,23 +280,16 @@ impl Gathering {
     /// What [`count`](crate::count) would give.
     ///
     /// # Errors
-    /// [`CountError::Unfounded`] when a part was not reported, or the counts are not as many as the events of the
-    /// reports; else as [`count`](crate::count) says.
+    /// [`CountError::Unfounded`] as [`Gathering::check`] says; else as [`count`](crate::count) does.
     pub fn finish(
         mut self,
         bytes: &dyn Objects,
         date: (&DateFormat, &TimeZone),
     ) -> Result<Counted, CountError> {
+        self.check()?;
         self.spill()?;
-        let Self { wanted, objects, limits, parts, reports, share, mut runs, events, .. } = self;
-        let reports: Option<Vec<_>> = reports.into_iter().collect();
-        let reports = reports.ok_or(CountError::Unfounded("not all parts"))?;
-        for (slot, events) in events.iter().enumerate() {
-            let days = reports.iter().flat_map(|report| &report.days).filter(|day| day.slot as usize == slot);
-            if days.map(|day| i128::from(day.events.kept)).sum::<i128>() != *events {
-                return Err(CountError::Unfounded("counts of another number of events than were reported"));
-            }
-        }
+        let Self { wanted, objects, limits, parts, reports, share, mut runs, .. } = self;
+        let reports = reports.into_iter().flatten().collect();
         let job = Job::of(&wanted, (&objects, bytes), &parts, &limits);
         let reader = DayReader::new(date.0.clone(), date.1.clone());
         let counter = SliceCounter::new(&wanted, reader, limits.instructions, share.clone());

@@ -23,8 +23,8 @@ use crate::{
     spill::SpillFolder,
 };
 use cluster::{
-    Bytes, ClusterError, Give, Job, JobFigures, Peer, Ranges, Room, Row, Seen, Sums, TlsFiles, Transport,
-    Worker, run_job,
+    Bytes, ClusterError, Give, Job, JobFigures, Peer, Ranges, Room, Row, Sums, TlsFiles, Transport,
+    Unreachable, Worker, run_job,
 };
 use counting::{
     Columns, Content, CountError, Counted, CountedObject, DateFormat, Gathering, Instructions, Limits,
@@ -49,6 +49,9 @@ use tracing::{info, warn};
 
 /// Tasks that add up, when nobody says how many.
 const ADDERS_MAX: usize = 32;
+
+/// How long a scheduler that was lost with a job may take to come back.
+const BACK_WITHIN: Duration = Duration::from_secs(60);
 
 /// What all tasks of a job have in common.
 #[derive(Serialize, Deserialize)]
@@ -122,6 +125,7 @@ pub(super) async fn count(
     let Spread { night, wanted, lists, limits } = spread;
     let settings = &night.config.cluster;
     let scheduler = scheduler(settings)?;
+    scheduler.reach(Duration::ZERO).await.map_err(|source| not_reached(&scheduler, source))?;
     let task_bytes = settings.task_mib.max(1) << 20;
     let parts = parts(&objects, task_bytes);
     let tasks = tasks(&parts, &opened, &columns, task_bytes);
@@ -154,7 +158,7 @@ pub(super) async fn count(
             there: vec![Vec::new(); wanted.days().len()],
             given: Given::default(),
         };
-        match attempt(&scheduler, job.clone(), |seen| shown.see(seen), gathered).await {
+        match attempt(&scheduler, job.clone(), (&night.halt, &shown), gathered).await {
             Ok((gathered, figures)) if !job.keeps || gathered.counts.is_as_guessed() => {
                 break (gathered, figures);
             }
@@ -165,6 +169,8 @@ pub(super) async fn count(
             Err(failure) if failure.is_transient() && failed < settings.retries => {
                 warn!(error = failure.chain(), "the cluster did not count, trying again with a new job");
                 failed += 1;
+                // The next job tells when it does not come back.
+                let _ = night.halt.unless_stopped(scheduler.reach(BACK_WITHIN)).await?;
             }
             Err(failure) => return Err(failure),
         }
@@ -307,11 +313,15 @@ impl Gathered {
 async fn attempt(
     scheduler: &Peer,
     job: Job,
-    seen: impl Fn(Seen),
+    (halt, shown): (&Halt, &ShownJob),
     mut gathered: Gathered,
 ) -> Result<(Gathered, JobFigures), Failure> {
-    match run_job(scheduler, job, seen, |row| gathered.take(row)).await {
-        Ok(figures) => Ok((gathered, figures)),
+    let stop = async { Failure::from(halt.until_stopped().await) };
+    match run_job(scheduler, job, stop, |seen| shown.see(seen), |row| gathered.take(row)).await {
+        Ok(figures) => {
+            gathered.counts.check().map_err(not_gathered)?;
+            Ok((gathered, figures))
+        }
         Err(ClusterError::Taken(failure)) => Err(failure),
         Err(error) => Err(explain(scheduler, error)),
     }
@@ -323,11 +333,19 @@ fn events(counts: &Counts) -> u64 {
 }
 
 fn not_gathered(error: CountError) -> Failure {
-    Failure::of(error).transient_if(true)
+    let help = matches!(error, CountError::Unfounded(_)).then_some(NOTHING_PUBLISHED);
+    help.into_iter().fold(Failure::of(error), Failure::help).transient_if(true)
 }
 
 fn unreadable(error: serde_json::Error) -> Failure {
-    Failure::of(error).within("an executor's report cannot be read")
+    Failure::of(error).within("an executor's report cannot be read").help(NOTHING_PUBLISHED)
+}
+
+/// The remedy for what should not happen.
+const NOTHING_PUBLISHED: &str = "nothing was published; this should not happen: keep the scheduler's log";
+
+fn not_reached(scheduler: &Peer, source: Unreachable) -> Failure {
+    explain(scheduler, ClusterError::Unreachable { scheduler: scheduler.to_string(), source })
 }
 
 fn explain(scheduler: &Peer, error: ClusterError<Failure>) -> Failure {
@@ -338,7 +356,7 @@ fn explain(scheduler: &Peer, error: ClusterError<Failure>) -> Failure {
         ),
         ClusterError::Deadline { .. } => "are there executors, and do they have work? The scheduler's log tells; cluster.deadline_seconds gives more time".to_owned(),
         ClusterError::Failed { .. } => "the executors' logs tell more; nothing was published".to_owned(),
-        ClusterError::Wrong { .. } => "nothing was published; this should not happen: keep the scheduler's log".to_owned(),
+        ClusterError::Wrong { .. } => NOTHING_PUBLISHED.to_owned(),
         ClusterError::Taken(_) => unreachable!("told before"),
     };
     Failure::of(error).help(help).transient_if(true)

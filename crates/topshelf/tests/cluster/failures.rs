@@ -129,6 +129,7 @@ fn a_job_that_is_given_up_is_cancelled_also_in_its_first_stage() {
 #[test]
 fn a_scheduler_that_is_killed_fails_the_night_which_another_one_makes() {
     let mut group = Group::of(1);
+    group.scene.environment("TOPSHELF_CLUSTER__RETRIES", "0");
     group.generate(&[]);
     count_here(&group);
     let mut command = group.scene.command(&args(&group.url()));
@@ -141,6 +142,32 @@ fn a_scheduler_that_is_killed_fails_the_night_which_another_one_makes() {
     let ended = run_there(&group);
     assert_eq!(ended.exit, 0, "{ended:#?}");
     assert!(files(&group.scene.path("lake-here/counts")) == files(&group.scene.path("lake-there/counts")));
+}
+
+#[test]
+fn a_scheduler_that_comes_back_gets_a_new_job() {
+    let mut group = Group::of(1);
+    group.generate(&[]);
+    count_here(&group);
+    let mut command = group.scene.command(&args(&group.url()));
+    let mut run = Service::of(command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap());
+    group.executor_says(0, "Received task");
+    group.kill_scheduler();
+    run.line_with("trying again with a new job");
+    group.start_scheduler();
+    assert_eq!(run.end(), Some(0));
+    assert!(files(&group.scene.path("lake-here/counts")) == files(&group.scene.path("lake-there/counts")));
+}
+
+#[test]
+fn a_night_that_is_told_to_stop_ends_its_job() {
+    let mut group = Group::of(0);
+    let mut command = group.scene.command(&args(&group.url()));
+    let run = Service::of(command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap());
+    group.scheduler_says("Job submitted");
+    run.signal("INT");
+    group.scheduler_says("Job cancelled");
+    assert_eq!(run.end(), Some(1));
 }
 
 #[test]

@@ -113,9 +113,10 @@ impl Stage<'_> {
         Ok((ended, fault.acts.is_empty() || acts.len() < fault.acts.len()))
     }
 
-    /// Two jobs may end at their deadline, and what is before and after them takes a while.
+    /// Two jobs may end at their deadline, a scheduler is awaited for a minute between them, and what is before and after
+    /// takes a while.
     fn patience(&self) -> Duration {
-        Duration::from_secs(2 * self.deadline + 60)
+        Duration::from_secs(2 * self.deadline + 120)
     }
 
     /// What became of a night, the second one apart.

@@ -1,0 +1,154 @@
+//! What does an executor's tasks: the engine, with failures that tell where they happened.
+//!
+//! The engine tries again what fails as input or output, and gives a job up at anything else. What it writes and reads
+//! itself comes as an error of its file format: a disk that is full would end the job of all.
+
+use async_trait::async_trait;
+use ballista_core::{
+    JobId,
+    serde::protobuf::{RuntimeStatsReport, ShuffleWritePartition, TaskColumnStats, WindowStateReport},
+};
+use ballista_executor::execution_engine::{DefaultExecutionEngine, ExecutionEngine, QueryStageExecutor};
+use datafusion::{
+    arrow::error::ArrowError,
+    error::{DataFusionError, Result},
+    execution::TaskContext,
+    physical_plan::{ExecutionPlan, metrics::MetricsSet},
+    prelude::SessionConfig,
+};
+use std::{fmt, io, sync::Arc};
+
+/// The engine, by the name of the executor that runs it.
+pub(crate) struct NamedEngine {
+    executor: Arc<str>,
+    engine: DefaultExecutionEngine,
+}
+
+impl NamedEngine {
+    pub(crate) fn new(executor: &str, engine: DefaultExecutionEngine) -> Self {
+        Self { executor: executor.into(), engine }
+    }
+}
+
+impl ExecutionEngine for NamedEngine {
+    fn create_query_stage_exec(
+        &self,
+        job_id: JobId,
+        stage_id: usize,
+        task_id: usize,
+        partitions: Vec<usize>,
+        plan: Arc<dyn ExecutionPlan>,
+        work_dir: &str,
+        config: &SessionConfig,
+    ) -> Result<Arc<dyn QueryStageExecutor>> {
+        let stage = self
+            .engine
+            .create_query_stage_exec(job_id, stage_id, task_id, partitions, plan, work_dir, config)?;
+        Ok(Arc::new(NamedStage { executor: Arc::clone(&self.executor), stage }))
+    }
+}
+
+/// Tasks of a stage.
+#[derive(Debug)]
+struct NamedStage {
+    executor: Arc<str>,
+    stage: Arc<dyn QueryStageExecutor>,
+}
+
+impl fmt::Display for NamedStage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.stage.fmt(f)
+    }
+}
+
+#[async_trait]
+impl QueryStageExecutor for NamedStage {
+    async fn execute_query_stage(
+        &self,
+        task_id: usize,
+        context: Arc<TaskContext>,
+    ) -> Result<Vec<ShuffleWritePartition>> {
+        let done = self.stage.execute_query_stage(task_id, context).await;
+        done.map_err(|error| named(&self.executor, error))
+    }
+
+    fn collect_plan_metrics(&self) -> Vec<MetricsSet> {
+        self.stage.collect_plan_metrics()
+    }
+
+    fn collect_runtime_stats_reports(&self) -> Vec<RuntimeStatsReport> {
+        self.stage.collect_runtime_stats_reports()
+    }
+
+    fn collect_window_state_reports(&self) -> Result<Vec<WindowStateReport>> {
+        self.stage.collect_window_state_reports()
+    }
+
+    fn collect_column_stats(&self) -> Vec<TaskColumnStats> {
+        self.stage.collect_column_stats()
+    }
+}
+
+/// The same error, and where. What the engine has a name for, a peer whose rows cannot be fetched, stays as it is.
+fn named(executor: &str, error: DataFusionError) -> DataFusionError {
+    let of_disk = |error: &dyn fmt::Display| {
+        DataFusionError::IoError(io::Error::other(format!("on executor {executor}: {error}")))
+    };
+    match error.find_root() {
+        DataFusionError::IoError(source) => of_disk(source),
+        DataFusionError::ArrowError(source, _) if matches!(**source, ArrowError::IoError(..)) => {
+            of_disk(source)
+        }
+        DataFusionError::ResourcesExhausted(_) => error.context(format!(
+            "executor {executor} has too little memory: it needs more `--memory`, or fewer `--slots`"
+        )),
+        _ => error,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ballista_core::{
+        error::BallistaError,
+        serde::protobuf::{FailedTask, failed_task::FailedReason},
+    };
+
+    /// What the scheduler hears.
+    fn told(error: DataFusionError) -> FailedTask {
+        FailedTask::from(BallistaError::from(named("10.0.3.8:50051", error)))
+    }
+
+    fn full() -> io::Error {
+        io::Error::new(io::ErrorKind::StorageFull, "No space left on device")
+    }
+
+    #[test]
+    fn a_full_disk_is_named_and_tried_again() {
+        let written = ArrowError::IoError("No space left on device".to_owned(), full());
+        let spilled = DataFusionError::IoError(full()).context("spilling");
+        for error in [DataFusionError::ArrowError(Box::new(written), None), spilled] {
+            let told = told(error);
+            assert!(told.retryable && told.error.contains("on executor 10.0.3.8:50051: "), "{told:?}");
+            assert!(told.error.contains("No space left on device"), "{told:?}");
+        }
+    }
+
+    #[test]
+    fn too_little_memory_is_named_with_the_remedy() {
+        let told = told(DataFusionError::ResourcesExhausted("no room to merge".to_owned()));
+        assert!(!told.retryable, "{told:?}");
+        for text in ["executor 10.0.3.8:50051", "--memory", "no room to merge"] {
+            assert!(told.error.contains(text), "{told:?}");
+        }
+    }
+
+    #[test]
+    fn rows_that_cannot_be_fetched_stay_what_they_are() {
+        let lost = BallistaError::FetchFailed("another".to_owned(), 1, 2, "gone".to_owned());
+        let told = told(DataFusionError::External(Box::new(lost)));
+        assert!(
+            matches!(told.failed_reason, Some(FailedReason::FetchPartitionError(of)) if of.executor_id == "another")
+        );
+    }
+}
