@@ -27,9 +27,16 @@ pub(crate) fn target() -> PathBuf {
     root().join(env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| OsString::from("target")))
 }
 
-/// Cargo, run in the repository; the one that runs us when there is one.
+/// Cargo, run in the repository; the one that runs us when there is one. What that one tells us of our own package it does
+/// not get: a build script that asks for such variables would run again, and all that depends on it be built anew.
 pub(crate) fn cargo(arguments: &[&str]) -> Command {
-    program(env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo")), arguments)
+    let mut cargo = program(env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo")), arguments);
+    let is_ours = |name: &str| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_");
+    let ours = env::vars_os().map(|(name, _)| name).filter(|name| name.to_str().is_some_and(is_ours));
+    for name in ours {
+        cargo.env_remove(name);
+    }
+    cargo
 }
 
 /// A program to run in the repository.
