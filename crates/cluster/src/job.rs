@@ -204,7 +204,18 @@ async fn plan(
     scheduler: &Peer,
     job: Job,
 ) -> Result<(SessionContext, Arc<dyn ExecutionPlan>), DataFusionError> {
-    let config = SessionConfig::new_with_ballista()
+    let config = scheduler.transport().session(settings(&job));
+    let state = SessionStateBuilder::new().with_config(config).with_default_features().build();
+    let context = SessionContext::remote_with_state(&format!("df://{scheduler}"), state).await?;
+    let Job { shared, tasks, ranges, keeps, .. } = job;
+    let table = TasksTable { shared, tasks, ranges, keeps };
+    let plan = context.read_table(Arc::new(table))?.create_physical_plan().await?;
+    Ok((context, plan))
+}
+
+/// What the engine is told of a job.
+fn settings(job: &Job) -> SessionConfig {
+    SessionConfig::new_with_ballista()
         .with_target_partitions(job.ranges.count())
         .with_ballista_job_name(&job.name)
         .with_ballista_grpc_client_max_message_size(MESSAGE_BYTES_MAX as usize)
@@ -213,14 +224,7 @@ async fn plan(
         .with_ballista_logical_extension_codec(Arc::new(LogicalCodec::default()))
         .with_ballista_physical_extension_codec(Arc::new(PhysicalCodec::default()))
         // A stream that takes another's files reads some twice, and some never.
-        .set_bool("datafusion.execution.enable_file_stream_work_stealing", false);
-    let config = scheduler.transport().session(config);
-    let state = SessionStateBuilder::new().with_config(config).with_default_features().build();
-    let context = SessionContext::remote_with_state(&format!("df://{scheduler}"), state).await?;
-    let Job { shared, tasks, ranges, keeps, .. } = job;
-    let table = TasksTable { shared, tasks, ranges, keeps };
-    let plan = context.read_table(Arc::new(table))?.create_physical_plan().await?;
-    Ok((context, plan))
+        .set_bool("datafusion.execution.enable_file_stream_work_stealing", false)
 }
 
 /// Ends a job whose result nobody awaits any more; that it could not be ended changes nothing.
@@ -235,5 +239,25 @@ async fn cancel(scheduler: &Peer, job: &str) {
         Ok(Ok(_)) => {}
         Ok(Err(error)) => tracing::debug!(%error, job, "the job could not be cancelled"),
         Err(_) => tracing::debug!(job, "the scheduler did not hear in time that the job is given up"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_counts_wrong_or_hangs_is_switched_off() {
+        let job = Job {
+            name: "a night".to_owned(),
+            shared: Bytes::new(),
+            tasks: Vec::new(),
+            ranges: Ranges::cut_at(Vec::new()),
+            keeps: false,
+            deadline: Duration::from_secs(1),
+        };
+        let settings = settings(&job);
+        assert!(!settings.ballista_adaptive_query_planner_enabled());
+        assert!(!settings.options().execution.enable_file_stream_work_stealing);
     }
 }

@@ -10,6 +10,8 @@ mod group;
 #[path = "../support/parquet_file.rs"]
 mod parquet_file;
 mod processes;
+#[path = "../night/s3.rs"]
+mod s3;
 mod same;
 #[path = "../cli/scene.rs"]
 #[expect(dead_code, reason = "shared with tests of the command line, which spoil logs in more ways")]

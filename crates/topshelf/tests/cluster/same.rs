@@ -3,22 +3,30 @@
 use crate::{
     group::{Group, files},
     parquet_file::written,
+    s3,
     scene::DAY,
 };
 use arrow_array::{ArrayRef, StringArray};
-use std::{fmt::Write as _, sync::Arc};
+use std::{fmt::Write as _, fs, sync::Arc};
+use tokio::runtime::Runtime;
 
 /// Runs the day here and on the cluster: lakes and answers are the same, byte for byte. The cluster's part of the ledger.
 pub(crate) fn is_the_same(group: &Group) -> serde_json::Value {
+    is_the_same_in(group, "", "")
+}
+
+/// The same with logs and lakes in a place, whose objects are files of the folder.
+fn is_the_same_in(group: &Group, place: &str, folder: &str) -> serde_json::Value {
     let url = group.url();
     let mut answers = Vec::new();
     for (name, cluster) in [("here", None), ("there", Some(url.as_str()))] {
-        let (lake, store) = (format!("lake-{name}"), format!("sqlite:{name}.db"));
-        let places = ["--input", "logs", "--lake", &lake, "--store", &store];
+        let [input, lake] = [format!("{place}logs"), format!("{place}lake-{name}")];
+        let store = format!("sqlite:{name}.db");
+        let places = ["--input", &input, "--lake", &lake, "--store", &store];
         let flags: Vec<&str> = cluster.iter().flat_map(|url| ["--cluster", url]).collect();
         group.scene.end_well(&[&["run", "--day", DAY][..], &places, &flags].concat());
         let runs = group.scene.call(&["runs", "--json", "--store", &store]).json();
-        answers.push((runs["runs"][0].clone(), files(&group.scene.path(&lake))));
+        answers.push((runs["runs"][0].clone(), files(&group.scene.path(&format!("{folder}lake-{name}")))));
     }
     let (there, here) = (answers.pop().unwrap(), answers.pop().unwrap());
     assert!(!here.1.is_empty());
@@ -103,7 +111,43 @@ fn one_advertiser_with_nearly_all_rows_is_counted() {
     group.scene.write("logs/ads_views.csv", ads);
     group.scene.write("logs/advertiser_ids.csv", "advertiser_id\nacme\nb\n");
     let cluster = is_the_same(&group);
-    assert!(cluster["tasks"].as_u64().unwrap() >= 4, "{cluster}");
+    let [tasks, partial_rows] = ["tasks", "partial_rows"].map(|name| cluster[name].as_u64().unwrap());
+    assert!(tasks >= 4, "{cluster}");
+    // Of half of the lines, which are of two products, there is no more than two counts from each task.
+    assert!(partial_rows <= 75_000 + 2 * tasks, "{cluster}");
+}
+
+/// An executor that has counted a day keeps nothing of what was there.
+#[test]
+fn objects_that_came_or_changed_after_a_night_are_counted() {
+    let group = Group::of(2);
+    group.generate(&[]);
+    is_the_same(&group);
+    forget(&group);
+    group.generate(&["--seed", "8"]);
+    group.scene.write("logs/product_views_late.csv", "advertiser_id,product_id,date\nnew,p,2024-11-20\n");
+    group.scene.write("logs/advertiser_ids_late.csv", "advertiser_id\nnew\n");
+    is_the_same(&group);
+    let stage = group.scene.call(&["runs", "--json", "--store", "sqlite:there.db"]).json();
+    let objects = &stage["runs"][0]["report"]["stages"][0]["logs"];
+    assert!(objects.to_string().contains("product_views_late.csv"), "{objects}");
+}
+
+#[test]
+fn executors_read_and_write_buckets() {
+    let mut group = Group::new();
+    group.scene.environment("TOPSHELF_CLUSTER__ADDERS", "2");
+    many_views(&group);
+    fs::create_dir_all(group.scene.path("s3/bucket")).unwrap();
+    fs::rename(group.scene.path("logs"), group.scene.path("s3/bucket/logs")).unwrap();
+    let runtime = Runtime::new().unwrap();
+    for (name, value) in runtime.block_on(s3::start(&group.scene.path("s3"))) {
+        group.scene.environment(&name, &value);
+    }
+    group.start_scheduler();
+    (0..2).for_each(|_| group.start_executor());
+    let cluster = is_the_same_in(&group, "s3://bucket/", "s3/bucket/");
+    assert!(cluster["rows_kept"].as_u64().unwrap() > 50_000, "{cluster}");
 }
 
 #[test]
@@ -126,10 +170,8 @@ fn row_groups_of_parquet_are_parts() {
     assert!(cluster["tasks"].as_u64().unwrap() >= 2, "{cluster}");
 }
 
-#[test]
-fn executors_write_what_they_add_up() {
-    let mut group = Group::of(2);
-    group.scene.environment("TOPSHELF_CLUSTER__ADDERS", "2");
+/// So many products that some ranges have where an object begins.
+fn many_views(group: &Group) {
     let mut views = String::from("advertiser_id,product_id,date\n");
     for row in 0..400_000u32 {
         let advertiser = if row % 10 == 0 { "b" } else { "acme" };
@@ -137,6 +179,13 @@ fn executors_write_what_they_add_up() {
     }
     group.scene.write("logs/product_views.csv", views);
     group.scene.write("logs/advertiser_ids.csv", "advertiser_id\nacme\nb\n");
+}
+
+#[test]
+fn executors_write_what_they_add_up() {
+    let mut group = Group::of(2);
+    group.scene.environment("TOPSHELF_CLUSTER__ADDERS", "2");
+    many_views(&group);
     let cluster = is_the_same(&group);
     let [rows, kept] = ["rows", "rows_kept"].map(|name| cluster[name].as_u64().unwrap());
     assert!(kept > 50_000 && rows + kept >= 400_000, "{cluster}");
