@@ -10,8 +10,8 @@
 //! rankings/day=2024-11-20/model=TopCTR/manifest.json
 //! ```
 //!
-//! Data objects are named by the SHA-256 of their bytes, so none is overwritten by another (only a
-//! damaged one by itself); the manifest, written last in one put, is the commit, and then what the
+//! Data objects are named by the SHA-256 of their bytes, so none is overwritten by another (only
+//! by itself); the manifest, written last in one put, is the commit, and then what the
 //! manifest before it named is deleted. What writes that were killed left behind is swept. A reader reads the manifest and
 //! then exactly what it names, checks size and digest, and begins anew when a commit replaced them meanwhile. The same counts and rankings give the same
 //! bytes: no clock, run or place is in them. Nothing here counts, ranks or publishes.

@@ -104,7 +104,7 @@ RIGHTS = [
 
 
 @pytest.mark.parametrize(("role", "action", "resource", "context", "expected"), RIGHTS)
-def test_executors_read_logs_and_nothing_else(role, action, resource, context, expected, aws, cluster):
+def test_executors_read_logs_put_counts_and_do_nothing_else(role, action, resource, context, expected, aws, cluster):
     resource = secret(aws, "flock") if resource == SECRET else resource
     assert is_allowed(statements(aws, cluster[role]), action, resource, context) is expected
 
@@ -196,7 +196,7 @@ def test_executors_are_told_their_size_and_no_secret(aws, cluster):
     (container,) = definition(aws, "flock-executor")["containerDefinitions"]
     flags = dict(zip(container["command"][2::2], container["command"][3::2]))
     assert (flags["--slots"], flags["--memory"], flags["--work-dir"]) == ("8", "10GiB", "/tmp/executor")
-    # Neither lake nor database: the plan says which logs, and the role may read them.
+    # No database; the plan says which logs and which lake, and the role may read the one and put into the other.
     assert variables(container) == {"AWS_REGION": "us-east-1"}
     assert template("cluster")["Resources"]["ExecutorTask"]["Properties"]["EphemeralStorage"] == {"SizeInGiB": {"Ref": "DiskGib"}}
 

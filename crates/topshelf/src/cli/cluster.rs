@@ -29,7 +29,7 @@ pub enum Cluster {
     Scheduler(Scheduler),
     /// Count for nights; as many of a cluster as there are machines
     #[command(
-        after_help = "Example:\n  topshelf cluster executor --scheduler 10.0.3.7:50050 --bind 10.0.3.8:50051\n\nIt reads the logs itself, with credentials of its own. Other executors, and whoever runs the night, fetch from its port."
+        after_help = "Example:\n  topshelf cluster executor --scheduler 10.0.3.7:50050 --bind 10.0.3.8:50051\n\nIt reads the logs and writes counts to the lake itself, with credentials of its own. Other executors, and whoever runs the night, fetch from its port."
     )]
     Executor(Executor),
 }
@@ -40,7 +40,7 @@ pub struct Scheduler {
     /// Address to listen on
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:50050")]
     pub bind: SocketAddr,
-    /// What executors call this host [default: that of --bind]
+    /// What executors and nights call this host [default: that of --bind]
     #[arg(long, value_name = "HOST")]
     pub host: Option<String>,
     /// For how long an executor may be silent before others do its tasks

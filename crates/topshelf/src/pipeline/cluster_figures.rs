@@ -12,7 +12,7 @@ pub struct ClusterFigures {
     pub tasks: usize,
     /// How long it took, in milliseconds, until the last sum had come.
     pub elapsed_ms: u64,
-    /// Rows that came back: sums, and reports.
+    /// Rows that came back: sums that were not kept, and a report of each task and of each range.
     pub rows: u64,
     /// Sums that executors have written to the lake.
     pub rows_kept: u64,
@@ -30,7 +30,7 @@ pub struct ClusterFigures {
 /// What the engine knows of a job.
 #[derive(Debug, Clone, Serialize)]
 pub struct EngineFigures {
-    /// Rows that executors wrote for each other: partial counts, and the report of each task.
+    /// Rows that executors wrote for each other: partial counts, a report of each task, and its mark in each range.
     pub shuffled_rows: u64,
     /// Bytes of them, as they were written.
     pub shuffled_bytes: u64,

@@ -68,8 +68,8 @@ impl Rates {
         stragglers: 0.0,
         straggler_times: 1.0,
         scheduler_losses_an_hour: 0.0,
-        scheduler_replaced_s: 120.0,
-        deadline_s: 7_200.0,
+        scheduler_replaced_s: 50.0,
+        deadline_s: 5_400.0,
         jobs_max: 2,
     };
 }

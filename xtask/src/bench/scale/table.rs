@@ -126,12 +126,13 @@ pub(super) fn others(others: &[OtherTook], measured: &[Measured]) -> String {
         let one = measured.one_machine;
         line("topshelf, one machine", measured.bytes, (one.wall_s, one.cpu_s, one.memory_bytes))
     });
-    let there = ours.iter().find(|measured| measured.point.executors == 2).map(|measured| {
+    let there = ours.iter().filter(|measured| measured.point.executors == 2).map(|measured| {
         let took = measured.took;
         let cpu_s = took.executors.cpu_s + took.scheduler.cpu_s + took.night.cpu_s;
         let executors = u64::from(measured.point.executors) * took.executors.memory_bytes;
         let memory_bytes = executors + took.scheduler.memory_bytes + took.night.memory_bytes;
-        line("topshelf, two executors", measured.bytes, (took.wall_s, cpu_s, memory_bytes))
+        let name = format!("topshelf, two executors, tasks of {} MiB", measured.point.task_mib);
+        line(&name, measured.bytes, (took.wall_s, cpu_s, memory_bytes))
     });
     let theirs = others.iter().rev().map(|other| {
         let name = match other.other {
