@@ -172,6 +172,8 @@ class Account:
             stderr=subprocess.PIPE,
             text=True,
             start_new_session=True,
+            # Whoever runs the tests in the background may have it ignored, and scripts cannot undo that.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
 
     def call(self, script: str, *arguments: str, stdin: str = "", **variables: str) -> subprocess.CompletedProcess:
