@@ -94,7 +94,10 @@ pub async fn run_executor(
         () = &mut stop => return Ok(()),
         reached = patience.reach() => reached?,
     };
-    let host = settings.host.clone().unwrap_or_else(|| in_url(ours));
+    let host = settings
+        .host
+        .as_ref()
+        .map_or_else(|| in_url(ours), |host| host.parse().map_or_else(|_| host.clone(), in_url));
     let executor = Arc::new(executor(settings, host));
     let address = settings.listen;
     tracing::info!(

@@ -12,6 +12,7 @@ use crate::{
 };
 use ballista::prelude::SessionContextExt;
 use ballista_core::{
+    config::BALLISTA_SCHEDULER_MAX_PARTITIONS_PER_TASK,
     execution_plans::DistributedQueryExec,
     extension::SessionConfigExt,
     serde::protobuf::{CancelJobParams, scheduler_grpc_client::SchedulerGrpcClient},
@@ -69,8 +70,6 @@ pub struct JobFigures {
     pub took: Duration,
     /// Rows that came back.
     pub rows: u64,
-    /// Bytes of them.
-    pub bytes: u64,
     /// What the scheduler told of it at the end; none when it did not.
     pub overview: Option<Overview>,
 }
@@ -140,15 +139,13 @@ pub async fn run_job<E>(
     let query: Option<&DistributedQueryExec<LogicalPlanNode>> = (&*plan as &dyn Any).downcast_ref();
     let query = query.expect("a remote session plans a query for its scheduler");
     let name = || query.job_id().map(|job| job.to_string()).unwrap_or_default();
-    let mut figures =
-        JobFigures { job: String::new(), took: Duration::ZERO, rows: 0, bytes: 0, overview: None };
+    let mut figures = JobFigures { job: String::new(), took: Duration::ZERO, rows: 0, overview: None };
     let (mut reports, mut ranges_told) = (0, 0);
     let taking = async {
         let mut stream = plan.execute(0, context.task_ctx()).map_err(|source| failed(&name(), source))?;
         while let Some(batch) = stream.next().await {
             let batch = batch.map_err(|source| failed(&name(), source))?;
             figures.rows += batch.num_rows() as u64;
-            figures.bytes += batch.get_array_memory_size() as u64;
             let wrong = |reason| ClusterError::Wrong { job: name(), reason };
             let rows = Rows::of(&batch).map_err(|_| wrong("its rows have other columns"))?;
             for row in 0..rows.len() {
@@ -158,6 +155,8 @@ pub async fn run_job<E>(
                     }
                     (REPORTS, report, _) => {
                         reports += 1;
+                        let numbered = report.split_first_chunk::<4>();
+                        let (_, report) = numbered.ok_or_else(|| wrong("a report has no number"))?;
                         Row::Report(report)
                     }
                     (KEPT, report, _) => {
@@ -221,6 +220,8 @@ fn settings(job: &Job) -> SessionConfig {
         .with_ballista_grpc_client_max_message_size(MESSAGE_BYTES_MAX as usize)
         // With it a job hangs once an executor is lost behind the first stage.
         .with_ballista_adaptive_query_planner(false)
+        // A task of the engine's is one of ours: it has one slot, one share of memory, and what fails in it is tried again alone.
+        .set_str(BALLISTA_SCHEDULER_MAX_PARTITIONS_PER_TASK, "1")
         .with_ballista_logical_extension_codec(Arc::new(LogicalCodec::default()))
         .with_ballista_physical_extension_codec(Arc::new(PhysicalCodec::default()))
         // A stream that takes another's files reads some twice, and some never.
@@ -258,6 +259,7 @@ mod tests {
         };
         let settings = settings(&job);
         assert!(!settings.ballista_adaptive_query_planner_enabled());
+        assert_eq!(settings.ballista_config().max_partitions_per_task(), 1);
         assert!(!settings.options().execution.enable_file_stream_work_stealing);
     }
 }

@@ -6,6 +6,7 @@
 use async_trait::async_trait;
 use ballista_core::{
     JobId,
+    error::BallistaError,
     serde::protobuf::{RuntimeStatsReport, ShuffleWritePartition, TaskColumnStats, WindowStateReport},
 };
 use ballista_executor::execution_engine::{DefaultExecutionEngine, ExecutionEngine, QueryStageExecutor};
@@ -94,7 +95,7 @@ fn named(executor: &str, error: DataFusionError) -> DataFusionError {
     let of_disk = |error: &dyn fmt::Display| {
         DataFusionError::IoError(io::Error::other(format!("on executor {executor}: {error}")))
     };
-    match error.find_root() {
+    match root(&error) {
         DataFusionError::IoError(source) => of_disk(source),
         DataFusionError::ArrowError(source, _) if matches!(**source, ArrowError::IoError(..)) => {
             of_disk(source)
@@ -106,13 +107,21 @@ fn named(executor: &str, error: DataFusionError) -> DataFusionError {
     }
 }
 
+/// What is at the bottom of an error, also where the engine has wrapped its own kind of error around it.
+fn root(error: &DataFusionError) -> &DataFusionError {
+    match error.find_root() {
+        DataFusionError::External(inner) => match inner.downcast_ref() {
+            Some(BallistaError::DataFusionError(inner)) => root(inner),
+            _ => error.find_root(),
+        },
+        root => root,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ballista_core::{
-        error::BallistaError,
-        serde::protobuf::{FailedTask, failed_task::FailedReason},
-    };
+    use ballista_core::serde::protobuf::{FailedTask, failed_task::FailedReason};
 
     /// What the scheduler hears.
     fn told(error: DataFusionError) -> FailedTask {
@@ -136,10 +145,14 @@ mod tests {
 
     #[test]
     fn too_little_memory_is_named_with_the_remedy() {
-        let told = told(DataFusionError::ResourcesExhausted("no room to merge".to_owned()));
-        assert!(!told.retryable, "{told:?}");
-        for text in ["executor 10.0.3.8:50051", "--memory", "no room to merge"] {
-            assert!(told.error.contains(text), "{told:?}");
+        let exhausted = || DataFusionError::ResourcesExhausted("no room to merge".to_owned());
+        let wrapped = BallistaError::DataFusionError(Box::new(exhausted()));
+        for error in [exhausted(), DataFusionError::External(Box::new(wrapped))] {
+            let told = told(error);
+            assert!(!told.retryable, "{told:?}");
+            for text in ["executor 10.0.3.8:50051", "--memory", "no room to merge"] {
+                assert!(told.error.contains(text), "{told:?}");
+            }
         }
     }
 

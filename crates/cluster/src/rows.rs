@@ -18,7 +18,7 @@ pub(crate) const RANGE: &str = "range";
 /// with its number in a product's place, an impression, and as clicks how many rows it gave to the range.
 pub(crate) const MARKS: u32 = 0;
 
-/// The group of tasks' reports. A report stands where a product's id does, with one impression.
+/// The group of tasks' reports. A report stands where a product's id does, behind its task's number, with one impression.
 pub(crate) const REPORTS: u32 = u32::MAX - 1;
 
 /// The group of the report of each range: what was kept of it.

@@ -169,6 +169,9 @@ impl SliceReport {
     }
 }
 
+/// So much is gathered before it goes to disk, however much memory there is: its places are numbered by 32 bits.
+const GATHERED_BYTES_MAX: usize = 1 << 30;
+
 /// Makes one count of what parts were counted elsewhere.
 pub struct Gathering {
     wanted: Arc<Wanted>,
@@ -206,7 +209,11 @@ impl Gathering {
         product_id(product)?;
         self.events[slot] += counters.into_iter().map(i128::from).sum::<i128>();
         self.gathered.push(group, Product::of(product), counters);
-        if self.gathered.bytes() > self.share.bytes / 2 { self.spill() } else { Ok(()) }
+        if self.gathered.bytes() > (self.share.bytes / 2).min(GATHERED_BYTES_MAX) {
+            self.spill()
+        } else {
+            Ok(())
+        }
     }
 
     /// Takes that so many events are in counts that stay where they were added up, of the day at this place among the

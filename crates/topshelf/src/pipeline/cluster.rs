@@ -28,7 +28,7 @@ use cluster::{
 };
 use counting::{
     Columns, Content, CountError, Counted, CountedObject, DateFormat, Gathering, Instructions, Limits,
-    Memory, Part, Piece, Report, SortedSums, Wanted, count_parts, parts, table_bytes_min,
+    Memory, ObjectDays, Part, Piece, Report, SortedSums, Wanted, count_parts, parts, table_bytes_min,
 };
 use domain::{AdvertiserId, Counts, CountsBlock, CountsSlice, Day, Log};
 use figures::Given;
@@ -59,7 +59,7 @@ struct Shared {
     input: Input,
     lake: LakeSettings,
     timezone: String,
-    /// The lists of active advertisers, each once.
+    /// The lists of active advertisers; days with the same one behind each other share it.
     lists: Vec<Arc<[AdvertiserId]>>,
     /// The days, each with the index of its list.
     days: Vec<(Day, usize)>,
@@ -77,6 +77,8 @@ struct Task {
 
 #[derive(Clone, Serialize, Deserialize)]
 struct TaskObject {
+    /// Its index among those of the job.
+    index: usize,
     counted: CountedObject,
     info: ObjectInfo,
     stored: Stored,
@@ -95,8 +97,8 @@ enum Stored {
 enum TaskReport {
     /// The parts, by their indices among those of the job.
     Counted { parts: Vec<(usize, Report)>, partial_rows: u64, spilled_bytes: u64 },
-    /// It never can be counted: why, and what to do about it.
-    Refused { is_input: bool, message: String, help: Option<String> },
+    /// It never can be counted: at which of the job's objects, why, and what to do about it.
+    Refused { object: Option<usize>, is_input: bool, message: String, help: Option<String> },
 }
 
 /// What was put in the lake of a range of products: the place of the day among the wanted ones, and the objects.
@@ -154,6 +156,7 @@ pub(super) async fn count(
         let gathering =
             Gathering::new(Arc::clone(wanted), Arc::clone(&objects), parts.clone(), limits.clone());
         let gathered = Gathered {
+            objects: Arc::clone(&objects),
             counts: gathering,
             there: vec![Vec::new(); wanted.days().len()],
             given: Given::default(),
@@ -177,7 +180,7 @@ pub(super) async fn count(
         jobs += 1;
     };
     drop(shown);
-    let Gathered { counts, there, given } = gathered;
+    let Gathered { counts, there, given, .. } = gathered;
     let rows_kept = there.iter().flatten().map(|there| there.rows).sum();
     let figures = ClusterFigures::new(figures, Given { rows_kept, ..given }, count, jobs);
     let ClusterFigures { job, elapsed_ms, rows, .. } = &figures;
@@ -253,9 +256,9 @@ fn tasks(parts: &[Part], opened: &Opened, columns: &[Columns], task_bytes: u64) 
         }
         bytes += part_bytes;
         let task = tasks.last_mut().expect("the first part begins a task");
-        let is_there = task.objects.last().is_some_and(|object| object.info == found.info);
-        if !is_there {
-            task.objects.push(task_object(found, &columns[part.object]));
+        // Not by its name: an object may be of two logs, or be planned for two days.
+        if task.objects.last().is_none_or(|object| object.index != part.object) {
+            task.objects.push(task_object(part.object, found, &columns[part.object]));
         }
         task.parts.push(Part { object: task.objects.len() - 1, piece: part.piece.clone() });
         task.indices.push(index);
@@ -263,16 +266,17 @@ fn tasks(parts: &[Part], opened: &Opened, columns: &[Columns], task_bytes: u64) 
     tasks
 }
 
-fn task_object(found: &Found, columns: &Columns) -> TaskObject {
+fn task_object(index: usize, found: &Found, columns: &Columns) -> TaskObject {
     let stored = match &found.form {
         Form::Text(text) => Stored::Text(text.compression),
         Form::Parquet(_) => Stored::Parquet(columns.clone()),
     };
-    TaskObject { counted: found.counted.clone(), info: found.info.clone(), stored }
+    TaskObject { index, counted: found.counted.clone(), info: found.info.clone(), stored }
 }
 
 /// What has come of a job.
 struct Gathered {
+    objects: Arc<[CountedObject]>,
     counts: Gathering,
     there: Vec<Vec<CountsThere>>,
     given: Given,
@@ -291,9 +295,14 @@ impl Gathered {
                     let report = |(part, report)| self.counts.report(part, report).map_err(not_gathered);
                     parts.into_iter().try_for_each(report)
                 }
-                TaskReport::Refused { is_input, message, help } => {
+                TaskReport::Refused { object, is_input, message, help } => {
                     let failure = Failure::new(if is_input { Exit::Refused } else { Exit::Failed }, message);
-                    Err(help.into_iter().fold(failure, Failure::help))
+                    let failure = help.into_iter().fold(failure, Failure::help);
+                    let days = object.and_then(|object| self.objects.get(object)).map(|object| object.days);
+                    Err(match days {
+                        Some(ObjectDays::Only(day)) => failure.of_days([day]),
+                        Some(ObjectDays::Any) | None => failure,
+                    })
                 }
             },
             Row::Kept(report) => {
@@ -433,7 +442,7 @@ impl CountingWorker {
         task: &[u8],
         room: Room,
         give: &mut Give<'_>,
-    ) -> Result<TaskReport, Failure> {
+    ) -> Result<TaskReport, Unable> {
         let ready = self.ready(shared)?;
         let Task { objects, parts, indices } = unpacked(task).map_err(Failure::of)?;
         let memory_bytes = room.memory_bytes.map_or(u64::MAX, |bytes| bytes as u64);
@@ -442,22 +451,24 @@ impl CountingWorker {
         let needed = table_bytes_min(1, ready.wanted.groups());
         if table_bytes < needed {
             return Err(Failure::new(Exit::Failed, format!("a task has {table_bytes} bytes of memory for its counts, and so many days and advertisers need {needed}"))
-                .help("give the executors more memory, or fewer slots: `topshelf cluster executor --memory --slots`"));
+                .help("give the executors more memory, or fewer slots: `topshelf cluster executor --memory --slots`").into());
         }
         let memory = Some(Memory { table_bytes, spill: Arc::clone(&self.spill) as _ });
         let limits = Limits { threads: 1, slice_bytes: u64::MAX, instructions: Instructions::Best, memory };
         let reading = Reading::new(&ready.input, read_limits, &self.runtime);
-        let (mut counted, mut found) = (Vec::new(), Vec::new());
-        for TaskObject { counted: object, info, stored } in objects {
-            let form = self.form(&reading, &object, &info, stored)?;
+        let (mut numbers, mut counted, mut found) = (Vec::new(), Vec::new(), Vec::new());
+        for TaskObject { index, counted: object, info, stored } in objects {
+            let form = self.form(&reading, &object, &info, stored);
+            let form = form.map_err(|failure| Unable { object: Some(index), failure: failure.into() })?;
+            numbers.push(index);
             counted.push(object.clone());
             found.push(Found { counted: object, info, form });
         }
         let row_groups = RowGroups::new(&reading);
         let opened = Opened { reading, row_groups, found, bar: ProgressBar::hidden(), halt: Halt::new() };
         let date = (&ready.format, &ready.zone);
-        let done =
-            count_parts(&ready.wanted, &counted, &parts, &opened, date, &limits).map_err(explain_task)?;
+        let explain = |error| explain_task(&numbers, error);
+        let done = count_parts(&ready.wanted, &counted, &parts, &opened, date, &limits).map_err(explain)?;
         let mut partial_rows = 0;
         for day in &done.days {
             for part in day.parts() {
@@ -465,7 +476,7 @@ impl CountingWorker {
                     partial_rows += 1;
                     give(group, product, counters).map_err(CountError::Spill)
                 })
-                .map_err(explain_task)?;
+                .map_err(explain)?;
             }
         }
         let parts = indices.into_iter().zip(done.reports).collect();
@@ -557,8 +568,9 @@ impl Worker for CountingWorker {
         let report = match self.count(shared, task, room, give) {
             Ok(report) => report,
             // What may pass is tried again by the engine, on this executor or another.
-            Err(failure) if failure.is_transient() => return Err(io::Error::other(failure.chain())),
-            Err(failure) => TaskReport::Refused {
+            Err(Unable { failure, .. }) if failure.is_transient() => return Err(told(&failure)),
+            Err(Unable { object, failure }) => TaskReport::Refused {
+                object,
                 is_input: failure.exit == Exit::Refused,
                 message: failure.chain(),
                 help: failure.help_text().map(ToOwned::to_owned),
@@ -570,16 +582,40 @@ impl Worker for CountingWorker {
     fn keep(&self, shared: &[u8], sums: &mut dyn Sums, give: &mut Give<'_>) -> io::Result<Vec<u8>> {
         match self.put(shared, sums, give) {
             Ok(kept) => Ok(packed(&kept).to_vec()),
-            Err(failure) => Err(io::Error::other(failure.chain())),
+            Err(failure) => Err(told(&failure)),
         }
     }
 }
 
-/// Why a task could not be counted. That this executor has no memory or disk left may pass, or be otherwise elsewhere.
-fn explain_task(error: CountError) -> Failure {
-    match error {
-        CountError::Read { source, .. } => super::input::explain_read(source),
-        error @ (CountError::Memory(_) | CountError::Spill(_)) => Failure::of(error).transient_if(true),
-        error => Failure::of(error),
+/// Why a task could not be counted, and at which of the job's objects.
+struct Unable {
+    object: Option<usize>,
+    failure: Box<Failure>,
+}
+
+impl From<Failure> for Unable {
+    fn from(failure: Failure) -> Self {
+        Self { object: None, failure: failure.into() }
     }
+}
+
+/// Why counting failed; the task's objects have these numbers in the job. That this executor has no memory or disk left may
+/// pass, or be otherwise elsewhere.
+fn explain_task(numbers: &[usize], error: CountError) -> Unable {
+    match error {
+        CountError::Read { object, source, .. } => Unable {
+            object: numbers.get(object).copied(),
+            failure: super::input::explain_read(source).into(),
+        },
+        error @ (CountError::Memory(_) | CountError::Spill(_)) => {
+            Failure::of(error).transient_if(true).into()
+        }
+        error => Failure::of(error).into(),
+    }
+}
+
+/// What the engine hears of a failure: all of it, as nothing else gets from here to whoever runs the night.
+fn told(failure: &Failure) -> io::Error {
+    let help = failure.help_text().map(|help| format!(" (help: {help})")).unwrap_or_default();
+    io::Error::other(failure.chain() + &help)
 }

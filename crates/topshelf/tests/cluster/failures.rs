@@ -5,7 +5,8 @@ use crate::{
     scene::{DAY, Ended},
     service::Service,
 };
-use std::process::Stdio;
+use flate2::{Compression, write::GzEncoder};
+use std::{io::Write as _, process::Stdio};
 
 fn count_here(group: &Group) {
     group.scene.end_well(&[
@@ -168,6 +169,58 @@ fn a_night_that_is_told_to_stop_ends_its_job() {
     run.signal("INT");
     group.scheduler_says("Job cancelled");
     assert_eq!(run.end(), Some(1));
+}
+
+#[test]
+fn in_a_backfill_a_bad_object_costs_its_day_alone() {
+    let mut group = Group::of(1);
+    group.scene.environment("TOPSHELF_INPUT__ADS_VIEWS", "ads_{day}*");
+    let lines = |day: &str| {
+        let line = |row: u32| format!("acme,p{},impression,{day}\n", row.wrapping_mul(2_654_435_761));
+        "advertiser_id,product_id,type,date\n".to_owned() + &(0..40_000).map(line).collect::<String>()
+    };
+    let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
+    gzip.write_all(lines("2024-11-21").as_bytes()).unwrap();
+    let mut gzip = gzip.finish().unwrap();
+    gzip.truncate(gzip.len() - 1000);
+    group.scene.write("logs/ads_2024-11-20.csv", lines(DAY));
+    group.scene.write("logs/ads_2024-11-21.csv.gz", gzip);
+    group.scene.write("logs/product_views.csv", "advertiser_id,product_id,date\n");
+    group.scene.write("logs/advertiser_ids.csv", "advertiser_id\nacme\n");
+    let url = group.url();
+    let ended = [("here", ""), ("there", &url)].map(|(name, url)| {
+        let (lake, store) = (format!("lake-{name}"), format!("sqlite:{name}.db"));
+        let days = ["backfill", "--from", DAY, "--to", "2024-11-21", "--input", "logs"];
+        group.scene.call(&[&days[..], &["--lake", &lake, "--store", &store, "--cluster", url]].concat())
+    });
+    for ended in &ended {
+        assert!(ended.exit == 3 && ended.stderr.contains("ads_2024-11-21.csv.gz"), "{ended:#?}");
+    }
+    let [here, there] =
+        ["here", "there"].map(|name| files(&group.scene.path(&format!("lake-{name}/counts"))));
+    assert!(!here.is_empty() && here == there, "{ended:#?}");
+}
+
+/// All tasks say the same, and none of it is taken for a report that came twice.
+#[test]
+fn too_little_memory_for_counts_is_told_with_the_remedy() {
+    let mut group = Group::new();
+    group.generate(&[]);
+    let ids: String = (0..400_000).map(|id| format!("a{id}\n")).collect();
+    group.scene.write("logs/advertiser_ids.csv", format!("advertiser_id\n{ids}"));
+    group.start_scheduler();
+    group.start_executor_of("32MiB");
+    is_told(&group, &run_there(&group), &["bytes of memory for its counts", "--memory --slots"]);
+}
+
+#[test]
+fn too_little_memory_to_sort_names_the_executor() {
+    let mut group = Group::new();
+    group.generate(&[]);
+    group.start_scheduler();
+    group.start_executor_of("1MiB");
+    let executor = group.executor_address(0);
+    is_told(&group, &run_there(&group), &[&executor, "has too little memory", "--memory"]);
 }
 
 #[test]

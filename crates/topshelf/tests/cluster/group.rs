@@ -80,22 +80,27 @@ impl Group {
 
     /// An executor of so much memory.
     pub(crate) fn start_executor_of(&mut self, memory: &str) {
-        let mut executor = self.executor_of(memory, &self.flags_of_all());
+        self.start_executor_of_slots("1", memory);
+    }
+
+    /// An executor of so many slots, and so much memory for all of them.
+    pub(crate) fn start_executor_of_slots(&mut self, slots: &str, memory: &str) {
+        let mut executor = self.executor_of((slots, memory), &self.flags_of_all());
         executor.line_with("the executor listens");
         self.executors.push(Some(executor));
     }
 
     /// The next executor, which may not come far.
     pub(crate) fn executor(&self, flags: &[&str]) -> Service {
-        self.executor_of("256MiB", flags)
+        self.executor_of(("1", "256MiB"), flags)
     }
 
-    fn executor_of(&self, memory: &str, flags: &[&str]) -> Service {
+    fn executor_of(&self, (slots, memory): (&str, &str), flags: &[&str]) -> Service {
         let number = u16::try_from(self.executors.len()).unwrap();
         let (scheduler, bind) = (self.scheduler_address(), self.executor_address(number));
         let folder = format!("executor-{number}");
         let always = ["cluster", "executor", "--scheduler", &scheduler, "--bind", &bind];
-        let sizes = ["--work-dir", &folder, "--slots", "1", "--memory", memory];
+        let sizes = ["--work-dir", &folder, "--slots", slots, "--memory", memory];
         Service::start(&self.scene, &[&always[..], &sizes, flags].concat())
     }
 

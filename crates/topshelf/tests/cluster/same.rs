@@ -117,20 +117,46 @@ fn one_advertiser_with_nearly_all_rows_is_counted() {
     assert!(partial_rows <= 75_000 + 2 * tasks, "{cluster}");
 }
 
+/// Of a file that is both logs, each line is an event of both.
+#[test]
+fn one_file_may_be_of_both_logs() {
+    let mut group = Group::of(1);
+    for log in ["ADS_VIEWS", "PRODUCT_VIEWS"] {
+        group.scene.environment(&format!("TOPSHELF_INPUT__{log}"), "events*");
+    }
+    let mut events = String::from("advertiser_id,product_id,type,date\n");
+    for row in 0..2_000u32 {
+        let kind = if row % 7 == 0 { "click" } else { "impression" };
+        writeln!(events, "acme,p{},{kind},2024-11-20", row % 13).unwrap();
+    }
+    group.scene.write("logs/events.csv", events);
+    group.scene.write("logs/advertiser_ids.csv", "advertiser_id\nacme\n");
+    is_the_same(&group);
+}
+
+#[test]
+fn executors_of_several_slots_do_several_tasks_at_a_time() {
+    let mut group = Group::new();
+    group.generate(&[]);
+    group.start_scheduler();
+    group.start_executor_of_slots("3", "768MiB");
+    let cluster = is_the_same(&group);
+    assert!(cluster["tasks"].as_u64().unwrap() > 3 && cluster["task_retries"] == 0, "{cluster}");
+}
+
 /// An executor that has counted a day keeps nothing of what was there.
 #[test]
 fn objects_that_came_or_changed_after_a_night_are_counted() {
     let group = Group::of(2);
     group.generate(&[]);
     is_the_same(&group);
+    let first = files(&group.scene.path("lake-there"));
     forget(&group);
     group.generate(&["--seed", "8"]);
     group.scene.write("logs/product_views_late.csv", "advertiser_id,product_id,date\nnew,p,2024-11-20\n");
     group.scene.write("logs/advertiser_ids_late.csv", "advertiser_id\nnew\n");
     is_the_same(&group);
-    let stage = group.scene.call(&["runs", "--json", "--store", "sqlite:there.db"]).json();
-    let objects = &stage["runs"][0]["report"]["stages"][0]["logs"];
-    assert!(objects.to_string().contains("product_views_late.csv"), "{objects}");
+    assert!(files(&group.scene.path("lake-there")) != first, "nothing of it was counted");
 }
 
 #[test]

@@ -73,7 +73,7 @@ mod tests {
 
     fn job(overview: Option<Overview>) -> ClusterFigures {
         let took = Duration::from_millis(7);
-        let job = JobFigures { job: "j".into(), took, rows: 5, bytes: 99, overview };
+        let job = JobFigures { job: "j".into(), took, rows: 5, overview };
         ClusterFigures::new(job, Given { partial_rows: 8, spilled_bytes: 3, rows_kept: 2 }, 4, 1)
     }
 
