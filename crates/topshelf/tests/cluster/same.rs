@@ -109,6 +109,7 @@ fn one_advertiser_with_nearly_all_rows_is_counted() {
         writeln!(ads, "{advertiser},p{product},impression,2024-11-20").unwrap();
     }
     group.scene.write("logs/ads_views.csv", ads);
+    group.scene.write("logs/product_views.csv", "advertiser_id,product_id,date\n");
     group.scene.write("logs/advertiser_ids.csv", "advertiser_id\nacme\nb\n");
     let cluster = is_the_same(&group);
     let [tasks, partial_rows] = ["tasks", "partial_rows"].map(|name| cluster[name].as_u64().unwrap());
