@@ -125,7 +125,7 @@ impl<'n> Group<'n> {
         }
         let (words, ready) = match place {
             Place::Scheduler => (self.scheduler_words(), "Starting the event loop"),
-            _ => (self.executor_words(place)?, "flight server listening"),
+            _ => (self.executor_words(place)?, "the executor listens"),
         };
         let mut process = self.process(place, &words, &[])?;
         process.wait_until_it_says(ready, &self.interrupt)?;
