@@ -97,14 +97,21 @@ fn named(executor: &str, error: DataFusionError) -> DataFusionError {
     };
     match root(&error) {
         DataFusionError::IoError(source) => of_disk(source),
-        DataFusionError::ArrowError(source, _) if matches!(**source, ArrowError::IoError(..)) => {
-            of_disk(source)
-        }
+        DataFusionError::ArrowError(source, _) if is_of_disk(source) => of_disk(source),
+        DataFusionError::External(source) => match source.downcast_ref() {
+            Some(BallistaError::IoError(source)) => of_disk(source),
+            Some(BallistaError::ArrowError(source)) if is_of_disk(source) => of_disk(source),
+            _ => error,
+        },
         DataFusionError::ResourcesExhausted(_) => error.context(format!(
             "executor {executor} has too little memory: it needs more `--memory`, or fewer `--slots`"
         )),
         _ => error,
     }
+}
+
+fn is_of_disk(error: &ArrowError) -> bool {
+    matches!(error, ArrowError::IoError(..))
 }
 
 /// What is at the bottom of an error, also where the engine has wrapped its own kind of error around it.
@@ -134,9 +141,13 @@ mod tests {
 
     #[test]
     fn a_full_disk_is_named_and_tried_again() {
-        let written = ArrowError::IoError("No space left on device".to_owned(), full());
-        let spilled = DataFusionError::IoError(full()).context("spilling");
-        for error in [DataFusionError::ArrowError(Box::new(written), None), spilled] {
+        let written = || Box::new(ArrowError::IoError("No space left on device".to_owned(), full()));
+        let by_engine = DataFusionError::External(Box::new(BallistaError::ArrowError(written())));
+        for error in [
+            DataFusionError::ArrowError(written(), None),
+            DataFusionError::IoError(full()).context("spilling"),
+            DataFusionError::Shared(Arc::new(by_engine)),
+        ] {
             let told = told(error);
             assert!(told.retryable && told.error.contains("on executor 10.0.3.8:50051: "), "{told:?}");
             assert!(told.error.contains("No space left on device"), "{told:?}");
