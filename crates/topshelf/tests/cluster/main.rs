@@ -5,6 +5,8 @@
 
 #[path = "../support/authority.rs"]
 mod authority;
+#[path = "../support/data_set.rs"]
+mod data_set;
 mod failures;
 mod group;
 #[path = "../support/parquet_file.rs"]

@@ -1,6 +1,7 @@
 //! What the cluster leaves is what one machine leaves.
 
 use crate::{
+    data_set::folder,
     group::{Group, files},
     parquet_file::written,
     s3,
@@ -195,6 +196,37 @@ fn row_groups_of_parquet_are_parts() {
     group.scene.write("logs/advertiser_ids.csv", "advertiser_id\nacme\nb\n");
     let cluster = is_the_same(&group);
     assert!(cluster["tasks"].as_u64().unwrap() >= 2, "{cluster}");
+}
+
+/// Real logs, all of their days in one pass.
+#[test]
+fn data_sets_are_counted_alike() {
+    for (name, without, first, last) in [
+        ("adtech-2024", None, "2024-11-20", "2024-12-19"),
+        ("open-bandit", Some("PRODUCT_VIEWS"), "2019-11-24", "2019-11-30"),
+        ("online-retail", Some("ADS_VIEWS"), "2010-12-05", "2010-12-10"),
+    ] {
+        let mut group = Group::of(3);
+        if let Some(log) = without {
+            group.scene.environment(&format!("TOPSHELF_INPUT__{log}"), "");
+        }
+        let (url, input) = (group.url(), folder(name).display().to_string());
+        let [here, there] = [("here", ""), ("there", &url)].map(|(place, url)| {
+            let (lake, store) = (format!("lake-{place}"), format!("sqlite:{place}.db"));
+            let days = ["backfill", "--from", first, "--to", last, "--input", &input];
+            group
+                .scene
+                .end_well(&[&days[..], &["--lake", &lake, "--store", &store, "--cluster", url]].concat());
+            let runs = group.scene.call(&["runs", "--json", "--limit", "100", "--store", &store]).json();
+            let digests = runs["runs"].as_array().unwrap().iter();
+            let mut digests: Vec<_> =
+                digests.map(|run| [&run["day"], &run["rankings_digest"]].map(ToString::to_string)).collect();
+            digests.sort();
+            (digests, files(&group.scene.path(&lake)))
+        });
+        assert!(here.0.len() > 5 && here.0 == there.0, "{name}: {:#?} {:#?}", here.0, there.0);
+        assert!(here.1 == there.1, "{name}: the lakes differ");
+    }
 }
 
 /// So many products that some ranges have where an object begins.

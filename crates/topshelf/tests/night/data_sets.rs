@@ -1,5 +1,6 @@
 //! Real input: each data set, by several ways, has one answer, and it is the naive one.
 
+pub(crate) use crate::data_set::folder;
 use crate::{
     check::check,
     naive::Naive,
@@ -8,28 +9,12 @@ use crate::{
 };
 use domain::{Day, DayRange};
 use futures::future::join_all;
-use std::{collections::BTreeMap, path::PathBuf};
+use std::collections::BTreeMap;
 use topshelf::{
     checks::Checks,
     failure::Exit,
     pipeline::{RunOutcome, Verdict},
 };
-
-/// The folder of a data set, which is never copied into the repository.
-pub(crate) fn folder(name: &str) -> PathBuf {
-    let shared = std::env::var_os("TOPSHELF_SHARED").map_or_else(
-        || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared")),
-        PathBuf::from,
-    );
-    let folder = shared.join("data").join(name);
-    assert!(
-        folder.is_dir(),
-        "{} is not there: the data sets lie in the folder `shared` beside the repository, or in the one that \
-         TOPSHELF_SHARED names",
-        folder.display()
-    );
-    folder
-}
 
 pub(crate) fn days(first: &str, last: &str) -> Vec<Day> {
     DayRange { first: first.parse().unwrap(), last: last.parse().unwrap() }.days().collect()

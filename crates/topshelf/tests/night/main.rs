@@ -5,6 +5,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test panics where it fails")]
 
+#[path = "../support/data_set.rs"]
+mod data_set;
 #[path = "../support/parquet_file.rs"]
 mod parquet_file;
 #[path = "../support/postgres.rs"]
