@@ -114,6 +114,12 @@ pub(crate) fn runner(otherwise: &[&str]) -> Command {
     nextest
 }
 
+/// Has the runner take tests, too, that are ignored otherwise.
+pub(crate) fn take_ignored(runner: &mut Command) {
+    let is_nextest = runner.get_args().any(|argument| argument == "nextest");
+    runner.args(if is_nextest { ["--run-ignored", "all"] } else { ["--", "--include-ignored"] });
+}
+
 /// How tests end that nextest does not run; in CI those that fail are run once more.
 pub(crate) fn status_of(tests: &mut Command) -> Result<ExitStatus, Failure> {
     let ended = status(tests)?;

@@ -42,6 +42,10 @@ pub enum ProcessError {
     Engine(#[from] BallistaError),
 }
 
-pub(crate) async fn listen(address: SocketAddr) -> Result<TcpListener, ProcessError> {
-    TcpListener::bind(address).await.map_err(|source| ProcessError::Listen { address, source })
+/// Listens there; with the address as it is known to others, who cannot call port 0.
+pub(crate) async fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), ProcessError> {
+    let told = |source| ProcessError::Listen { address, source };
+    let listener = TcpListener::bind(address).await.map_err(told)?;
+    let address = listener.local_addr().map_err(told)?;
+    Ok((listener, address))
 }

@@ -88,7 +88,7 @@ pub async fn run_executor(
 ) -> Result<(), ProcessError> {
     tokio::pin!(stop);
     let shuffled = Shuffled::empty(settings.shuffle_dir.clone()).map_err(ProcessError::Folder)?;
-    let listener = listen(settings.listen).await?;
+    let (listener, address) = listen(settings.listen).await?;
     let mut patience = Patience::new(settings.scheduler.clone(), settings.give_up_after);
     let (ours, channel) = tokio::select! {
         () = &mut stop => return Ok(()),
@@ -98,8 +98,7 @@ pub async fn run_executor(
         .host
         .as_ref()
         .map_or_else(|| in_url(ours), |host| host.parse().map_or_else(|_| host.clone(), in_url));
-    let executor = Arc::new(executor(settings, host));
-    let address = settings.listen;
+    let executor = Arc::new(executor(settings, host, address.port()));
     tracing::info!(
         %address, scheduler = %settings.scheduler, tls = settings.scheduler.transport().is_tls(), slots = settings.slots,
         "the executor listens"
@@ -162,9 +161,8 @@ where
 }
 
 /// What does the tasks.
-fn executor(settings: &ExecutorSettings, host: String) -> Executor {
+fn executor(settings: &ExecutorSettings, host: String, port: u16) -> Executor {
     let slots = settings.slots.max(1);
-    let port = settings.listen.port();
     let engine = DefaultExecutionEngine::with_client_pool(Arc::new(Connections::default()));
     let engine = NamedEngine::new(&format!("{host}:{port}"), engine);
     let process = ExecutorProcessConfig {

@@ -42,8 +42,8 @@ pub async fn run_scheduler(
     settings: &SchedulerSettings,
     stop: impl Future<Output = ()>,
 ) -> Result<(), ProcessError> {
-    let listener = listen(settings.listen).await?;
-    let config = config(settings);
+    let (listener, address) = listen(settings.listen).await?;
+    let config = config(settings, address);
     config.validate()?;
     let cluster = BallistaCluster::new_from_config(&config).await?;
     let cluster = BallistaCluster::new(cluster.cluster_state(), Arc::new(OutputsOnce(cluster.job_state())));
@@ -53,18 +53,17 @@ pub async fn run_scheduler(
     let scheduler = SchedulerGrpcServer::new(scheduler)
         .max_decoding_message_size(MESSAGE_BYTES_MAX as usize)
         .max_encoding_message_size(MESSAGE_BYTES_MAX as usize);
-    let address = settings.listen;
     tracing::info!(%address, tls = settings.transport.is_tls(), "the scheduler listens");
     let router = Server::builder().add_service(scheduler).add_service(overviews);
     let served = settings.transport.serve(router, listener, stop, GRACE).await;
     served.map_err(|source| ProcessError::Server { address, source })
 }
 
-fn config(settings: &SchedulerSettings) -> SchedulerConfig {
+fn config(settings: &SchedulerSettings, address: SocketAddr) -> SchedulerConfig {
     let silence = settings.executor_timeout.as_secs().max(2);
     let mut config = SchedulerConfig::default()
         .with_hostname(settings.host.clone())
-        .with_port(settings.listen.port())
+        .with_port(address.port())
         .with_scheduler_policy(TaskSchedulingPolicy::PullStaged)
         .with_no_executors_grace_period_seconds(silence.max(60))
         .with_grpc_server_max_decoding_message_size(MESSAGE_BYTES_MAX)
@@ -72,7 +71,7 @@ fn config(settings: &SchedulerSettings) -> SchedulerConfig {
         .with_grpc_client_max_message_size(MESSAGE_BYTES_MAX)
         .with_override_create_grpc_client_endpoint(settings.transport.of_engine())
         .with_use_tls(settings.transport.is_tls());
-    config.bind_host = settings.listen.ip().to_string();
+    config.bind_host = address.ip().to_string();
     config.executor_timeout_seconds = silence;
     config.expire_dead_executor_interval_seconds = (silence / 5).max(1);
     config.override_logical_codec = Some(Arc::new(LogicalCodec::default()));

@@ -216,7 +216,13 @@ def test_nights_and_commands_by_hand_count_on_the_cluster_that_is_named(aws, nig
     for name in ("flock-night", "flock-hand"):
         (container,) = definition(aws, name)["containerDefinitions"]
         told = {name: value for name, value in variables(container).items() if name.startswith("TOPSHELF_CLUSTER__")}
-        assert told == {"TOPSHELF_CLUSTER__URL": URL, "TOPSHELF_CLUSTER__DEADLINE_SECONDS": "5400", "TOPSHELF_CLUSTER__RETRIES": "1"}
+        assert told == {
+            "TOPSHELF_CLUSTER__URL": URL,
+            "TOPSHELF_CLUSTER__TASK_MIB": "256",
+            "TOPSHELF_CLUSTER__ADDERS": "0",
+            "TOPSHELF_CLUSTER__DEADLINE_SECONDS": "5400",
+            "TOPSHELF_CLUSTER__RETRIES": "1",
+        }
 
 
 def test_jobs_of_a_night_that_hang_are_given_up_before_its_deadline():

@@ -1,4 +1,4 @@
-//! What the test of `deploy/compose/compose.yaml` needs: the file as a tool of compose reads it, and moto, both by PyPI.
+//! What the tests of `deploy/compose` need: the files as a tool of compose reads them, and moto, both by PyPI.
 
 use crate::{
     Failure,
@@ -11,34 +11,41 @@ use std::{
 };
 
 const FILE: &str = "deploy/compose/compose.yaml";
+const CLUSTER: &str = "deploy/compose/compose.cluster.yaml";
 const ENVIRONMENT: Environment = Environment("compose-venv");
 const TOOL: &str = "podman-compose==1.6.0";
 
 /// What the file calls the image of moto, before its version.
 const MOTO: &str = "image: motoserver/moto:";
 
-/// The file, whole and as JSON, and the Python that has moto.
+/// The files, whole and as JSON, and the Python that has moto.
 pub(super) struct Prepared {
     pub(super) file: PathBuf,
+    pub(super) cluster: PathBuf,
     pub(super) python: PathBuf,
 }
 
-/// Installs both, has the tool check the file, and leaves what it makes of it in a folder.
+/// Installs both, has the tool check the files, and leaves what it makes of them in a folder.
 pub(super) fn prepare(folder: &Path) -> Result<Prepared, Failure> {
     ENVIRONMENT.make()?;
     let text = read(Path::new(FILE))?;
     let version = moto(&text).ok_or_else(|| format!("{FILE} has no line `{MOTO}VERSION`"))?;
     ENVIRONMENT.install(&[TOOL, &format!("moto[server]=={version}")])?;
-    let python = |script: &str| ENVIRONMENT.program("python", &["-c", script]);
-    let checked = stdout(&mut ENVIRONMENT.program("podman-compose", &["-f", FILE, "config"]))?;
-    let yaml = folder.join("compose.yaml");
-    fs::write(&yaml, checked).map_err(|error| format!("could not write {}: {error}", yaml.display()))?;
-    let json = stdout(
-        python("import json, sys, yaml; print(json.dumps(yaml.safe_load(open(sys.argv[1]))))").arg(&yaml),
-    )?;
-    let file = folder.join("compose.json");
-    fs::write(&file, json).map_err(|error| format!("could not write {}: {error}", file.display()))?;
-    Ok(Prepared { file, python: PathBuf::from(python("").get_program()) })
+    let file = as_json(FILE, &folder.join("compose"))?;
+    let cluster = as_json(CLUSTER, &folder.join("compose.cluster"))?;
+    Ok(Prepared { file, cluster, python: PathBuf::from(ENVIRONMENT.program("python", &[]).get_program()) })
+}
+
+/// What the tool makes of a file, beside it as the tool writes it.
+fn as_json(file: &str, to: &Path) -> Result<PathBuf, Failure> {
+    let write = |path: &Path, content: &str| {
+        fs::write(path, content).map_err(|error| format!("could not write {}: {error}", path.display()))
+    };
+    let [yaml, json] = ["yaml", "json"].map(|kind| to.with_added_extension(kind));
+    write(&yaml, &stdout(&mut ENVIRONMENT.program("podman-compose", &["-f", file, "config"]))?)?;
+    let script = "import json, sys, yaml; print(json.dumps(yaml.safe_load(open(sys.argv[1]))))";
+    write(&json, &stdout(ENVIRONMENT.program("python", &["-c", script]).arg(&yaml))?)?;
+    Ok(json)
 }
 
 /// The version of moto that the file names.

@@ -1,6 +1,6 @@
 //! The tests of the image, which run it as a user would.
 
-use super::{Image, Options, build, compose};
+use super::{Image, Options, build, compose, program};
 use crate::{
     Failure, archive, debian,
     repository::{root, succeed, target, words},
@@ -43,6 +43,10 @@ pub(super) fn run(options: &Options) -> Result<Image, Failure> {
     tests.args(TESTS);
     tests.env("TOPSHELF_TEST_IMAGE_OCI", &image.oci).env("TOPSHELF_TEST_IMAGE_DOCKER", &image.docker);
     tests.env("TOPSHELF_TEST_COMPOSE", compose.file).env("TOPSHELF_TEST_PYTHON", compose.python);
+    tests.env("TOPSHELF_TEST_COMPOSE_CLUSTER", compose.cluster);
+    if program::features().is_some_and(|features| features.split([',', ' ']).any(|of| of == "cluster")) {
+        test::take_ignored(&mut tests);
+    }
     say(&format!("running `{}`", words(&tests)));
     succeed(&mut tests)?;
     Ok(image)

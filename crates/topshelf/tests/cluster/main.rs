@@ -7,6 +7,7 @@
 mod authority;
 #[path = "../support/data_set.rs"]
 mod data_set;
+mod elsewhere;
 mod failures;
 mod group;
 #[path = "../support/parquet_file.rs"]

@@ -2,6 +2,7 @@
 
 use crate::{
     group::{Group, files},
+    same::is_the_same,
     scene::DAY,
     service::Service,
 };
@@ -57,6 +58,18 @@ fn a_port_that_is_taken_is_told() {
     let mut executor = group.executor(&[]);
     executor.line_with("could not listen on");
     assert_eq!(executor.end(), Some(1));
+}
+
+#[test]
+fn an_executor_on_any_free_port_is_found() {
+    let mut group = Group::new();
+    group.start_scheduler();
+    group.generate(&[]);
+    let (scheduler, bind) = (group.scheduler_address(), format!("{}:0", group.address));
+    let args = ["cluster", "executor", "--scheduler", &scheduler, "--bind", &bind, "--work-dir", "any"];
+    let mut executor = Service::start(&group.scene, &args);
+    executor.line_with("the executor listens");
+    is_the_same(&group);
 }
 
 #[test]

@@ -230,7 +230,7 @@ fn data_sets_are_counted_alike() {
 }
 
 /// So many products that some ranges have where an object begins.
-fn many_views(group: &Group) {
+pub(crate) fn many_views(group: &Group) {
     let mut views = String::from("advertiser_id,product_id,date\n");
     for row in 0..400_000u32 {
         let advertiser = if row % 10 == 0 { "b" } else { "acme" };

@@ -24,7 +24,7 @@ use std::{
 const HOSTS: [&str; 2] = ["--add-host=postgres:127.0.0.1", "--add-host=s3:127.0.0.1"];
 
 /// What `cargo xtask test` has prepared.
-fn prepared(name: &str) -> PathBuf {
+pub(crate) fn prepared(name: &str) -> PathBuf {
     let set = env::var_os(name);
     set.unwrap_or_else(|| panic!("{name} is not set: run `cargo xtask test`, which prepares it")).into()
 }
@@ -168,15 +168,9 @@ impl Composed<'_> {
 
     /// A service of the image.
     fn program(&mut self, name: &str, service: &Value) {
-        // As all containers of these tests are.
-        assert_eq!(service["read_only"], true);
-        assert_eq!(words(&service["cap_drop"]), ["ALL"]);
-        assert_eq!(words(&service["security_opt"]), ["no-new-privileges:true"]);
-        let environment = service["environment"].as_object().cloned().unwrap_or_default();
-        let environment =
-            environment.iter().map(|(name, value)| format!("--env={name}={}", value.as_str().unwrap()));
+        is_confined(service);
         let volumes = words(&service["volumes"]).into_iter().map(|volume| format!("--volume={volume}"));
-        let settings: Vec<_> = environment.chain(volumes).collect();
+        let settings: Vec<_> = environment(service).into_iter().chain(volumes).collect();
         let settings: Vec<_> = settings.iter().map(String::as_str).chain(HOSTS).collect();
         let command = words(&service["command"]);
         let command: Vec<_> = command.iter().map(String::as_str).collect();
@@ -188,8 +182,21 @@ impl Composed<'_> {
     }
 }
 
+/// The service is confined as all containers of these tests are.
+pub(crate) fn is_confined(service: &Value) {
+    assert_eq!(service["read_only"], true);
+    assert_eq!(words(&service["cap_drop"]), ["ALL"]);
+    assert_eq!(words(&service["security_opt"]), ["no-new-privileges:true"]);
+}
+
+/// podman's flags for the service's environment.
+pub(crate) fn environment(service: &Value) -> Vec<String> {
+    let environment = service["environment"].as_object().cloned().unwrap_or_default();
+    environment.iter().map(|(name, value)| format!("--env={name}={}", value.as_str().unwrap())).collect()
+}
+
 /// The texts of a list, or none where there is no list.
-fn words(list: &Value) -> Vec<String> {
+pub(crate) fn words(list: &Value) -> Vec<String> {
     let list = list.as_array().cloned().unwrap_or_default();
     list.iter().map(|word| word.as_str().unwrap().to_owned()).collect()
 }

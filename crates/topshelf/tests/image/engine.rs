@@ -13,8 +13,7 @@ use tempfile::TempDir;
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What every container is run with: nothing that is not needed.
-const CONFINED: [&str; 9] = [
-    "--network=host",
+const CONFINED: [&str; 8] = [
     "--read-only",
     "--cap-drop=all",
     "--security-opt=no-new-privileges",
@@ -24,6 +23,12 @@ const CONFINED: [&str; 9] = [
     "--dns=127.0.0.1",
     "--pull=never",
 ];
+
+/// The test's own network, unless the settings name another.
+fn network(settings: &[&str]) -> &'static [&'static str] {
+    let is_named = settings.iter().any(|flag| flag.starts_with("--network="));
+    if is_named { &[] } else { &["--network=host"] }
+}
 
 /// An archive of the image, as `cargo xtask test` has built it: an OCI one, or Docker's.
 pub(crate) fn archive(kind: &str) -> PathBuf {
@@ -106,7 +111,8 @@ impl Engine {
     /// The program in a container of its own, to its end; `settings` are podman's flags.
     pub(crate) fn call(&self, settings: &[&str], arguments: &[&str]) -> Output {
         let run = ["run", "--rm", "--no-healthcheck"];
-        self.podman(&[&run[..], &CONFINED, settings, &[&self.image], arguments].concat()).output().unwrap()
+        let run = [&run[..], &CONFINED, network(settings), settings, &[&self.image], arguments];
+        self.podman(&run.concat()).output().unwrap()
     }
 
     /// The same, which must end well; what it prints on stdout.
@@ -119,7 +125,8 @@ impl Engine {
     /// The program in a container in the background.
     pub(crate) fn start(&self, name: &str, settings: &[&str], arguments: &[&str]) -> Container<'_> {
         let run = ["run", "--detach", "--name", name];
-        self.succeed(&[&run[..], &CONFINED, settings, &[&self.image], arguments].concat());
+        let run = [&run[..], &CONFINED, network(settings), settings, &[&self.image], arguments];
+        self.succeed(&run.concat());
         Container { engine: self, name: name.to_owned() }
     }
 }

@@ -16,6 +16,7 @@ mod aws;
 #[expect(dead_code, reason = "shared with tests whose server stops and starts")]
 mod cluster;
 mod compose;
+mod compose_cluster;
 mod content;
 mod engine;
 mod health;

@@ -1,16 +1,49 @@
-//! A real S3 server in this process: what lies in its directory is what it serves.
+//! A real S3 server in this process: what lies in its directory is what it serves. It lets nobody write to a bucket whose
+//! folder is marked read-only.
 
+use futures::{FutureExt, future::BoxFuture};
 use hyper::{Request, body::Incoming, service::service_fn};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo},
     server::conn::auto::Builder,
 };
-use s3s::{Body, auth::SimpleAuth, service::S3ServiceBuilder};
-use std::{future::ready, path::Path};
+use s3s::{
+    Body, S3ErrorCode, S3Result,
+    access::{S3Access, S3AccessContext},
+    auth::SimpleAuth,
+    service::S3ServiceBuilder,
+};
+use std::{
+    fs,
+    future::ready,
+    path::{Path, PathBuf},
+};
 use tokio::net::TcpListener;
 
 const ACCESS_KEY: &str = "AKIDTOPSHELF";
 const SECRET_KEY: &str = "a secret of the tests";
+
+/// Who may do what, by the folder of all buckets.
+struct Access(PathBuf);
+
+impl S3Access for Access {
+    fn check<'s, 'c, 'x, 'f>(&'s self, context: &'c mut S3AccessContext<'x>) -> BoxFuture<'f, S3Result<()>>
+    where
+        's: 'f,
+        'c: 'f,
+        'x: 'f,
+        Self: 'f,
+    {
+        let bucket = context.s3_path().get_bucket_name().map(|bucket| self.0.join(bucket));
+        let is_read_only = bucket
+            .and_then(|bucket| fs::metadata(bucket).ok())
+            .is_some_and(|bucket| bucket.permissions().readonly());
+        let reads = ["Get", "Head", "List"].iter().any(|name| context.s3_op().name().starts_with(name));
+        let is_known = context.credentials().is_some();
+        let is_allowed = is_known && (reads || !is_read_only);
+        ready(if is_allowed { Ok(()) } else { Err(S3ErrorCode::AccessDenied.into()) }).boxed()
+    }
+}
 
 /// Starts a server whose buckets are the folders in `root`; it ends with the runtime. What comes back
 /// is the environment in which a program finds it.
@@ -26,6 +59,7 @@ pub(crate) async fn start_behind<W: Future<Output = ()> + Send + 'static>(
 ) -> Vec<(String, String)> {
     let mut service = S3ServiceBuilder::new(s3s_fs::FileSystem::new(root).unwrap());
     service.set_auth(SimpleAuth::from_single(ACCESS_KEY, SECRET_KEY));
+    service.set_access(Access(root.to_owned()));
     let service = service.build();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let endpoint = format!("http://{}", listener.local_addr().unwrap());

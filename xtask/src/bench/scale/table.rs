@@ -23,6 +23,9 @@ const DAYS: [(f64, u64, u64, f64, u32, u32); 9] = [
     (1_000.0, 100_000, 10_000, 4_096.0, 4_000, 4_000),
 ];
 
+/// Terabytes of the days whose CPU stands beside that of other tools.
+const SIZES: [f64; 3] = [1.0, 10.0, 1_000.0];
+
 /// What was measured, point by point.
 pub(super) fn measured(measured: &[Measured]) -> String {
     let lines: String = measured.iter().map(measured_line).collect();
@@ -182,40 +185,29 @@ pub(super) fn larger_days(
         adders,
         executors,
     });
-    let predicted: String = days.iter().map(|day| day_line(day, &day.predict(model, prices))).collect();
+    let predicted = days.map(|day| (day, day.predict(model, prices)));
+    let lines: String = predicted.iter().map(|(day, predicted)| day_line(day, predicted)).collect();
     let an_executor = prices.vcpu_hour + prediction::EXECUTOR_GIB * prices.gib_hour;
-    let mut linear: Vec<(String, f64)> = Vec::new();
-    if let Some(measured) = measured.first() {
-        linear.push((
-            "topshelf, one machine".to_owned(),
-            measured.one_machine.cpu_s / gigabytes(measured.bytes),
-        ));
-    }
+    let of_machine = |measured: &Measured| measured.one_machine.cpu_s / gigabytes(measured.bytes);
+    let one_machine =
+        measured.first().map(|measured| ("topshelf, one machine".to_owned(), of_machine(measured)));
     let of_other = |other: Other| Some((other.to_string(), start_and_a_gb(other, others)?.1));
-    linear.extend([Other::Spark, Other::DuckDb].into_iter().filter_map(of_other));
-    let linear: String = linear
-        .iter()
+    let linear =
+        one_machine.into_iter().chain([Other::Spark, Other::DuckDb].into_iter().filter_map(of_other));
+    let cpu_alone: String = linear
         .map(|(name, a_gb)| {
-            let hours = |terabytes: f64| a_gb * terabytes * 1e3 / 3_600.0;
-            let dollars = |terabytes: f64| hours(terabytes) * an_executor;
-            format!(
-                "| {name} | {a_gb:.2} | {:.1} | {:.0} | {:.0} | {:.2} | {:.2} | {:.0} |\n",
-                hours(1.0),
-                hours(10.0),
-                hours(1e3),
-                dollars(1.0),
-                dollars(10.0),
-                dollars(1e3)
-            )
+            (name, format!("{a_gb:.2}"), SIZES.map(|terabytes| a_gb * terabytes * 1e3 / 3_600.0))
         })
+        .chain([on_clusters(&predicted)])
+        .map(|(name, a_gb, hours)| cpu_line(&name, &a_gb, hours, an_executor))
         .collect();
     format!(
         "| TB a day | advertisers × products | MiB a task | tasks | adders | executors | million pairs | of them back | shuffled TB | CPU hours of executors | counting min | adding min | fetching min | the night's own min | scheduler's processors | all min | dollars a night |\n\
-         |---:|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|\n{predicted}\n\
+         |---:|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|\n{lines}\n\
          Executors are Fargate tasks of 1 vCPU and {:.0} GiB with {:.3} GB/s of network each, scheduler and night have {:.0} vCPU, {:.0} GiB and {:.1} GB/s; list prices of `deploy/aws/costs.py`: \
          {} dollars a vCPU-hour, {} a GiB-hour, {} a thousand GETs of 4 MiB.\n\n\
-         CPU alone, taken to grow with the bytes and without what it takes to start:\n\n\
-         | | CPU s a GB | hours for 1 TB | 10 TB | 1 PB | dollars for 1 TB | 10 TB | 1 PB |\n|---|---:|---:|---:|---:|---:|---:|---:|\n{linear}",
+         CPU alone; but for the cluster's, which are those of the table above, taken to grow with the bytes and without what it takes to start:\n\n\
+         | | CPU s a GB | hours for 1 TB | 10 TB | 1 PB | dollars for 1 TB | 10 TB | 1 PB |\n|---|---:|---:|---:|---:|---:|---:|---:|\n{cpu_alone}",
         prediction::EXECUTOR_GIB,
         prediction::NETWORK_GB_S,
         prediction::NIGHT_VCPU,
@@ -224,6 +216,26 @@ pub(super) fn larger_days(
         prices.vcpu_hour,
         prices.gib_hour,
         prices.thousand_gets,
+    )
+}
+
+/// CPU of executors on the cheapest cluster for each of the sizes: its name, seconds a gigabyte, hours.
+fn on_clusters(predicted: &[(Day, Prediction)]) -> (String, String, [f64; 3]) {
+    let cheapest = SIZES.map(|terabytes| {
+        let of_size = predicted.iter().filter(|(day, _)| day.terabytes == terabytes);
+        of_size.min_by(|a, b| a.1.dollars.total_cmp(&b.1.dollars)).expect("each size is among the days")
+    });
+    let [one, ten, thousand] = cheapest.map(|(day, _)| thousands(day.executors.into()));
+    let hours = cheapest.map(|(_, predicted)| predicted.costs.executors_s / 3_600.0);
+    let [less, .., more] = cheapest.map(|(day, predicted)| predicted.costs.executors_s / day.terabytes / 1e3);
+    (format!("topshelf, {one}, {ten} and {thousand} executors"), format!("{less:.2} to {more:.2}"), hours)
+}
+
+fn cpu_line(name: &str, a_gb: &str, hours: [f64; 3], an_executor: f64) -> String {
+    let [one, ten, thousand] = hours;
+    let [one_costs, ten_costs, thousand_costs] = hours.map(|hours| hours * an_executor);
+    format!(
+        "| {name} | {a_gb} | {one:.1} | {ten:.0} | {thousand:.0} | {one_costs:.2} | {ten_costs:.2} | {thousand_costs:.0} |\n"
     )
 }
 
