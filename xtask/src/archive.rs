@@ -5,7 +5,7 @@
 
 use crate::{
     Failure,
-    image::{megabytes, program},
+    image::{megabytes, program, tag},
     repository::{cargo, program as command, root, stdout, succeed, target},
     say,
 };
@@ -43,7 +43,7 @@ pub(crate) fn run(options: &Options) -> Result<(), Failure> {
     };
     program::check(&built, program::architecture(&triple)?)?;
     let folder = root().join(target()).join("archive");
-    let name = format!("topshelf-{}-{triple}", env!("CARGO_PKG_VERSION"));
+    let name = format!("topshelf-{}-{triple}", tag());
     let content = folder.join(&name);
     if content.exists() {
         fs::remove_dir_all(&content).map_err(|error| cannot("remove", &content, &error))?;

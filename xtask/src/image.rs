@@ -107,7 +107,7 @@ pub(crate) fn build(options: &Options) -> Result<Image, Failure> {
 }
 
 /// The version, with the names of features that the image is a variant by.
-fn tag() -> String {
+pub(crate) fn tag() -> String {
     let version = env!("CARGO_PKG_VERSION");
     match program::features() {
         Some(features) => format!("{version}-{}", features.replace([',', ' '], "-")),

@@ -30,7 +30,7 @@ use crate::{
     say,
 };
 use group::{Group, topshelf_in};
-use measured::{Measured, OneMachine, Point, Role, Took};
+use measured::{Idle, Measured, OneMachine, Point, Role, Took};
 use model::Model;
 use others::{Other, OtherTook};
 use prices::Prices;
@@ -85,12 +85,21 @@ pub(crate) struct Options {
     /// Measure nothing: tables of what the last call measured
     #[arg(long)]
     kept: bool,
-    /// Measure the other tools alone, beside what the last call measured of topshelf
-    #[arg(long, conflicts_with = "kept")]
-    others_alone: bool,
+    /// Measure nothing else, beside what the last call measured
+    #[arg(long, value_name = "WHAT", conflicts_with = "kept")]
+    alone: Option<Alone>,
     /// Write the tables into docs/scale.md
     #[arg(long)]
     write: bool,
+}
+
+/// What may be measured anew by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Alone {
+    /// The other tools
+    Others,
+    /// A cluster without work
+    Idle,
 }
 
 /// Reads a name of `--others`; the empty name is nobody.
@@ -103,6 +112,8 @@ fn other(name: &str) -> Result<Option<Other>, String> {
 struct Results {
     measured: Vec<Measured>,
     others: Vec<OtherTook>,
+    #[serde(default)]
+    idle: Option<Idle>,
     machine: String,
     command_line: String,
 }
@@ -120,8 +131,12 @@ impl Options {
         Shape { rows: rows - view_rows, view_rows, advertisers, products, days: 1, extra_columns: 0 }
     }
 
+    fn usual_executors(&self) -> u32 {
+        self.executors.get(1).or(self.executors.first()).copied().unwrap_or(1)
+    }
+
     fn sets(&self) -> Vec<Set> {
-        let usual = self.executors.get(1).or(self.executors.first()).copied().unwrap_or(1);
+        let usual = self.usual_executors();
         let of_executors = self.executors.iter().map(|executors| (64, 0, *executors));
         let of = |sizes: &[(u64, u64)]| {
             sizes.iter().map(|(size, adders)| (*size, *adders, usual)).collect::<Vec<_>>()
@@ -151,6 +166,7 @@ impl Options {
             others.join(","),
             self.program
                 .iter()
+                .filter_map(|program| program.file_name())
                 .map(|program| format!(" --program {}", program.display()))
                 .collect::<String>()
         )
@@ -161,12 +177,12 @@ impl Options {
 pub(super) fn run(options: &Options) -> Result<(), Failure> {
     let file = target().join("bench-scale.json");
     let results = if options.kept { kept(&file)? } else { measure_all(options, &file)? };
-    let (model, prices) = (Model::of(&results.measured), Prices::read()?);
+    let (model, prices) = (Model::of(&results.measured, results.idle.as_ref()), Prices::read()?);
     let command = format!("```\n{}\n```\n", results.command_line);
     let about = format!("Medians of each figure. {}; {}.\n\n{command}", results.machine, machine::date()?);
     let texts = [
         format!("{}\n{about}", table::measured(&results.measured)),
-        table::model(&model, &results.measured),
+        table::model(&model, &results.measured, results.idle.as_ref()),
         table::others(&results.others, &results.measured),
         table::larger_days(&model, &prices, &results.others, &results.measured),
         nights::table(&model, &prices, options.nights),
@@ -194,19 +210,31 @@ fn measure_all(options: &Options, file: &Path) -> Result<Results, Failure> {
         None => build()?,
     };
     let others: Vec<Other> = options.others.iter().copied().flatten().collect();
-    if !others.is_empty() {
+    let (of_topshelf, of_others) = (options.alone.is_none(), options.alone != Some(Alone::Idle));
+    if of_others && !others.is_empty() {
         others::install()?;
     }
     let mut results = Results {
         measured: Vec::new(),
         others: Vec::new(),
+        idle: None,
         machine: machine::description(),
         command_line: options.command_line(),
     };
-    if options.others_alone {
-        results = Results { others: Vec::new(), ..kept(file)? };
+    if !of_topshelf {
+        results = kept(file)?;
     }
-    let sets = if options.others_alone { 1 } else { usize::MAX };
+    if of_others {
+        results.others.clear();
+    }
+    if options.alone != Some(Alone::Others) {
+        results.idle = Some(idle(options, &topshelf)?);
+    }
+    let sets = match options.alone {
+        None => usize::MAX,
+        Some(Alone::Others) => 1,
+        Some(Alone::Idle) => 0,
+    };
     for (index, set) in options.sets().iter().take(sets).enumerate() {
         let logs = Logs::find_or_make_by(&topshelf, set.shape, Format::Csv)?;
         machine::warn_when_busy();
@@ -215,7 +243,7 @@ fn measure_all(options: &Options, file: &Path) -> Result<Results, Failure> {
         let folder = folder.map_err(|error| format!("could not make a folder below target: {error}"))?;
         let measuring = Measuring { options, topshelf: &topshelf, logs: &logs, folder: folder.path() };
         let (here, pairs, one_machine) = measuring.one_machine()?;
-        let points = if options.others_alone { &[][..] } else { &set.points };
+        let points = if of_topshelf { &set.points } else { &[][..] };
         for (task_mib, adders, executors) in points.iter().copied() {
             let Shape { rows, view_rows, advertisers, products, .. } = set.shape;
             let point = Point { rows, view_rows, advertisers, products, task_mib, adders, executors };
@@ -234,6 +262,19 @@ fn measure_all(options: &Options, file: &Path) -> Result<Results, Failure> {
     let json = serde_json::to_string_pretty(&results).expect("what was measured is plain data");
     fs::write(file, json).map_err(|error| format!("could not write {}: {error}", file.display()))?;
     Ok(results)
+}
+
+/// A cluster without work.
+fn idle(options: &Options, topshelf: &Path) -> Result<Idle, Failure> {
+    let folder = tempfile::tempdir_in(target());
+    let folder = folder.map_err(|error| format!("could not make a folder below target: {error}"))?;
+    let group = Group::start(topshelf, folder.path(), options.usual_executors(), &options.memory)?;
+    let idle = group.idle();
+    say(&format!(
+        "without work, in {:.0} s: {:.2} s of {} executors, {:.2} s of the scheduler",
+        idle.wall_s, idle.executors_s, idle.executors, idle.scheduler_s
+    ));
+    Ok(idle)
 }
 
 fn build() -> Result<PathBuf, Failure> {

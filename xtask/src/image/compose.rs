@@ -42,7 +42,10 @@ fn as_json(file: &str, to: &Path) -> Result<PathBuf, Failure> {
         fs::write(path, content).map_err(|error| format!("could not write {}: {error}", path.display()))
     };
     let [yaml, json] = ["yaml", "json"].map(|kind| to.with_added_extension(kind));
-    write(&yaml, &stdout(&mut ENVIRONMENT.program("podman-compose", &["-f", file, "config"]))?)?;
+    write(
+        &yaml,
+        &stdout(&mut ENVIRONMENT.program("podman-compose", &["--profile", "by-hand", "-f", file, "config"]))?,
+    )?;
     let script = "import json, sys, yaml; print(json.dumps(yaml.safe_load(open(sys.argv[1]))))";
     write(&json, &stdout(ENVIRONMENT.program("python", &["-c", script]).arg(&yaml))?)?;
     Ok(json)

@@ -1,5 +1,6 @@
 //! A scheduler and executors as processes of their own, on an address of the loopback that no other call has.
 
+use super::measured::Idle;
 use crate::{Failure, bench::serve::Running, repository::program};
 use std::{
     collections::HashMap,
@@ -20,6 +21,9 @@ const EXECUTOR_PORT: u32 = 7060;
 
 /// A process may take so long until it listens.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// How long they are looked at without work.
+const IDLE: Duration = Duration::from_secs(60);
 
 /// Where in a work folder an executor keeps what tasks gave.
 const SHUFFLED: &str = "topshelf-shuffle";
@@ -99,6 +103,19 @@ impl Group {
         Figures {
             scheduler_s: self.scheduler.cpu().as_secs_f64() - self.started.scheduler_s,
             executors_s: executors_s - self.started.executors_s,
+        }
+    }
+
+    /// What they take while there is nothing to do.
+    pub(super) fn idle(&self) -> Idle {
+        let (before, began) = (self.figures(), Instant::now());
+        thread::sleep(IDLE);
+        let (after, executors) = (self.figures(), self.executors.len());
+        Idle {
+            executors: u32::try_from(executors).unwrap_or(u32::MAX),
+            wall_s: began.elapsed().as_secs_f64(),
+            executors_s: after.executors_s - before.executors_s,
+            scheduler_s: after.scheduler_s - before.scheduler_s,
         }
     }
 

@@ -106,6 +106,22 @@ pub(super) struct OneMachine {
     pub(super) memory_bytes: u64,
 }
 
+/// CPU of a cluster without work.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub(super) struct Idle {
+    pub(super) executors: u32,
+    pub(super) wall_s: f64,
+    /// Of all of them together.
+    pub(super) executors_s: f64,
+    pub(super) scheduler_s: f64,
+}
+
+impl Idle {
+    pub(super) fn amounts(&self) -> Amounts {
+        Amounts { waiting: self.wall_s * f64::from(self.executors), ..Amounts::default() }
+    }
+}
+
 /// Bytes of a line, as `topshelf generate` writes them.
 const AD_LINE_BYTES: f64 = 50.0;
 const VIEW_LINE_BYTES: f64 = 39.0;
@@ -150,6 +166,7 @@ impl Measured {
     #[expect(clippy::cast_precision_loss, reason = "three digits of it matter")]
     pub(super) fn amounts(&self) -> Amounts {
         Amounts {
+            jobs: 1.0,
             gigabytes: gigabytes(self.bytes),
             tasks: self.took.tasks as f64,
             adders: self.adders() as f64,
@@ -245,13 +262,13 @@ pub(super) mod tests {
         };
         let partial = |tasks| {
             let amounts = Amounts {
+                jobs: 1.0,
                 gigabytes: 1.0,
                 tasks,
                 adders: 1.0,
-                partial: 0.0,
-                kept: 0.0,
                 back: 0.08,
                 waiting: 2.0,
+                ..Amounts::default()
             };
             measured(amounts, &model).reckoned_partial()
         };

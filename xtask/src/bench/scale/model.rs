@@ -10,17 +10,20 @@
 //! bytes shuffled        = per_partial × R + per_file × T × A
 //! ```
 //!
-//! `W` are executors × seconds: each asks the scheduler for tasks all the time.
+//! `W` are executors × seconds: each asks the scheduler for tasks all the time. What that costs is measured of a cluster
+//! without work, too, as it cannot be told from the work of a short job.
 
 use super::{
     fit::{Sample, cost, fit, residual},
-    measured::Measured,
+    measured::{Idle, Measured},
 };
 use serde::{Deserialize, Serialize};
 
 /// What a night is made of.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub(super) struct Amounts {
+    /// One; none of a cluster without work.
+    pub(super) jobs: f64,
     pub(super) gigabytes: f64,
     pub(super) tasks: f64,
     pub(super) adders: f64,
@@ -38,11 +41,11 @@ impl Amounts {
     }
 
     fn of_scheduler(self) -> Vec<f64> {
-        vec![1.0, self.tasks, self.tasks.powi(2), self.waiting]
+        vec![self.jobs, self.tasks, self.tasks.powi(2), self.waiting]
     }
 
     fn of_night(self) -> Vec<f64> {
-        vec![1.0, self.back, self.tasks]
+        vec![self.jobs, self.back, self.tasks]
     }
 
     fn of_shuffle(self) -> Vec<f64> {
@@ -79,19 +82,23 @@ pub(super) struct Costs {
 }
 
 impl Model {
-    pub(super) fn of(measured: &[Measured]) -> Self {
-        let fitted = |amounts: fn(Amounts) -> Vec<f64>, cost: fn(&Measured) -> f64| {
+    pub(super) fn of(measured: &[Measured], idle: Option<&Idle>) -> Self {
+        let fitted = |amounts: fn(Amounts) -> Vec<f64>, cost: fn(&Measured) -> f64, of_idle: Option<f64>| {
             let sample =
                 |measured: &Measured| Sample { amounts: amounts(measured.amounts()), cost: cost(measured) };
+            let idle =
+                idle.zip(of_idle).map(|(idle, cost)| Sample { amounts: amounts(idle.amounts()), cost });
             // Nothing is shuffled by a single task.
-            let samples = measured.iter().map(sample).filter(|sample| sample.cost > 0.0);
+            let samples = measured.iter().map(sample).chain(idle).filter(|sample| sample.cost > 0.0);
             fit(&samples.collect::<Vec<_>>())
         };
+        let (executors_s, scheduler_s) =
+            (idle.map(|idle| idle.executors_s), idle.map(|idle| idle.scheduler_s));
         Self {
-            executors: fitted(Amounts::of_executors, |measured| measured.took.executors.cpu_s),
-            scheduler: fitted(Amounts::of_scheduler, |measured| measured.took.scheduler.cpu_s),
-            night: fitted(Amounts::of_night, |measured| measured.took.night.cpu_s),
-            shuffle: fitted(Amounts::of_shuffle, Measured::shuffled_mb),
+            executors: fitted(Amounts::of_executors, |measured| measured.took.executors.cpu_s, executors_s),
+            scheduler: fitted(Amounts::of_scheduler, |measured| measured.took.scheduler.cpu_s, scheduler_s),
+            night: fitted(Amounts::of_night, |measured| measured.took.night.cpu_s, None),
+            shuffle: fitted(Amounts::of_shuffle, Measured::shuffled_mb, None),
         }
     }
 
@@ -142,6 +149,7 @@ mod tests {
         ];
         // How many partial counts there are, and how many add up, follows from these.
         let amounts = amounts.map(|(gigabytes, tasks, kept, back, waiting)| Amounts {
+            jobs: 1.0,
             gigabytes,
             tasks,
             adders: 0.0,
@@ -151,8 +159,9 @@ mod tests {
             waiting,
         });
         let points = amounts.map(|amounts| measured(amounts, &model));
-        let fitted = Model::of(&points);
+        let fitted = Model::of(&points, None);
         let much = Amounts {
+            jobs: 1.0,
             gigabytes: 1e3,
             tasks: 4e3,
             adders: 1e3,
@@ -173,5 +182,28 @@ mod tests {
         let residuals = fitted.residuals(&points[0]);
         let is_near = |residual: Option<f64>| residual.is_some_and(|residual| residual.abs() < 0.01);
         assert!(is_near(residuals.executors) && is_near(residuals.shuffle), "{residuals:?}");
+    }
+
+    #[test]
+    fn what_waiting_costs_is_what_it_costs_a_cluster_without_work() {
+        let model = Model {
+            executors: vec![1.0, 0.0, 0.0, 0.0, 0.0, 0.3],
+            scheduler: vec![0.1, 0.0, 0.0, 0.02],
+            night: vec![0.2, 0.0, 0.0],
+            shuffle: vec![20.0, 0.0],
+        };
+        let of = |gigabytes| Amounts {
+            jobs: 1.0,
+            gigabytes,
+            tasks: 9.0,
+            back: 0.1,
+            waiting: 8.0,
+            ..Amounts::default()
+        };
+        let points = [1.0, 2.0, 4.0].map(|gigabytes| measured(of(gigabytes), &model));
+        let idle = Idle { executors: 2, wall_s: 30.0, executors_s: 0.42, scheduler_s: 0.3 };
+        let fitted = Model::of(&points, Some(&idle));
+        assert!((fitted.executors[5] / 0.007 - 1.0).abs() < 0.02, "{fitted:?}");
+        assert!((fitted.scheduler[3] / 0.005 - 1.0).abs() < 0.02, "{fitted:?}");
     }
 }

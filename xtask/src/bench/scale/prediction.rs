@@ -73,6 +73,7 @@ impl Day {
         let pairs = self.population.among(lines);
         let back = f64::from(self.adders) * back_of(pairs / f64::from(self.adders));
         Amounts {
+            jobs: 1.0,
             gigabytes: bytes / 1e9,
             tasks,
             adders: f64::from(self.adders),

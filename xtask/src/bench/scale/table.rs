@@ -1,7 +1,7 @@
 //! The tables of `docs/scale.md`.
 
 use super::{
-    measured::Measured,
+    measured::{Idle, Measured},
     model::{Amounts, Model},
     others::{Other, OtherTook},
     pairs::Population,
@@ -63,7 +63,7 @@ fn measured_line(measured: &Measured) -> String {
 }
 
 /// The coefficients, and how far they are off where they come from.
-pub(super) fn model(model: &Model, measured: &[Measured]) -> String {
+pub(super) fn model(model: &Model, measured: &[Measured], idle: Option<&Idle>) -> String {
     let Model { executors, scheduler, night, shuffle } = model;
     let percent =
         |share: Option<f64>| share.map_or("–".to_owned(), |share| format!("{:+.0} %", share * 100.0));
@@ -83,6 +83,16 @@ pub(super) fn model(model: &Model, measured: &[Measured]) -> String {
             )
         })
         .collect();
+    let idle = idle.map(|idle| {
+        let each = |cpu_s: f64| cpu_s / idle.amounts().waiting * 1e3;
+        format!(
+            "\nWithout work, for {:.0} s, each of {} executors took {:.2} ms of CPU a second, and the scheduler {:.2} ms for each of them.\n",
+            idle.wall_s,
+            idle.executors,
+            each(idle.executors_s),
+            each(idle.scheduler_s)
+        )
+    });
     format!(
         "| | for each | |\n|---|---|---:|\n\
          | CPU of executors | GB of input | {:.3} s |\n| | million partial counts | {:.3} s |\n| | task | {:.2} ms |\n| | task × adder | {:.4} ms |\n| | million sums kept | {:.3} s |\n| | second of an executor | {:.2} ms |\n\
@@ -91,7 +101,7 @@ pub(super) fn model(model: &Model, measured: &[Measured]) -> String {
          | bytes shuffled | partial count | {:.1} |\n| | task × adder | {:.0} |\n\n\
          The formula less what was measured, as a share of it:\n\n\
          | GB | tasks | adders | million partial counts | by the generator's rule | kept | back | executors | CPU of executors | of the scheduler | of the night | bytes shuffled |\n\
-         |---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|\n{lines}",
+         |---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|\n{lines}{}",
         executors[0],
         executors[1],
         executors[2] * 1e3,
@@ -107,6 +117,7 @@ pub(super) fn model(model: &Model, measured: &[Measured]) -> String {
         night[2] * 1e3,
         shuffle[0],
         shuffle[1] * 1e6,
+        idle.unwrap_or_default(),
     )
 }
 
@@ -281,13 +292,13 @@ mod tests {
 
     fn a_point() -> Measured {
         let amounts = Amounts {
+            jobs: 1.0,
             gigabytes: 1.0,
             tasks: 30.0,
             adders: 30.0,
-            partial: 0.0,
-            kept: 0.0,
             back: 0.08,
             waiting: 2.0,
+            ..Amounts::default()
         };
         sample(amounts, &a_model())
     }
@@ -303,7 +314,7 @@ mod tests {
         let (model_of, points, others_of) = (a_model(), [a_point()], [spark()]);
         let texts = [
             measured(&points),
-            model(&model_of, &points),
+            model(&model_of, &points, None),
             others(&others_of, &points),
             larger_days(&model_of, &prices, &others_of, &points),
         ];
