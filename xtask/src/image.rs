@@ -24,8 +24,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Bytes of everything in the image that is handed out, at most; variants are what their features make of them.
+/// Bytes of everything in the image that is handed out, at most, and in one with features that are not.
 const SIZE_MAX: u64 = 30_000_000;
+const VARIANT_SIZE_MAX: u64 = 80_000_000;
 
 /// What to build.
 #[derive(clap::Args, Default)]
@@ -100,10 +101,14 @@ pub(crate) fn build(options: &Options) -> Result<Image, Failure> {
         megabytes(size_bytes),
         megabytes(bytes(&program)?)
     ));
-    if program::features().is_none() && size_bytes > SIZE_MAX {
-        return Err(format!("the image is larger than {}", megabytes(SIZE_MAX)).into());
+    if size_bytes > size_max() {
+        return Err(format!("the image is larger than {}", megabytes(size_max())).into());
     }
     Ok(image)
+}
+
+fn size_max() -> u64 {
+    if program::features().is_some() { VARIANT_SIZE_MAX } else { SIZE_MAX }
 }
 
 /// The version, with the names of features that the image is a variant by.

@@ -1,6 +1,6 @@
 //! The tests of the image, which run it as a user would.
 
-use super::{Image, Options, build, compose, program};
+use super::{Image, Options, build, compose, program, size_max};
 use crate::{
     Failure, archive, debian,
     repository::{root, succeed, target, words},
@@ -44,6 +44,7 @@ pub(super) fn run(options: &Options) -> Result<Image, Failure> {
     tests.env("TOPSHELF_TEST_IMAGE_OCI", &image.oci).env("TOPSHELF_TEST_IMAGE_DOCKER", &image.docker);
     tests.env("TOPSHELF_TEST_COMPOSE", compose.file).env("TOPSHELF_TEST_PYTHON", compose.python);
     tests.env("TOPSHELF_TEST_COMPOSE_CLUSTER", compose.cluster);
+    tests.env("TOPSHELF_TEST_IMAGE_SIZE_MAX", size_max().to_string());
     if program::features().is_some_and(|features| features.split([',', ' ']).any(|of| of == "cluster")) {
         test::take_ignored(&mut tests);
     }
