@@ -24,6 +24,14 @@ pub enum ProcessError {
         /// Why.
         source: tonic::transport::Error,
     },
+    /// Others would not take its certificate.
+    #[error("its certificate {reason}: nobody could fetch from this executor at {host}")]
+    Certificate {
+        /// What others call its host.
+        host: String,
+        /// What is wrong.
+        reason: String,
+    },
     /// The folder cannot be used.
     #[error("the work folder cannot be used")]
     Folder(#[source] io::Error),

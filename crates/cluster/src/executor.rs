@@ -98,10 +98,12 @@ pub async fn run_executor(
         .host
         .as_ref()
         .map_or_else(|| in_url(ours), |host| host.parse().map_or_else(|_| host.clone(), in_url));
+    let is_for_us = settings.scheduler.transport().is_for(&host);
+    is_for_us.map_err(|reason| ProcessError::Certificate { host: host.clone(), reason })?;
     let executor = Arc::new(executor(settings, host, address.port()));
     tracing::info!(
         %address, scheduler = %settings.scheduler, tls = settings.scheduler.transport().is_tls(), slots = settings.slots,
-        "the executor listens"
+        memory_bytes = settings.memory_bytes, "the executor listens"
     );
 
     let (stop_server, server_stopped) = oneshot::channel::<()>();

@@ -28,7 +28,7 @@ use datafusion_proto::protobuf::LogicalPlanNode;
 use futures::StreamExt;
 use std::{
     any::Any,
-    sync::Arc,
+    sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
 use tokio::time::timeout;
@@ -86,12 +86,27 @@ pub enum ClusterError<E> {
         source: Unreachable,
     },
     /// It did not end in time.
-    #[error("job {job} had not ended after {} s, and was given up", deadline.as_secs())]
+    #[error(
+        "job {job} had not ended after {} s, and was given up{}", deadline.as_secs(),
+        if *executors == Some(0) { ": there were no executors" } else { "" }
+    )]
     Deadline {
         /// The engine's name of it.
         job: String,
         /// What time it had.
         deadline: Duration,
+        /// How many executors there were at last, if the scheduler told.
+        executors: Option<u32>,
+    },
+    /// The scheduler does not answer any more, and all of the job was in its memory.
+    #[error("the scheduler at {scheduler} was lost, and job {job} with it")]
+    Lost {
+        /// Its address.
+        scheduler: String,
+        /// The engine's name of the job.
+        job: String,
+        /// Why it is not reached.
+        source: Unreachable,
     },
     /// The engine gave it up.
     #[error("job {job} failed on the cluster")]
@@ -173,20 +188,43 @@ pub async fn run_job<E>(
         }
         Ok(())
     };
+    let executors = Mutex::new(None);
+    let seen = |of: Seen| {
+        *executors.lock().expect("nobody panics meanwhile") = Some(of.executors);
+        seen(of);
+    };
     let taken = tokio::select! {
         taken = timeout(deadline, taking) => taken,
         stopped = stop => Ok(Err(ClusterError::Taken(stopped))),
         never = watch(&channel, name, &seen) => match never {},
     };
     let job = name();
-    let taken = taken.unwrap_or_else(|_| Err(ClusterError::Deadline { job: job.clone(), deadline }));
+    let taken = taken.unwrap_or_else(|_| {
+        let executors = *executors.lock().expect("nobody panics meanwhile");
+        Err(ClusterError::Deadline { job: job.clone(), deadline, executors })
+    });
     let taken = taken.and_then(|()| match (reports, ranges_told) == (tasks, ranges) {
         true => Ok(()),
         false => Err(ClusterError::Wrong { job: job.clone(), reason: "a task or a range has not reported" }),
     });
-    if let Err(error) = taken {
-        cancel(scheduler, &job).await;
-        return Err(error);
+    match taken {
+        Ok(()) => {}
+        Err(ClusterError::Failed { source, .. }) => {
+            return Err(match scheduler.greet().await {
+                Ok(_) => {
+                    cancel(scheduler, &job).await;
+                    ClusterError::Failed { job, source }
+                }
+                Err(unreachable) => {
+                    tracing::debug!(error = %source, job, "what the engine said of it");
+                    ClusterError::Lost { scheduler: scheduler.to_string(), job, source: unreachable }
+                }
+            });
+        }
+        Err(error) => {
+            cancel(scheduler, &job).await;
+            return Err(error);
+        }
     }
     let took = started.elapsed();
     let overview = ended(&channel, &job).await;

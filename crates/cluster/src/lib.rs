@@ -41,7 +41,7 @@ pub use overview::{ExecutorShare, Overview, StageOverview};
 pub use ranges::Ranges;
 pub use scheduler::{SchedulerSettings, run_scheduler};
 pub use tls::{TlsError, TlsFiles};
-pub use transport::{Peer, Transport, Unreachable};
+pub use transport::{Peer, Transport, Unreachable, host_and_port, is_host};
 pub use watch::Seen;
 pub use worker::{Give, Room, Sum, Sums, Worker};
 

@@ -74,6 +74,8 @@ pub enum TlsError {
 
 /// One side of connections, ready for use.
 pub(crate) struct Tls {
+    /// What is shown.
+    pub(crate) certificate: CertificateDer<'static>,
     /// For connections that the engine makes.
     pub(crate) engine: ClientTlsConfig,
     /// For those of ours.
@@ -106,6 +108,8 @@ impl Tls {
                 source,
             })?;
         }
+        let shown =
+            chain.first().cloned().ok_or_else(|| TlsError::NoCertificate(files.certificate.clone()))?;
         let private = || PrivateKeyDer::from_pem_slice(&key).map_err(|_| TlsError::NoKey(files.key.clone()));
         let roots = Arc::new(roots);
         let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -125,7 +129,7 @@ impl Tls {
         let (mut client, mut server) = (client, server);
         client.alpn_protocols = vec![b"h2".to_vec()];
         server.alpn_protocols = vec![b"h2".to_vec()];
-        Ok(Self { engine, client: Arc::new(client), server: Arc::new(server) })
+        Ok(Self { certificate: shown, engine, client: Arc::new(client), server: Arc::new(server) })
     }
 }
 

@@ -3,17 +3,23 @@
 //! The engine makes its connections by itself, and lets each be changed before. Why a peer cannot be talked to it does
 //! not tell well, above all with TLS: so a connection that asks for nothing comes first.
 
-use crate::tls::{Tls, TlsError, TlsFiles};
+use crate::{
+    overview::Overview,
+    tls::{Tls, TlsError, TlsFiles},
+};
 use ballista_core::{
     extension::{EndpointOverrideFn, SessionConfigExt},
     utils::{GrpcClientConfig, create_grpc_client_endpoint},
 };
 use datafusion::prelude::SessionConfig;
 use futures::stream;
-use rustls::{AlertDescription, CertificateError, InvalidMessage, pki_types::ServerName};
+use rustls::{
+    AlertDescription, CertificateError, InvalidMessage, client::verify_server_name, pki_types::ServerName,
+    server::ParsedCertificate,
+};
 use std::{
     fmt, io,
-    net::IpAddr,
+    net::{IpAddr, Ipv6Addr},
     sync::{
         Arc, Mutex,
         atomic::{AtomicU64, Ordering::Relaxed},
@@ -27,9 +33,12 @@ use tokio::{
     time::timeout,
 };
 use tokio_rustls::{TlsAcceptor, TlsConnector, server::TlsStream};
-use tonic::transport::{
-    Channel, Endpoint,
-    server::{Router, TcpIncoming},
+use tonic::{
+    Code,
+    transport::{
+        Channel, Endpoint,
+        server::{Router, TcpIncoming},
+    },
 };
 
 /// How long a connection and its handshake may take.
@@ -63,6 +72,21 @@ impl Transport {
     /// Whether it is by TLS.
     pub(crate) fn is_tls(&self) -> bool {
         self.tls.is_some()
+    }
+
+    /// Makes sure that the certificate, if there is one, is for a host of this process.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub(crate) fn is_for(&self, host: &str) -> Result<(), String> {
+        let Some(tls) = &self.tls else { return Ok(()) };
+        let host = host.trim_start_matches('[').trim_end_matches(']');
+        let name = ServerName::try_from(host).map_err(|error| error.to_string())?;
+        let ours = ParsedCertificate::try_from(&tls.certificate).map_err(|error| error.to_string())?;
+        verify_server_name(&ours, &name).map_err(|error| match error {
+            rustls::Error::InvalidCertificate(error) => lacks(&error),
+            error => error.to_string(),
+        })
     }
 
     /// What the engine does to each of its connections before it makes it.
@@ -211,10 +235,17 @@ fn lacks(error: &CertificateError) -> String {
         CertificateError::Expired | CertificateError::ExpiredContext { .. } => "has expired".to_owned(),
         CertificateError::NotValidForName => "is not for this name".to_owned(),
         CertificateError::NotValidForNameContext { expected, presented } => {
+            let presented: Vec<_> = presented.iter().map(|name| bare(name)).collect();
             format!("is not for {}, but for {}", expected.to_str(), presented.join(", "))
         }
         error => format!("is not valid: {error}"),
     }
+}
+
+/// The name in `DnsName("a")` or `IpAddress(127.0.0.1)`.
+fn bare(name: &str) -> &str {
+    let inner = name.split_once('(').map_or(name, |(_, inner)| inner);
+    inner.trim_end_matches(')').trim_matches('"')
 }
 
 fn tls_error(error: &io::Error) -> Option<&rustls::Error> {
@@ -248,13 +279,16 @@ pub enum Unreachable {
     /// Whoever is there is of another kind.
     #[error("it is of another kind: it does not speak HTTP/2")]
     OfAnotherKind,
+    /// Whoever is there may be an executor, but is no scheduler.
+    #[error("it is no scheduler, though it speaks HTTP/2")]
+    NoScheduler,
 }
 
 impl Unreachable {
     /// Whether it is about TLS, or a certificate.
     #[must_use]
     pub fn is_of_tls(&self) -> bool {
-        !matches!(self, Self::Connection(_) | Self::Silent | Self::OfAnotherKind)
+        !matches!(self, Self::Connection(_) | Self::Silent | Self::OfAnotherKind | Self::NoScheduler)
     }
 }
 
@@ -277,6 +311,26 @@ impl From<io::Error> for Unreachable {
             Some(rustls::Error::InvalidMessage(InvalidMessage::InvalidContentType)) => Self::SpeaksPlainly,
             Some(error) => Self::Tls(error.clone()),
             None => Self::Connection(error),
+        }
+    }
+}
+
+/// Host and port of `host:port`, an address of IPv6 in brackets; none of anything else, and of port 0.
+#[must_use]
+pub fn host_and_port(address: &str) -> Option<(&str, u16)> {
+    let (host, port) = address.rsplit_once(':')?;
+    let port = port.parse().ok().filter(|port| *port != 0)?;
+    is_host(host).then_some((host, port))
+}
+
+/// Whether it may stand for a host in a URL: a name, an address, one of IPv6 in brackets.
+#[must_use]
+pub fn is_host(host: &str) -> bool {
+    match host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
+        Some(address) => address.parse::<Ipv6Addr>().is_ok(),
+        None => {
+            let is_of_name = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
+            !host.is_empty() && host.bytes().all(is_of_name)
         }
     }
 }
@@ -334,12 +388,26 @@ impl Peer {
         }
     }
 
-    /// Makes sure that it is there and may be talked to; by which address of this machine it is reached.
+    /// Makes sure that it is there, may be talked to and is a scheduler; by which address of this machine it is reached.
     ///
     /// # Errors
     /// What is wrong, on which side.
     pub(crate) async fn greet(&self) -> Result<IpAddr, Unreachable> {
-        timeout(CONNECT_WITHIN, self.say_hello()).await.unwrap_or(Err(Unreachable::Silent))
+        let greeted = async {
+            let ours = self.say_hello().await?;
+            self.is_a_scheduler().await?;
+            Ok(ours)
+        };
+        timeout(CONNECT_WITHIN, greeted).await.unwrap_or(Err(Unreachable::Silent))
+    }
+
+    /// Whether it knows what a scheduler is asked. What else is wrong is told when it is asked for something.
+    async fn is_a_scheduler(&self) -> Result<(), Unreachable> {
+        let Ok(channel) = self.channel() else { return Ok(()) };
+        match Overview::of(&channel, "").await {
+            Err(answer) if answer.code() == Code::Unimplemented => Err(Unreachable::NoScheduler),
+            _ => Ok(()),
+        }
     }
 
     async fn say_hello(&self) -> Result<IpAddr, Unreachable> {
@@ -380,5 +448,41 @@ async fn speak_http2(mut connection: impl AsyncRead + AsyncWrite + Unpin) -> Res
         Ok(_) if heard[0] == TLS_ALERT => Err(Unreachable::SpeaksTls),
         Ok(_) => Err(Unreachable::OfAnotherKind),
         Err(error) => Err(error.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_a_host_and_a_port_and_no_more() {
+        assert_eq!(host_and_port("10.0.3.7:50050"), Some(("10.0.3.7", 50050)));
+        assert_eq!(host_and_port("scheduler.internal:1"), Some(("scheduler.internal", 1)));
+        assert_eq!(host_and_port("[::1]:50050"), Some(("[::1]", 50050)));
+        for wrong in [
+            "",
+            "host",
+            ":1",
+            "host:",
+            "host:0",
+            "host:65536",
+            "host:1/",
+            "http://host:1",
+            "::1:1",
+            "a b:1",
+            "me:pw@host:1",
+            "[host]:1",
+            " host:1",
+        ] {
+            assert_eq!(host_and_port(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn names_of_certificates_are_told_bare() {
+        assert_eq!(bare("IpAddress(127.0.0.1)"), "127.0.0.1");
+        assert_eq!(bare("DnsName(\"a.b\")"), "a.b");
+        assert_eq!(bare("a.b"), "a.b");
     }
 }

@@ -3,7 +3,11 @@
 use super::time;
 use crate::memory::MemoryLimit;
 use clap::{Args, Subcommand};
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{
+    net::{Ipv6Addr, SocketAddr},
+    path::PathBuf,
+    time::Duration,
+};
 
 /// What a process shows of itself by TLS, and whom it lets in.
 #[derive(Debug, Args)]
@@ -41,7 +45,7 @@ pub struct Scheduler {
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:50050")]
     pub bind: SocketAddr,
     /// What executors and nights call this host [default: that of --bind]
-    #[arg(long, value_name = "HOST")]
+    #[arg(long, value_name = "HOST", value_parser = host)]
     pub host: Option<String>,
     /// For how long an executor may be silent before others do its tasks
     #[arg(long, value_name = "TIME", default_value = "20s", value_parser = silence)]
@@ -61,10 +65,10 @@ pub struct Executor {
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:50051")]
     pub bind: SocketAddr,
     /// What others call this host [default: that of --bind, or the address by which it reaches the scheduler]
-    #[arg(long, value_name = "HOST")]
+    #[arg(long, value_name = "HOST", value_parser = host)]
     pub host: Option<String>,
     /// Tasks at a time [default: the machine's processors]
-    #[arg(long, value_name = "COUNT")]
+    #[arg(long, value_name = "COUNT", value_parser = slots)]
     pub slots: Option<usize>,
     /// Memory of all tasks together, such as 4GiB [default: half of the machine's]
     #[arg(long, value_name = "BYTES", default_value = "auto", value_parser = memory)]
@@ -92,13 +96,35 @@ fn silence(text: &str) -> Result<Duration, String> {
 }
 
 fn host_and_port(text: &str) -> Result<(String, u16), String> {
-    let text = text.strip_prefix("df://").unwrap_or(text);
-    let (host, port) = text.rsplit_once(':').filter(|(host, _)| !host.is_empty()).ok_or("not HOST:PORT")?;
-    Ok((host.to_owned(), port.parse().map_err(|error| format!("{port}: {error}"))?))
+    let address = text.strip_prefix("df://").unwrap_or(text);
+    let (host, port) = cluster::host_and_port(address)
+        .ok_or("not HOST:PORT, such as 10.0.3.7:50050; an address of IPv6 stands in brackets")?;
+    Ok((host.to_owned(), port))
 }
 
+fn host(text: &str) -> Result<String, String> {
+    let is_host = cluster::is_host(text) || text.parse::<Ipv6Addr>().is_ok();
+    if is_host { Ok(text.to_owned()) } else { Err("not the name or the address of a host".to_owned()) }
+}
+
+/// More than any machine has processors.
+const SLOTS_MAX: usize = 4096;
+
+fn slots(text: &str) -> Result<usize, String> {
+    let slots = text.parse().ok().filter(|slots| (1..=SLOTS_MAX).contains(slots));
+    slots.ok_or_else(|| format!("not a number of tasks, 1 to {SLOTS_MAX}"))
+}
+
+/// With less, a task cannot even begin.
+const MEMORY_MIN_BYTES: u64 = 1 << 20;
+
 fn memory(text: &str) -> Result<MemoryLimit, String> {
-    text.parse().map_err(|()| "not a number of bytes, such as 512MiB or 4GiB".to_owned())
+    let memory: MemoryLimit =
+        text.parse().map_err(|()| "not a number of bytes, such as 512MiB or 4GiB".to_owned())?;
+    if memory.bytes() < MEMORY_MIN_BYTES {
+        return Err("too little for any task: give it a gibibyte, such as 1GiB, for each slot".to_owned());
+    }
+    Ok(memory)
 }
 
 #[cfg(test)]
@@ -110,5 +136,15 @@ mod tests {
         assert_eq!(silence("10s"), Ok(SILENCE_MIN));
         assert!(silence("9s").unwrap_err().contains("every 5 s"));
         assert!(silence("soon").is_err());
+    }
+
+    #[test]
+    fn what_no_executor_could_work_with_is_refused() {
+        assert_eq!(slots("2"), Ok(2));
+        assert!(["0", "-1", "100000", "many"].iter().all(|text| slots(text).is_err()));
+        assert!(memory("1GiB").is_ok() && memory("auto").is_ok());
+        assert!(["0", "4", "lots"].iter().all(|text| memory(text).is_err()));
+        assert!(["10.0.3.8", "executor-1.internal", "[::1]", "::1"].iter().all(|text| host(text).is_ok()));
+        assert!(["", "bad host", "http://x", "x:1"].iter().all(|text| host(text).is_err()));
     }
 }

@@ -97,6 +97,9 @@ fn explain(error: ProcessError, process: &str) -> Failure {
         ProcessError::GivenUp { .. } => {
             "is `topshelf cluster scheduler` running there, and may this machine reach it?"
         }
+        ProcessError::Certificate { .. } => {
+            "--tls-cert needs one for the host by which others call it: that of --host, or of --bind"
+        }
         ProcessError::Folder(_) => "name a folder on a disk with room by --work-dir",
         ProcessError::Engine(_) => "the log tells more",
     };

@@ -21,7 +21,10 @@ use crate::{
     failure::{Exit, Failure},
     halt::Halt,
 };
-use cluster::{ClusterError, Job, JobFigures, Peer, Ranges, Row, TlsFiles, Transport, Unreachable, run_job};
+use cluster::{
+    ClusterError, Job, JobFigures, Peer, Ranges, Row, TlsFiles, Transport, Unreachable, host_and_port,
+    run_job,
+};
 use counting::{
     Columns, CountError, Counted, CountedObject, Gathering, Limits, ObjectDays, Part, Piece, Wanted, parts,
 };
@@ -131,13 +134,13 @@ pub(super) async fn count(
 fn scheduler(cluster: &config::Cluster) -> Result<Peer, Failure> {
     let url = &cluster.url;
     let address = url.strip_prefix("df://").unwrap_or(url);
-    let is_address =
-        address.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok());
-    if is_address {
-        return Ok(Peer::new(address, transport(cluster)?));
+    if let Some((host, port)) = host_and_port(address) {
+        return Ok(Peer::new(format!("{host}:{port}"), transport(cluster)?));
     }
+    // What stands before an @ may be a password.
+    let url = url.rsplit_once('@').map_or_else(|| url.clone(), |(_, host)| format!("…@{host}"));
     Err(Failure::new(Exit::Usage, format!("cluster.url {url:?} is no scheduler's"))
-        .help("say df://HOST:PORT of the machine where `topshelf cluster scheduler` runs"))
+        .help("say df://HOST:PORT of the machine where `topshelf cluster scheduler` runs, and no more than that; an address of IPv6 stands in brackets"))
 }
 
 fn transport(cluster: &config::Cluster) -> Result<Transport, Failure> {
@@ -300,6 +303,7 @@ fn explain(scheduler: &Peer, error: ClusterError<Failure>) -> Failure {
         ClusterError::Unreachable { .. } => format!(
             "is `topshelf cluster scheduler` running there, and may this machine reach {scheduler}? Without --cluster this machine counts"
         ),
+        ClusterError::Lost { .. } => "is it running? One that comes back at this address within a minute gets a new job; nothing was published".to_owned(),
         ClusterError::Deadline { .. } => "are there executors, and do they have work? The scheduler's log tells; cluster.deadline_seconds gives more time".to_owned(),
         ClusterError::Failed { .. } => "the executors' logs tell more; nothing was published".to_owned(),
         ClusterError::Wrong { .. } => NOTHING_PUBLISHED.to_owned(),

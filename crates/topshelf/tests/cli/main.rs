@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "what a test did not expect ends it")]
 
+#[path = "../support/files.rs"]
+mod files;
 #[path = "../support/parquet_file.rs"]
 mod parquet_file;
 #[path = "../support/postgres.rs"]

@@ -1,28 +1,10 @@
 //! `generate`: the same options, the same bytes; nothing that is there is lost.
 
-use crate::scene::Scene;
-use std::{collections::BTreeMap, fs, path::Path};
+use crate::{files::files, scene::Scene};
+use std::collections::BTreeMap;
 
 const SMALL: [&str; 10] =
     ["generate", "--rows", "1000", "--advertisers", "5", "--products", "9", "--days", "2", "--out"];
-
-/// Every file below the folder, by name.
-fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
-    let mut files = BTreeMap::new();
-    let mut folders = vec![folder.to_owned()];
-    while let Some(open) = folders.pop() {
-        for entry in fs::read_dir(open).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                folders.push(path);
-            } else {
-                let name = path.strip_prefix(folder).unwrap().to_str().unwrap().to_owned();
-                files.insert(name, fs::read(path).unwrap());
-            }
-        }
-    }
-    files
-}
 
 fn generated(scene: &Scene, out: &str, more: &[&str]) -> BTreeMap<String, Vec<u8>> {
     scene.end_well(&[&SMALL[..], &[out], more].concat());

@@ -1,7 +1,8 @@
 //! Executors whose buckets are not those of whoever runs the night: nothing is taken for counted that is not there.
 
 use crate::{
-    group::{Group, files},
+    files::files,
+    group::Group,
     s3,
     same::many_views,
     scene::{DAY, Ended},
@@ -9,11 +10,12 @@ use crate::{
 use std::{
     fs::{self, Permissions},
     os::unix::fs::{PermissionsExt, symlink},
+    path::Path,
 };
 use tokio::runtime::Runtime;
 
-/// The night has its buckets in one server, executors have theirs in another, which has the same logs.
-fn night_of_two_servers(may_write: bool) -> (Group, Ended) {
+/// The night has its buckets in one server, executors have theirs in another, which is made another in some way.
+fn night_of_two_servers(make_another: impl FnOnce(&Path)) -> (Group, Ended) {
     let mut group = Group::new();
     group.scene.environment("TOPSHELF_CLUSTER__ADDERS", "2");
     many_views(&group);
@@ -22,9 +24,7 @@ fn night_of_two_servers(may_write: bool) -> (Group, Ended) {
     }
     fs::rename(group.scene.path("logs"), group.scene.path("ours/logs-bucket/logs")).unwrap();
     symlink(group.scene.path("ours/logs-bucket"), group.scene.path("theirs/logs-bucket")).unwrap();
-    if !may_write {
-        fs::set_permissions(group.scene.path("theirs/lake-bucket"), Permissions::from_mode(0o555)).unwrap();
-    }
+    make_another(&group.scene.path("theirs"));
     let runtime = Runtime::new().unwrap();
     let serve = |group: &mut Group, folder: &str| {
         for (name, value) in runtime.block_on(s3::start(&group.scene.path(folder))) {
@@ -45,14 +45,14 @@ fn night_of_two_servers(may_write: bool) -> (Group, Ended) {
 fn is_nothing_published(group: &Group, ended: &Ended) {
     assert_eq!(ended.exit, 1, "{ended:#?}");
     let left = files(&group.scene.path("ours/lake-bucket"));
-    assert!(left.iter().all(|(name, _)| !name.to_string_lossy().contains("manifest")), "{left:?}");
+    assert!(left.iter().all(|(name, _)| !name.contains("manifest")), "{left:?}");
     let runs = group.scene.call(&["runs", "--json"]).json();
     assert_eq!(runs["runs"][0]["status"], "failed", "{runs}");
 }
 
 #[test]
 fn what_executors_put_into_another_lake_is_missed() {
-    let (group, ended) = night_of_two_servers(true);
+    let (group, ended) = night_of_two_servers(|_| ());
     is_nothing_published(&group, &ended);
     assert!(!files(&group.scene.path("theirs/lake-bucket")).is_empty(), "{ended:#?}");
     assert!(ended.stderr.contains("counts/day=2024-11-20/counts-"), "{ended:#?}");
@@ -60,9 +60,23 @@ fn what_executors_put_into_another_lake_is_missed() {
 
 #[test]
 fn executors_that_may_not_write_to_the_lake_say_what_and_why() {
-    let (group, ended) = night_of_two_servers(false);
+    let (group, ended) = night_of_two_servers(|theirs| {
+        fs::set_permissions(theirs.join("lake-bucket"), Permissions::from_mode(0o555)).unwrap();
+    });
     is_nothing_published(&group, &ended);
     for text in ["counts/day=2024-11-20/counts-", "AccessDenied"] {
+        assert!(ended.stderr.contains(text), "{text}: {ended:#?}");
+    }
+}
+
+#[test]
+fn executors_that_have_other_logs_say_which_and_what_to_look_at() {
+    let (group, ended) = night_of_two_servers(|theirs| {
+        fs::remove_file(theirs.join("logs-bucket")).unwrap();
+        fs::create_dir(theirs.join("logs-bucket")).unwrap();
+    });
+    is_nothing_published(&group, &ended);
+    for text in ["s3://logs-bucket/logs/", "it is gone", "are the logs the same for all executors?"] {
         assert!(ended.stderr.contains(text), "{text}: {ended:#?}");
     }
 }

@@ -2,8 +2,6 @@
 
 use crate::{scene::Scene, service::Service};
 use std::{
-    fs,
-    path::{Path, PathBuf},
     process,
     sync::atomic::{AtomicU8, Ordering},
 };
@@ -154,22 +152,4 @@ impl Group {
         ];
         self.scene.end_well(&[&args[..], more].concat());
     }
-}
-
-/// The files below a folder, by their paths in it.
-pub(crate) fn files(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
-    let mut folders = vec![folder.to_owned()];
-    let mut files = Vec::new();
-    while let Some(of) = folders.pop() {
-        for entry in fs::read_dir(of).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                folders.push(path);
-            } else {
-                files.push((path.strip_prefix(folder).unwrap().to_owned(), fs::read(&path).unwrap()));
-            }
-        }
-    }
-    files.sort();
-    files
 }

@@ -9,6 +9,8 @@ mod authority;
 mod data_set;
 mod elsewhere;
 mod failures;
+#[path = "../support/files.rs"]
+mod files;
 mod group;
 #[path = "../support/parquet_file.rs"]
 mod parquet_file;

@@ -1,11 +1,6 @@
 //! How the processes of a cluster start, wait and end.
 
-use crate::{
-    group::{Group, files},
-    same::is_the_same,
-    scene::DAY,
-    service::Service,
-};
+use crate::{files::files, group::Group, same::is_the_same, scene::DAY, service::Service};
 use std::{fs, net::TcpListener, os::unix::fs::symlink, process::Stdio};
 
 #[test]
@@ -70,6 +65,21 @@ fn an_executor_on_any_free_port_is_found() {
     let mut executor = Service::start(&group.scene, &args);
     executor.line_with("the executor listens");
     is_the_same(&group);
+}
+
+#[test]
+fn an_executor_is_not_taken_for_a_scheduler() {
+    let mut group = Group::of(1);
+    let other = group.executor_address(0);
+    let told = group.scene.call(&["count", "--day", DAY, "--input", "logs", "--cluster", &other]);
+    assert!(told.exit == 1 && told.stderr.contains("it is no scheduler"), "{told:#?}");
+    let mut executor = Service::start(
+        &group.scene,
+        &["cluster", "executor", "--scheduler", &other, "--work-dir", "any", "--give-up-after", "1s"],
+    );
+    executor.line_with("it is no scheduler");
+    assert_eq!(executor.end(), Some(1));
+    assert_eq!(group.stop_executor(0, "TERM"), Some(0));
 }
 
 #[test]

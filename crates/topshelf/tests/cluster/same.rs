@@ -1,12 +1,6 @@
 //! What the cluster leaves is what one machine leaves.
 
-use crate::{
-    data_set::folder,
-    group::{Group, files},
-    parquet_file::written,
-    s3,
-    scene::DAY,
-};
+use crate::{data_set::folder, files::files, group::Group, parquet_file::written, s3, scene::DAY};
 use arrow_array::{ArrayRef, StringArray};
 use std::{fmt::Write as _, fs, sync::Arc};
 use tokio::runtime::Runtime;

@@ -107,7 +107,10 @@ fn a_scheduler_that_shows_nothing_good_is_told() {
     group.flags(&flags(["else.pem", "else.key", "ca.pem"]));
     group.start_scheduler();
     let told = night(&group, Some(GOOD));
-    assert!(told.contains(&format!("its certificate is not for {}, but for ", group.address)), "{told}");
+    assert!(
+        told.contains(&format!("its certificate is not for {}, but for 127.9.9.9", group.address)),
+        "{told}"
+    );
     assert_eq!(group.stop_scheduler("TERM"), Some(0));
 
     group.flags(&[]);
@@ -134,6 +137,20 @@ fn an_executor_that_shows_nothing_good_gets_no_tasks() {
         assert!(waiting.contains(expected) && waiting.contains(&group.scheduler_address()), "{waiting}");
         assert_eq!(executor.end(), Some(1));
     }
+}
+
+/// It would get tasks, and nobody could fetch what they give.
+#[test]
+fn an_executor_whose_certificate_is_for_another_host_ends_and_says_so() {
+    let authority = Authority::new();
+    let mut group = group(&authority);
+    group.start_scheduler();
+    let files = ["else.pem", "else.key", "ca.pem"];
+    write(&group, files, &authority.sign("127.9.9.9", 2100), &authority);
+    let mut executor = group.executor(&flags(files));
+    let told = executor.line_with("its certificate is not for");
+    assert!(told.contains(&format!("{}, but for 127.9.9.9", group.address)), "{told}");
+    assert_eq!(executor.end(), Some(1));
 }
 
 /// What who trusts the authority and shows nothing hears at an address.

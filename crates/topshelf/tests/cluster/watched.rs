@@ -1,10 +1,6 @@
 //! What a night tells of its job while it runs, and what the ledger keeps of it.
 
-use crate::{
-    group::{Group, files},
-    scene::DAY,
-    service::Service,
-};
+use crate::{files::files, group::Group, scene::DAY, service::Service};
 use serde_json::Value;
 use std::{fmt::Write as _, process::Stdio};
 

@@ -3,11 +3,11 @@
 use crate::{
     compose::{environment, is_confined, prepared, words},
     engine::{Container, Engine, PATIENCE},
+    files::files,
     network,
 };
 use serde_json::Value;
 use std::{
-    collections::BTreeMap,
     fs,
     net::TcpStream,
     os::unix::fs::PermissionsExt,
@@ -158,22 +158,4 @@ fn the_executors_of_the_file_count_what_one_machine_counts() {
         assert_eq!(code, 0, "{}", ended.log());
         assert!(elapsed < Duration::from_secs(GRACE_SECONDS.into()), "{elapsed:?}");
     }
-}
-
-/// All files below a folder, by their names in it.
-fn files(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
-    let mut found = BTreeMap::new();
-    let mut folders = vec![folder.to_path_buf()];
-    while let Some(next) = folders.pop() {
-        for entry in fs::read_dir(next).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                folders.push(path);
-            } else {
-                let name = path.strip_prefix(folder).unwrap().to_owned();
-                found.insert(name, fs::read(&path).unwrap());
-            }
-        }
-    }
-    found
 }

@@ -19,6 +19,8 @@ mod compose;
 mod compose_cluster;
 mod content;
 mod engine;
+#[path = "../support/files.rs"]
+mod files;
 mod health;
 mod names;
 mod network;

@@ -26,7 +26,7 @@ use domain::{CountsBlock, CountsSlice, Log};
 use indicatif::ProgressBar;
 use jiff::tz::TimeZone;
 use lake::{Lake, WriteCountsError};
-use source::{Location, ObjectInfo, ReadLimits, Reading, RowGroups};
+use source::{Location, ObjectInfo, ReadLimits, Reading, RowGroups, SourceError};
 use std::{
     io, iter,
     path::PathBuf,
@@ -253,7 +253,7 @@ impl From<Failure> for Unable {
 fn explain_task(numbers: &[usize], error: CountError) -> Unable {
     match error {
         CountError::Read { object, source, .. } => {
-            Unable { object: numbers.get(object).copied(), failure: explain_read(source).into() }
+            Unable { object: numbers.get(object).copied(), failure: explain_object(source).into() }
         }
         error @ (CountError::Memory(_) | CountError::Spill(_)) => {
             Failure::of(error).transient_if(true).into()
@@ -261,6 +261,16 @@ fn explain_task(numbers: &[usize], error: CountError) -> Unable {
         error => Failure::of(error).into(),
     }
 }
+
+/// A failed read. What the night saw and is not here may have changed since, or never have been here.
+fn explain_object(error: io::Error) -> Failure {
+    let source = error.get_ref().and_then(|error| error.downcast_ref::<SourceError>());
+    let is_another = matches!(source, Some(SourceError::Changed { .. }));
+    let failure = explain_read(error);
+    if is_another { failure.help(ELSEWHERE) } else { failure }
+}
+
+const ELSEWHERE: &str = "are the logs the same for all executors? A folder must be the same on all machines, at the same path, and a bucket at the same endpoint; if they are, run the day again when nothing writes to its logs";
 
 /// What the engine hears of a failure: all of it, as nothing else gets from here to whoever runs the night.
 fn told(failure: &Failure) -> io::Error {
