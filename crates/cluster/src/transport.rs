@@ -14,7 +14,9 @@ use ballista_core::{
 use datafusion::prelude::SessionConfig;
 use futures::stream;
 use rustls::{
-    AlertDescription, CertificateError, InvalidMessage, client::verify_server_name, pki_types::ServerName,
+    AlertDescription, CertificateError, InvalidMessage,
+    client::verify_server_name,
+    pki_types::{InvalidDnsNameError, ServerName},
     server::ParsedCertificate,
 };
 use std::{
@@ -80,8 +82,7 @@ impl Transport {
     /// What is wrong with it.
     pub(crate) fn is_for(&self, host: &str) -> Result<(), String> {
         let Some(tls) = &self.tls else { return Ok(()) };
-        let host = host.trim_start_matches('[').trim_end_matches(']');
-        let name = ServerName::try_from(host).map_err(|error| error.to_string())?;
+        let name = server_name(host).map_err(|error| error.to_string())?;
         let ours = ParsedCertificate::try_from(&tls.certificate).map_err(|error| error.to_string())?;
         verify_server_name(&ours, &name).map_err(|error| match error {
             rustls::Error::InvalidCertificate(error) => lacks(&error),
@@ -335,6 +336,11 @@ pub fn is_host(host: &str) -> bool {
     }
 }
 
+/// A host of URLs, as certificates have it.
+fn server_name(host: &str) -> Result<ServerName<'static>, InvalidDnsNameError> {
+    ServerName::try_from(host.trim_start_matches('[').trim_end_matches(']').to_owned())
+}
+
 /// A process of a cluster, and how it is connected to.
 #[derive(Debug, Clone)]
 pub struct Peer {
@@ -417,8 +423,7 @@ impl Peer {
             None => speak_http2(connection).await?,
             Some(tls) => {
                 let host = self.address.rsplit_once(':').map_or(&*self.address, |(host, _)| host);
-                let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
-                let name = ServerName::try_from(host).map_err(|error| {
+                let name = server_name(host).map_err(|error| {
                     Unreachable::Connection(io::Error::new(io::ErrorKind::InvalidInput, error))
                 })?;
                 let connector = TlsConnector::from(Arc::clone(&tls.client));
