@@ -77,13 +77,14 @@ pub struct ExecutorSettings {
     pub give_up_after: Option<Duration>,
 }
 
-/// Runs an executor whose tasks the worker does, until it is told to stop.
+/// Runs an executor until it is told to stop. Who does its tasks is made once it has a name, by which others call it: its
+/// host and port.
 ///
 /// # Errors
 /// When it cannot listen there, or does not reach the scheduler for too long.
 pub async fn run_executor(
     settings: &ExecutorSettings,
-    worker: Arc<dyn Worker>,
+    worker: impl FnOnce(&str) -> Arc<dyn Worker>,
     stop: impl Future<Output = ()>,
 ) -> Result<(), ProcessError> {
     tokio::pin!(stop);
@@ -100,6 +101,7 @@ pub async fn run_executor(
         .map_or_else(|| in_url(ours), |host| host.parse().map_or_else(|_| host.clone(), in_url));
     let is_for_us = settings.scheduler.transport().is_for(&host);
     is_for_us.map_err(|reason| ProcessError::Certificate { host: host.clone(), reason })?;
+    let worker = worker(&format!("{host}:{}", address.port()));
     let executor = Arc::new(executor(settings, host, address.port()));
     tracing::info!(
         %address, scheduler = %settings.scheduler, tls = settings.scheduler.transport().is_tls(), slots = settings.slots,

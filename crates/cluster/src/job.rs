@@ -8,7 +8,8 @@ use crate::{
     rows::{KEPT, REPORTS, Rows},
     table::TasksTable,
     transport::{Peer, Unreachable},
-    watch::{Seen, ended, watch},
+    trouble::Trouble,
+    watch::{Seen, ended, stands, watch},
 };
 use ballista::prelude::SessionContextExt;
 use ballista_core::{
@@ -28,10 +29,12 @@ use datafusion_proto::protobuf::LogicalPlanNode;
 use futures::StreamExt;
 use std::{
     any::Any,
+    error::Error,
     sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
 use tokio::time::timeout;
+use tonic::transport::Channel;
 
 /// Tasks to be done, and how what they give is added up.
 #[derive(Debug, Clone)]
@@ -62,11 +65,11 @@ pub enum Row<'r> {
 }
 
 /// How a job went.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct JobFigures {
-    /// Its name to the engine.
+    /// Its name to the engine; empty when it came to none.
     pub job: String,
-    /// How long it took, until the last row had come.
+    /// How long it took, until the last row had come, or it had failed.
     pub took: Duration,
     /// Rows that came back.
     pub rows: u64,
@@ -113,8 +116,10 @@ pub enum ClusterError<E> {
     Failed {
         /// The engine's name of it.
         job: String,
-        /// Why.
-        source: Box<DataFusionError>,
+        /// What an executor says is to be done about it.
+        remedy: Option<String>,
+        /// Why: what an executor says, or else the engine.
+        source: Box<dyn Error + Send + Sync>,
     },
     /// What came back cannot be right.
     #[error("what job {job} gave cannot be right: {reason}")]
@@ -133,35 +138,91 @@ pub enum ClusterError<E> {
 const CANCEL_WITHIN: Duration = Duration::from_secs(5);
 
 /// Has a job done by the cluster of a scheduler, and calls `take` with what comes back, and `seen` with how it goes. When
-/// `stop` is there first, or `take` wants no more, the job is cancelled.
-///
-/// # Errors
-/// [`ClusterError`]; what was taken before means nothing then.
+/// `stop` is there first, or `take` wants no more, the job is cancelled. How it went is told in any case; what was taken
+/// of a job without a result means nothing.
 pub async fn run_job<E>(
     scheduler: &Peer,
     job: Job,
     stop: impl Future<Output = E>,
     seen: impl Fn(Seen),
-    mut take: impl FnMut(Row<'_>) -> Result<(), E>,
-) -> Result<JobFigures, ClusterError<E>> {
-    let (started, deadline) = (Instant::now(), job.deadline);
-    let greeted = scheduler.greet().await;
+    take: impl FnMut(Row<'_>) -> Result<(), E>,
+) -> (JobFigures, Result<(), ClusterError<E>>) {
+    let started = Instant::now();
+    let mut figures = JobFigures::default();
+    let done = match submit(scheduler, job).await {
+        Ok(submitted) => {
+            let taken = submitted.take(stop, &seen, take, &mut figures).await;
+            figures.took = started.elapsed();
+            submitted.end(scheduler, taken, &seen, &mut figures).await
+        }
+        Err(error) => Err(error),
+    };
+    (figures, done)
+}
+
+/// A job on its way to its scheduler.
+struct Submitted {
+    channel: Channel,
+    context: SessionContext,
+    plan: Arc<dyn ExecutionPlan>,
+    tasks: usize,
+    ranges: usize,
+    deadline: Duration,
+}
+
+async fn submit<E>(scheduler: &Peer, job: Job) -> Result<Submitted, ClusterError<E>> {
     let unreachable = |source| ClusterError::Unreachable { scheduler: scheduler.to_string(), source };
-    greeted.map_err(unreachable)?;
+    scheduler.greet().await.map_err(unreachable)?;
     let channel = scheduler.channel().map_err(|_| unreachable(Unreachable::OfAnotherKind))?;
-    let (tasks, ranges) = (job.tasks.len(), job.ranges.count());
+    let (tasks, ranges, deadline) = (job.tasks.len(), job.ranges.count(), job.deadline);
     let (context, plan) = plan(scheduler, job).await.map_err(|source| failed("", source))?;
-    let query: Option<&DistributedQueryExec<LogicalPlanNode>> = (&*plan as &dyn Any).downcast_ref();
-    let query = query.expect("a remote session plans a query for its scheduler");
-    let name = || query.job_id().map(|job| job.to_string()).unwrap_or_default();
-    let mut figures = JobFigures { job: String::new(), took: Duration::ZERO, rows: 0, overview: None };
-    let (mut reports, mut ranges_told) = (0, 0);
-    let taking = async {
-        let mut stream = plan.execute(0, context.task_ctx()).map_err(|source| failed(&name(), source))?;
+    Ok(Submitted { channel, context, plan, tasks, ranges, deadline })
+}
+
+impl Submitted {
+    /// The engine's name of it; empty before it has one.
+    fn name(&self) -> String {
+        let query: Option<&DistributedQueryExec<LogicalPlanNode>> = (&*self.plan as &dyn Any).downcast_ref();
+        let query = query.expect("a remote session plans a query for its scheduler");
+        query.job_id().map(|job| job.to_string()).unwrap_or_default()
+    }
+
+    /// Takes all that comes back, for as long as there is time, and nobody wants it to stop.
+    async fn take<E>(
+        &self,
+        stop: impl Future<Output = E>,
+        seen: &impl Fn(Seen),
+        take: impl FnMut(Row<'_>) -> Result<(), E>,
+        figures: &mut JobFigures,
+    ) -> Result<(), ClusterError<E>> {
+        let executors = Mutex::new(None);
+        let seen = |of: Seen| {
+            *executors.lock().expect("nobody panics meanwhile") = Some(of.executors);
+            seen(of);
+        };
+        let taken = tokio::select! {
+            taken = timeout(self.deadline, self.take_rows(take, &mut figures.rows)) => taken,
+            stopped = stop => Ok(Err(ClusterError::Taken(stopped))),
+            never = watch(&self.channel, || self.name(), &seen) => match never {},
+        };
+        taken.unwrap_or_else(|_| {
+            let executors = *executors.lock().expect("nobody panics meanwhile");
+            Err(ClusterError::Deadline { job: self.name(), deadline: self.deadline, executors })
+        })
+    }
+
+    async fn take_rows<E>(
+        &self,
+        mut take: impl FnMut(Row<'_>) -> Result<(), E>,
+        taken: &mut u64,
+    ) -> Result<(), ClusterError<E>> {
+        let wrong = |reason| ClusterError::Wrong { job: self.name(), reason };
+        let failed = |source| failed(&self.name(), source);
+        let (mut reports, mut ranges_told) = (0, 0);
+        let mut stream = self.plan.execute(0, self.context.task_ctx()).map_err(failed)?;
         while let Some(batch) = stream.next().await {
-            let batch = batch.map_err(|source| failed(&name(), source))?;
-            figures.rows += batch.num_rows() as u64;
-            let wrong = |reason| ClusterError::Wrong { job: name(), reason };
+            let batch = batch.map_err(failed)?;
+            *taken += batch.num_rows() as u64;
             let rows = Rows::of(&batch).map_err(|_| wrong("its rows have other columns"))?;
             for row in 0..rows.len() {
                 let row = match rows.row(row) {
@@ -186,54 +247,49 @@ pub async fn run_job<E>(
                 take(row).map_err(ClusterError::Taken)?;
             }
         }
-        Ok(())
-    };
-    let executors = Mutex::new(None);
-    let seen = |of: Seen| {
-        *executors.lock().expect("nobody panics meanwhile") = Some(of.executors);
-        seen(of);
-    };
-    let taken = tokio::select! {
-        taken = timeout(deadline, taking) => taken,
-        stopped = stop => Ok(Err(ClusterError::Taken(stopped))),
-        never = watch(&channel, name, &seen) => match never {},
-    };
-    let job = name();
-    let taken = taken.unwrap_or_else(|_| {
-        let executors = *executors.lock().expect("nobody panics meanwhile");
-        Err(ClusterError::Deadline { job: job.clone(), deadline, executors })
-    });
-    let taken = taken.and_then(|()| match (reports, ranges_told) == (tasks, ranges) {
-        true => Ok(()),
-        false => Err(ClusterError::Wrong { job: job.clone(), reason: "a task or a range has not reported" }),
-    });
-    match taken {
-        Ok(()) => {}
-        Err(ClusterError::Failed { source, .. }) => {
-            return Err(match scheduler.greet().await {
-                Ok(_) => {
-                    cancel(scheduler, &job).await;
-                    ClusterError::Failed { job, source }
-                }
-                Err(unreachable) => {
-                    tracing::debug!(error = %source, job, "what the engine said of it");
-                    ClusterError::Lost { scheduler: scheduler.to_string(), job, source: unreachable }
-                }
-            });
-        }
-        Err(error) => {
-            cancel(scheduler, &job).await;
-            return Err(error);
+        match (reports, ranges_told) == (self.tasks, self.ranges) {
+            true => Ok(()),
+            false => Err(wrong("a task or a range has not reported")),
         }
     }
-    let took = started.elapsed();
-    let overview = ended(&channel, &job).await;
-    overview.as_ref().and_then(Seen::of).into_iter().for_each(seen);
-    Ok(JobFigures { job, took, overview, ..figures })
+
+    /// Hears from the scheduler how it went, and has it end what has not.
+    async fn end<E>(
+        &self,
+        scheduler: &Peer,
+        taken: Result<(), ClusterError<E>>,
+        seen: &impl Fn(Seen),
+        figures: &mut JobFigures,
+    ) -> Result<(), ClusterError<E>> {
+        let job = self.name();
+        figures.job.clone_from(&job);
+        let Err(error) = taken else {
+            figures.overview = ended(&self.channel, &job).await;
+            figures.overview.as_ref().and_then(Seen::of).into_iter().for_each(seen);
+            return Ok(());
+        };
+        if let ClusterError::Failed { source, .. } = &error
+            && let Err(unreachable) = scheduler.greet().await
+        {
+            tracing::debug!(error = %source, job, "what the engine said of it");
+            return Err(ClusterError::Lost { scheduler: scheduler.to_string(), job, source: unreachable });
+        }
+        if !job.is_empty() {
+            figures.overview = stands(&self.channel, &job).await;
+            cancel(scheduler, &job).await;
+        }
+        Err(error)
+    }
 }
 
 fn failed<E>(job: &str, source: DataFusionError) -> ClusterError<E> {
-    ClusterError::Failed { job: job.to_owned(), source: Box::new(source) }
+    let job = job.to_owned();
+    match Trouble::told_in(&source.to_string()) {
+        Some(trouble) => {
+            ClusterError::Failed { job, remedy: trouble.remedy.clone(), source: Box::new(trouble) }
+        }
+        None => ClusterError::Failed { job, remedy: None, source: Box::new(source) },
+    }
 }
 
 /// The rows that come of the tasks, as a query to the scheduler.
@@ -268,9 +324,6 @@ fn settings(job: &Job) -> SessionConfig {
 
 /// Ends a job whose result nobody awaits any more; that it could not be ended changes nothing.
 async fn cancel(scheduler: &Peer, job: &str) {
-    if job.is_empty() {
-        return;
-    }
     let Ok(channel) = scheduler.channel() else { return };
     let mut client = SchedulerGrpcClient::new(channel);
     let asked = client.cancel_job(CancelJobParams { job_id: job.to_owned() });

@@ -10,6 +10,7 @@
 //! every sum come out too high. So that nothing depends on that, reports are counted like all else: one that comes out
 //! twice is an error.
 
+mod answers;
 mod blocking;
 mod codec;
 mod connections;
@@ -17,6 +18,7 @@ mod ended;
 mod executor;
 mod job;
 mod keep;
+mod members;
 mod named;
 mod node;
 mod outputs;
@@ -30,6 +32,7 @@ mod shuffled;
 mod table;
 mod tls;
 mod transport;
+mod trouble;
 mod watch;
 mod worker;
 
@@ -37,11 +40,14 @@ pub use bytes::Bytes;
 pub use ended::ProcessError;
 pub use executor::{ExecutorSettings, run_executor};
 pub use job::{ClusterError, Job, JobFigures, Row, run_job};
+pub use members::{Member, Members};
 pub use overview::{ExecutorShare, Overview, StageOverview};
+pub use program::PROGRAM;
 pub use ranges::Ranges;
 pub use scheduler::{SchedulerSettings, run_scheduler};
 pub use tls::{TlsError, TlsFiles};
-pub use transport::{Peer, Transport, Unreachable, host_and_port, is_host};
+pub use transport::{Peer, Transport, Unreachable};
+pub use trouble::Trouble;
 pub use watch::Seen;
 pub use worker::{Give, Room, Sum, Sums, Worker};
 

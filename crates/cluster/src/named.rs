@@ -3,6 +3,7 @@
 //! The engine tries again what fails as input or output, and gives a job up at anything else. What it writes and reads
 //! itself comes as an error of its file format: a disk that is full would end the job of all.
 
+use crate::trouble::Trouble;
 use async_trait::async_trait;
 use ballista_core::{
     JobId,
@@ -90,24 +91,34 @@ impl QueryStageExecutor for NamedStage {
     }
 }
 
-/// The same error, and where. What the engine has a name for, a peer whose rows cannot be fetched, stays as it is.
+/// The same error, and where. What the engine has a name for, a peer whose rows cannot be fetched, stays as it is, and so
+/// does what a worker says, who knows where it is.
 fn named(executor: &str, error: DataFusionError) -> DataFusionError {
     let of_disk = |error: &dyn fmt::Display| {
-        DataFusionError::IoError(io::Error::other(format!("on executor {executor}: {error}")))
+        let message = format!("on executor {executor}: {error}");
+        DataFusionError::IoError(io::Error::other(Trouble { message, remedy: None }))
     };
     match root(&error) {
+        DataFusionError::IoError(source) if is_told(source) => error,
         DataFusionError::IoError(source) => of_disk(source),
         DataFusionError::ArrowError(source, _) if is_of_disk(source) => of_disk(source),
         DataFusionError::External(source) => match source.downcast_ref() {
-            Some(BallistaError::IoError(source)) => of_disk(source),
+            Some(BallistaError::IoError(source)) if !is_told(source) => of_disk(source),
             Some(BallistaError::ArrowError(source)) if is_of_disk(source) => of_disk(source),
             _ => error,
         },
-        DataFusionError::ResourcesExhausted(_) => error.context(format!(
-            "executor {executor} has too little memory: it needs more `--memory`, or fewer `--slots`"
-        )),
+        DataFusionError::ResourcesExhausted(reason) => {
+            let message = format!("executor {executor} has too little memory: {reason}");
+            let remedy = "give it more `--memory`, or fewer `--slots`; smaller tasks (cluster.task_mib) and more that add up (cluster.adders) need less";
+            let trouble = Trouble { message, remedy: Some(remedy.to_owned()) };
+            error.context(format!("{trouble:?}"))
+        }
         _ => error,
     }
+}
+
+fn is_told(error: &io::Error) -> bool {
+    error.get_ref().is_some_and(<dyn std::error::Error + Send + Sync>::is::<Trouble>)
 }
 
 fn is_of_disk(error: &ArrowError) -> bool {
@@ -149,8 +160,12 @@ mod tests {
             DataFusionError::Shared(Arc::new(by_engine)),
         ] {
             let told = told(error);
-            assert!(told.retryable && told.error.contains("on executor 10.0.3.8:50051: "), "{told:?}");
-            assert!(told.error.contains("No space left on device"), "{told:?}");
+            let trouble = Trouble::told_in(&told.error).unwrap();
+            assert!(
+                told.retryable && trouble.message.starts_with("on executor 10.0.3.8:50051: "),
+                "{told:?}"
+            );
+            assert!(trouble.message.contains("No space left on device"), "{told:?}");
         }
     }
 
@@ -160,10 +175,22 @@ mod tests {
         let wrapped = BallistaError::DataFusionError(Box::new(exhausted()));
         for error in [exhausted(), DataFusionError::External(Box::new(wrapped))] {
             let told = told(error);
-            assert!(!told.retryable, "{told:?}");
-            for text in ["executor 10.0.3.8:50051", "--memory", "no room to merge"] {
-                assert!(told.error.contains(text), "{told:?}");
+            let trouble = Trouble::told_in(&told.error).unwrap();
+            assert!(!told.retryable && trouble.remedy.unwrap().contains("--memory"), "{told:?}");
+            for text in ["executor 10.0.3.8:50051", "no room to merge"] {
+                assert!(trouble.message.contains(text), "{told:?}");
             }
+        }
+    }
+
+    #[test]
+    fn what_a_worker_says_stays_what_it_is() {
+        let trouble = Trouble { message: "on executor a: could not read".to_owned(), remedy: None };
+        let said = || io::Error::other(trouble.clone());
+        let wrapped = BallistaError::IoError(said());
+        for error in [DataFusionError::IoError(said()), DataFusionError::External(Box::new(wrapped))] {
+            let told = told(error);
+            assert!(told.retryable && Trouble::told_in(&told.error).as_ref() == Some(&trouble), "{told:?}");
         }
     }
 

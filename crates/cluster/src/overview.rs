@@ -1,42 +1,16 @@
-//! What the scheduler tells of a job: the tasks of each stage, who did them, and what they shuffled.
+//! How a job stands: the tasks of each stage, who did them, and what they shuffled.
 //!
-//! The engine itself tells of a job that it runs, and of a stage what it did once all of it is done. The scheduler is a
-//! process of ours, and may look at the job's graph at any time; so this is asked on the port where all else is asked.
+//! The engine itself tells of a job that it runs, and of a stage what it did once all of it is done. This is read from the
+//! job's graph, at any time.
 
-use ballista_core::{
-    JobId,
-    serde::protobuf::{SuccessfulTask, task_status::Status},
-};
-use ballista_scheduler::{
-    cluster::BallistaCluster,
-    scheduler_server::SchedulerServer,
-    state::{execution_graph::ExecutionGraph, execution_stage::ExecutionStage},
-};
+use ballista_core::serde::protobuf::{SuccessfulTask, task_status::Status};
+use ballista_scheduler::state::{execution_graph::ExecutionGraph, execution_stage::ExecutionStage};
 use datafusion::physical_plan::{ExecutionPlan, metrics::MetricsSet};
-use datafusion_proto::protobuf::{LogicalPlanNode, PhysicalPlanNode};
 use prost::Message;
 use std::{
     collections::{BTreeMap, HashMap},
-    convert::Infallible,
     sync::Arc,
-    task::{Context, Poll},
 };
-use tonic::{
-    Request, Response, Status as Answer,
-    body::Body,
-    client,
-    codegen::{BoxFuture, Service, http},
-    server::{self, NamedService, UnaryService},
-    transport::Channel,
-};
-use tonic_prost::ProstCodec;
-
-/// Which job.
-#[derive(Clone, PartialEq, Eq, Message)]
-struct Question {
-    #[prost(string, tag = "1")]
-    job: String,
-}
 
 /// How a job stands.
 #[derive(Clone, PartialEq, Eq, Message)]
@@ -104,17 +78,7 @@ impl Overview {
         !self.stages.is_empty() && self.stages.iter().all(StageOverview::is_done)
     }
 
-    /// Asks a scheduler for it.
-    pub(crate) async fn of(channel: &Channel, job: &str) -> Result<Self, Answer> {
-        let mut client = client::Grpc::new(channel.clone());
-        client.ready().await.map_err(|error| Answer::unavailable(error.to_string()))?;
-        let path = http::uri::PathAndQuery::from_static(PATH);
-        let codec = ProstCodec::<Question, Self>::default();
-        let answer = client.unary(Request::new(Question { job: job.to_owned() }), path, codec).await?;
-        Ok(answer.into_inner())
-    }
-
-    fn of_graph(graph: &dyn ExecutionGraph, addresses: &HashMap<String, String>) -> Self {
+    pub(crate) fn of_graph(graph: &dyn ExecutionGraph, addresses: &HashMap<String, String>) -> Self {
         let stages: BTreeMap<_, _> = graph.stages().iter().collect();
         let stages = stages.into_values().map(|stage| StageOverview::new(stage, addresses)).collect();
         Self { stages, executors: number(addresses.len()) }
@@ -187,76 +151,12 @@ fn number(of: usize) -> u32 {
     u32::try_from(of).unwrap_or(u32::MAX)
 }
 
-/// The scheduler of a process.
-pub(crate) type Scheduler = SchedulerServer<LogicalPlanNode, PhysicalPlanNode>;
-
-/// Where overviews are asked for.
-const PATH: &str = "/topshelf.Jobs/Overview";
-
-/// Answers with overviews of a scheduler's jobs.
-#[derive(Clone)]
-pub(crate) struct Overviews {
-    pub(crate) scheduler: Scheduler,
-    pub(crate) cluster: BallistaCluster,
-}
-
-impl Overviews {
-    async fn of(&self, job: &str) -> Result<Overview, Answer> {
-        let job = JobId::from(job);
-        let executors = self.cluster.cluster_state().registered_executor_metadata().await;
-        let address = |executor: ballista_core::serde::scheduler::ExecutorMetadata| {
-            (executor.id, format!("{}:{}", executor.host, executor.port))
-        };
-        let addresses = executors.into_iter().map(address).collect();
-        if let Some(running) = self.scheduler.state.task_manager.get_running_job_cache().get(&job) {
-            return Ok(Overview::of_graph(&**running.execution_graph.read().await, &addresses));
-        }
-        let ended = self.cluster.job_state().get_execution_graph(&job).await;
-        let ended = ended.map_err(|error| Answer::internal(error.to_string()))?;
-        let graph = ended.ok_or_else(|| Answer::not_found(format!("job {job} has no stages")))?;
-        Ok(Overview::of_graph(&*graph, &addresses))
-    }
-}
-
-impl NamedService for Overviews {
-    const NAME: &'static str = "topshelf.Jobs";
-}
-
-impl UnaryService<Question> for Overviews {
-    type Response = Overview;
-    type Future = BoxFuture<Response<Overview>, Answer>;
-
-    fn call(&mut self, question: Request<Question>) -> Self::Future {
-        let of = self.clone();
-        Box::pin(async move { of.of(&question.get_ref().job).await.map(Response::new) })
-    }
-}
-
-impl Service<http::Request<Body>> for Overviews {
-    type Response = http::Response<Body>;
-    type Error = Infallible;
-    type Future = BoxFuture<Self::Response, Infallible>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: http::Request<Body>) -> Self::Future {
-        let of = self.clone();
-        Box::pin(async move {
-            if request.uri().path() != PATH {
-                return Ok(Answer::unimplemented("jobs have an overview").into_http());
-            }
-            Ok(server::Grpc::new(ProstCodec::default()).unary(of, request).await)
-        })
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::{ranges::Ranges, table::TasksTable};
     use ballista_core::{
+        JobId,
         extension::SessionConfigExt,
         serde::{
             protobuf::{FailedTask, IoError, ShuffleWritePartition, TaskStatus, failed_task::FailedReason},

@@ -13,6 +13,7 @@ use std::{
     task::{Context, Poll},
     time::{Duration, Instant},
 };
+use tokio::time::timeout;
 use tonic::{
     codegen::{Service, http},
     transport::Channel,
@@ -28,7 +29,7 @@ const UNANSWERED_FOR: Duration = Duration::from_secs(5);
 pub(crate) struct Patience {
     scheduler: Peer,
     give_up_after: Option<Duration>,
-    /// Since when it is not reached, when that was told last.
+    /// Since when it is waited for, and when that was told last; none while it is there.
     lost: Option<(Instant, Option<Instant>)>,
 }
 
@@ -39,15 +40,19 @@ impl Patience {
 
     /// Connects, as soon as there is somebody who may be talked to; by which address of this machine.
     pub(crate) async fn reach(&mut self) -> Result<(IpAddr, Channel), ProcessError> {
+        let scheduler = self.scheduler.clone();
         loop {
-            match self.scheduler.greet().await {
-                Ok(ours) => match self.scheduler.connect().await {
-                    Ok(channel) => {
-                        self.found();
-                        return Ok((ours, channel));
-                    }
-                    Err(error) => self.not_reached(Some(Unreachable::Connection(io::Error::other(error))))?,
-                },
+            let attempt = async {
+                let ours = scheduler.greet().await?;
+                let channel = scheduler.connect().await;
+                let channel = channel.map_err(|error| Unreachable::Connection(io::Error::other(error)))?;
+                Ok((ours, channel))
+            };
+            match self.while_patient(attempt).await {
+                Ok(reached) => {
+                    self.found();
+                    return Ok(reached);
+                }
                 Err(unreachable) => self.not_reached(Some(unreachable))?,
             }
             tokio::time::sleep(TRY_EVERY).await;
@@ -63,7 +68,8 @@ impl Patience {
                 self.found();
                 unanswered_since = Instant::now();
             } else if unanswered_since.elapsed() > UNANSWERED_FOR {
-                let unreachable = self.scheduler.greet().await.err();
+                let scheduler = self.scheduler.clone();
+                let unreachable = self.while_patient(scheduler.greet()).await.err();
                 if let Err(given_up) = self.not_reached(unreachable) {
                     return given_up;
                 }
@@ -71,8 +77,18 @@ impl Patience {
         }
     }
 
+    /// An attempt, which is given up when patience is at its end.
+    async fn while_patient<T>(
+        &mut self,
+        attempt: impl Future<Output = Result<T, Unreachable>>,
+    ) -> Result<T, Unreachable> {
+        let (since, _) = self.lost.get_or_insert_with(|| (Instant::now(), None));
+        let Some(after) = self.give_up_after else { return attempt.await };
+        timeout(after.saturating_sub(since.elapsed()), attempt).await.unwrap_or(Err(Unreachable::Silent))
+    }
+
     fn found(&mut self) {
-        if self.lost.take().is_some() {
+        if let Some((_, Some(_))) = self.lost.take() {
             tracing::info!(scheduler = %self.scheduler, "the scheduler is reached");
         }
     }

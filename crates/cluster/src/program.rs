@@ -1,10 +1,11 @@
 //! Which program wrote a plan: what travels between processes is read by the same version alone.
 
+use crate::trouble::Trouble;
 use datafusion::error::{DataFusionError, Result};
 use prost::Message;
 
-/// This program and its form of plans.
-pub(crate) const PROGRAM: &str = concat!("topshelf ", env!("CARGO_PKG_VERSION"), " (plans 1)");
+/// This program and its form of plans: all of a cluster are of the same.
+pub const PROGRAM: &str = concat!("topshelf ", env!("CARGO_PKG_VERSION"), " (plans 1)");
 
 /// What plans of ours begin with: no message of the engine's begins so, as no field has the number 15 and this type.
 const MARK: &[u8; 9] = b"\x7ftopshelf";
@@ -32,9 +33,10 @@ fn decode_marked<M: Message + Default>(rest: &[u8]) -> Result<M> {
     let (program, rest) = rest.split_at_checked(usize::from(*length)).ok_or_else(broken)?;
     if program != PROGRAM.as_bytes() {
         let theirs = String::from_utf8_lossy(program);
-        return Err(DataFusionError::Plan(format!(
-            "the job is by {theirs}, and this part of the cluster is {PROGRAM}: scheduler, executors and whoever runs the night must be of one version"
-        )));
+        let message = format!("the job is by {theirs}, and this part of the cluster is {PROGRAM}");
+        let remedy =
+            Some("scheduler, executors and whoever runs the night must be of one version".to_owned());
+        return Err(DataFusionError::Plan(format!("{:?}", Trouble { message, remedy })));
     }
     M::decode(rest).map_err(|_| broken())
 }
@@ -57,8 +59,9 @@ mod tests {
         assert!(decode::<Sample>(b"\x0a\x01a").is_none());
         let at = MARK.len() + 1 + PROGRAM.find('0').unwrap();
         bytes[at] = b'9';
-        let error = decode::<Sample>(&bytes).unwrap().unwrap_err().to_string();
-        assert!(error.contains("topshelf 9") && error.contains(PROGRAM), "{error}");
+        let error = decode::<Sample>(&bytes).unwrap().unwrap_err();
+        let told = Trouble::told_in(&format!("{error:?}")).unwrap().message;
+        assert!(told.contains("topshelf 9") && told.contains(PROGRAM), "{told}");
         for end in MARK.len()..MARK.len() + 4 {
             assert!(decode::<Sample>(&bytes[..end]).unwrap().unwrap_err().to_string().contains("broken"));
         }

@@ -2,10 +2,10 @@
 
 use crate::{
     MESSAGE_BYTES_MAX,
+    answers::Answers,
     codec::{LogicalCodec, PhysicalCodec},
     ended::{ProcessError, listen},
     outputs::OutputsOnce,
-    overview::Overviews,
     transport::Transport,
 };
 use ballista_core::{
@@ -49,12 +49,12 @@ pub async fn run_scheduler(
     let cluster = BallistaCluster::new(cluster.cluster_state(), Arc::new(OutputsOnce(cluster.job_state())));
     let scheduler =
         create_scheduler::<LogicalPlanNode, PhysicalPlanNode>(cluster.clone(), Arc::new(config)).await?;
-    let overviews = Overviews { scheduler: scheduler.clone(), cluster };
+    let answers = Answers { scheduler: scheduler.clone(), cluster };
     let scheduler = SchedulerGrpcServer::new(scheduler)
         .max_decoding_message_size(MESSAGE_BYTES_MAX as usize)
         .max_encoding_message_size(MESSAGE_BYTES_MAX as usize);
     tracing::info!(%address, tls = settings.transport.is_tls(), "the scheduler listens");
-    let router = Server::builder().add_service(scheduler).add_service(overviews);
+    let router = Server::builder().add_service(scheduler).add_service(answers);
     let served = settings.transport.serve(router, listener, stop, GRACE).await;
     served.map_err(|source| ProcessError::Server { address, source })
 }

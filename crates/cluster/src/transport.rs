@@ -4,7 +4,8 @@
 //! not tell well, above all with TLS: so a connection that asks for nothing comes first.
 
 use crate::{
-    overview::Overview,
+    answers,
+    members::Members,
     tls::{Tls, TlsError, TlsFiles},
 };
 use ballista_core::{
@@ -21,7 +22,7 @@ use rustls::{
 };
 use std::{
     fmt, io,
-    net::{IpAddr, Ipv6Addr},
+    net::IpAddr,
     sync::{
         Arc, Mutex,
         atomic::{AtomicU64, Ordering::Relaxed},
@@ -260,7 +261,7 @@ pub enum Unreachable {
     #[error("no connection to it could be made")]
     Connection(#[source] io::Error),
     /// It takes connections and says nothing.
-    #[error("it did not answer within {} s", CONNECT_WITHIN.as_secs())]
+    #[error("it does not answer")]
     Silent,
     /// It wants TLS and was talked to plainly.
     #[error("it speaks TLS, and this side does not")]
@@ -312,26 +313,6 @@ impl From<io::Error> for Unreachable {
             Some(rustls::Error::InvalidMessage(InvalidMessage::InvalidContentType)) => Self::SpeaksPlainly,
             Some(error) => Self::Tls(error.clone()),
             None => Self::Connection(error),
-        }
-    }
-}
-
-/// Host and port of `host:port`, an address of IPv6 in brackets; none of anything else, and of port 0.
-#[must_use]
-pub fn host_and_port(address: &str) -> Option<(&str, u16)> {
-    let (host, port) = address.rsplit_once(':')?;
-    let port = port.parse().ok().filter(|port| *port != 0)?;
-    is_host(host).then_some((host, port))
-}
-
-/// Whether it may stand for a host in a URL: a name, an address, one of IPv6 in brackets.
-#[must_use]
-pub fn is_host(host: &str) -> bool {
-    match host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
-        Some(address) => address.parse::<Ipv6Addr>().is_ok(),
-        None => {
-            let is_of_name = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
-            !host.is_empty() && host.bytes().all(is_of_name)
         }
     }
 }
@@ -401,19 +382,41 @@ impl Peer {
     pub(crate) async fn greet(&self) -> Result<IpAddr, Unreachable> {
         let greeted = async {
             let ours = self.say_hello().await?;
-            self.is_a_scheduler().await?;
-            Ok(ours)
+            match self.ask_members().await {
+                Err(Unreachable::NoScheduler) => Err(Unreachable::NoScheduler),
+                // What else is wrong is told when it is asked for something.
+                _ => Ok(ours),
+            }
         };
         timeout(CONNECT_WITHIN, greeted).await.unwrap_or(Err(Unreachable::Silent))
     }
 
-    /// Whether it knows what a scheduler is asked. What else is wrong is told when it is asked for something.
-    async fn is_a_scheduler(&self) -> Result<(), Unreachable> {
-        let Ok(channel) = self.channel() else { return Ok(()) };
-        match Overview::of(&channel, "").await {
-            Err(answer) if answer.code() == Code::Unimplemented => Err(Unreachable::NoScheduler),
-            _ => Ok(()),
-        }
+    /// The cluster of a scheduler.
+    ///
+    /// # Errors
+    /// What is wrong, on which side.
+    pub async fn members(&self) -> Result<Members, Unreachable> {
+        let told = async {
+            self.say_hello().await?;
+            self.ask_members().await
+        };
+        timeout(CONNECT_WITHIN, told).await.unwrap_or(Err(Unreachable::Silent))
+    }
+
+    /// Makes sure that it is there and may be talked to, whatever it is.
+    ///
+    /// # Errors
+    /// What is wrong, on which side.
+    pub async fn hello(&self) -> Result<(), Unreachable> {
+        timeout(CONNECT_WITHIN, self.say_hello()).await.unwrap_or(Err(Unreachable::Silent)).map(drop)
+    }
+
+    async fn ask_members(&self) -> Result<Members, Unreachable> {
+        let channel = self.channel().map_err(|error| Unreachable::Connection(io::Error::other(error)))?;
+        answers::members(&channel).await.map_err(|answer| match answer.code() {
+            Code::Unimplemented => Unreachable::NoScheduler,
+            _ => Unreachable::Connection(io::Error::other(answer)),
+        })
     }
 
     async fn say_hello(&self) -> Result<IpAddr, Unreachable> {
@@ -459,30 +462,6 @@ async fn speak_http2(mut connection: impl AsyncRead + AsyncWrite + Unpin) -> Res
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn an_address_is_a_host_and_a_port_and_no_more() {
-        assert_eq!(host_and_port("10.0.3.7:50050"), Some(("10.0.3.7", 50050)));
-        assert_eq!(host_and_port("scheduler.internal:1"), Some(("scheduler.internal", 1)));
-        assert_eq!(host_and_port("[::1]:50050"), Some(("[::1]", 50050)));
-        for wrong in [
-            "",
-            "host",
-            ":1",
-            "host:",
-            "host:0",
-            "host:65536",
-            "host:1/",
-            "http://host:1",
-            "::1:1",
-            "a b:1",
-            "me:pw@host:1",
-            "[host]:1",
-            " host:1",
-        ] {
-            assert_eq!(host_and_port(wrong), None, "{wrong}");
-        }
-    }
 
     #[test]
     fn names_of_certificates_are_told_bare() {

@@ -3,7 +3,7 @@
 //! Enters: a connection to the scheduler, and the job's name. Leaves: how the job stands, about once a second. What is waited
 //! for never depends on it: a scheduler that does not answer, or not in time, is asked again, and nobody is told.
 
-use crate::overview::Overview;
+use crate::{answers, overview::Overview};
 use std::{convert::Infallible, time::Duration};
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 use tonic::{Code, Status, transport::Channel};
@@ -13,6 +13,9 @@ const EVERY: Duration = Duration::from_secs(1);
 
 /// Who has not answered by then is asked again.
 const PATIENCE: Duration = Duration::from_secs(5);
+
+/// The same of a job that has no result: whoever waits for it is to hear so soon.
+const STANDS_WITHIN: Duration = Duration::from_secs(1);
 
 /// How a job stands: the stage that is under way, or the last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,8 +83,23 @@ pub(crate) async fn ended(scheduler: &Channel, job: &str) -> Option<Overview> {
     told.inspect_err(|error| tracing::debug!(%error, job, "the scheduler did not tell what the job did")).ok()
 }
 
+/// How a job stands that has no result; none when the scheduler does not tell.
+pub(crate) async fn stands(scheduler: &Channel, job: &str) -> Option<Overview> {
+    let told = async {
+        loop {
+            match ask(scheduler, job).await {
+                Err(error) if error.code() == Code::NotFound => sleep(Duration::from_millis(50)).await,
+                told => return told,
+            }
+        }
+    };
+    let told = timeout(STANDS_WITHIN, told).await.unwrap_or_else(|_| Err(late()));
+    told.inspect_err(|error| tracing::debug!(%error, job, "the scheduler did not tell how far the job came"))
+        .ok()
+}
+
 async fn ask(scheduler: &Channel, job: &str) -> Result<Overview, Status> {
-    timeout(PATIENCE, Overview::of(scheduler, job)).await.unwrap_or_else(|_| Err(late()))
+    timeout(PATIENCE, answers::overview(scheduler, job)).await.unwrap_or_else(|_| Err(late()))
 }
 
 fn late() -> Status {

@@ -83,9 +83,7 @@ pub async fn execute(cli: Cli) -> Result<(), Failure> {
         Command::Keys(Keys::List) => keys::list(&night(&global)?, output).await,
         Command::Keys(Keys::Revoke(flags)) => keys::revoke(&night(&global)?, &flags, output).await,
         #[cfg(feature = "cluster")]
-        Command::Cluster(crate::cli::Cluster::Scheduler(flags)) => cluster::scheduler(&flags).await,
-        #[cfg(feature = "cluster")]
-        Command::Cluster(crate::cli::Cluster::Executor(flags)) => cluster::executor(flags).await,
+        Command::Cluster(command) => cluster::cluster(command, &global).await,
         Command::Generate(flags) => generate::generate(&flags, output),
         Command::Doctor(flags) => doctor::doctor(&flags, &global, output).await,
         Command::Migrate => ledger::migrate(&night(&global)?, output).await,

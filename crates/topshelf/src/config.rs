@@ -1,9 +1,12 @@
 //! The configuration: every key, its default, and how flags, environment and file are laid over it.
 
+mod address;
 mod by_file;
 mod load;
 mod show;
 
+#[cfg(feature = "cluster")]
+pub(crate) use address::{host_and_port, is_host};
 pub use load::{Flags, load};
 pub use show::{as_toml, without_password};
 
@@ -454,6 +457,29 @@ impl Input {
             _ => Err(Failure::new(Exit::Usage, format!("input.delimiter {:?} cannot stand between fields", self.delimiter))
                 .help("input.delimiter is \"auto\", \"tab\", or one ASCII character that is no quote, such as \";\"")),
         }
+    }
+}
+
+impl Cluster {
+    /// Host and port of its scheduler; none when this machine counts.
+    ///
+    /// # Errors
+    /// When the URL is no scheduler's.
+    pub fn scheduler(&self) -> Result<Option<(&str, u16)>, Failure> {
+        if self.url.is_empty() {
+            return Ok(None);
+        }
+        let address = self.url.strip_prefix("df://").unwrap_or(&self.url);
+        address::host_and_port(address).map(Some).ok_or_else(|| {
+            let message = format!("cluster.url {:?} is no scheduler's", self.hidden_url());
+            Failure::new(Exit::Usage, message).help("say df://HOST:PORT of the machine where `topshelf cluster scheduler` runs, and no more than that; an address of IPv6 stands in brackets; empty, this machine counts")
+        })
+    }
+
+    /// The URL without what stands before an @, which may be a password.
+    #[must_use]
+    pub fn hidden_url(&self) -> String {
+        self.url.rsplit_once('@').map_or_else(|| self.url.clone(), |(_, host)| format!("…@{host}"))
     }
 }
 

@@ -7,6 +7,7 @@
 mod bucket;
 mod certificate;
 mod clock;
+mod cluster;
 mod configuration;
 mod database;
 mod date;
@@ -91,12 +92,23 @@ async fn examine_places(night: &Night, day: Day, tell: step::Tell<'_>, sections:
     let is_input_remote = input.endpoint.is_some();
     let (section, has_lake_hung) = lake::examine(night, input.endpoint, tell).await;
     sections.push(section);
+    let cluster = cluster::examine(&night.config.cluster, tell).await;
+    let has_cluster_hung = cluster.as_ref().is_some_and(|(_, has_hung)| *has_hung);
+    sections.extend(cluster.map(|(section, _)| section));
     let (section, has_machine_hung) = machine::examine(night, file, input.bytes, is_input_remote, tell).await;
     sections.push(section);
     let webhook = webhook::examine(&night.config.schedule.webhook, &night.aws, tell).await;
     let has_webhook_hung = webhook.as_ref().is_some_and(|(_, has_hung)| *has_hung);
     sections.extend(webhook.map(|(section, _)| section));
-    has_input_hung || has_database_hung || has_lake_hung || has_machine_hung || has_webhook_hung
+    let hung = [
+        has_input_hung,
+        has_database_hung,
+        has_lake_hung,
+        has_cluster_hung,
+        has_machine_hung,
+        has_webhook_hung,
+    ];
+    hung.contains(&true)
 }
 
 /// Undoes what is half done, for whoever is interrupted; gives the name of what may be left in the lake.

@@ -24,13 +24,16 @@ use tracing_subscriber::{
 
 static QUEUE: LazyLock<Queue> = LazyLock::new(|| Queue::start(io::stderr()));
 
+/// What libraries say that the program says itself, in its own words.
+const UNSAID: [&str; 2] = ["sqlx=error", "ballista_core::execution_plans::distributed_query=off"];
+
 /// Starts the log. `TOPSHELF_LOG` chooses what is in it, in the syntax of `RUST_LOG`; otherwise
 /// services tell what they do, and commands only what is wrong. The access log is not among it: how much there is of
 /// that, `serve.access_log` says.
 pub(crate) fn start(format: LogFormat, is_service: bool) {
     let default = if is_service { "info" } else { "warn" };
     let filter = std::env::var("TOPSHELF_LOG").ok().filter(|filter| !filter.is_empty());
-    let filter = EnvFilter::new(filter.unwrap_or_else(|| format!("{default},sqlx=error")));
+    let filter = EnvFilter::new(filter.unwrap_or_else(|| format!("{default},{}", UNSAID.join(","))));
     let filter = filter.and(filter_fn(|event| !is_of_access(event) && !traces::are_for(event)));
     let writer = match is_service {
         true => BoxMakeWriter::new(|| QUEUE.line(Lane::Others)),

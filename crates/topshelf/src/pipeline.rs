@@ -9,7 +9,7 @@ mod assumed;
 mod before;
 mod checked;
 #[cfg(feature = "cluster")]
-mod cluster;
+pub(crate) mod cluster;
 mod cluster_figures;
 mod count;
 mod input;
@@ -105,7 +105,11 @@ impl Night {
 
     /// Why the work failed: that it was told to stop comes before what came of that.
     pub(crate) fn why(&self, failure: Failure) -> Failure {
-        self.halt.stopped().map_or(failure, Failure::from)
+        let Some(stopped) = self.halt.stopped() else { return failure };
+        match failure.reported() {
+            Some(report) => Failure::from(stopped).with_report(report.clone()),
+            None => stopped.into(),
+        }
     }
 
     /// The database, and what it is logged in to with. Neither is asked.

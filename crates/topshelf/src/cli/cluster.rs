@@ -1,7 +1,7 @@
 //! Flags of the commands that make a cluster.
 
 use super::time;
-use crate::memory::MemoryLimit;
+use crate::{config, memory::MemoryLimit};
 use clap::{Args, Subcommand};
 use std::{
     net::{Ipv6Addr, SocketAddr},
@@ -42,7 +42,7 @@ pub enum Cluster {
 #[derive(Debug, Args)]
 pub struct Scheduler {
     /// Address to listen on
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:50050")]
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:50050", value_parser = address)]
     pub bind: SocketAddr,
     /// What executors and nights call this host [default: that of --bind]
     #[arg(long, value_name = "HOST", value_parser = host)]
@@ -62,13 +62,13 @@ pub struct Executor {
     #[arg(long, value_name = "HOST:PORT", value_parser = host_and_port)]
     pub scheduler: (String, u16),
     /// Address to listen on
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:50051")]
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:50051", value_parser = address)]
     pub bind: SocketAddr,
     /// What others call this host [default: that of --bind, or the address by which it reaches the scheduler]
     #[arg(long, value_name = "HOST", value_parser = host)]
     pub host: Option<String>,
     /// Tasks at a time [default: the machine's processors]
-    #[arg(long, value_name = "COUNT", value_parser = slots)]
+    #[arg(long, value_name = "COUNT", allow_negative_numbers = true, value_parser = slots)]
     pub slots: Option<usize>,
     /// Memory of all tasks together, such as 4GiB [default: half of the machine's]
     #[arg(long, value_name = "BYTES", default_value = "auto", value_parser = memory)]
@@ -97,13 +97,19 @@ fn silence(text: &str) -> Result<Duration, String> {
 
 fn host_and_port(text: &str) -> Result<(String, u16), String> {
     let address = text.strip_prefix("df://").unwrap_or(text);
-    let (host, port) = cluster::host_and_port(address)
+    let (host, port) = config::host_and_port(address)
         .ok_or("not HOST:PORT, such as 10.0.3.7:50050; an address of IPv6 stands in brackets")?;
     Ok((host.to_owned(), port))
 }
 
+fn address(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| {
+        "not an address of this machine and a port, such as 10.0.3.7:50050; a name is for --host".to_owned()
+    })
+}
+
 fn host(text: &str) -> Result<String, String> {
-    let is_host = cluster::is_host(text) || text.parse::<Ipv6Addr>().is_ok();
+    let is_host = config::is_host(text) || text.parse::<Ipv6Addr>().is_ok();
     if is_host { Ok(text.to_owned()) } else { Err("not the name or the address of a host".to_owned()) }
 }
 
@@ -146,5 +152,6 @@ mod tests {
         assert!(["0", "4", "lots"].iter().all(|text| memory(text).is_err()));
         assert!(["10.0.3.8", "executor-1.internal", "[::1]", "::1"].iter().all(|text| host(text).is_ok()));
         assert!(["", "bad host", "http://x", "x:1"].iter().all(|text| host(text).is_err()));
+        assert!(address("[::1]:0").is_ok() && address("localhost:1").unwrap_err().contains("--host"));
     }
 }

@@ -2,7 +2,7 @@
 
 use super::stop;
 use crate::{
-    cli::{Executor, Scheduler, Tls},
+    cli::{Cluster, Executor, Global, Scheduler, Tls},
     failure::{Exit, Failure},
     halt::Halt,
     pipeline::CountingWorker,
@@ -18,7 +18,36 @@ use std::{
 };
 use tokio::runtime::Handle;
 
-pub(super) async fn scheduler(flags: &Scheduler) -> Result<(), Failure> {
+pub(super) async fn cluster(command: Cluster, global: &Global) -> Result<(), Failure> {
+    refuse_keys(&command, global)?;
+    match command {
+        Cluster::Scheduler(flags) => scheduler(&flags).await,
+        Cluster::Executor(flags) => executor(flags).await,
+    }
+}
+
+/// Whoever gives a flag that means nothing here believes that it does.
+fn refuse_keys(command: &Cluster, global: &Global) -> Result<(), Failure> {
+    let flags = [
+        ("--config", global.config.is_some()),
+        ("--input", global.input.is_some()),
+        ("--store", global.store.is_some()),
+        ("--lake", global.lake.is_some()),
+        ("--cluster", global.cluster.is_some()),
+        ("--listen", global.listen.is_some()),
+    ];
+    let Some((flag, _)) = flags.into_iter().find(|(_, is_given)| *is_given) else { return Ok(()) };
+    let (name, help) = match command {
+        Cluster::Scheduler(_) => ("scheduler", "the address to listen on is --bind"),
+        Cluster::Executor(_) => ("executor", "its scheduler is --scheduler, the address to listen on --bind"),
+    };
+    let message = format!("{flag} means nothing to `topshelf cluster {name}`");
+    Err(Failure::new(Exit::Usage, message).help(format!(
+        "logs, lake and configuration are those of the night that counts, which tells executors of them; {help}"
+    )))
+}
+
+async fn scheduler(flags: &Scheduler) -> Result<(), Failure> {
     let settings = SchedulerSettings {
         listen: flags.bind,
         host: flags.host.clone().unwrap_or_else(|| flags.bind.ip().to_string()),
@@ -30,7 +59,7 @@ pub(super) async fn scheduler(flags: &Scheduler) -> Result<(), Failure> {
     run_scheduler(&settings, stopped(&halt)).await.map_err(|error| explain(error, "scheduler"))
 }
 
-pub(super) async fn executor(flags: Executor) -> Result<(), Failure> {
+async fn executor(flags: Executor) -> Result<(), Failure> {
     let halt = Halt::new();
     stop::at_signal(halt.clone());
     let transport = transport(&flags.tls)?;
@@ -47,8 +76,9 @@ pub(super) async fn executor(flags: Executor) -> Result<(), Failure> {
         shuffle_dir: work_dir.join("topshelf-shuffle"),
         give_up_after: flags.give_up_after,
     };
-    let worker = CountingWorker::new(Handle::current(), work_dir.join("spill"));
-    let done = run_executor(&settings, Arc::new(worker), stopped(&halt)).await;
+    let spill = work_dir.join("spill");
+    let worker = |name: &str| Arc::new(CountingWorker::new(name, Handle::current(), spill)) as _;
+    let done = run_executor(&settings, worker, stopped(&halt)).await;
     done.map_err(|error| explain(error, "executor"))
 }
 

@@ -276,7 +276,7 @@ fn check(config: &Config) -> Result<(), Failure> {
     if config.counting.spill_dir.is_empty() {
         return Err(refused("counting.spill_dir", "is empty"));
     }
-    check_cluster_tls(&config.cluster)?;
+    check_cluster(&config.cluster)?;
     check_schedule(&config.schedule)?;
     database::of(&config.store, &AwsSettings::from_env())?;
     check_serve(&config.serve)
@@ -337,6 +337,30 @@ fn check_tls(serve: &Serve) -> Result<(), Failure> {
     };
     let message = format!("{set} is set, but {empty} is not");
     Err(Failure::new(Exit::Usage, message).help(format!("TLS needs both: set {empty}, or take {set} away")))
+}
+
+/// More, and the tasks of a night are fewer than anybody's executors.
+const TASK_MIB_MAX: u64 = 1 << 20;
+
+/// Each of them is a partition of each task that counts: more of them shuffle more marks than counts.
+const ADDERS_MAX: usize = 10_000;
+
+/// Longer than that, and no night would be held before others are due.
+const DEADLINE_SECONDS_MAX: u64 = 7 * 24 * 3600;
+
+fn check_cluster(cluster: &Cluster) -> Result<(), Failure> {
+    cluster.scheduler()?;
+    let ranges = [
+        ("cluster.task_mib", cluster.task_mib, 1..=TASK_MIB_MAX),
+        ("cluster.adders", cluster.adders as u64, 0..=ADDERS_MAX as u64),
+        ("cluster.deadline_seconds", cluster.deadline_seconds, 1..=DEADLINE_SECONDS_MAX),
+        ("cluster.retries", cluster.retries.into(), 0..=RETRIES_MAX.into()),
+    ];
+    if let Some((key, value, range)) = ranges.into_iter().find(|(_, value, range)| !range.contains(value)) {
+        let (min, max) = range.into_inner();
+        return Err(refused(key, &format!("is {value}, which is not between {min} and {max}")));
+    }
+    check_cluster_tls(cluster)
 }
 
 fn check_cluster_tls(cluster: &Cluster) -> Result<(), Failure> {

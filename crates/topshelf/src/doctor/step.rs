@@ -51,7 +51,7 @@ pub struct Step {
 /// The steps about one thing that a night needs.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Section {
-    /// `configuration`, `input`, `database`, `lake`, `machine`, or `webhook` where there is one.
+    /// `configuration`, `input`, `database`, `lake`, `machine`; `cluster` and `webhook` where there is one.
     pub section: &'static str,
     /// Which one: a URL without its password.
     pub about: String,

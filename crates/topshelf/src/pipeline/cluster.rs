@@ -12,7 +12,7 @@ mod task;
 mod worker;
 
 use super::{
-    ClusterFigures, Night,
+    ClusterFigures, Night, StageReport,
     count::{DayLists, OnCluster, Opened},
     input::{Form, Found},
 };
@@ -21,10 +21,7 @@ use crate::{
     failure::{Exit, Failure},
     halt::Halt,
 };
-use cluster::{
-    ClusterError, Job, JobFigures, Peer, Ranges, Row, TlsFiles, Transport, Unreachable, host_and_port,
-    run_job,
-};
+use cluster::{ClusterError, Job, JobFigures, Peer, Ranges, Row, TlsFiles, Transport, Unreachable, run_job};
 use counting::{
     Columns, CountError, Counted, CountedObject, Gathering, Limits, ObjectDays, Part, Piece, Wanted, parts,
 };
@@ -33,7 +30,11 @@ use figures::Given;
 use lake::CountsThere;
 use progress::ShownJob;
 use source::Location;
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 use task::{Kept, Shared, Stored, Task, TaskObject, TaskReport, packed, unpacked};
 use tracing::{info, warn};
 
@@ -65,10 +66,11 @@ pub(super) async fn count(
     may_keep: bool,
 ) -> Result<(Result<Counted, CountError>, OnCluster), Failure> {
     let Spread { night, wanted, lists, limits } = spread;
+    let started = Instant::now();
     let settings = &night.config.cluster;
     let scheduler = scheduler(settings)?;
     scheduler.reach(Duration::ZERO).await.map_err(|source| not_reached(&scheduler, source))?;
-    let task_bytes = settings.task_mib.max(1) << 20;
+    let task_bytes = settings.task_mib << 20;
     let parts = parts(&objects, task_bytes);
     let tasks = tasks(&parts, &opened, &columns, task_bytes);
     let count = tasks.len();
@@ -88,7 +90,7 @@ pub(super) async fn count(
         tasks: tasks.iter().map(packed).collect(),
         ranges: Ranges::cut_at(cuts),
         keeps: may_keep && settings.executors_write,
-        deadline: Duration::from_secs(settings.deadline_seconds.max(1)),
+        deadline: Duration::from_secs(settings.deadline_seconds),
     };
     let shown = ShownJob::new(&night.progress);
     let (mut jobs, mut failed) = (1, 0);
@@ -101,11 +103,11 @@ pub(super) async fn count(
             there: vec![Vec::new(); wanted.days().len()],
             given: Given::default(),
         };
-        match attempt(&scheduler, job.clone(), (&night.halt, &shown), gathered).await {
-            Ok((gathered, figures)) if !job.keeps || gathered.counts.is_as_guessed() => {
-                break (gathered, figures);
-            }
-            Ok(_) => {
+        let (gathered, figures, done) =
+            attempt(&scheduler, job.clone(), (&night.halt, &shown), gathered).await;
+        match done {
+            Ok(()) if !job.keeps || gathered.counts.is_as_guessed() => break (gathered, figures),
+            Ok(()) => {
                 warn!("a task began amid a record, and what was written of it is of no use: counting again");
                 job.keeps = false;
             }
@@ -115,15 +117,19 @@ pub(super) async fn count(
                 // The next job tells when it does not come back.
                 let _ = night.halt.unless_stopped(scheduler.reach(BACK_WITHIN)).await?;
             }
-            Err(failure) => return Err(failure),
+            Err(failure) if figures.job.is_empty() => return Err(failure),
+            Err(failure) => {
+                let figures = ClusterFigures::new(figures, gathered.given(), count, jobs);
+                let stage = StageReport::since("count", started).by_cluster(Some(figures));
+                return Err(failure.with_report(serde_json::json!({ "stages": [stage] })));
+            }
         }
         jobs += 1;
     };
     drop(shown);
-    let Gathered { counts, there, given, .. } = gathered;
-    let rows_kept = there.iter().flatten().map(|there| there.rows).sum();
-    let figures = ClusterFigures::new(figures, Given { rows_kept, ..given }, count, jobs);
-    let ClusterFigures { job, elapsed_ms, rows, .. } = &figures;
+    let figures = ClusterFigures::new(figures, gathered.given(), count, jobs);
+    let Gathered { counts, there, .. } = gathered;
+    let ClusterFigures { job, elapsed_ms, rows, rows_kept, .. } = &figures;
     info!(job, tasks = count, elapsed_ms, rows, rows_kept, "the cluster has counted");
     let finish = move || counts.finish(&*opened, (&date.0, &date.1));
     let counted = tokio::task::spawn_blocking(finish).await.expect("gathering does not panic");
@@ -132,18 +138,12 @@ pub(super) async fn count(
 
 /// The scheduler, and how it is connected to.
 fn scheduler(cluster: &config::Cluster) -> Result<Peer, Failure> {
-    let url = &cluster.url;
-    let address = url.strip_prefix("df://").unwrap_or(url);
-    if let Some((host, port)) = host_and_port(address) {
-        return Ok(Peer::new(format!("{host}:{port}"), transport(cluster)?));
-    }
-    // What stands before an @ may be a password.
-    let url = url.rsplit_once('@').map_or_else(|| url.clone(), |(_, host)| format!("…@{host}"));
-    Err(Failure::new(Exit::Usage, format!("cluster.url {url:?} is no scheduler's"))
-        .help("say df://HOST:PORT of the machine where `topshelf cluster scheduler` runs, and no more than that; an address of IPv6 stands in brackets"))
+    let (host, port) = cluster.scheduler()?.expect("a cluster is asked that has a URL");
+    Ok(Peer::new(format!("{host}:{port}"), transport(cluster)?))
 }
 
-fn transport(cluster: &config::Cluster) -> Result<Transport, Failure> {
+/// How all of the cluster is connected to.
+pub(crate) fn transport(cluster: &config::Cluster) -> Result<Transport, Failure> {
     if cluster.tls_cert.is_empty() {
         return Ok(Transport::default());
     }
@@ -223,6 +223,12 @@ struct Gathered {
 }
 
 impl Gathered {
+    /// What the tasks that have reported said of themselves.
+    fn given(&self) -> Given {
+        let rows_kept = self.there.iter().flatten().map(|there| there.rows).sum();
+        Given { rows_kept, ..self.given }
+    }
+
     fn take(&mut self, row: Row<'_>) -> Result<(), Failure> {
         match row {
             Row::Counts(group, product, counters) => {
@@ -258,22 +264,22 @@ impl Gathered {
     }
 }
 
-/// One job, from its first task to what was gathered of it.
+/// One job, from its first task to what was gathered of it, and how it went.
 async fn attempt(
     scheduler: &Peer,
     job: Job,
     (halt, shown): (&Halt, &ShownJob),
     mut gathered: Gathered,
-) -> Result<(Gathered, JobFigures), Failure> {
+) -> (Gathered, JobFigures, Result<(), Failure>) {
     let stop = async { Failure::from(halt.until_stopped().await) };
-    match run_job(scheduler, job, stop, |seen| shown.see(seen), |row| gathered.take(row)).await {
-        Ok(figures) => {
-            gathered.counts.check().map_err(not_gathered)?;
-            Ok((gathered, figures))
-        }
+    let (figures, done) =
+        run_job(scheduler, job, stop, |seen| shown.see(seen), |row| gathered.take(row)).await;
+    let done = match done {
+        Ok(()) => gathered.counts.check().map_err(not_gathered),
         Err(ClusterError::Taken(failure)) => Err(failure),
         Err(error) => Err(explain(scheduler, error)),
-    }
+    };
+    (gathered, figures, done)
 }
 
 /// How many events make these counts.
@@ -293,7 +299,8 @@ fn unreadable(error: serde_json::Error) -> Failure {
 /// The remedy for what should not happen.
 const NOTHING_PUBLISHED: &str = "nothing was published; this should not happen: keep the scheduler's log";
 
-fn not_reached(scheduler: &Peer, source: Unreachable) -> Failure {
+/// Why a scheduler cannot be asked for anything, and what to do about it.
+pub(crate) fn not_reached(scheduler: &Peer, source: Unreachable) -> Failure {
     explain(scheduler, ClusterError::Unreachable { scheduler: scheduler.to_string(), source })
 }
 
@@ -305,6 +312,7 @@ fn explain(scheduler: &Peer, error: ClusterError<Failure>) -> Failure {
         ),
         ClusterError::Lost { .. } => "is it running? One that comes back at this address within a minute gets a new job; nothing was published".to_owned(),
         ClusterError::Deadline { .. } => "are there executors, and do they have work? The scheduler's log tells; cluster.deadline_seconds gives more time".to_owned(),
+        ClusterError::Failed { remedy: Some(remedy), .. } => format!("{remedy}; nothing was published"),
         ClusterError::Failed { .. } => "the executors' logs tell more; nothing was published".to_owned(),
         ClusterError::Wrong { .. } => NOTHING_PUBLISHED.to_owned(),
         ClusterError::Taken(_) => unreachable!("told before"),

@@ -152,3 +152,28 @@ fn a_file_that_cannot_be_a_value_is_refused_by_the_name_of_its_variable() {
         &["`ranking.k` (from the environment)", "invalid content of its file"],
     );
 }
+
+#[test]
+fn what_no_cluster_could_be_asked_with_is_refused_in_any_build() {
+    let scene = Scene::new();
+    for url in ["df://nowhere", "http://127.0.0.1:7050", "df://127.0.0.1:0", "df://me:hunter2@a:1"] {
+        for command in ["config", "up", "serve", "run"] {
+            let ended = scene.call(&[command, "--cluster", url]);
+            assert!(ended.exit == 2 && ended.stderr.contains("df://HOST:PORT"), "{ended:#?}");
+            assert!(!ended.stderr.contains("hunter2"), "{ended:#?}");
+        }
+    }
+    let bounds = [
+        ("TASK_MIB", "0", "1 and 1048576"),
+        ("ADDERS", "1000000", "0 and 10000"),
+        ("DEADLINE_SECONDS", "0", "1 and 604800"),
+        ("RETRIES", "101", "0 and 100"),
+    ];
+    for (key, value, bound) in bounds {
+        let mut scene = Scene::new();
+        scene.environment(&format!("TOPSHELF_CLUSTER__{key}"), value);
+        let ended = scene.call(&["config"]);
+        let told = format!("cluster.{} is {value}, which is not between {bound}", key.to_lowercase());
+        assert!(ended.exit == 2 && ended.stderr.contains(&told), "{ended:#?}");
+    }
+}

@@ -64,9 +64,12 @@ fn executors_that_may_not_write_to_the_lake_say_what_and_why() {
         fs::set_permissions(theirs.join("lake-bucket"), Permissions::from_mode(0o555)).unwrap();
     });
     is_nothing_published(&group, &ended);
-    for text in ["counts/day=2024-11-20/counts-", "AccessDenied"] {
+    let executor = format!("on executor {}", group.address);
+    for text in [&executor, "could not write s3://lake-bucket/counts/day=2024-11-20/counts-", "AccessDenied"]
+    {
         assert!(ended.stderr.contains(text), "{text}: {ended:#?}");
     }
+    assert!(!ended.stderr.contains("DataFusionError"), "{ended:#?}");
 }
 
 #[test]

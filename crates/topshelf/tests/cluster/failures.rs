@@ -7,6 +7,7 @@ use crate::{
     service::Service,
 };
 use flate2::{Compression, write::GzEncoder};
+use serde_json::{Value, json};
 use std::{io::Write as _, process::Stdio};
 
 fn count_here(group: &Group) {
@@ -68,9 +69,12 @@ fn without_a_scheduler_the_night_says_so() {
         "df://127.0.0.1:0",
         "df://me:hidden@a:1",
     ] {
-        let wrong = group.scene.call(&args(url));
-        assert!(wrong.exit == 2 && wrong.stderr.contains("df://HOST:PORT"), "{wrong:#?}");
-        assert!(!wrong.stderr.contains("hidden"), "{wrong:#?}");
+        let up = ["up", "--input", "logs", "--cluster", url];
+        for args in [&args(url)[..], &["config", "--cluster", url], &up] {
+            let wrong = group.scene.call(args);
+            assert!(wrong.exit == 2 && wrong.stderr.contains("df://HOST:PORT"), "{wrong:#?}");
+            assert!(!wrong.stderr.contains("hidden"), "{wrong:#?}");
+        }
     }
 }
 
@@ -84,6 +88,24 @@ fn without_executors_the_night_is_given_up_in_time_and_tried_once_more() {
         &ended,
         &["had not ended after 2 s", "there were no executors", "trying again with a new job"],
     );
+    let figures = figures(&group, "failed");
+    assert_eq!((&figures["jobs"], &figures["executors"]), (&json!(2), &json!([])), "{figures}");
+    assert!(ended.stderr.contains(figures["job"].as_str().unwrap()), "{figures}: {ended:#?}");
+    assert!(figures["tasks"].as_u64() > Some(0) && figures["elapsed_ms"].as_u64() >= Some(2000), "{figures}");
+}
+
+/// Nothing of how the engine carries errors is to be seen.
+fn is_in_our_words(ended: &Ended) {
+    for text in ["DataFusionError", "Custom", "⟦", "%2", "Job failed due to", "ERROR"] {
+        assert!(!ended.stderr.contains(text), "{text}: {ended:#?}");
+    }
+}
+
+/// What the ledger has of the cluster of the last run, which ended so.
+fn figures(group: &Group, status: &str) -> Value {
+    let run = &group.scene.call(&["runs", "--json", "--store", "sqlite:there.db"]).json()["runs"][0];
+    assert_eq!(run["status"], status, "{run}");
+    run["report"]["stages"][0]["cluster"].clone()
 }
 
 #[test]
@@ -122,8 +144,7 @@ fn an_executor_that_is_killed_in_the_last_stage_costs_no_second_job() {
     group.kill_executor(1);
     assert_eq!(run.end(), Some(0));
     assert!(files(&group.scene.path("lake-here/counts")) == files(&group.scene.path("lake-there/counts")));
-    let runs = group.scene.call(&["runs", "--json", "--store", "sqlite:there.db"]).json();
-    assert_eq!(runs["runs"][0]["report"]["stages"][0]["cluster"]["jobs"], 1, "{runs}");
+    assert_eq!(figures(&group, "succeeded")["jobs"], 1);
 }
 
 #[test]
@@ -149,6 +170,8 @@ fn a_scheduler_that_is_killed_fails_the_night_which_another_one_makes() {
     group.kill_scheduler();
     run.line_with("was lost, and job");
     assert_eq!(run.end(), Some(1));
+    let figures = figures(&group, "failed");
+    assert!(!figures["job"].as_str().unwrap().is_empty() && figures["stages"].is_null(), "{figures}");
     assert!(!group.scene.path("lake-there/counts").exists());
     group.start_scheduler();
     let ended = run_there(&group);
@@ -180,6 +203,8 @@ fn a_night_that_is_told_to_stop_ends_its_job() {
     run.signal("INT");
     group.scheduler_says("Job cancelled");
     assert_eq!(run.end(), Some(1));
+    let figures = figures(&group, "stopped");
+    assert!(!figures["job"].as_str().unwrap().is_empty() && figures["jobs"] == 1, "{figures}");
 }
 
 #[test]
@@ -231,7 +256,15 @@ fn too_little_memory_to_sort_names_the_executor() {
     group.start_scheduler();
     group.start_executor_of("1MiB");
     let executor = group.executor_address(0);
-    is_told(&group, &run_there(&group), &[&executor, "has too little memory", "--memory"]);
+    let ended = run_there(&group);
+    is_told(
+        &group,
+        &ended,
+        &[&format!("executor {executor} has too little memory"), "give it more `--memory`"],
+    );
+    is_in_our_words(&ended);
+    let figures = figures(&group, "failed");
+    assert_eq!(figures["stages"][0]["tasks"], figures["tasks"], "{figures}");
 }
 
 #[test]

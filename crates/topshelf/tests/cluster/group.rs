@@ -116,6 +116,11 @@ impl Group {
         self.executors[number].take().unwrap().signal("KILL");
     }
 
+    /// Lets a process be there and do nothing.
+    pub(crate) fn executor_stands_still(&mut self, number: usize) {
+        self.executors[number].as_mut().unwrap().signal("STOP");
+    }
+
     /// The scheduler says a line that holds the text.
     pub(crate) fn scheduler_says(&mut self, text: &str) -> String {
         self.scheduler.as_mut().unwrap().line_with(text)

@@ -5,8 +5,11 @@
 
 #[path = "../support/authority.rs"]
 mod authority;
+#[path = "../doctor/call.rs"]
+mod call;
 #[path = "../support/data_set.rs"]
 mod data_set;
+mod doctor;
 mod elsewhere;
 mod failures;
 #[path = "../support/files.rs"]

@@ -1,7 +1,13 @@
 //! How the processes of a cluster start, wait and end.
 
 use crate::{files::files, group::Group, same::is_the_same, scene::DAY, service::Service};
-use std::{fs, net::TcpListener, os::unix::fs::symlink, process::Stdio};
+use std::{
+    fs,
+    net::TcpListener,
+    os::unix::fs::symlink,
+    process::Stdio,
+    time::{Duration, Instant},
+};
 
 #[test]
 fn an_executor_says_for_whom_it_waits_and_finds_it() {
@@ -32,6 +38,31 @@ fn an_executor_gives_up_when_it_is_told_to() {
     group.kill_scheduler();
     executor.line_with("was not reached for");
     assert_eq!(executor.end(), Some(1));
+}
+
+/// Somebody who takes connections and says nothing would have time of his own for each attempt.
+#[test]
+fn an_executor_gives_up_in_time_on_who_says_nothing() {
+    let group = Group::new();
+    let _silent = TcpListener::bind(group.scheduler_address()).unwrap();
+    let began = Instant::now();
+    let mut executor = group.executor(&["--give-up-after", "2s"]);
+    executor.line_with("was not reached for 2 s");
+    assert_eq!(executor.end(), Some(1));
+    assert!(began.elapsed() >= Duration::from_secs(2));
+}
+
+#[test]
+fn flags_of_nights_are_refused() {
+    let group = Group::new();
+    let scheduler = ["cluster", "scheduler", "--bind", &group.scheduler_address()];
+    let executor = ["cluster", "executor", "--scheduler", &group.scheduler_address()];
+    for flag in ["--config", "--input", "--store", "--lake", "--cluster", "--listen"] {
+        for of in [&scheduler, &executor] {
+            let ended = group.scene.call(&[&of[..], &[flag, "a"]].concat());
+            assert!(ended.exit == 2 && ended.stderr.contains(&format!("{flag} means nothing")), "{ended:#?}");
+        }
+    }
 }
 
 #[test]

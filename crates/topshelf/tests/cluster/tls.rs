@@ -17,17 +17,24 @@ use std::{
     time::Duration,
 };
 
-const GOOD: [&str; 3] = ["good.pem", "good.key", "ca.pem"];
+pub(crate) const GOOD: [&str; 3] = ["good.pem", "good.key", "ca.pem"];
 
 /// Writes a certificate, its key and the authority that its owner trusts.
-fn write(group: &Group, [certificate, key, ca]: [&str; 3], signed: &Signed, trusted: &Authority) {
+pub(crate) fn write(group: &Group, [certificate, key, ca]: [&str; 3], signed: &Signed, trusted: &Authority) {
     group.scene.write(certificate, &signed.certificate);
     group.scene.write(key, &signed.key);
     group.scene.write(ca, trusted.pem());
 }
 
-fn flags([certificate, key, ca]: [&str; 3]) -> [&str; 6] {
+pub(crate) fn flags([certificate, key, ca]: [&str; 3]) -> [&str; 6] {
     ["--tls-cert", certificate, "--tls-key", key, "--tls-ca", ca]
+}
+
+/// Lets nights, and all else that is called in the scene, show these.
+pub(crate) fn night_shows(group: &mut Group, files: [&str; 3]) {
+    for (key, file) in ["CERT", "KEY", "CA"].iter().zip(files) {
+        group.scene.environment(&format!("TOPSHELF_CLUSTER__TLS_{key}"), file);
+    }
 }
 
 /// A group whose processes show certificates of the authority.
@@ -61,9 +68,7 @@ fn a_night_by_tls_is_the_night_of_one_machine() {
     group.start_scheduler();
     group.start_executor();
     group.start_executor();
-    for (key, file) in ["CERT", "KEY", "CA"].iter().zip(GOOD) {
-        group.scene.environment(&format!("TOPSHELF_CLUSTER__TLS_{key}"), file);
-    }
+    night_shows(&mut group, GOOD);
     group.generate(&[]);
     let cluster = is_the_same(&group);
     assert!(cluster["tasks"].as_u64().unwrap() > 3, "{cluster}");

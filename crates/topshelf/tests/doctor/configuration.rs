@@ -28,3 +28,10 @@ fn a_broken_schedule_is_told_by_the_next_step() {
     assert_eq!((said.exit, said.ended("failed")), (2, vec!["configuration schedule".to_owned()]));
     said.holds("configuration schedule", &["no known time zone", "IANA"]);
 }
+
+#[test]
+fn a_program_that_cannot_ask_a_cluster_says_so() {
+    let said = doctor(&Scene::new(), &["--cluster", "df://127.0.0.1:50050"]);
+    said.fails_only("cluster program", &["without the feature `cluster`", "FEATURES=cluster"]);
+    said.holds("cluster executors", &["not tried: program failed"]);
+}

@@ -17,7 +17,7 @@ use crate::{
     progress::Progress,
     spill::SpillFolder,
 };
-use cluster::{Give, Room, Sums, Worker};
+use cluster::{Give, Room, Sums, Trouble, Worker};
 use counting::{
     Content, CountError, CountedObject, DateFormat, Instructions, Limits, Memory, SortedSums, Wanted,
     count_parts, table_bytes_min,
@@ -37,6 +37,8 @@ use tokio::runtime::Handle;
 /// Counts tasks on an executor.
 #[derive(Debug)]
 pub struct CountingWorker {
+    /// What others call the executor.
+    executor: String,
     runtime: Handle,
     spill: Arc<SpillFolder>,
     /// The job that was last worked on, and what its tasks have in common.
@@ -61,8 +63,13 @@ impl std::fmt::Debug for Ready {
 impl CountingWorker {
     /// A worker that reads with the environment's credentials, and keeps in the folder what does not fit in memory.
     #[must_use]
-    pub fn new(runtime: Handle, spill: PathBuf) -> Self {
-        Self { runtime, spill: Arc::new(SpillFolder::clean(spill)), job: Mutex::new(None) }
+    pub fn new(executor: &str, runtime: Handle, spill: PathBuf) -> Self {
+        Self {
+            executor: executor.to_owned(),
+            runtime,
+            spill: Arc::new(SpillFolder::clean(spill)),
+            job: Mutex::new(None),
+        }
     }
 
     /// What a job's tasks have in common; made once, whatever number of tasks there is.
@@ -157,6 +164,17 @@ impl CountingWorker {
 }
 
 impl CountingWorker {
+    /// A failure, and where.
+    fn named(&self, failure: &Failure) -> String {
+        format!("on executor {}: {}", self.executor, failure.chain())
+    }
+
+    /// What the engine hears of a failure.
+    fn told(&self, failure: &Failure) -> io::Error {
+        let remedy = failure.help_text().map(ToOwned::to_owned);
+        io::Error::other(Trouble { message: self.named(failure), remedy })
+    }
+
     /// Puts objects of a range's sums.
     fn put(&self, shared: &[u8], sums: &mut dyn Sums, give: &mut Give<'_>) -> Result<Kept, Failure> {
         let ready = self.ready(shared)?;
@@ -217,13 +235,14 @@ impl Worker for CountingWorker {
         let report = match self.count(shared, task, room, give) {
             Ok(report) => report,
             // What may pass is tried again by the engine, on this executor or another.
-            Err(Unable { failure, .. }) if failure.is_transient() => return Err(told(&failure)),
-            Err(Unable { object, failure }) => TaskReport::Refused {
-                object,
-                is_input: failure.exit == Exit::Refused,
-                message: failure.chain(),
-                help: failure.help_text().map(ToOwned::to_owned),
-            },
+            Err(Unable { failure, .. }) if failure.is_transient() => return Err(self.told(&failure)),
+            Err(Unable { object, failure }) => {
+                let help = failure.help_text().map(ToOwned::to_owned);
+                let is_input = failure.exit == Exit::Refused;
+                // An object that is refused would be refused anywhere.
+                let message = if is_input { failure.chain() } else { self.named(&failure) };
+                TaskReport::Refused { object, is_input, message, help }
+            }
         };
         Ok(packed(&report).to_vec())
     }
@@ -231,7 +250,7 @@ impl Worker for CountingWorker {
     fn keep(&self, shared: &[u8], sums: &mut dyn Sums, give: &mut Give<'_>) -> io::Result<Vec<u8>> {
         match self.put(shared, sums, give) {
             Ok(kept) => Ok(packed(&kept).to_vec()),
-            Err(failure) => Err(told(&failure)),
+            Err(failure) => Err(self.told(&failure)),
         }
     }
 }
@@ -271,9 +290,3 @@ fn explain_object(error: io::Error) -> Failure {
 }
 
 const ELSEWHERE: &str = "are the logs the same for all executors? A folder must be the same on all machines, at the same path, and a bucket at the same endpoint; if they are, run the day again when nothing writes to its logs";
-
-/// What the engine hears of a failure: all of it, as nothing else gets from here to whoever runs the night.
-fn told(failure: &Failure) -> io::Error {
-    let help = failure.help_text().map(|help| format!(" (help: {help})")).unwrap_or_default();
-    io::Error::other(failure.chain() + &help)
-}

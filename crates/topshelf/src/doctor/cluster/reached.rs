@@ -1,0 +1,148 @@
+//! From the scheduler's name to the last of its executors.
+
+use crate::{
+    config,
+    doctor::{
+        network::{self, Peer as Host},
+        step::{Answer, Examined, Tried},
+    },
+    failure::Failure,
+    pipeline::cluster as night,
+};
+use cluster::{Member, Members, PROGRAM, Peer, Transport, Unreachable};
+use futures::{StreamExt, stream};
+use std::time::Duration;
+use tokio::time::timeout;
+
+/// How long an executor may take to answer: all of them are asked within a step.
+const ANSWER_TIME_MAX: Duration = Duration::from_secs(3);
+
+/// Executors that are asked at a time.
+const ASKED_AT_A_TIME: usize = 256;
+
+/// Executors that are named.
+const NAMED_MAX: usize = 8;
+
+/// Takes the steps, until one fails that others need.
+pub(super) async fn examine(
+    examined: &mut Examined<'_>,
+    cluster: &config::Cluster,
+    (host, port): (&str, u16),
+) -> Option<()> {
+    let transport = transport(examined, cluster).await?;
+    let bare = host.trim_start_matches('[').trim_end_matches(']').to_owned();
+    let named_by = "cluster.url".to_owned();
+    let at = Host { host: bare, port, named_by, what: "the scheduler" };
+    let addresses =
+        examined.step("resolve", format!("look up {}", at.host), network::resolve(at.clone())).await?;
+    let connect = network::connect(at, addresses);
+    drop(examined.step("connect", format!("connect to port {port}"), connect).await?);
+    let scheduler = Peer::new(format!("{host}:{port}"), transport.clone());
+    let tried = "ask who it is";
+    let members = examined.step("scheduler", tried, ask(scheduler)).await?;
+    let tried = match members.executors.len() {
+        1 => "ask the one that it has".to_owned(),
+        count => format!("ask the {count} that it has"),
+    };
+    let executors = executors(members, transport, cluster.deadline_seconds);
+    examined.step("executors", tried, executors).await
+}
+
+async fn transport(examined: &mut Examined<'_>, cluster: &config::Cluster) -> Option<Transport> {
+    let transport = night::transport(cluster);
+    if cluster.tls_cert.is_empty() {
+        return transport.ok();
+    }
+    let cause =
+        "a path is wrong, this user may not read the file, or key and certificate are not of each other";
+    let loaded = transport
+        .map(|transport| (Answer::ok("both, and the authority, can be used"), transport))
+        .map_err(|failure| Answer::of(&failure, cause));
+    let tried = format!("read {} and its key", cluster.tls_cert);
+    examined.step("certificate", tried, async { loaded }).await
+}
+
+async fn ask(scheduler: Peer) -> Tried<Members> {
+    let members = scheduler.members().await.map_err(|unreachable| {
+        let cause = match &unreachable {
+            Unreachable::NoScheduler | Unreachable::OfAnotherKind => {
+                "cluster.url leads to an executor, to another server, or to a scheduler of an older version"
+            }
+            unreachable if unreachable.is_of_tls() => {
+                "one side shows a certificate and the other none, or one that the other does not take"
+            }
+            _ => "the scheduler is about to end, or so busy that it does not answer",
+        };
+        Answer::of(&night::not_reached(&scheduler, unreachable), cause)
+    })?;
+    if members.program == PROGRAM {
+        return Ok((Answer::ok(format!("{PROGRAM}, as this program")), members));
+    }
+    Err(Answer::failed(
+        format!("it is {}, and this program is {PROGRAM}", members.program),
+        "one of the two was updated, and the other was not",
+        "scheduler, executors and whoever runs the night must be of one version: start them anew with the same",
+    ))
+}
+
+/// What executors report, the night fetches from each of them.
+async fn executors(members: Members, transport: Transport, deadline_seconds: u64) -> Tried<()> {
+    let Members { executors, .. } = members;
+    if executors.is_empty() {
+        return Answer::warning(
+            "there are none",
+            "none is started yet, or none reaches the scheduler, or their versions differ: their logs tell",
+            format!("start `topshelf cluster executor --scheduler HOST:PORT`; a job waits for them for {deadline_seconds} s (cluster.deadline_seconds)"),
+        )
+        .alone();
+    }
+    let hello = |member: Member| {
+        let executor = Peer::new(member.address.clone(), transport.clone());
+        async move {
+            let answered = timeout(ANSWER_TIME_MAX, executor.hello()).await;
+            let why = match answered {
+                Ok(Ok(())) => return (member, None),
+                Ok(Err(unreachable)) => Failure::of(unreachable).chain(),
+                Err(_) => format!("it did not answer within {} s", ANSWER_TIME_MAX.as_secs()),
+            };
+            (member, Some(why))
+        }
+    };
+    let asked: Vec<_> = stream::iter(executors).map(hello).buffered(ASKED_AT_A_TIME).collect().await;
+    let (reached, not_reached): (Vec<_>, Vec<_>) = asked.into_iter().partition(|(_, why)| why.is_none());
+    if not_reached.is_empty() {
+        let slots: u32 = reached.iter().map(|(member, _)| member.slots).sum();
+        let tasks = if slots == 1 { "one task".to_owned() } else { format!("{slots} tasks") };
+        let named = named(reached.iter().map(|(member, _)| member.address.clone()));
+        return Answer::ok(format!("{named}: {tasks} at a time")).alone();
+    }
+    let told = not_reached
+        .iter()
+        .map(|(member, why)| format!("{}: {}", member.address, why.as_deref().unwrap_or_default()));
+    Answer::failed(
+        format!("{} of {} are not reached: {}", not_reached.len(), not_reached.len() + reached.len(), named(told)),
+        "a firewall or a security group lets the scheduler be reached and not them; they call themselves by a host that means nothing here (--host, --bind); or they have just ended",
+        "let this machine reach that port of every executor, from where a night fetches what its tasks report",
+    )
+    .alone()
+}
+
+/// The first of them by name, and how many there are besides.
+fn named(all: impl ExactSizeIterator<Item = String>) -> String {
+    let others = all.len().saturating_sub(NAMED_MAX);
+    let named = all.take(NAMED_MAX).collect::<Vec<_>>().join(", ");
+    if others == 0 { named } else { format!("{named} and {others} more") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_many_the_first_are_named() {
+        let all =
+            |count: u32| named((1..=count).map(|number| number.to_string()).collect::<Vec<_>>().into_iter());
+        assert_eq!(all(2), "1, 2");
+        assert_eq!(all(10), "1, 2, 3, 4, 5, 6, 7, 8 and 2 more");
+    }
+}
