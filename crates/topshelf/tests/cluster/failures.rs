@@ -246,7 +246,8 @@ fn too_little_memory_for_counts_is_told_with_the_remedy() {
     group.scene.write("logs/advertiser_ids.csv", format!("advertiser_id\n{ids}"));
     group.start_scheduler();
     group.start_executor_of("32MiB");
-    is_told(&group, &run_there(&group), &["bytes of memory for its counts", "--memory --slots"]);
+    let told = format!("on executor {}: a task has", group.executor_address(0));
+    is_told(&group, &run_there(&group), &[&told, "bytes of memory for its counts", "--memory --slots"]);
 }
 
 #[test]

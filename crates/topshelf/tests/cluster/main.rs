@@ -28,4 +28,5 @@ mod scene;
 #[expect(dead_code, reason = "shared with tests of services, which stop them in more ways")]
 mod service;
 mod tls;
+mod versions;
 mod watched;

@@ -286,7 +286,11 @@ fn explain_object(error: io::Error) -> Failure {
     let source = error.get_ref().and_then(|error| error.downcast_ref::<SourceError>());
     let is_another = matches!(source, Some(SourceError::Changed { .. }));
     let failure = explain_read(error);
-    if is_another { failure.help(ELSEWHERE) } else { failure }
+    match failure.help_text().map(|help| format!("where that executor runs: {help}")) {
+        _ if is_another => failure.help(ELSEWHERE),
+        Some(help) if failure.exit != Exit::Refused => failure.help(help),
+        _ => failure,
+    }
 }
 
 const ELSEWHERE: &str = "are the logs the same for all executors? A folder must be the same on all machines, at the same path, and a bucket at the same endpoint; if they are, run the day again when nothing writes to its logs";
