@@ -17,6 +17,7 @@ mod prices;
 mod random;
 mod simulation;
 mod table;
+mod tls;
 
 use super::{
     logs::{Format, Logs, Shape},
@@ -42,14 +43,16 @@ use std::{
     process::{Command, Stdio},
     time::Duration,
 };
+use tls::Certificates;
 
 /// The parts of `docs/scale.md` that the tables are written into.
-pub(super) const PARTS: [&str; 5] = [
+pub(super) const PARTS: [&str; 6] = [
     "cargo xtask bench scale",
     "cargo xtask bench scale, the model",
     "cargo xtask bench scale, other tools",
     "cargo xtask bench scale, larger days",
     "cargo xtask bench scale, nights that fail",
+    tls::PART,
 ];
 
 /// The page that they are on.
@@ -88,6 +91,9 @@ pub(crate) struct Options {
     /// Measure nothing else, beside what the last call measured
     #[arg(long, value_name = "WHAT", conflicts_with = "kept")]
     alone: Option<Alone>,
+    /// Measure what TLS takes, and nothing else
+    #[arg(long, conflicts_with_all = ["kept", "alone"])]
+    tls: bool,
     /// Write the tables into docs/scale.md
     #[arg(long)]
     write: bool,
@@ -129,6 +135,15 @@ impl Options {
     fn shape(&self, rows: u64, advertisers: u32, products: u32) -> Shape {
         let view_rows = rows / 3;
         Shape { rows: rows - view_rows, view_rows, advertisers, products, days: 1, extra_columns: 0 }
+    }
+
+    /// The program that is measured.
+    fn topshelf(&self) -> Result<PathBuf, Failure> {
+        match &self.program {
+            Some(program) => fs::canonicalize(program)
+                .map_err(|error| format!("there is no {}: {error}", program.display()).into()),
+            None => build(),
+        }
     }
 
     fn usual_executors(&self) -> u32 {
@@ -175,6 +190,9 @@ impl Options {
 
 /// Measures, fits, predicts, simulates, prints and, when asked to, writes.
 pub(super) fn run(options: &Options) -> Result<(), Failure> {
+    if options.tls {
+        return run_tls(options);
+    }
     let file = target().join("bench-scale.json");
     let results = if options.kept { kept(&file)? } else { measure_all(options, &file)? };
     let (model, prices) = (Model::of(&results.measured, results.idle.as_ref()), Prices::read()?);
@@ -196,6 +214,38 @@ pub(super) fn run(options: &Options) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Measures what TLS takes, prints it and, when asked to, writes it.
+fn run_tls(options: &Options) -> Result<(), Failure> {
+    let topshelf = options.topshelf()?;
+    let shape = options.shape(options.rows, 2_000, 500);
+    let logs = Logs::find_or_make_by(&topshelf, shape, Format::Csv)?;
+    machine::warn_when_busy();
+    logs.warm()?;
+    let folder = folder()?;
+    let Shape { rows, view_rows, advertisers, products, .. } = shape;
+    let executors = options.usual_executors();
+    // Small tasks shuffle the most.
+    let point = Point { rows, view_rows, advertisers, products, task_mib: 16, adders: 0, executors };
+    let measuring = Measuring::new(options, &topshelf, &logs, folder.path());
+    let table = tls::measure(measuring, point, options)?;
+    let Options { rows, memory, runs, .. } = options;
+    let command = format!(
+        "cargo xtask bench scale --tls --rows {rows} --executors {executors} --memory {memory} --runs {runs}"
+    );
+    let text = format!(
+        "{table}\nMedians of each figure. {}; {}.\n\n```\n{command}\n```\n",
+        machine::description(),
+        machine::date()?
+    );
+    println!("{text}");
+    if options.write { page::write_into(PAGE, tls::PART, &text) } else { Ok(()) }
+}
+
+fn folder() -> Result<tempfile::TempDir, Failure> {
+    let folder = tempfile::tempdir_in(target());
+    folder.map_err(|error| format!("could not make a folder below target: {error}").into())
+}
+
 fn kept(file: &Path) -> Result<Results, Failure> {
     let text = fs::read_to_string(file)
         .map_err(|error| format!("nothing was kept: could not read {}: {error}", file.display()))?;
@@ -204,11 +254,7 @@ fn kept(file: &Path) -> Result<Results, Failure> {
 }
 
 fn measure_all(options: &Options, file: &Path) -> Result<Results, Failure> {
-    let topshelf = match &options.program {
-        Some(program) => fs::canonicalize(program)
-            .map_err(|error| format!("there is no {}: {error}", program.display()))?,
-        None => build()?,
-    };
+    let topshelf = options.topshelf()?;
     let others: Vec<Other> = options.others.iter().copied().flatten().collect();
     let (of_topshelf, of_others) = (options.alone.is_none(), options.alone != Some(Alone::Idle));
     if of_others && !others.is_empty() {
@@ -239,9 +285,8 @@ fn measure_all(options: &Options, file: &Path) -> Result<Results, Failure> {
         let logs = Logs::find_or_make_by(&topshelf, set.shape, Format::Csv)?;
         machine::warn_when_busy();
         logs.warm()?;
-        let folder = tempfile::tempdir_in(target());
-        let folder = folder.map_err(|error| format!("could not make a folder below target: {error}"))?;
-        let measuring = Measuring { options, topshelf: &topshelf, logs: &logs, folder: folder.path() };
+        let folder = folder()?;
+        let measuring = Measuring::new(options, &topshelf, &logs, folder.path());
         let (here, pairs, one_machine) = measuring.one_machine()?;
         let points = if of_topshelf { &set.points } else { &[][..] };
         for (task_mib, adders, executors) in points.iter().copied() {
@@ -266,9 +311,8 @@ fn measure_all(options: &Options, file: &Path) -> Result<Results, Failure> {
 
 /// A cluster without work.
 fn idle(options: &Options, topshelf: &Path) -> Result<Idle, Failure> {
-    let folder = tempfile::tempdir_in(target());
-    let folder = folder.map_err(|error| format!("could not make a folder below target: {error}"))?;
-    let group = Group::start(topshelf, folder.path(), options.usual_executors(), &options.memory)?;
+    let folder = folder()?;
+    let group = Group::start(topshelf, folder.path(), options.usual_executors(), &options.memory, &[])?;
     let idle = group.idle();
     say(&format!(
         "without work, in {:.0} s: {:.2} s of {} executors, {:.2} s of the scheduler",
@@ -292,9 +336,16 @@ struct Measuring<'a> {
     topshelf: &'a Path,
     logs: &'a Logs,
     folder: &'a Path,
+    runs: u32,
+    /// What the processes show each other; none when they connect plainly.
+    certificates: Option<&'a Certificates>,
 }
 
-impl Measuring<'_> {
+impl<'a> Measuring<'a> {
+    fn new(options: &'a Options, topshelf: &'a Path, logs: &'a Logs, folder: &'a Path) -> Self {
+        Self { options, topshelf, logs, folder, runs: options.runs, certificates: None }
+    }
+
     /// The count of the day, into a lake; what it says of itself goes into a file.
     fn count(&self, lake: &Path, log: &Path) -> Result<Command, Failure> {
         let file = File::create(log).map_err(|error| format!("could not make {}: {error}", log.display()))?;
@@ -333,7 +384,7 @@ impl Measuring<'_> {
     fn one_machine(&self) -> Result<(PathBuf, u64, OneMachine), Failure> {
         let (lake, log) = (self.folder.join("lake-here"), self.folder.join("here.log"));
         let mut runs = Vec::new();
-        for _ in 0..self.options.runs {
+        for _ in 0..self.runs {
             clear(&lake)?;
             let used = self.used(&mut self.count(&lake, &log)?, &log)?;
             say(&format!("one machine: {used}"));
@@ -363,7 +414,7 @@ impl Measuring<'_> {
         one_machine: OneMachine,
     ) -> Result<Measured, Failure> {
         let mut runs = Vec::new();
-        for _ in 0..self.options.runs {
+        for _ in 0..self.runs {
             let took = self.on_a_cluster(&point, here)?;
             say(&format!(
                 "{point}: {:.2} s; CPU: {:.2} s of executors, {:.2} s of the scheduler, {:.2} s of the night; {:.1} MB shuffled",
@@ -383,7 +434,7 @@ impl Measuring<'_> {
     fn partial(&self, point: &Point) -> Result<u64, Failure> {
         let folder = tempfile::tempdir_in(self.folder);
         let folder = folder.map_err(|error| format!("could not make a folder below target: {error}"))?;
-        let group = Group::start(self.topshelf, folder.path(), point.executors, &self.options.memory)?;
+        let group = Group::start(self.topshelf, folder.path(), point.executors, &self.options.memory, &[])?;
         let mut run = topshelf_in(self.topshelf, folder.path());
         run.args(["run", "--json", "--day", &self.logs.shape.day(), "--cluster", &group.url()]);
         run.arg("--input").arg(&self.logs.folder).args(["--lake", "lake", "--store", "sqlite:topshelf.db"]);
@@ -398,11 +449,14 @@ impl Measuring<'_> {
     fn on_a_cluster(&self, point: &Point, here: &Path) -> Result<Took, Failure> {
         let folder = tempfile::tempdir_in(self.folder);
         let folder = folder.map_err(|error| format!("could not make a folder below target: {error}"))?;
-        let group = Group::start(self.topshelf, folder.path(), point.executors, &self.options.memory)?;
+        let flags = self.certificates.map(Certificates::flags).unwrap_or_default();
+        let group =
+            Group::start(self.topshelf, folder.path(), point.executors, &self.options.memory, &flags)?;
         let (lake, log) = (folder.path().join("lake"), folder.path().join("count.log"));
         let mut count = self.count(&lake, &log)?;
         count.args(["--cluster", &group.url()]);
         of_point(&mut count, point);
+        count.envs(self.certificates.iter().flat_map(|certificates| certificates.variables()));
         let watch = group.watch();
         let used = self.used(&mut count, &log);
         let (shuffled_bytes, returned_bytes) = watch.end();

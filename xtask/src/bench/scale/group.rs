@@ -4,6 +4,7 @@ use super::measured::Idle;
 use crate::{Failure, bench::serve::Running, repository::program};
 use std::{
     collections::HashMap,
+    ffi::OsString,
     fs::{self, File},
     net::TcpStream,
     path::{Path, PathBuf},
@@ -47,20 +48,26 @@ pub(super) struct Figures {
     pub(super) executors_s: f64,
 }
 
+/// An address that the processes of no other call have.
+pub(super) fn host() -> String {
+    let id = process::id();
+    format!("127.{}.{}.1", 1 + id / 250 % 250, 1 + id % 250)
+}
+
 impl Group {
-    /// Starts them in a folder, where their logs and work folders are; each executor has one slot.
+    /// Starts them in a folder, where their logs and work folders are, each with these flags, too; executors have one slot.
     pub(super) fn start(
         topshelf: &Path,
         folder: &Path,
         executors: u32,
         memory: &str,
+        more: &[OsString],
     ) -> Result<Self, Failure> {
-        let id = process::id();
-        let host = format!("127.{}.{}.1", 1 + id / 250 % 250, 1 + id % 250);
+        let host = host();
         let address = format!("{host}:{SCHEDULER_PORT}");
         let start = |name: &str, at: &str, flags: &[&str]| {
             let mut command = topshelf_in(topshelf, folder);
-            command.args(["cluster", flags[0], "--bind", at]).args(&flags[1..]);
+            command.args(["cluster", flags[0], "--bind", at]).args(&flags[1..]).args(more);
             let log = folder.join(format!("{name}.log"));
             let file =
                 File::create(&log).map_err(|error| format!("could not make {}: {error}", log.display()))?;

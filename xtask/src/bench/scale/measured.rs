@@ -63,7 +63,7 @@ pub(super) struct Took {
 }
 
 impl Took {
-    fn median(runs: &[Self]) -> Option<Self> {
+    pub(super) fn median(runs: &[Self]) -> Option<Self> {
         let role = |of: fn(&Self) -> Role| {
             Some(Role {
                 cpu_s: median(runs.iter().map(|run| of(run).cpu_s))?,

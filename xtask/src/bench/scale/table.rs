@@ -35,9 +35,12 @@ pub(super) fn measured(measured: &[Measured]) -> String {
     )
 }
 
+pub(super) fn megabytes(bytes: u64) -> f64 {
+    gigabytes(bytes) * 1e3
+}
+
 fn measured_line(measured: &Measured) -> String {
     let Measured { point, took, one_machine, .. } = measured;
-    let megabytes = |bytes: u64| gigabytes(bytes) * 1e3;
     format!(
         "| {} | {:.2} | {} | {} | {} | {} | {} | {:.2} | {:.2} | {:.2} | {:.2} | {:.2} | {:.2} | {:.1} | {} | {} | {:.0} | {:.0} | {:.0} |\n",
         thousands(point.rows + point.view_rows),

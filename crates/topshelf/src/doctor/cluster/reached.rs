@@ -33,9 +33,9 @@ pub(super) async fn examine(
     let bare = host.trim_start_matches('[').trim_end_matches(']').to_owned();
     let named_by = "cluster.url".to_owned();
     let at = Host { host: bare, port, named_by, what: "the scheduler" };
-    let addresses =
-        examined.step("resolve", format!("look up {}", at.host), network::resolve(at.clone())).await?;
-    let connect = network::connect(at, addresses);
+    let resolve = or_by_night(network::resolve(at.clone()));
+    let addresses = examined.step("resolve", format!("look up {}", at.host), resolve).await?;
+    let connect = or_by_night(network::connect(at, addresses));
     drop(examined.step("connect", format!("connect to port {port}"), connect).await?);
     let scheduler = Peer::new(format!("{host}:{port}"), transport.clone());
     let tried = "ask who it is";
@@ -46,6 +46,16 @@ pub(super) async fn examine(
     };
     let executors = executors(members, transport, cluster.deadline_seconds);
     examined.step("executors", tried, executors).await
+}
+
+/// What is tried to reach a scheduler, which may be there for the night alone.
+async fn or_by_night<T>(tried: impl Future<Output = Tried<T>>) -> Tried<T> {
+    tried.await.map_err(|answer| {
+        let remedy = answer.remedy.map(|remedy| {
+            format!("{remedy}; a cluster that is there for the night alone, as on AWS, is not there by day")
+        });
+        Answer { remedy, ..answer }
+    })
 }
 
 async fn transport(examined: &mut Examined<'_>, cluster: &config::Cluster) -> Option<Transport> {
