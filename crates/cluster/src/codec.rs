@@ -19,6 +19,9 @@ use datafusion_proto::{
 };
 use std::{any::Any, sync::Arc};
 
+/// Who reads plans, and is no executor.
+const SCHEDULER: &str = "the scheduler";
+
 /// A [`TasksTable`].
 #[derive(Clone, PartialEq, prost::Message)]
 struct TableMessage {
@@ -58,7 +61,7 @@ impl LogicalExtensionCodec for LogicalCodec {
         schema: SchemaRef,
         context: &TaskContext,
     ) -> Result<Arc<dyn TableProvider>> {
-        match program::decode(bytes) {
+        match program::decode(SCHEDULER, bytes) {
             Some(message) => {
                 let TableMessage { shared, tasks, ranges, keeps } = message?;
                 Ok(Arc::new(TasksTable { shared, tasks, ranges, keeps }))
@@ -132,12 +135,13 @@ impl LogicalExtensionCodec for LogicalCodec {
 #[derive(Debug, Default)]
 pub(crate) struct PhysicalCodec {
     engine: BallistaPhysicalExtensionCodec,
-    worker: Option<Arc<dyn Worker>>,
+    executor: Option<(String, Arc<dyn Worker>)>,
 }
 
 impl PhysicalCodec {
-    pub(crate) fn with(worker: Arc<dyn Worker>) -> Self {
-        Self { worker: Some(worker), ..Self::default() }
+    /// That of the executor of this name.
+    pub(crate) fn of_executor(name: &str, worker: Arc<dyn Worker>) -> Self {
+        Self { executor: Some((format!("executor {name}"), worker)), ..Self::default() }
     }
 }
 
@@ -149,13 +153,15 @@ impl PhysicalExtensionCodec for PhysicalCodec {
         context: &TaskContext,
         converter: &dyn PhysicalProtoConverterExtension,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        match program::decode(bytes) {
+        let reader = self.executor.as_ref().map_or(SCHEDULER, |(name, _)| name);
+        match program::decode(reader, bytes) {
             Some(message) => {
                 let NodeMessage { shared, ranges, keeps, tasks } = message?;
                 let [input] = inputs else {
                     return Err(DataFusionError::Internal("a node of topshelf has one input".to_owned()));
                 };
-                let (input, worker) = (Arc::clone(input), self.worker.clone());
+                let (input, worker) =
+                    (Arc::clone(input), self.executor.as_ref().map(|(_, worker)| Arc::clone(worker)));
                 Ok(match ranges {
                     Some(ranges) => Arc::new(TasksExec::new((shared, ranges), input, worker)),
                     None => Arc::new(KeepExec::new((shared, keeps, tasks), input, worker)),

@@ -101,7 +101,8 @@ pub async fn run_executor(
         .map_or_else(|| in_url(ours), |host| host.parse().map_or_else(|_| host.clone(), in_url));
     let is_for_us = settings.scheduler.transport().is_for(&host);
     is_for_us.map_err(|reason| ProcessError::Certificate { host: host.clone(), reason })?;
-    let worker = worker(&format!("{host}:{}", address.port()));
+    let name = format!("{host}:{}", address.port());
+    let codec = PhysicalCodec::of_executor(&name, worker(&name));
     let executor = Arc::new(executor(settings, host, address.port()));
     tracing::info!(
         %address, scheduler = %settings.scheduler, tls = settings.scheduler.transport().is_tls(), slots = settings.slots,
@@ -114,7 +115,7 @@ pub async fn run_executor(
     tokio::pin!(serving);
     let health = ExecutorHealth::new();
     let codec: BallistaCodec<LogicalPlanNode, PhysicalPlanNode> =
-        BallistaCodec::new(Arc::new(LogicalCodec::default()), Arc::new(PhysicalCodec::with(worker)));
+        BallistaCodec::new(Arc::new(LogicalCodec::default()), Arc::new(codec));
     let asking = poll_loop(
         client(Slow::new(channel.clone())),
         Arc::clone(&executor),

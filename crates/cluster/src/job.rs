@@ -90,7 +90,7 @@ pub enum ClusterError<E> {
     },
     /// It did not end in time.
     #[error(
-        "job {job} had not ended after {} s, and was given up{}", deadline.as_secs(),
+        "{} had not ended after {} s, and was given up{}", named(job), deadline.as_secs(),
         if *executors == Some(0) { ": there were no executors" } else { "" }
     )]
     Deadline {
@@ -102,7 +102,7 @@ pub enum ClusterError<E> {
         executors: Option<u32>,
     },
     /// The scheduler does not answer any more, and all of the job was in its memory.
-    #[error("the scheduler at {scheduler} was lost, and job {job} with it")]
+    #[error("the scheduler at {scheduler} was lost, and {} with it", named(job))]
     Lost {
         /// Its address.
         scheduler: String,
@@ -112,7 +112,7 @@ pub enum ClusterError<E> {
         source: Unreachable,
     },
     /// The engine gave it up.
-    #[error("job {job} failed on the cluster")]
+    #[error("{} failed on the cluster", named(job))]
     Failed {
         /// The engine's name of it.
         job: String,
@@ -132,6 +132,11 @@ pub enum ClusterError<E> {
     /// Whoever takes the rows does not want more, or was told to stop.
     #[error(transparent)]
     Taken(E),
+}
+
+/// A job that the scheduler has refused, or not taken yet, has no name.
+fn named(job: &str) -> String {
+    if job.is_empty() { "the job".to_owned() } else { format!("job {job}") }
 }
 
 /// How long a scheduler has to hear that a job is given up.

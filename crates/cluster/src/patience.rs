@@ -29,31 +29,40 @@ const UNANSWERED_FOR: Duration = Duration::from_secs(5);
 pub(crate) struct Patience {
     scheduler: Peer,
     give_up_after: Option<Duration>,
-    /// Since when it is waited for, and when that was told last; none while it is there.
-    lost: Option<(Instant, Option<Instant>)>,
+    /// None while it is there.
+    waiting: Option<Waiting>,
+}
+
+struct Waiting {
+    since: Instant,
+    /// When the log was told last.
+    told: Option<Instant>,
+    /// What was wrong the last time; none when it answers, and gives no tasks.
+    why: Option<Unreachable>,
 }
 
 impl Patience {
     pub(crate) fn new(scheduler: Peer, give_up_after: Option<Duration>) -> Self {
-        Self { scheduler, give_up_after, lost: None }
+        Self { scheduler, give_up_after, waiting: None }
     }
 
     /// Connects, as soon as there is somebody who may be talked to; by which address of this machine.
     pub(crate) async fn reach(&mut self) -> Result<(IpAddr, Channel), ProcessError> {
         let scheduler = self.scheduler.clone();
+        let connect = async || {
+            let ours = scheduler.greet().await?;
+            let channel = scheduler.connect().await;
+            let channel = channel.map_err(|error| Unreachable::Connection(io::Error::other(error)))?;
+            Ok((ours, channel))
+        };
         loop {
-            let attempt = async {
-                let ours = scheduler.greet().await?;
-                let channel = scheduler.connect().await;
-                let channel = channel.map_err(|error| Unreachable::Connection(io::Error::other(error)))?;
-                Ok((ours, channel))
-            };
-            match self.while_patient(attempt).await {
-                Ok(reached) => {
+            match self.attempt(connect()).await {
+                Some(Ok(reached)) => {
                     self.found();
                     return Ok(reached);
                 }
-                Err(unreachable) => self.not_reached(Some(unreachable))?,
+                Some(Err(unreachable)) => self.not_reached(Some(unreachable))?,
+                None => self.not_reached_again()?,
             }
             tokio::time::sleep(TRY_EVERY).await;
         }
@@ -61,6 +70,7 @@ impl Patience {
 
     /// Looks whether the scheduler answers, until it is waited for too long.
     pub(crate) async fn watch(&mut self, health: &ExecutorHealth) -> ProcessError {
+        let scheduler = self.scheduler.clone();
         let mut unanswered_since = Instant::now();
         loop {
             tokio::time::sleep(TRY_EVERY).await;
@@ -68,46 +78,63 @@ impl Patience {
                 self.found();
                 unanswered_since = Instant::now();
             } else if unanswered_since.elapsed() > UNANSWERED_FOR {
-                let scheduler = self.scheduler.clone();
-                let unreachable = self.while_patient(scheduler.greet()).await.err();
-                if let Err(given_up) = self.not_reached(unreachable) {
+                let told = match self.attempt(scheduler.greet()).await {
+                    Some(greeted) => self.not_reached(greeted.err()),
+                    None => self.not_reached_again(),
+                };
+                if let Err(given_up) = told {
                     return given_up;
                 }
             }
         }
     }
 
-    /// An attempt, which is given up when patience is at its end.
-    async fn while_patient<T>(
-        &mut self,
-        attempt: impl Future<Output = Result<T, Unreachable>>,
-    ) -> Result<T, Unreachable> {
-        let (since, _) = self.lost.get_or_insert_with(|| (Instant::now(), None));
-        let Some(after) = self.give_up_after else { return attempt.await };
-        timeout(after.saturating_sub(since.elapsed()), attempt).await.unwrap_or(Err(Unreachable::Silent))
+    /// An attempt, for which there is time until patience is at its end; none when it was too long.
+    async fn attempt<T>(&mut self, attempt: impl Future<Output = T>) -> Option<T> {
+        let Some(after) = self.give_up_after else { return Some(attempt.await) };
+        timeout(after.saturating_sub(self.waiting().since.elapsed()), attempt).await.ok()
+    }
+
+    fn waiting(&mut self) -> &mut Waiting {
+        // Who is there, and was not asked for anything yet, is silent.
+        self.waiting.get_or_insert_with(|| Waiting {
+            since: Instant::now(),
+            told: None,
+            why: Some(Unreachable::Silent),
+        })
     }
 
     fn found(&mut self) {
-        if let Some((_, Some(_))) = self.lost.take() {
+        if self.waiting.take().is_some_and(|waiting| waiting.told.is_some()) {
             tracing::info!(scheduler = %self.scheduler, "the scheduler is reached");
         }
     }
 
-    /// Tells it, now and then.
-    fn not_reached(&mut self, unreachable: Option<Unreachable>) -> Result<(), ProcessError> {
-        let (since, told) = self.lost.get_or_insert_with(|| (Instant::now(), None));
-        if self.give_up_after.is_some_and(|after| since.elapsed() >= after) {
-            let (scheduler, after) = (self.scheduler.to_string(), since.elapsed());
-            return Err(ProcessError::GivenUp { scheduler, after, source: unreachable });
-        }
-        if told.is_none_or(|told| told.elapsed() >= TELL_EVERY) {
-            *told = Some(Instant::now());
-            let reason = match &unreachable {
+    fn not_reached(&mut self, why: Option<Unreachable>) -> Result<(), ProcessError> {
+        self.waiting().why = why;
+        self.not_reached_again()
+    }
+
+    /// Tells it, now and then; what is wrong is what was wrong before.
+    fn not_reached_again(&mut self) -> Result<(), ProcessError> {
+        let give_up_after = self.give_up_after;
+        let waiting = self.waiting();
+        let waited = waiting.since.elapsed();
+        if waiting.told.is_none_or(|told| told.elapsed() >= TELL_EVERY) {
+            waiting.told = Some(Instant::now());
+            let reason = match &waiting.why {
                 Some(unreachable) => chain(unreachable),
                 None => "it answers, but gives this executor no tasks; its log tells why".to_owned(),
             };
-            let waited_s = since.elapsed().as_secs();
-            tracing::warn!(scheduler = %self.scheduler, reason, waited_s, "waiting for the scheduler");
+            tracing::warn!(scheduler = %self.scheduler, reason, waited_s = waited.as_secs(), "waiting for the scheduler");
+        }
+        if give_up_after.is_some_and(|after| waited >= after) {
+            let source = self.waiting.take().and_then(|waiting| waiting.why);
+            return Err(ProcessError::GivenUp {
+                scheduler: self.scheduler.to_string(),
+                after: waited,
+                source,
+            });
         }
         Ok(())
     }

@@ -281,6 +281,9 @@ pub enum Unreachable {
     /// Whoever is there is of another kind.
     #[error("it is of another kind: it does not speak HTTP/2")]
     OfAnotherKind,
+    /// It is asked who is there, and says something else.
+    #[error("it does not say who is there: {0}")]
+    NoAnswer(String),
     /// Whoever is there may be an executor, but is no scheduler.
     #[error("it is no scheduler, though it speaks HTTP/2")]
     NoScheduler,
@@ -290,7 +293,10 @@ impl Unreachable {
     /// Whether it is about TLS, or a certificate.
     #[must_use]
     pub fn is_of_tls(&self) -> bool {
-        !matches!(self, Self::Connection(_) | Self::Silent | Self::OfAnotherKind | Self::NoScheduler)
+        !matches!(
+            self,
+            Self::Connection(_) | Self::Silent | Self::OfAnotherKind | Self::NoAnswer(_) | Self::NoScheduler
+        )
     }
 }
 
@@ -415,7 +421,7 @@ impl Peer {
         let channel = self.channel().map_err(|error| Unreachable::Connection(io::Error::other(error)))?;
         answers::members(&channel).await.map_err(|answer| match answer.code() {
             Code::Unimplemented => Unreachable::NoScheduler,
-            _ => Unreachable::Connection(io::Error::other(answer)),
+            _ => Unreachable::NoAnswer(answer.message().to_owned()),
         })
     }
 

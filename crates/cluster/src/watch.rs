@@ -15,7 +15,7 @@ const EVERY: Duration = Duration::from_secs(1);
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The same of a job that has no result: whoever waits for it is to hear so soon.
-const STANDS_WITHIN: Duration = Duration::from_secs(1);
+const STANDS_WITHIN: Duration = Duration::from_secs(2);
 
 /// How a job stands: the stage that is under way, or the last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

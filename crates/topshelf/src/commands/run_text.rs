@@ -88,7 +88,10 @@ fn cluster_line(cluster: &Value) -> Option<String> {
     }
     let stage = |stage: &Value| {
         let name = stage["stage"].as_str().unwrap_or_default();
-        format!("{name} {} tasks in {} ms", stage["tasks"], stage["elapsed_ms"])
+        // Runs of earlier versions do not tell: all were done.
+        let done = stage["tasks_done"].as_u64().filter(|done| stage["tasks"] != *done);
+        let done = done.map(|done| format!("{done} of ")).unwrap_or_default();
+        format!("{name} {done}{} tasks in {} ms", stage["tasks"], stage["elapsed_ms"])
     };
     let stages: Vec<_> = entries(cluster, "stages").map(stage).collect();
     let spilled = |of: &Value| of["spilled_bytes"].as_u64().unwrap_or_default();
@@ -227,6 +230,13 @@ mod tests {
         }));
         let expected = "  cluster  job j on 2 executors: count 4 tasks in 700 ms, add 2 tasks in 60 ms, 1 tasks tried again; shuffled 12 rows, 600 bytes; spilled 12 bytes";
         assert_eq!(told, ["stage      count 900 ms", expected]);
+        let failed = lines(json!({
+            "job": "j", "tasks": 4, "spilled_bytes": 0, "task_retries": 3,
+            "shuffled_rows": 2, "shuffled_bytes": 9,
+            "stages": [{ "stage": "count", "tasks": 4, "tasks_done": 1, "elapsed_ms": 0, "spilled_bytes": 0 }],
+            "executors": [{}],
+        }));
+        assert!(failed[1].contains("count 1 of 4 tasks in 0 ms, 3 tasks tried again"), "{failed:?}");
         let silent = lines(json!({ "job": "j", "tasks": 4, "spilled_bytes": 0 }));
         assert_eq!(silent[1], "  cluster  job j, 4 tasks; its scheduler told no more");
     }

@@ -84,7 +84,7 @@ pub(super) async fn count(
         move || sample::cuts(&wanted, &objects, &parts, &*opened, (&date.0, &date.1), &limits, adders)
     };
     let cuts = tokio::task::spawn_blocking(sample).await.expect("a sample is taken without panic");
-    let mut job = Job {
+    let job = Job {
         name: format!("topshelf {}", super::of_days(wanted.days())),
         shared: packed(&shared(night, lists)?),
         tasks: tasks.iter().map(packed).collect(),
@@ -92,48 +92,59 @@ pub(super) async fn count(
         keeps: may_keep && settings.executors_write,
         deadline: Duration::from_secs(settings.deadline_seconds),
     };
-    let shown = ShownJob::new(&night.progress);
-    let (mut jobs, mut failed) = (1, 0);
-    let (gathered, figures) = loop {
-        let gathering =
-            Gathering::new(Arc::clone(wanted), Arc::clone(&objects), parts.clone(), limits.clone());
-        let gathered = Gathered {
-            objects: Arc::clone(&objects),
-            counts: gathering,
-            there: vec![Vec::new(); wanted.days().len()],
-            given: Given::default(),
-        };
-        let (gathered, figures, done) =
-            attempt(&scheduler, job.clone(), (&night.halt, &shown), gathered).await;
-        match done {
-            Ok(()) if !job.keeps || gathered.counts.is_as_guessed() => break (gathered, figures),
-            Ok(()) => {
-                warn!("a task began amid a record, and what was written of it is of no use: counting again");
-                job.keeps = false;
-            }
-            Err(failure) if failure.is_transient() && failed < settings.retries => {
-                warn!(error = failure.chain(), "the cluster did not count, trying again with a new job");
-                failed += 1;
-                // The next job tells when it does not come back.
-                let _ = night.halt.unless_stopped(scheduler.reach(BACK_WITHIN)).await?;
-            }
-            Err(failure) if figures.job.is_empty() => return Err(failure),
-            Err(failure) => {
-                let figures = ClusterFigures::new(figures, gathered.given(), count, jobs);
-                let stage = StageReport::since("count", started).by_cluster(Some(figures));
-                return Err(failure.with_report(serde_json::json!({ "stages": [stage] })));
-            }
-        }
-        jobs += 1;
+    let gather = || Gathered {
+        counts: Gathering::new(Arc::clone(wanted), Arc::clone(&objects), parts.clone(), limits.clone()),
+        objects: Arc::clone(&objects),
+        there: vec![Vec::new(); wanted.days().len()],
+        given: Given::default(),
     };
-    drop(shown);
-    let figures = ClusterFigures::new(figures, gathered.given(), count, jobs);
+    let mut last = None;
+    let gathered = jobs(night, &scheduler, job, gather, &mut last).await.map_err(|failure| {
+        let Some(figures) = last.take() else { return failure };
+        let stage = StageReport::since("count", started).by_cluster(Some(figures));
+        failure.with_report(serde_json::json!({ "stages": [stage] }))
+    })?;
+    let figures = last.expect("a job has counted");
     let Gathered { counts, there, .. } = gathered;
     let ClusterFigures { job, elapsed_ms, rows, rows_kept, .. } = &figures;
     info!(job, tasks = count, elapsed_ms, rows, rows_kept, "the cluster has counted");
     let finish = move || counts.finish(&*opened, (&date.0, &date.1));
     let counted = tokio::task::spawn_blocking(finish).await.expect("gathering does not panic");
     Ok((counted, OnCluster { there, figures }))
+}
+
+/// What was gathered of the first job that has counted; `last` is what the last one did that came to anything.
+async fn jobs(
+    night: &Night,
+    scheduler: &Peer,
+    mut job: Job,
+    gather: impl Fn() -> Gathered,
+    last: &mut Option<ClusterFigures>,
+) -> Result<Gathered, Failure> {
+    let shown = ShownJob::new(&night.progress);
+    let (mut jobs, mut failed) = (0, 0);
+    loop {
+        jobs += 1;
+        let (gathered, figures, done) =
+            attempt(scheduler, job.clone(), (&night.halt, &shown), gather()).await;
+        if !figures.job.is_empty() {
+            *last = Some(ClusterFigures::new(figures, gathered.given(), job.tasks.len(), jobs));
+        }
+        match done {
+            Ok(()) if !job.keeps || gathered.counts.is_as_guessed() => return Ok(gathered),
+            Ok(()) => {
+                warn!("a task began amid a record, and what was written of it is of no use: counting again");
+                job.keeps = false;
+            }
+            Err(failure) if failure.is_transient() && failed < night.config.cluster.retries => {
+                warn!(error = failure.chain(), "the cluster did not count, trying again with a new job");
+                failed += 1;
+                // The next job tells when it does not come back.
+                let _ = night.halt.unless_stopped(scheduler.reach(BACK_WITHIN)).await?;
+            }
+            Err(failure) => return Err(failure),
+        }
+    }
 }
 
 /// The scheduler, and how it is connected to.

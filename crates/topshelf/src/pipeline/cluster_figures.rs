@@ -10,13 +10,13 @@ pub struct ClusterFigures {
     pub job: String,
     /// Tasks that counted.
     pub tasks: usize,
-    /// How long it took, in milliseconds, until the last sum had come.
+    /// How long it took, in milliseconds, until the last sum had come, or it had failed.
     pub elapsed_ms: u64,
     /// Rows that came back: sums that were not kept, and a report of each task and of each range.
     pub rows: u64,
     /// Sums that executors have written to the lake.
     pub rows_kept: u64,
-    /// How many jobs were tried, the last of them with success.
+    /// How many jobs were tried; this is the last of them.
     pub jobs: u32,
     /// Partial counts that tasks gave, before any were added up.
     pub partial_rows: u64,
@@ -49,6 +49,8 @@ pub struct ClusterStage {
     pub stage: &'static str,
     /// Its tasks.
     pub tasks: u32,
+    /// Those that were done in the end: all, unless the job failed.
+    pub tasks_done: u32,
     /// Attempts at a task that failed, or whose result was lost.
     pub task_retries: u32,
     /// How often the stage was begun.

@@ -45,6 +45,14 @@ fn who_is_no_scheduler_is_told() {
 }
 
 #[test]
+fn a_scheduler_that_stands_still_is_told() {
+    let mut group = Group::of(0);
+    group.scheduler_stands_still();
+    let said = doctor(&group.scene, &["--cluster", &group.url()]);
+    said.fails_only("cluster scheduler", &["it does not answer", "the scheduler stands still"]);
+}
+
+#[test]
 fn a_cluster_without_executors_is_a_warning() {
     let group = Group::of(0);
     let said = doctor(&group.scene, &["--cluster", &group.url()]);

@@ -194,6 +194,22 @@ fn a_scheduler_that_comes_back_gets_a_new_job() {
     assert!(files(&group.scene.path("lake-here/counts")) == files(&group.scene.path("lake-there/counts")));
 }
 
+/// The second job has nobody who could name it.
+#[test]
+fn a_night_that_is_stopped_while_it_waits_for_its_scheduler_keeps_what_its_job_did() {
+    let mut group = Group::of(1);
+    group.generate(&[]);
+    let mut command = group.scene.command(&args(&group.url()));
+    let mut run = Service::of(command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap());
+    group.executor_says(0, "Received task");
+    group.kill_scheduler();
+    run.line_with("trying again with a new job");
+    run.signal("INT");
+    assert_eq!(run.end(), Some(1));
+    let figures = figures(&group, "stopped");
+    assert!(!figures["job"].as_str().unwrap().is_empty() && figures["jobs"] == 1, "{figures}");
+}
+
 #[test]
 fn a_night_that_is_told_to_stop_ends_its_job() {
     let mut group = Group::of(0);

@@ -121,6 +121,10 @@ impl Group {
         self.executors[number].as_mut().unwrap().signal("STOP");
     }
 
+    pub(crate) fn scheduler_stands_still(&mut self) {
+        self.scheduler.as_mut().unwrap().signal("STOP");
+    }
+
     /// The scheduler says a line that holds the text.
     pub(crate) fn scheduler_says(&mut self, text: &str) -> String {
         self.scheduler.as_mut().unwrap().line_with(text)

@@ -31,6 +31,7 @@ fn an_executor_gives_up_when_it_is_told_to() {
     let flags = ["--give-up-after", "1s"];
     let mut executor = group.executor(&flags);
     executor.line_with("was not reached for");
+    executor.line_with("Connection refused");
     assert_eq!(executor.end(), Some(1));
     group.start_scheduler();
     let mut executor = group.executor(&flags);
@@ -40,6 +41,9 @@ fn an_executor_gives_up_when_it_is_told_to() {
     assert_eq!(executor.end(), Some(1));
 }
 
+/// What an attempt to reach a scheduler may take.
+const ATTEMPT: Duration = Duration::from_secs(10);
+
 /// Somebody who takes connections and says nothing would have time of his own for each attempt.
 #[test]
 fn an_executor_gives_up_in_time_on_who_says_nothing() {
@@ -47,9 +51,11 @@ fn an_executor_gives_up_in_time_on_who_says_nothing() {
     let _silent = TcpListener::bind(group.scheduler_address()).unwrap();
     let began = Instant::now();
     let mut executor = group.executor(&["--give-up-after", "2s"]);
-    executor.line_with("was not reached for 2 s");
+    executor.line_with("was not reached for");
+    executor.line_with("it does not answer");
     assert_eq!(executor.end(), Some(1));
-    assert!(began.elapsed() >= Duration::from_secs(2));
+    let took = began.elapsed();
+    assert!(took >= Duration::from_secs(2) && took < ATTEMPT, "{took:?}");
 }
 
 #[test]
@@ -106,8 +112,10 @@ fn an_executor_is_not_taken_for_a_scheduler() {
     assert!(told.exit == 1 && told.stderr.contains("it is no scheduler"), "{told:#?}");
     let mut executor = Service::start(
         &group.scene,
-        &["cluster", "executor", "--scheduler", &other, "--work-dir", "any", "--give-up-after", "1s"],
+        &["cluster", "executor", "--scheduler", &other, "--work-dir", "any", "--give-up-after", "5s"],
     );
+    executor.line_with("it is no scheduler");
+    executor.line_with("was not reached for");
     executor.line_with("it is no scheduler");
     assert_eq!(executor.end(), Some(1));
     assert_eq!(group.stop_executor(0, "TERM"), Some(0));

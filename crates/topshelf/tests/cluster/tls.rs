@@ -137,9 +137,11 @@ fn an_executor_that_shows_nothing_good_gets_no_tasks() {
         (&bad, "it does not take our certificate: it is of an authority that it does not know"),
     ];
     for (flags, expected) in cases {
-        let mut executor = group.executor(&[flags, &["--give-up-after", "1s"]].concat());
+        let mut executor = group.executor(&[flags, &["--give-up-after", "5s"]].concat());
         let waiting = executor.line_with("waiting for the scheduler");
         assert!(waiting.contains(expected) && waiting.contains(&group.scheduler_address()), "{waiting}");
+        executor.line_with("was not reached for");
+        executor.line_with("all of a cluster speak TLS, or none does");
         assert_eq!(executor.end(), Some(1));
     }
 }

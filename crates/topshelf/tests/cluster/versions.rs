@@ -39,14 +39,16 @@ fn another_service(group: &Group, args: &[&str]) -> Service {
 }
 
 /// A night that fails, and names both.
-fn is_refused(group: &Group, mut night: Command) {
+fn is_refused(group: &Group, mut night: Command, by: &str) {
     let ended = night.output().unwrap();
     let told = String::from_utf8(ended.stderr).unwrap();
     assert_eq!(ended.status.code(), Some(1), "{told}");
-    for text in [OURS, THEIRS, "must be of one version"] {
+    for text in [OURS, THEIRS, "must be of one version", by] {
         assert!(told.contains(text), "{text}: {told}");
     }
-    assert!(!told.contains("DataFusionError") && !told.contains('⟦'), "{told}");
+    for text in ["DataFusionError", "⟦", "job  "] {
+        assert!(!told.contains(text), "{text}: {told}");
+    }
     assert!(!group.scene.path("lake/counts").exists(), "something was left");
 }
 
@@ -62,7 +64,8 @@ fn an_executor_of_another_version_counts_for_nobody() {
     let args = ["cluster", "executor", "--scheduler", &scheduler, "--bind", &bind, "--work-dir", "executor"];
     let mut executor = another_service(&group, &args);
     executor.line_with("the executor listens");
-    is_refused(&group, group.scene.command(&night(&group.url())));
+    let by = format!("executor {bind} is {THEIRS}");
+    is_refused(&group, group.scene.command(&night(&group.url())), &by);
     assert_eq!(executor.stop("TERM"), Some(0));
 }
 
@@ -75,7 +78,7 @@ fn a_scheduler_of_another_version_hands_out_nothing() {
     scheduler.line_with("the scheduler listens");
     group.start_executor();
     let url = group.url();
-    is_refused(&group, group.scene.command(&night(&url)));
+    is_refused(&group, group.scene.command(&night(&url)), &format!("the scheduler is {THEIRS}"));
     said(group.scene.call(&["doctor", "--day", DAY, "--input", "logs", "--cluster", &url, "--json"]))
         .fails_only("cluster scheduler", &[OURS, THEIRS, "must be of one version"]);
     assert_eq!(scheduler.stop("TERM"), Some(0));
@@ -85,5 +88,6 @@ fn a_scheduler_of_another_version_hands_out_nothing() {
 fn a_night_of_another_version_gets_nothing() {
     let group = Group::of(1);
     make_another(&group);
-    is_refused(&group, by_another(&group, &night(&group.url())));
+    let by = format!("the job is by {THEIRS}, and the scheduler is {OURS}");
+    is_refused(&group, by_another(&group, &night(&group.url())), &by);
 }

@@ -29,6 +29,7 @@ fn a_broken_schedule_is_told_by_the_next_step() {
     said.holds("configuration schedule", &["no known time zone", "IANA"]);
 }
 
+#[cfg(not(feature = "cluster"))]
 #[test]
 fn a_program_that_cannot_ask_a_cluster_says_so() {
     let said = doctor(&Scene::new(), &["--cluster", "df://127.0.0.1:50050"]);

@@ -12,9 +12,9 @@ use crate::{
 use cluster::{Member, Members, PROGRAM, Peer, Transport, Unreachable};
 use futures::{StreamExt, stream};
 use std::time::Duration;
-use tokio::time::timeout;
+use tokio::{task::spawn_blocking, time::timeout};
 
-/// How long an executor may take to answer: all of them are asked within a step.
+/// How long a scheduler or an executor may take to answer.
 const ANSWER_TIME_MAX: Duration = Duration::from_secs(3);
 
 /// Executors that are asked at a time.
@@ -59,21 +59,25 @@ async fn or_by_night<T>(tried: impl Future<Output = Tried<T>>) -> Tried<T> {
 }
 
 async fn transport(examined: &mut Examined<'_>, cluster: &config::Cluster) -> Option<Transport> {
-    let transport = night::transport(cluster);
     if cluster.tls_cert.is_empty() {
-        return transport.ok();
+        return Some(Transport::default());
     }
-    let cause =
-        "a path is wrong, this user may not read the file, or key and certificate are not of each other";
-    let loaded = transport
-        .map(|transport| (Answer::ok("both, and the authority, can be used"), transport))
-        .map_err(|failure| Answer::of(&failure, cause));
     let tried = format!("read {} and its key", cluster.tls_cert);
-    examined.step("certificate", tried, async { loaded }).await
+    let cluster = cluster.clone();
+    let load = async move {
+        let loaded = spawn_blocking(move || night::transport(&cluster)).await;
+        let cause =
+            "a path is wrong, this user may not read the file, or key and certificate are not of each other";
+        let loaded = loaded.expect("files are read without panic");
+        let transport = loaded.map_err(|failure| Answer::of(&failure, cause))?;
+        Ok((Answer::ok("both, and the authority, can be used"), transport))
+    };
+    examined.step("certificate", tried, load).await
 }
 
 async fn ask(scheduler: Peer) -> Tried<Members> {
-    let members = scheduler.members().await.map_err(|unreachable| {
+    let members = timeout(ANSWER_TIME_MAX, scheduler.members()).await;
+    let members = members.unwrap_or(Err(Unreachable::Silent)).map_err(|unreachable| {
         let cause = match &unreachable {
             Unreachable::NoScheduler | Unreachable::OfAnotherKind => {
                 "cluster.url leads to an executor, to another server, or to a scheduler of an older version"
@@ -81,7 +85,7 @@ async fn ask(scheduler: Peer) -> Tried<Members> {
             unreachable if unreachable.is_of_tls() => {
                 "one side shows a certificate and the other none, or one that the other does not take"
             }
-            _ => "the scheduler is about to end, or so busy that it does not answer",
+            _ => "the scheduler stands still, is about to end, or is so busy that it does not answer",
         };
         Answer::of(&night::not_reached(&scheduler, unreachable), cause)
     })?;

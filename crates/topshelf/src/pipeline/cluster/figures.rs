@@ -29,6 +29,7 @@ impl EngineFigures {
         let stages = named().map(|(stage, told)| ClusterStage {
             stage,
             tasks: told.tasks,
+            tasks_done: told.tasks_done,
             task_retries: told.attempts_failed,
             attempts: told.attempts,
             elapsed_ms: told.elapsed_ms,
@@ -107,9 +108,9 @@ mod tests {
             "partial_rows": 8, "spilled_bytes": 3,
             "shuffled_rows": 12, "shuffled_bytes": 600, "task_retries": 1,
             "stages": [
-                { "stage": "count", "tasks": 4, "task_retries": 1, "attempts": 2, "elapsed_ms": 20,
+                { "stage": "count", "tasks": 4, "tasks_done": 4, "task_retries": 1, "attempts": 2, "elapsed_ms": 20,
                   "output_rows": 12, "output_bytes": 600, "spilled_bytes": 0 },
-                { "stage": "add", "tasks": 2, "task_retries": 0, "attempts": 1, "elapsed_ms": 10,
+                { "stage": "add", "tasks": 2, "tasks_done": 2, "task_retries": 0, "attempts": 1, "elapsed_ms": 10,
                   "output_rows": 5, "output_bytes": 200, "spilled_bytes": 9 },
             ],
             "executors": [
