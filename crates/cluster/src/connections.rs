@@ -1,10 +1,14 @@
 //! Connections to other executors, kept for the next fetch: with TLS a new one is dear.
 
+use crate::{
+    transport::{Peer, Transport},
+    trouble::Trouble,
+};
 use async_trait::async_trait;
 use ballista_core::{
     client::BallistaClient,
     client_pool::{BallistaClientPool, PooledClient},
-    error::Result,
+    error::{BallistaError, Result},
     extension::BallistaConfigGrpcEndpoint,
     utils::GrpcClientConfig,
 };
@@ -18,11 +22,19 @@ use std::{
 /// How long one is kept that nobody uses.
 const KEPT_FOR: Duration = Duration::from_secs(30);
 
+/// What lets executors fetch from each other.
+const REMEDY: &str = "executors fetch from each other: let each reach that port of all others, and call itself by a host that they know (--host of `topshelf cluster executor`); stop the one that cannot be reached";
+
 type Idle = HashMap<(String, u16), Vec<(BallistaClient, Instant)>>;
 
-/// Connections that nobody uses at the moment, by host and port.
-#[derive(Clone, Default)]
-pub(crate) struct Connections(Arc<Mutex<Idle>>);
+/// Connections of an executor to others.
+#[derive(Clone)]
+pub(crate) struct Connections {
+    executor: Arc<str>,
+    transport: Transport,
+    /// Those that nobody uses at the moment, by host and port.
+    idle: Arc<Mutex<Idle>>,
+}
 
 impl fmt::Debug for Connections {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -31,14 +43,32 @@ impl fmt::Debug for Connections {
 }
 
 impl Connections {
+    /// For the executor of this name.
+    pub(crate) fn of(executor: &str, transport: Transport) -> Self {
+        Self { executor: executor.into(), transport, idle: Arc::default() }
+    }
+
     /// Those that are not too old.
     fn idle(&self) -> MutexGuard<'_, Idle> {
-        let mut idle = self.0.lock().expect("nobody panics while holding it");
+        let mut idle = self.idle.lock().expect("nobody panics while holding it");
         idle.retain(|_, clients| {
             clients.retain(|(_, since)| since.elapsed() < KEPT_FOR);
             !clients.is_empty()
         });
         idle
+    }
+}
+
+impl Connections {
+    /// Why there is no connection, in words; what the engine makes of it stays the same.
+    async fn told(&self, error: BallistaError, host: &str, port: u16) -> BallistaError {
+        let BallistaError::GrpcConnectionError(text) = error else { return error };
+        let other = Peer::new(format!("{host}:{port}"), self.transport.clone());
+        let Err(unreachable) = other.hello().await else { return BallistaError::GrpcConnectionError(text) };
+        let message =
+            format!("executor {} does not reach executor {other}: {}", self.executor, unreachable.chain());
+        let remedy = Some(REMEDY.to_owned());
+        BallistaError::GrpcConnectionError(format!("{:?}", Trouble { message, remedy }))
     }
 }
 
@@ -56,7 +86,7 @@ impl BallistaClientPool for Connections {
         let client = match kept {
             Some((client, _)) => client,
             None => {
-                BallistaClient::try_new(
+                let made = BallistaClient::try_new(
                     host,
                     port,
                     config.max_message_size,
@@ -67,7 +97,11 @@ impl BallistaClientPool for Connections {
                     config.initial_connection_window_size,
                     config.initial_stream_window_size,
                 )
-                .await?
+                .await;
+                match made {
+                    Ok(client) => client,
+                    Err(error) => return Err(self.told(error, host, port).await),
+                }
             }
         };
         let kept = self.clone();
@@ -77,5 +111,23 @@ impl BallistaClientPool for Connections {
 
     async fn evict_idle(&self) {
         drop(self.idle());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn who_is_not_reached_by_whom_is_told() {
+        let connections = Connections::of("10.0.3.8:50051", Transport::default());
+        let id = std::process::id();
+        let host = format!("127.{}.{}.201", 1 + id / 250 % 250, 1 + id % 250);
+        let config = GrpcClientConfig::default();
+        let error = connections.acquire(&host, 7040, &config, None).await.err().unwrap();
+        assert!(matches!(error, BallistaError::GrpcConnectionError(_)), "the engine fetches anew: {error:?}");
+        let told = Trouble::told_in(&format!("{error:?}")).unwrap();
+        let expected = format!("executor 10.0.3.8:50051 does not reach executor {host}:7040: ");
+        assert!(told.message.starts_with(&expected) && told.message.contains("refused"), "{told}");
     }
 }

@@ -8,7 +8,7 @@ use crate::{
     codec::{LogicalCodec, PhysicalCodec},
     connections::Connections,
     ended::{ProcessError, listen},
-    named::NamedEngine,
+    named::{Executor as Named, NamedEngine},
     patience::{Patience, Slow},
     shuffled::Shuffled,
     transport::Peer,
@@ -168,8 +168,11 @@ where
 /// What does the tasks.
 fn executor(settings: &ExecutorSettings, host: String, port: u16) -> Executor {
     let slots = settings.slots.max(1);
-    let engine = DefaultExecutionEngine::with_client_pool(Arc::new(Connections::default()));
-    let engine = NamedEngine::new(&format!("{host}:{port}"), engine);
+    let name = format!("{host}:{port}");
+    let connections = Connections::of(&name, settings.scheduler.transport().clone());
+    let engine = DefaultExecutionEngine::with_client_pool(Arc::new(connections));
+    let named = Named { name: name.into(), folder: settings.shuffle_dir.as_path().into() };
+    let engine = NamedEngine::new(named.clone(), engine);
     let process = ExecutorProcessConfig {
         external_host: Some(host),
         port,
@@ -182,7 +185,8 @@ fn executor(settings: &ExecutorSettings, host: String, port: u16) -> Executor {
     let metadata = structure_executor_metadata(&Arc::new(process), vcores);
     let folder = settings.shuffle_dir.clone();
     let runtime: RuntimeProducer = Arc::new(move |_| {
-        Ok(Arc::new(RuntimeEnvBuilder::new().with_temp_file_path(folder.clone()).build()?))
+        let runtime = RuntimeEnvBuilder::new().with_temp_file_path(folder.clone()).build();
+        Ok(Arc::new(runtime.map_err(|error| named.named(error))?))
     });
     let share = usize::try_from(settings.memory_bytes / slots as u64).unwrap_or(usize::MAX).max(1);
     let memory: MemoryPoolPolicy = Arc::new(move |runtime, _, slots| {

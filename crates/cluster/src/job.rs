@@ -111,6 +111,22 @@ pub enum ClusterError<E> {
         /// Why it is not reached.
         source: Unreachable,
     },
+    /// All who could do its tasks are gone.
+    #[error("{} failed: all executors were lost, and none came back within a minute", named(job))]
+    NoExecutors {
+        /// The engine's name of the job.
+        job: String,
+    },
+    /// What an executor did of it is not to be had.
+    #[error("what executor {executor} did of {} cannot be fetched", named(job))]
+    NotFetched {
+        /// The engine's name of the job.
+        job: String,
+        /// The executor's host and port.
+        executor: String,
+        /// Why it is not reached.
+        source: Unreachable,
+    },
     /// The engine gave it up.
     #[error("{} failed on the cluster", named(job))]
     Failed {
@@ -273,18 +289,51 @@ impl Submitted {
             figures.overview.as_ref().and_then(Seen::of).into_iter().for_each(seen);
             return Ok(());
         };
-        if let ClusterError::Failed { source, .. } = &error
-            && let Err(unreachable) = scheduler.greet().await
-        {
-            tracing::debug!(error = %source, job, "what the engine said of it");
-            return Err(ClusterError::Lost { scheduler: scheduler.to_string(), job, source: unreachable });
-        }
-        if !job.is_empty() {
+        let error = match error {
+            ClusterError::Failed { job, remedy, source } => why_failed(scheduler, job, remedy, source).await,
+            error => error,
+        };
+        if !job.is_empty() && !matches!(error, ClusterError::Lost { .. }) {
             figures.overview = stands(&self.channel, &job).await;
             cancel(scheduler, &job).await;
         }
         Err(error)
     }
+}
+
+/// What is behind a failure that the engine tells in its own words.
+async fn why_failed<E>(
+    scheduler: &Peer,
+    job: String,
+    remedy: Option<String>,
+    source: Box<dyn Error + Send + Sync>,
+) -> ClusterError<E> {
+    tracing::debug!(error = %source, job, "what the engine said of it");
+    if let Err(unreachable) = scheduler.greet().await {
+        return ClusterError::Lost { scheduler: scheduler.to_string(), job, source: unreachable };
+    }
+    let text = source.to_string();
+    if text.contains(ALL_LOST) {
+        return ClusterError::NoExecutors { job };
+    }
+    if let Some(executor) = not_connected(&text) {
+        let executor = Peer::new(executor, scheduler.transport().clone());
+        if let Err(source) = executor.hello().await {
+            return ClusterError::NotFetched { job, executor: executor.to_string(), source };
+        }
+    }
+    ClusterError::Failed { job, remedy, source }
+}
+
+/// What the engine says when there is nobody left.
+const ALL_LOST: &str = "all executors were lost";
+
+/// Whom the engine could not connect to: host and port.
+fn not_connected(text: &str) -> Option<&str> {
+    let (_, address) = text.split_once("Error connecting to Ballista scheduler or executor at ")?;
+    let (_, address) = address.split_once("://")?;
+    let end = address.find(|char: char| char.is_whitespace() || "/\"".contains(char))?;
+    Some(address[..end].trim_end_matches(':'))
 }
 
 fn failed<E>(job: &str, source: DataFusionError) -> ClusterError<E> {
@@ -342,6 +391,19 @@ async fn cancel(scheduler: &Peer, job: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_could_not_be_connected_to_is_found_in_what_the_engine_says() {
+        let text = |of: &str| {
+            format!(
+                "GrpcConnectionError(\"Error connecting to Ballista scheduler or executor at {of}: tonic::transport::Error(Transport)\")"
+            )
+        };
+        for (url, expected) in [("http://10.0.3.8:50051", "10.0.3.8:50051"), ("https://[::1]:7", "[::1]:7")] {
+            assert_eq!(not_connected(&text(url)), Some(expected));
+        }
+        assert_eq!(not_connected("something else"), None);
+    }
 
     #[test]
     fn what_counts_wrong_or_hangs_is_switched_off() {

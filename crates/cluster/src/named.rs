@@ -18,17 +18,17 @@ use datafusion::{
     physical_plan::{ExecutionPlan, metrics::MetricsSet},
     prelude::SessionConfig,
 };
-use std::{fmt, io, sync::Arc};
+use std::{fmt, io, path::Path, sync::Arc};
 
 /// The engine, by the name of the executor that runs it.
 pub(crate) struct NamedEngine {
-    executor: Arc<str>,
+    executor: Executor,
     engine: DefaultExecutionEngine,
 }
 
 impl NamedEngine {
-    pub(crate) fn new(executor: &str, engine: DefaultExecutionEngine) -> Self {
-        Self { executor: executor.into(), engine }
+    pub(crate) fn new(executor: Executor, engine: DefaultExecutionEngine) -> Self {
+        Self { executor, engine }
     }
 }
 
@@ -45,15 +45,16 @@ impl ExecutionEngine for NamedEngine {
     ) -> Result<Arc<dyn QueryStageExecutor>> {
         let stage = self
             .engine
-            .create_query_stage_exec(job_id, stage_id, task_id, partitions, plan, work_dir, config)?;
-        Ok(Arc::new(NamedStage { executor: Arc::clone(&self.executor), stage }))
+            .create_query_stage_exec(job_id, stage_id, task_id, partitions, plan, work_dir, config)
+            .map_err(|error| self.executor.named(error))?;
+        Ok(Arc::new(NamedStage { executor: self.executor.clone(), stage }))
     }
 }
 
 /// Tasks of a stage.
 #[derive(Debug)]
 struct NamedStage {
-    executor: Arc<str>,
+    executor: Executor,
     stage: Arc<dyn QueryStageExecutor>,
 }
 
@@ -71,7 +72,7 @@ impl QueryStageExecutor for NamedStage {
         context: Arc<TaskContext>,
     ) -> Result<Vec<ShuffleWritePartition>> {
         let done = self.stage.execute_query_stage(task_id, context).await;
-        done.map_err(|error| named(&self.executor, error))
+        done.map_err(|error| self.executor.named(error))
     }
 
     fn collect_plan_metrics(&self) -> Vec<MetricsSet> {
@@ -91,38 +92,64 @@ impl QueryStageExecutor for NamedStage {
     }
 }
 
-/// The same error, and where. What the engine has a name for, a peer whose rows cannot be fetched, stays as it is, and so
-/// does what a worker says, who knows where it is.
-fn named(executor: &str, error: DataFusionError) -> DataFusionError {
-    let of_disk = |error: &dyn fmt::Display| {
-        let message = format!("on executor {executor}: {error}");
-        DataFusionError::IoError(io::Error::other(Trouble { message, remedy: None }))
-    };
-    match root(&error) {
-        DataFusionError::IoError(source) if is_told(source) => error,
-        DataFusionError::IoError(source) => of_disk(source),
-        DataFusionError::ArrowError(source, _) if is_of_disk(source) => of_disk(source),
-        DataFusionError::External(source) => match source.downcast_ref() {
-            Some(BallistaError::IoError(source)) if !is_told(source) => of_disk(source),
-            Some(BallistaError::ArrowError(source)) if is_of_disk(source) => of_disk(source),
+/// An executor, where something goes wrong.
+#[derive(Debug, Clone)]
+pub(crate) struct Executor {
+    /// What others call it.
+    pub(crate) name: Arc<str>,
+    /// Where what tasks gave waits on disk.
+    pub(crate) folder: Arc<Path>,
+}
+
+impl Executor {
+    /// The same error, and where. What the engine has a name for, a peer whose rows cannot be fetched, stays as it is, and so
+    /// does what a worker says, who knows where it is.
+    pub(crate) fn named(&self, error: DataFusionError) -> DataFusionError {
+        match root(&error) {
+            DataFusionError::IoError(source) if is_told(source) => error,
+            DataFusionError::IoError(source) => self.of_disk(source),
+            DataFusionError::ArrowError(source, _) => match &**source {
+                ArrowError::IoError(_, source) => self.of_disk(source),
+                _ => error,
+            },
+            DataFusionError::External(source) => match source.downcast_ref() {
+                Some(BallistaError::IoError(source)) if !is_told(source) => self.of_disk(source),
+                Some(BallistaError::ArrowError(source)) => match &**source {
+                    ArrowError::IoError(_, source) => self.of_disk(source),
+                    _ => error,
+                },
+                _ => error,
+            },
+            DataFusionError::ResourcesExhausted(reason) => {
+                let message = format!("executor {} has too little memory: {reason}", self.name);
+                let remedy = Some("give it more `--memory`, or fewer `--slots`".to_owned());
+                error.context(format!("{:?}", Trouble { message, remedy }))
+            }
             _ => error,
-        },
-        DataFusionError::ResourcesExhausted(reason) => {
-            let message = format!("executor {executor} has too little memory: {reason}");
-            let remedy = "give it more `--memory`, or fewer `--slots`; smaller tasks (cluster.task_mib) and more that add up (cluster.adders) need less";
-            let trouble = Trouble { message, remedy: Some(remedy.to_owned()) };
-            error.context(format!("{trouble:?}"))
         }
-        _ => error,
+    }
+
+    fn of_disk(&self, error: &io::Error) -> DataFusionError {
+        let Self { name, folder } = self;
+        let folder = folder.display();
+        let message = format!("on executor {name}, below {folder}: {error}");
+        let remedy = match error.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => Some(
+                format!("give {folder} room on that machine, or stop that executor: others do its tasks"),
+            ),
+            io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => Some(format!(
+                "let the user of that executor write {folder} on its machine, or stop it: others do its tasks"
+            )),
+            _ => Some(format!(
+                "look at {folder} and its disk on that machine, or stop that executor: others do its tasks"
+            )),
+        };
+        DataFusionError::IoError(io::Error::other(Trouble { message, remedy }))
     }
 }
 
 fn is_told(error: &io::Error) -> bool {
     error.get_ref().is_some_and(<dyn std::error::Error + Send + Sync>::is::<Trouble>)
-}
-
-fn is_of_disk(error: &ArrowError) -> bool {
-    matches!(error, ArrowError::IoError(..))
 }
 
 /// What is at the bottom of an error, also where the engine has wrapped its own kind of error around it.
@@ -143,7 +170,8 @@ mod tests {
 
     /// What the scheduler hears.
     fn told(error: DataFusionError) -> FailedTask {
-        FailedTask::from(BallistaError::from(named("10.0.3.8:50051", error)))
+        let executor = Executor { name: "10.0.3.8:50051".into(), folder: Path::new("/work/shuffle").into() };
+        FailedTask::from(BallistaError::from(executor.named(error)))
     }
 
     fn full() -> io::Error {
@@ -161,11 +189,9 @@ mod tests {
         ] {
             let told = told(error);
             let trouble = Trouble::told_in(&told.error).unwrap();
-            assert!(
-                told.retryable && trouble.message.starts_with("on executor 10.0.3.8:50051: "),
-                "{told:?}"
-            );
-            assert!(trouble.message.contains("No space left on device"), "{told:?}");
+            let expected = "on executor 10.0.3.8:50051, below /work/shuffle: No space left on device";
+            assert!(told.retryable && trouble.message == expected, "{told:?}");
+            assert!(trouble.remedy.unwrap().starts_with("give /work/shuffle room"), "{}", told.error);
         }
     }
 

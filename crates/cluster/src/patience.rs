@@ -6,7 +6,6 @@ use crate::{
 };
 use ballista_executor::health::ExecutorHealth;
 use std::{
-    error::Error,
     io,
     net::IpAddr,
     pin::Pin,
@@ -78,6 +77,7 @@ impl Patience {
                 self.found();
                 unanswered_since = Instant::now();
             } else if unanswered_since.elapsed() > UNANSWERED_FOR {
+                self.waiting_since(unanswered_since);
                 let told = match self.attempt(scheduler.greet()).await {
                     Some(greeted) => self.not_reached(greeted.err()),
                     None => self.not_reached_again(),
@@ -96,12 +96,13 @@ impl Patience {
     }
 
     fn waiting(&mut self) -> &mut Waiting {
-        // Who is there, and was not asked for anything yet, is silent.
-        self.waiting.get_or_insert_with(|| Waiting {
-            since: Instant::now(),
-            told: None,
-            why: Some(Unreachable::Silent),
-        })
+        self.waiting_since(Instant::now())
+    }
+
+    /// The same, that began then if it did not before.
+    fn waiting_since(&mut self, since: Instant) -> &mut Waiting {
+        // Who was not asked for anything yet is silent.
+        self.waiting.get_or_insert(Waiting { since, told: None, why: Some(Unreachable::Silent) })
     }
 
     fn found(&mut self) {
@@ -123,7 +124,7 @@ impl Patience {
         if waiting.told.is_none_or(|told| told.elapsed() >= TELL_EVERY) {
             waiting.told = Some(Instant::now());
             let reason = match &waiting.why {
-                Some(unreachable) => chain(unreachable),
+                Some(unreachable) => unreachable.chain(),
                 None => "it answers, but gives this executor no tasks; its log tells why".to_owned(),
             };
             tracing::warn!(scheduler = %self.scheduler, reason, waited_s = waited.as_secs(), "waiting for the scheduler");
@@ -138,17 +139,6 @@ impl Patience {
         }
         Ok(())
     }
-}
-
-/// An error and its sources in one line.
-fn chain(error: &dyn Error) -> String {
-    let mut chain = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        chain.push_str(&format!(": {error}"));
-        source = error.source();
-    }
-    chain
 }
 
 /// A connection that takes its time with bad news: who asks again at once would fill the log.

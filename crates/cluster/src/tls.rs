@@ -72,6 +72,30 @@ pub enum TlsError {
     },
 }
 
+impl TlsError {
+    /// What to do; this side calls its files so: certificate, key and authority.
+    #[must_use]
+    pub fn remedy(&self, [certificate, key, authority]: [&str; 3]) -> String {
+        match self {
+            Self::Read { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
+                "let the user of this process read it, and nobody else if it is the key".to_owned()
+            }
+            Self::Read { .. } => {
+                format!("{certificate}, {key} and {authority} name files in PEM; is the path right?")
+            }
+            Self::KeyOfAnother { .. } => {
+                format!("{certificate} and {key} must be of one request: name the certificate's own key")
+            }
+            Self::Authority { .. } => {
+                format!("{authority} names the certificate of an authority, which has signed the others")
+            }
+            Self::NoCertificate(_) | Self::NoKey(_) | Self::Refused { .. } => {
+                format!("{certificate}, {key} and {authority} name files in PEM: certificate, key, authority")
+            }
+        }
+    }
+}
+
 /// One side of connections, ready for use.
 pub(crate) struct Tls {
     /// What is shown.

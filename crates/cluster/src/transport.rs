@@ -21,6 +21,7 @@ use rustls::{
     server::ParsedCertificate,
 };
 use std::{
+    collections::HashMap,
     fmt, io,
     net::IpAddr,
     sync::{
@@ -198,18 +199,23 @@ fn let_in(
 /// What the log was not told, so that nobody fills it from outside.
 #[derive(Default)]
 struct Untold {
-    told_at: Mutex<Option<Instant>>,
+    /// When it was told of each reason.
+    told_at: Mutex<HashMap<String, Instant>>,
     count: AtomicU64,
 }
+
+/// Reasons that are told beside each other: names of others may stand in them.
+const REASONS_MAX: usize = 16;
 
 impl Untold {
     fn tell(&self, peer: IpAddr, reason: &str) {
         let mut told_at = self.told_at.lock().expect("nobody panics while telling");
-        if told_at.is_some_and(|at| at.elapsed() < TELL_EVERY) {
+        told_at.retain(|_, at| at.elapsed() < TELL_EVERY);
+        if told_at.contains_key(reason) || told_at.len() == REASONS_MAX {
             self.count.fetch_add(1, Relaxed);
             return;
         }
-        *told_at = Some(Instant::now());
+        told_at.insert(reason.to_owned(), Instant::now());
         let others = self.count.swap(0, Relaxed);
         tracing::warn!(%peer, reason, others, "a connection was refused");
     }
@@ -221,7 +227,9 @@ fn refusal(error: &io::Error) -> String {
         Some(rustls::Error::NoCertificatesPresented) => "it shows no certificate".to_owned(),
         Some(rustls::Error::InvalidCertificate(error)) => format!("its certificate {}", lacks(error)),
         Some(rustls::Error::InvalidMessage(_)) => "it does not speak TLS".to_owned(),
-        Some(rustls::Error::AlertReceived(alert)) => format!("it refuses our certificate: {alert:?}"),
+        Some(rustls::Error::AlertReceived(alert)) => {
+            format!("it refuses our certificate: {}", of_alert(*alert))
+        }
         Some(error) => error.to_string(),
         None => error.to_string(),
     }
@@ -290,13 +298,79 @@ pub enum Unreachable {
 }
 
 impl Unreachable {
-    /// Whether it is about TLS, or a certificate.
+    /// It and its sources in one line.
+    pub(crate) fn chain(&self) -> String {
+        let mut chain = self.to_string();
+        let mut source = std::error::Error::source(self);
+        while let Some(error) = source {
+            chain.push_str(&format!(": {error}"));
+            source = error.source();
+        }
+        chain
+    }
+
+    /// What to do when it is about TLS; this side calls its files so: certificate, key and authority.
     #[must_use]
-    pub fn is_of_tls(&self) -> bool {
-        !matches!(
-            self,
-            Self::Connection(_) | Self::Silent | Self::OfAnotherKind | Self::NoAnswer(_) | Self::NoScheduler
-        )
+    pub fn remedy_of_tls(&self, [certificate, key, authority]: [&str; 3]) -> Option<String> {
+        const ANEW: &str = "and start it anew";
+        Some(match self {
+            Self::SpeaksTls => format!(
+                "all of a cluster speak TLS, or none does: set {certificate}, {key} and {authority} here"
+            ),
+            Self::SpeaksPlainly => format!(
+                "all of a cluster speak TLS, or none does: give it --tls-cert, --tls-key and --tls-ca, {ANEW}; or take {certificate}, {key} and {authority} away"
+            ),
+            Self::ItsCertificate(CertificateError::Expired | CertificateError::ExpiredContext { .. }) => {
+                format!(
+                    "renew the certificate that it shows (its --tls-cert), {ANEW}; or is the clock of this machine wrong?"
+                )
+            }
+            Self::ItsCertificate(CertificateError::UnknownIssuer | CertificateError::BadSignature) => {
+                format!(
+                    "one authority signs for all of a cluster: let {authority} name the one that has signed its certificate"
+                )
+            }
+            Self::ItsCertificate(_) => {
+                format!(
+                    "its certificate (--tls-cert) must be for the host by which it is called here: make another, {ANEW}"
+                )
+            }
+            Self::OurCertificate(AlertDescription::CertificateExpired) => {
+                format!("renew {certificate}; or is the clock of the other machine wrong?")
+            }
+            Self::OurCertificate(AlertDescription::UnknownCA | AlertDescription::DecryptError) => format!(
+                "one authority signs for all of a cluster: let {certificate} be signed by the one that the other side knows (its --tls-ca)"
+            ),
+            Self::OurCertificate(_) => {
+                format!("look at {certificate}: it must be one for clients, too (clientAuth)")
+            }
+            Self::Tls(_) => {
+                format!("look at {certificate}, {key} and {authority}, and at those of the other side")
+            }
+            Self::Connection(_)
+            | Self::Silent
+            | Self::OfAnotherKind
+            | Self::NoAnswer(_)
+            | Self::NoScheduler => {
+                return None;
+            }
+        })
+    }
+
+    /// Whether whoever is to be called does not answer, though the way to it may be there.
+    #[must_use]
+    pub fn is_silent(&self) -> bool {
+        match self {
+            Self::Silent => true,
+            Self::Connection(error) => error.kind() == io::ErrorKind::TimedOut,
+            _ => false,
+        }
+    }
+
+    /// Whether nobody listens there.
+    #[must_use]
+    pub fn is_refused(&self) -> bool {
+        matches!(self, Self::Connection(error) if error.kind() == io::ErrorKind::ConnectionRefused)
     }
 }
 

@@ -471,8 +471,8 @@ impl Cluster {
         }
         let address = self.url.strip_prefix("df://").unwrap_or(&self.url);
         address::host_and_port(address).map(Some).ok_or_else(|| {
-            let message = format!("cluster.url {:?} is no scheduler's", self.hidden_url());
-            Failure::new(Exit::Usage, message).help("say df://HOST:PORT of the machine where `topshelf cluster scheduler` runs, and no more than that; an address of IPv6 stands in brackets; empty, this machine counts")
+            let message = format!("cluster.url {:?} is not df://HOST:PORT", self.hidden_url());
+            Failure::new(Exit::Usage, message).help("it names the machine where `topshelf cluster scheduler` runs, and its port, and nothing else; an address of IPv6 stands in brackets; empty, this machine counts")
         })
     }
 

@@ -13,7 +13,7 @@ use std::{
     io::{self, IsTerminal},
     sync::LazyLock,
 };
-use tracing::Metadata;
+use tracing::{Level, Metadata};
 use tracing_subscriber::{
     EnvFilter, Layer, Registry,
     filter::{FilterExt, filter_fn},
@@ -24,8 +24,13 @@ use tracing_subscriber::{
 
 static QUEUE: LazyLock<Queue> = LazyLock::new(|| Queue::start(io::stderr()));
 
-/// What libraries say that the program says itself, in its own words.
-const UNSAID: [&str; 2] = ["sqlx=error", "ballista_core::execution_plans::distributed_query=off"];
+/// What the engine of the cluster says where the program has words of its own: why a job failed, that the scheduler is not
+/// reached, that executors cannot be told of jobs that have ended.
+const UNSAID: [(&str, Level); 3] = [
+    ("ballista_core::execution_plans::distributed_query", Level::ERROR),
+    ("ballista_executor::execution_loop", Level::WARN),
+    ("ballista_scheduler::state::executor_manager", Level::ERROR),
+];
 
 /// Starts the log. `TOPSHELF_LOG` chooses what is in it, in the syntax of `RUST_LOG`; otherwise
 /// services tell what they do, and commands only what is wrong. The access log is not among it: how much there is of
@@ -33,8 +38,9 @@ const UNSAID: [&str; 2] = ["sqlx=error", "ballista_core::execution_plans::distri
 pub(crate) fn start(format: LogFormat, is_service: bool) {
     let default = if is_service { "info" } else { "warn" };
     let filter = std::env::var("TOPSHELF_LOG").ok().filter(|filter| !filter.is_empty());
-    let filter = EnvFilter::new(filter.unwrap_or_else(|| format!("{default},{}", UNSAID.join(","))));
-    let filter = filter.and(filter_fn(|event| !is_of_access(event) && !traces::are_for(event)));
+    let filter = EnvFilter::new(filter.unwrap_or_else(|| format!("{default},sqlx=error")));
+    let filter =
+        filter.and(filter_fn(|event| !is_of_access(event) && !traces::are_for(event) && !is_unsaid(event)));
     let writer = match is_service {
         true => BoxMakeWriter::new(|| QUEUE.line(Lane::Others)),
         false => BoxMakeWriter::new(io::stderr),
@@ -50,6 +56,10 @@ pub(crate) fn start(format: LogFormat, is_service: bool) {
 
 fn is_of_access(event: &Metadata<'_>) -> bool {
     event.target() == ACCESS_LOG_TARGET
+}
+
+fn is_unsaid(event: &Metadata<'_>) -> bool {
+    UNSAID.iter().any(|(target, level)| event.level() == level && event.target() == *target)
 }
 
 fn layer(

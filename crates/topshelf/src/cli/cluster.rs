@@ -77,7 +77,7 @@ pub struct Executor {
     #[arg(long, value_name = "DIR", default_value = "topshelf-data/executor")]
     pub work_dir: PathBuf,
     /// Ends, with exit code 1, once the scheduler was not reached for so long [default: waits for ever]
-    #[arg(long, value_name = "TIME", value_parser = time)]
+    #[arg(long, value_name = "TIME", value_parser = give_up)]
     pub give_up_after: Option<Duration>,
     /// What it shows of itself, and whom it lets in.
     #[command(flatten)]
@@ -92,6 +92,13 @@ fn silence(text: &str) -> Result<Duration, String> {
     match time(text)? {
         silence if silence >= SILENCE_MIN => Ok(silence),
         _ => Err("an executor that works tells every 5 s that it is there: give it 10s at least".to_owned()),
+    }
+}
+
+fn give_up(text: &str) -> Result<Duration, String> {
+    match time(text)? {
+        after if after >= Duration::from_secs(1) => Ok(after),
+        _ => Err("nobody is reached at once: give it 1s at least".to_owned()),
     }
 }
 
@@ -121,16 +128,8 @@ fn slots(text: &str) -> Result<usize, String> {
     slots.ok_or_else(|| format!("not a number of tasks, 1 to {SLOTS_MAX}"))
 }
 
-/// With less, a task cannot even begin.
-const MEMORY_MIN_BYTES: u64 = 1 << 20;
-
 fn memory(text: &str) -> Result<MemoryLimit, String> {
-    let memory: MemoryLimit =
-        text.parse().map_err(|()| "not a number of bytes, such as 512MiB or 4GiB".to_owned())?;
-    if memory.bytes() < MEMORY_MIN_BYTES {
-        return Err("too little for any task: give it a gibibyte, such as 1GiB, for each slot".to_owned());
-    }
-    Ok(memory)
+    text.parse().map_err(|()| "not a number of bytes, such as 512MiB or 4GiB".to_owned())
 }
 
 #[cfg(test)]
@@ -149,7 +148,8 @@ mod tests {
         assert_eq!(slots("2"), Ok(2));
         assert!(["0", "-1", "100000", "many"].iter().all(|text| slots(text).is_err()));
         assert!(memory("1GiB").is_ok() && memory("auto").is_ok());
-        assert!(["0", "4", "lots"].iter().all(|text| memory(text).is_err()));
+        assert!(memory("lots").is_err());
+        assert!(give_up("0s").is_err() && give_up("1s").is_ok());
         assert!(["10.0.3.8", "executor-1.internal", "[::1]", "::1"].iter().all(|text| host(text).is_ok()));
         assert!(["", "bad host", "http://x", "x:1"].iter().all(|text| host(text).is_err()));
         assert!(address("[::1]:0").is_ok() && address("localhost:1").unwrap_err().contains("--host"));

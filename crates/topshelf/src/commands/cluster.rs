@@ -35,6 +35,7 @@ fn refuse_keys(command: &Cluster, global: &Global) -> Result<(), Failure> {
         ("--lake", global.lake.is_some()),
         ("--cluster", global.cluster.is_some()),
         ("--listen", global.listen.is_some()),
+        ("--json", global.json),
     ];
     let Some((flag, _)) = flags.into_iter().find(|(_, is_given)| *is_given) else { return Ok(()) };
     let (name, help) = match command {
@@ -63,6 +64,8 @@ async fn executor(flags: Executor) -> Result<(), Failure> {
     let halt = Halt::new();
     stop::at_signal(halt.clone());
     let transport = transport(&flags.tls)?;
+    let slots = flags.slots.unwrap_or_else(|| thread::available_parallelism().map_or(1, usize::from));
+    let memory_bytes = enough_memory(flags.memory.bytes(), slots)?;
     let work_dir = std::path::absolute(&flags.work_dir).map_err(Failure::of)?;
     let _lock = lock(&work_dir)?;
     let (host, port) = &flags.scheduler;
@@ -70,8 +73,8 @@ async fn executor(flags: Executor) -> Result<(), Failure> {
         listen: flags.bind,
         host: flags.host.or_else(|| (!flags.bind.ip().is_unspecified()).then(|| flags.bind.ip().to_string())),
         scheduler: Peer::new(format!("{host}:{port}"), transport),
-        slots: flags.slots.unwrap_or_else(|| thread::available_parallelism().map_or(1, usize::from)),
-        memory_bytes: flags.memory.bytes(),
+        slots,
+        memory_bytes,
         // All in it is deleted: it is called as nothing of others is.
         shuffle_dir: work_dir.join("topshelf-shuffle"),
         give_up_after: flags.give_up_after,
@@ -82,9 +85,27 @@ async fn executor(flags: Executor) -> Result<(), Failure> {
     done.map_err(|error| explain(error, "executor"))
 }
 
+/// With less for each slot the engine cannot sort, whatever there is to sort.
+const SLOT_MEMORY_MIN_BYTES: u64 = 16 << 20;
+
+fn enough_memory(memory_bytes: u64, slots: usize) -> Result<u64, Failure> {
+    let share = memory_bytes / slots.max(1) as u64;
+    if share >= SLOT_MEMORY_MIN_BYTES {
+        return Ok(memory_bytes);
+    }
+    let message = format!(
+        "{memory_bytes} bytes of memory are {share} for each of {slots} slots, which is too little for any task"
+    );
+    Err(Failure::new(Exit::Usage, message)
+        .help("give each slot 16MiB at least, and better a gibibyte: more `--memory`, or fewer `--slots`"))
+}
+
 async fn stopped(halt: &Halt) {
     drop(halt.until_stopped().await);
 }
+
+/// What a process shows, and the authority of all.
+const TLS_FLAGS: [&str; 3] = ["--tls-cert", "--tls-key", "--tls-ca"];
 
 fn transport(flags: &Tls) -> Result<Transport, Failure> {
     let (Some(certificate), Some(key), Some(authority)) = (&flags.tls_cert, &flags.tls_key, &flags.tls_ca)
@@ -93,7 +114,8 @@ fn transport(flags: &Tls) -> Result<Transport, Failure> {
     };
     let (certificate, key, authority) = (certificate.clone(), key.clone(), authority.clone());
     Transport::tls(&TlsFiles { certificate, key, authority }).map_err(|error| {
-        Failure::explained(Exit::Usage, error).help("--tls-cert, --tls-key and --tls-ca are files in PEM")
+        let help = error.remedy(TLS_FLAGS);
+        Failure::explained(Exit::Usage, error).help(help)
     })
 }
 
@@ -117,12 +139,13 @@ fn lock(work_dir: &Path) -> Result<File, Failure> {
 }
 
 fn explain(error: ProcessError, process: &str) -> Failure {
+    let of_tls = match &error {
+        ProcessError::GivenUp { source: Some(source), .. } => source.remedy_of_tls(TLS_FLAGS),
+        _ => None,
+    };
     let help = match &error {
         ProcessError::Listen { .. } | ProcessError::Server { .. } => {
             "is the port free, and the address one of this machine?"
-        }
-        ProcessError::GivenUp { source: Some(source), .. } if source.is_of_tls() => {
-            "all of a cluster speak TLS, or none does: --tls-cert, --tls-key and --tls-ca name what this side shows, and the authority of all"
         }
         ProcessError::GivenUp { .. } => {
             "is `topshelf cluster scheduler` running there, and may this machine reach it?"
@@ -133,5 +156,6 @@ fn explain(error: ProcessError, process: &str) -> Failure {
         ProcessError::Folder(_) => "name a folder on a disk with room by --work-dir",
         ProcessError::Engine(_) => "the log tells more",
     };
+    let help = of_tls.unwrap_or_else(|| help.to_owned());
     Failure::explained(Exit::Failed, error).within(format!("the {process} has ended")).help(help)
 }

@@ -80,6 +80,10 @@ fn stage_lines(report: &Value) -> Vec<String> {
         .collect()
 }
 
+fn counted(count: usize, what: &str) -> String {
+    if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
+}
+
 /// What a cluster did of a stage, and what its scheduler told of that.
 fn cluster_line(cluster: &Value) -> Option<String> {
     let mut line = format!("  cluster  job {}", cluster.as_object()?["job"].as_str().unwrap_or_default());
@@ -96,8 +100,8 @@ fn cluster_line(cluster: &Value) -> Option<String> {
     let stages: Vec<_> = entries(cluster, "stages").map(stage).collect();
     let spilled = |of: &Value| of["spilled_bytes"].as_u64().unwrap_or_default();
     line += &format!(
-        " on {} executors: {}, {} tasks tried again; shuffled {} rows, {} bytes; spilled {} bytes",
-        entries(cluster, "executors").count(),
+        " on {}: {}, {} tasks tried again; shuffled {} rows, {} bytes; spilled {} bytes",
+        counted(entries(cluster, "executors").count(), "executor"),
         stages.join(", "),
         cluster["task_retries"],
         cluster["shuffled_rows"],
@@ -236,7 +240,10 @@ mod tests {
             "stages": [{ "stage": "count", "tasks": 4, "tasks_done": 1, "elapsed_ms": 0, "spilled_bytes": 0 }],
             "executors": [{}],
         }));
-        assert!(failed[1].contains("count 1 of 4 tasks in 0 ms, 3 tasks tried again"), "{failed:?}");
+        assert!(
+            failed[1].contains("on 1 executor: count 1 of 4 tasks in 0 ms, 3 tasks tried again"),
+            "{failed:?}"
+        );
         let silent = lines(json!({ "job": "j", "tasks": 4, "spilled_bytes": 0 }));
         assert_eq!(silent[1], "  cluster  job j, 4 tasks; its scheduler told no more");
     }

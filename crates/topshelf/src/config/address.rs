@@ -5,7 +5,8 @@ use std::net::Ipv6Addr;
 /// Host and port of `host:port`, an address of IPv6 in brackets; none of anything else, and of port 0.
 pub(crate) fn host_and_port(address: &str) -> Option<(&str, u16)> {
     let (host, port) = address.rsplit_once(':')?;
-    let port = port.parse().ok().filter(|port| *port != 0)?;
+    let is_of_digits = port.bytes().all(|byte| byte.is_ascii_digit());
+    let port = port.parse().ok().filter(|port| is_of_digits && *port != 0)?;
     is_host(host).then_some((host, port))
 }
 
@@ -36,6 +37,7 @@ mod tests {
             "host:",
             "host:0",
             "host:65536",
+            "host:+1",
             "host:1/",
             "http://host:1",
             "::1:1",

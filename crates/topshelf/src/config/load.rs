@@ -159,6 +159,9 @@ fn file(flags: &Flags) -> Result<Option<PathBuf>, Failure> {
     }
 }
 
+/// Names that are less alike were not meant for each other.
+const LIKENESS_MIN: f64 = 0.7;
+
 /// One error of figment in our words: the key, where it stands, the nearest known key.
 fn explain(error: &figment::Error) -> Failure {
     let place = error.metadata.as_ref().map(place).unwrap_or_default();
@@ -172,6 +175,7 @@ fn explain(error: &figment::Error) -> Failure {
                 .iter()
                 .map(|name| (strsim::jaro_winkler(name, field), name))
                 .max_by(|left, right| left.0.total_cmp(&right.0))
+                .filter(|(likeness, _)| *likeness >= LIKENESS_MIN)
                 .map(|(_, name)| format!("did you mean `{}`? ", full(name)));
             let known = known.iter().map(|name| full(name)).collect::<Vec<_>>().join(", ");
             let spelling = if place.contains("environment") {
@@ -202,7 +206,23 @@ fn why(error: &figment::Error, kind: &Kind) -> String {
             format!("invalid content of its file, expected {expected}")
         }
         _ if is_of_file => "invalid content of its file".to_owned(),
+        Kind::InvalidType(found, expected) => {
+            format!("found {found}, expected {}", in_words(expected.to_string()))
+        }
+        Kind::InvalidValue(found, expected) => {
+            format!("found {found}, expected {}", in_words(expected.to_string()))
+        }
         kind => kind.to_string(),
+    }
+}
+
+/// What a value should be; the library calls numbers by what holds them.
+fn in_words(expected: String) -> String {
+    match expected.as_str() {
+        "u8" | "u16" | "u32" | "u64" | "usize" => "a whole number, 0 or more".to_owned(),
+        "f32" | "f64" => "a number".to_owned(),
+        "a boolean" => "true or false".to_owned(),
+        _ => expected,
     }
 }
 

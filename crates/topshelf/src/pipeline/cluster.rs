@@ -139,8 +139,9 @@ async fn jobs(
             Err(failure) if failure.is_transient() && failed < night.config.cluster.retries => {
                 warn!(error = failure.chain(), "the cluster did not count, trying again with a new job");
                 failed += 1;
-                // The next job tells when it does not come back.
-                let _ = night.halt.unless_stopped(scheduler.reach(BACK_WITHIN)).await?;
+                if night.halt.unless_stopped(scheduler.reach(BACK_WITHIN)).await?.is_err() {
+                    return Err(failure);
+                }
             }
             Err(failure) => return Err(failure),
         }
@@ -153,6 +154,9 @@ fn scheduler(cluster: &config::Cluster) -> Result<Peer, Failure> {
     Ok(Peer::new(format!("{host}:{port}"), transport(cluster)?))
 }
 
+/// What this side shows, and the authority of all.
+pub(crate) const TLS_KEYS: [&str; 3] = ["cluster.tls_cert", "cluster.tls_key", "cluster.tls_ca"];
+
 /// How all of the cluster is connected to.
 pub(crate) fn transport(cluster: &config::Cluster) -> Result<Transport, Failure> {
     if cluster.tls_cert.is_empty() {
@@ -161,8 +165,8 @@ pub(crate) fn transport(cluster: &config::Cluster) -> Result<Transport, Failure>
     let [certificate, key, authority] =
         [&cluster.tls_cert, &cluster.tls_key, &cluster.tls_ca].map(PathBuf::from);
     Transport::tls(&TlsFiles { certificate, key, authority }).map_err(|error| {
-        Failure::explained(Exit::Usage, error)
-            .help("cluster.tls_cert, cluster.tls_key and cluster.tls_ca are files in PEM")
+        let help = error.remedy(TLS_KEYS);
+        Failure::explained(Exit::Usage, error).help(help)
     })
 }
 
@@ -316,12 +320,18 @@ pub(crate) fn not_reached(scheduler: &Peer, source: Unreachable) -> Failure {
 }
 
 fn explain(scheduler: &Peer, error: ClusterError<Failure>) -> Failure {
+    let start = format!("start `topshelf cluster executor --scheduler {scheduler}`");
     let help = match &error {
-        ClusterError::Unreachable { source, .. } if source.is_of_tls() => "all of a cluster speak TLS, or none does: cluster.tls_cert, cluster.tls_key and cluster.tls_ca name what this side shows, and the authority of all".to_owned(),
-        ClusterError::Unreachable { .. } => format!(
-            "is `topshelf cluster scheduler` running there, and may this machine reach {scheduler}? Without --cluster this machine counts"
-        ),
-        ClusterError::Lost { .. } => "is it running? One that comes back at this address within a minute gets a new job; nothing was published".to_owned(),
+        ClusterError::Unreachable { source, .. } => source.remedy_of_tls(TLS_KEYS).unwrap_or_else(|| format!(
+            "is `topshelf cluster scheduler` running there, and may this machine reach {scheduler}? With `--cluster=` this machine counts"
+        )),
+        ClusterError::Lost { .. } => "is it running? Start it at this address, and run the day again; nothing was published".to_owned(),
+        ClusterError::Deadline { executors: Some(0), .. } | ClusterError::NoExecutors { .. } => {
+            format!("{start}, and run the day again: the scheduler's log names executors that were lost; nothing was published")
+        }
+        ClusterError::NotFetched { source, .. } => source.remedy_of_tls(TLS_KEYS).unwrap_or_else(|| {
+            "whoever runs the night fetches from executors: let this machine reach that port of each, and let executors call themselves by a host that it knows (--host); nothing was published".to_owned()
+        }),
         ClusterError::Deadline { .. } => "are there executors, and do they have work? The scheduler's log tells; cluster.deadline_seconds gives more time".to_owned(),
         ClusterError::Failed { remedy: Some(remedy), .. } => format!("{remedy}; nothing was published"),
         ClusterError::Failed { .. } => "the executors' logs tell more; nothing was published".to_owned(),

@@ -169,6 +169,10 @@ fn what_no_cluster_could_be_asked_with_is_refused_in_any_build() {
         ("DEADLINE_SECONDS", "0", "1 and 604800"),
         ("RETRIES", "101", "0 and 100"),
     ];
+    let mut scene = Scene::new();
+    scene.environment("TOPSHELF_CLUSTER__TASK_MIB", "1MiB");
+    let ended = scene.call(&["config"]);
+    assert!(ended.exit == 2 && ended.stderr.contains("expected a whole number, 0 or more"), "{ended:#?}");
     for (key, value, bound) in bounds {
         let mut scene = Scene::new();
         scene.environment(&format!("TOPSHELF_CLUSTER__{key}"), value);

@@ -8,7 +8,7 @@ use crate::{
 };
 use flate2::{Compression, write::GzEncoder};
 use serde_json::{Value, json};
-use std::{io::Write as _, process::Stdio};
+use std::{fs, io::Write as _, process::Stdio};
 
 fn count_here(group: &Group) {
     group.scene.end_well(&[
@@ -60,7 +60,7 @@ fn without_a_scheduler_the_night_says_so() {
     is_told(
         &group,
         &ended,
-        &["no scheduler answers at", "topshelf cluster scheduler", "Without --cluster this machine counts"],
+        &["no scheduler answers at", "topshelf cluster scheduler", "With `--cluster=` this machine counts"],
     );
     for url in [
         "df://nowhere",
@@ -86,7 +86,12 @@ fn without_executors_the_night_is_given_up_in_time_and_tried_once_more() {
     is_told(
         &group,
         &ended,
-        &["had not ended after 2 s", "there were no executors", "trying again with a new job"],
+        &[
+            "had not ended after 2 s",
+            "there were no executors",
+            "trying again with a new job",
+            &format!("start `topshelf cluster executor --scheduler {}`", group.scheduler_address()),
+        ],
     );
     let figures = figures(&group, "failed");
     assert_eq!((&figures["jobs"], &figures["executors"]), (&json!(2), &json!([])), "{figures}");
@@ -267,21 +272,76 @@ fn too_little_memory_for_counts_is_told_with_the_remedy() {
 }
 
 #[test]
-fn too_little_memory_to_sort_names_the_executor() {
-    let mut group = Group::new();
-    group.generate(&[]);
-    group.start_scheduler();
-    group.start_executor_of("1MiB");
-    let executor = group.executor_address(0);
+fn too_little_memory_for_any_task_is_refused_at_once() {
+    let group = Group::new();
+    let executor = ["cluster", "executor", "--scheduler", &group.scheduler_address()];
+    for sizes in [["--slots", "1", "--memory", "1MiB"], ["--slots", "4", "--memory", "50MiB"]] {
+        let ended = group.scene.call(&[&executor[..], &sizes].concat());
+        assert!(ended.exit == 2 && ended.stderr.contains("fewer `--slots`"), "{ended:#?}");
+    }
+}
+
+/// An address of this machine's at which nobody listens.
+fn elsewhere(group: &Group) -> String {
+    format!("{}.250", group.address.rsplit_once('.').unwrap().0)
+}
+
+#[test]
+fn an_executor_that_the_night_does_not_reach_is_named() {
+    let mut group = Group::of(0);
+    let host = elsewhere(&group);
+    let mut executor = group.executor(&["--host", &host]);
+    executor.line_with("the executor listens");
+    group.scene.environment("TOPSHELF_CLUSTER__RETRIES", "0");
+    group.scene.environment("TOPSHELF_CLUSTER__ADDERS", "1");
     let ended = run_there(&group);
-    is_told(
-        &group,
-        &ended,
-        &[&format!("executor {executor} has too little memory"), "give it more `--memory`"],
-    );
+    let told = format!("what executor {host}:7060 did of job");
+    is_told(&group, &ended, &[&told, "cannot be fetched", "Connection refused", "--host"]);
     is_in_our_words(&ended);
-    let figures = figures(&group, "failed");
-    assert_eq!(figures["stages"][0]["tasks"], figures["tasks"], "{figures}");
+}
+
+#[test]
+fn an_executor_that_others_do_not_reach_is_named() {
+    let mut group = Group::of(1);
+    group.generate(&[]);
+    let host = elsewhere(&group);
+    let mut executor = group.executor(&["--host", &host]);
+    executor.line_with("the executor listens");
+    group.scene.environment("TOPSHELF_CLUSTER__RETRIES", "0");
+    let ended = run_there(&group);
+    // By the other executor, or by the night, if that one had nothing to fetch from it.
+    is_told(&group, &ended, &[&format!("executor {host}:7061"), "Connection refused", "--host"]);
+    is_in_our_words(&ended);
+}
+
+#[test]
+fn a_work_folder_that_cannot_be_written_is_named() {
+    let mut group = Group::of(1);
+    let folder = group.scene.path("executor-0/topshelf-shuffle");
+    fs::remove_dir_all(&folder).unwrap();
+    fs::write(&folder, "no folder").unwrap();
+    group.scene.environment("TOPSHELF_CLUSTER__RETRIES", "0");
+    let ended = run_there(&group);
+    let told = format!("on executor {}, below {}", group.executor_address(0), folder.display());
+    is_told(&group, &ended, &[&told, "stop that executor"]);
+    is_in_our_words(&ended);
+}
+
+#[test]
+fn executors_that_are_all_lost_are_told() {
+    let mut group = Group::of(2);
+    group.generate(&[]);
+    group.scene.environment("TOPSHELF_CLUSTER__RETRIES", "0");
+    let mut command = group.scene.command(&args(&group.url()));
+    let run = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    group.executor_says(0, "Received task");
+    (0..2).for_each(|number| group.kill_executor(number));
+    let ended = run.wait_with_output().unwrap();
+    let told = String::from_utf8(ended.stderr).unwrap();
+    for text in ["all executors were lost, and none came back", "start `topshelf cluster executor"] {
+        assert!(ended.status.code() == Some(1) && told.contains(text), "{text}: {told}");
+    }
+    assert!(!group.scene.path("lake-there/counts").exists(), "something was left");
 }
 
 #[test]

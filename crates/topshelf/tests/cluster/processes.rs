@@ -63,9 +63,10 @@ fn flags_of_nights_are_refused() {
     let group = Group::new();
     let scheduler = ["cluster", "scheduler", "--bind", &group.scheduler_address()];
     let executor = ["cluster", "executor", "--scheduler", &group.scheduler_address()];
-    for flag in ["--config", "--input", "--store", "--lake", "--cluster", "--listen"] {
+    for flag in ["--config", "--input", "--store", "--lake", "--cluster", "--listen", "--json"] {
         for of in [&scheduler, &executor] {
-            let ended = group.scene.call(&[&of[..], &[flag, "a"]].concat());
+            let value: &[&str] = if flag == "--json" { &[] } else { &["a"] };
+            let ended = group.scene.call(&[&of[..], &[flag], value].concat());
             assert!(ended.exit == 2 && ended.stderr.contains(&format!("{flag} means nothing")), "{ended:#?}");
         }
     }

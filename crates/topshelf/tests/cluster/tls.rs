@@ -86,19 +86,32 @@ fn a_night_that_shows_nothing_good_is_refused_and_told_why() {
 
     let files = ["bad.pem", "bad.key", "bad-ca.pem"];
     let cases = [
-        (&other, &other, 2100, "its certificate is not of our authority"),
+        (
+            &other,
+            &other,
+            2100,
+            "its certificate is not of our authority",
+            "let cluster.tls_ca name the one that has signed its certificate",
+        ),
         (
             &other,
             &authority,
             2100,
             "it does not take our certificate: it is of an authority that it does not know",
+            "let cluster.tls_cert be signed by",
         ),
-        (&authority, &authority, 2021, "it does not take our certificate: it has expired"),
+        (
+            &authority,
+            &authority,
+            2021,
+            "it does not take our certificate: it has expired",
+            "renew cluster.tls_cert",
+        ),
     ];
-    for (signs, trusted, last_year, expected) in cases {
+    for (signs, trusted, last_year, expected, remedy) in cases {
         write(&group, files, &signs.sign(&group.address, last_year), trusted);
         let told = night(&group, Some(files));
-        assert!(told.contains(expected), "{expected}: {told}");
+        assert!(told.contains(expected) && told.contains(remedy), "{expected}: {told}");
         assert!(told.contains(&group.scheduler_address()), "{told}");
     }
 }
@@ -132,16 +145,20 @@ fn an_executor_that_shows_nothing_good_gets_no_tasks() {
     let files = ["bad.pem", "bad.key", "bad-ca.pem"];
     write(&group, files, &other.sign(&group.address, 2100), &authority);
     let bad = flags(files);
-    let cases: [(&[&str], &str); 2] = [
-        (&[], "it speaks TLS, and this side does not"),
-        (&bad, "it does not take our certificate: it is of an authority that it does not know"),
+    let cases: [(&[&str], &str, &str); 2] = [
+        (&[], "it speaks TLS, and this side does not", "all of a cluster speak TLS, or none does"),
+        (
+            &bad,
+            "it does not take our certificate: it is of an authority that it does not know",
+            "let --tls-cert be signed by the one that the other side knows",
+        ),
     ];
-    for (flags, expected) in cases {
+    for (flags, expected, remedy) in cases {
         let mut executor = group.executor(&[flags, &["--give-up-after", "5s"]].concat());
         let waiting = executor.line_with("waiting for the scheduler");
         assert!(waiting.contains(expected) && waiting.contains(&group.scheduler_address()), "{waiting}");
         executor.line_with("was not reached for");
-        executor.line_with("all of a cluster speak TLS, or none does");
+        executor.line_with(remedy);
         assert_eq!(executor.end(), Some(1));
     }
 }

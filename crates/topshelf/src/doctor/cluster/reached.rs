@@ -41,6 +41,7 @@ pub(super) async fn examine(
     let tried = "ask who it is";
     let members = examined.step("scheduler", tried, ask(scheduler)).await?;
     let tried = match members.executors.len() {
+        0 => "look whether it has any".to_owned(),
         1 => "ask the one that it has".to_owned(),
         count => format!("ask the {count} that it has"),
     };
@@ -82,8 +83,8 @@ async fn ask(scheduler: Peer) -> Tried<Members> {
             Unreachable::NoScheduler | Unreachable::OfAnotherKind => {
                 "cluster.url leads to an executor, to another server, or to a scheduler of an older version"
             }
-            unreachable if unreachable.is_of_tls() => {
-                "one side shows a certificate and the other none, or one that the other does not take"
+            unreachable if unreachable.remedy_of_tls([""; 3]).is_some() => {
+                "what one side shows of itself is not what the other takes"
             }
             _ => "the scheduler stands still, is about to end, or is so busy that it does not answer",
         };
@@ -114,31 +115,45 @@ async fn executors(members: Members, transport: Transport, deadline_seconds: u64
         let executor = Peer::new(member.address.clone(), transport.clone());
         async move {
             let answered = timeout(ANSWER_TIME_MAX, executor.hello()).await;
-            let why = match answered {
-                Ok(Ok(())) => return (member, None),
-                Ok(Err(unreachable)) => Failure::of(unreachable).chain(),
-                Err(_) => format!("it did not answer within {} s", ANSWER_TIME_MAX.as_secs()),
-            };
-            (member, Some(why))
+            (member, answered.unwrap_or(Err(Unreachable::Silent)).err())
         }
     };
     let asked: Vec<_> = stream::iter(executors).map(hello).buffered(ASKED_AT_A_TIME).collect().await;
     let (reached, not_reached): (Vec<_>, Vec<_>) = asked.into_iter().partition(|(_, why)| why.is_none());
-    if not_reached.is_empty() {
+    let not_reached: Vec<_> =
+        not_reached.into_iter().filter_map(|(member, why)| Some((member.address, why?))).collect();
+    let Some((_, first)) = not_reached.first() else {
         let slots: u32 = reached.iter().map(|(member, _)| member.slots).sum();
         let tasks = if slots == 1 { "one task".to_owned() } else { format!("{slots} tasks") };
         let named = named(reached.iter().map(|(member, _)| member.address.clone()));
         return Answer::ok(format!("{named}: {tasks} at a time")).alone();
+    };
+    let (cause, remedy) = (cause(first), remedy(first));
+    let count = not_reached.len();
+    let told =
+        not_reached.into_iter().map(|(address, why)| format!("{address}: {}", Failure::of(why).chain()));
+    let text = format!("{count} of {} are not reached: {}", count + reached.len(), named(told));
+    Answer::failed(text, cause, remedy).alone()
+}
+
+/// Why an executor is not reached that the scheduler knows.
+fn cause(unreachable: &Unreachable) -> &'static str {
+    match unreachable {
+        silent if silent.is_silent() => {
+            "it stands still, or a firewall or a security group lets the scheduler be reached and not it"
+        }
+        refused if refused.is_refused() => {
+            "it has just ended, which its scheduler has not noticed yet; or it calls itself by a host that is another machine here"
+        }
+        Unreachable::Connection(_) => {
+            "it calls itself by a host that this machine does not know, or has no way to"
+        }
+        _ => "what one side shows of itself is not what the other takes",
     }
-    let told = not_reached
-        .iter()
-        .map(|(member, why)| format!("{}: {}", member.address, why.as_deref().unwrap_or_default()));
-    Answer::failed(
-        format!("{} of {} are not reached: {}", not_reached.len(), not_reached.len() + reached.len(), named(told)),
-        "a firewall or a security group lets the scheduler be reached and not them; they call themselves by a host that means nothing here (--host, --bind); or they have just ended",
-        "let this machine reach that port of every executor, from where a night fetches what its tasks report",
-    )
-    .alone()
+}
+
+fn remedy(unreachable: &Unreachable) -> String {
+    unreachable.remedy_of_tls(night::TLS_KEYS).unwrap_or_else(|| "let this machine reach that port of every executor, by the host that each calls itself (--host, --bind): a night fetches what tasks report from there; one that has ended or stands still is forgotten soon (--executor-timeout of the scheduler)".to_owned())
 }
 
 /// The first of them by name, and how many there are besides.

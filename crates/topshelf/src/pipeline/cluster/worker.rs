@@ -286,7 +286,7 @@ fn explain_object(error: io::Error) -> Failure {
     let source = error.get_ref().and_then(|error| error.downcast_ref::<SourceError>());
     let is_another = matches!(source, Some(SourceError::Changed { .. }));
     let failure = explain_read(error);
-    match failure.help_text().map(|help| format!("where that executor runs: {help}")) {
+    match failure.help_text().map(|help| format!("as that executor's user, where it runs: {help}")) {
         _ if is_another => failure.help(ELSEWHERE),
         Some(help) if failure.exit != Exit::Refused => failure.help(help),
         _ => failure,
