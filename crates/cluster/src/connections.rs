@@ -1,7 +1,7 @@
 //! Connections to other executors, kept for the next fetch: with TLS a new one is dear.
 
 use crate::{
-    transport::{Peer, Transport},
+    transport::{Peer, Transport, Unreachable},
     trouble::Trouble,
 };
 use async_trait::async_trait;
@@ -18,12 +18,19 @@ use std::{
     sync::{Arc, Mutex, MutexGuard},
     time::{Duration, Instant},
 };
+use tokio::time::timeout;
 
 /// How long one is kept that nobody uses.
 const KEPT_FOR: Duration = Duration::from_secs(30);
 
 /// What lets executors fetch from each other.
 const REMEDY: &str = "executors fetch from each other: let each reach that port of all others, and call itself by a host that they know (--host of `topshelf cluster executor`); stop the one that cannot be reached";
+
+/// Whoever could not be connected to for so long is silent.
+const SILENT_AFTER: Duration = Duration::from_secs(9);
+
+/// How long it is asked why there is no connection: whoever fetches waits for it.
+const ASK_FOR: Duration = Duration::from_secs(2);
 
 type Idle = HashMap<(String, u16), Vec<(BallistaClient, Instant)>>;
 
@@ -61,13 +68,21 @@ impl Connections {
 
 impl Connections {
     /// Why there is no connection, in words; what the engine makes of it stays the same.
-    async fn told(&self, error: BallistaError, host: &str, port: u16) -> BallistaError {
+    async fn told(&self, error: BallistaError, (host, port): (&str, u16), took: Duration) -> BallistaError {
         let BallistaError::GrpcConnectionError(text) = error else { return error };
+        tracing::debug!(text, host, port, "what the engine says of a connection that it could not make");
         let other = Peer::new(format!("{host}:{port}"), self.transport.clone());
-        let Err(unreachable) = other.hello().await else { return BallistaError::GrpcConnectionError(text) };
+        let asked = match took >= SILENT_AFTER {
+            true => Err(Unreachable::Silent),
+            false => timeout(ASK_FOR, other.hello()).await.unwrap_or(Err(Unreachable::Silent)),
+        };
+        let Err(unreachable) = asked else { return BallistaError::GrpcConnectionError(text) };
         let message =
             format!("executor {} does not reach executor {other}: {}", self.executor, unreachable.chain());
-        let remedy = Some(REMEDY.to_owned());
+        let files = ["--tls-cert", "--tls-key", "--tls-ca"]
+            .map(|flag| format!("{flag} of executor {}", self.executor));
+        let remedy = unreachable.remedy_of_tls(files.each_ref().map(String::as_str));
+        let remedy = Some(remedy.unwrap_or_else(|| REMEDY.to_owned()));
         BallistaError::GrpcConnectionError(format!("{:?}", Trouble { message, remedy }))
     }
 }
@@ -86,6 +101,7 @@ impl BallistaClientPool for Connections {
         let client = match kept {
             Some((client, _)) => client,
             None => {
+                let began = Instant::now();
                 let made = BallistaClient::try_new(
                     host,
                     port,
@@ -100,7 +116,7 @@ impl BallistaClientPool for Connections {
                 .await;
                 match made {
                     Ok(client) => client,
-                    Err(error) => return Err(self.told(error, host, port).await),
+                    Err(error) => return Err(self.told(error, (host, port), began.elapsed()).await),
                 }
             }
         };

@@ -186,7 +186,7 @@ fn executor(settings: &ExecutorSettings, host: String, port: u16) -> Executor {
     let folder = settings.shuffle_dir.clone();
     let runtime: RuntimeProducer = Arc::new(move |_| {
         let runtime = RuntimeEnvBuilder::new().with_temp_file_path(folder.clone()).build();
-        Ok(Arc::new(runtime.map_err(|error| named.named(error))?))
+        Ok(Arc::new(runtime.map_err(|error| named.failed(error))?))
     });
     let share = usize::try_from(settings.memory_bytes / slots as u64).unwrap_or(usize::MAX).max(1);
     let memory: MemoryPoolPolicy = Arc::new(move |runtime, _, slots| {

@@ -112,7 +112,7 @@ pub enum ClusterError<E> {
         source: Unreachable,
     },
     /// All who could do its tasks are gone.
-    #[error("{} failed: all executors were lost, and none came back within a minute", named(job))]
+    #[error("{} failed: all executors were lost, and none came back", named(job))]
     NoExecutors {
         /// The engine's name of the job.
         job: String,

@@ -46,7 +46,7 @@ impl ExecutionEngine for NamedEngine {
         let stage = self
             .engine
             .create_query_stage_exec(job_id, stage_id, task_id, partitions, plan, work_dir, config)
-            .map_err(|error| self.executor.named(error))?;
+            .map_err(|error| self.executor.failed(error))?;
         Ok(Arc::new(NamedStage { executor: self.executor.clone(), stage }))
     }
 }
@@ -72,7 +72,7 @@ impl QueryStageExecutor for NamedStage {
         context: Arc<TaskContext>,
     ) -> Result<Vec<ShuffleWritePartition>> {
         let done = self.stage.execute_query_stage(task_id, context).await;
-        done.map_err(|error| self.executor.named(error))
+        done.map_err(|error| self.executor.failed(error))
     }
 
     fn collect_plan_metrics(&self) -> Vec<MetricsSet> {
@@ -129,8 +129,21 @@ impl Executor {
         }
     }
 
+    /// The same, told to the log, too: nobody else keeps it when others can do the task.
+    pub(crate) fn failed(&self, error: DataFusionError) -> DataFusionError {
+        let error = self.named(error);
+        let reason = Trouble::told_in(&format!("{error:?}"));
+        let reason = reason.map_or_else(|| error.to_string(), |trouble| trouble.message);
+        tracing::warn!(reason, "a task failed, and the scheduler hears of it");
+        error
+    }
+
     fn of_disk(&self, error: &io::Error) -> DataFusionError {
         let Self { name, folder } = self;
+        if !is_of_disk(error) {
+            let trouble = Trouble { message: format!("on executor {name}: {error}"), remedy: None };
+            return DataFusionError::IoError(io::Error::other(trouble));
+        }
         let folder = folder.display();
         let message = format!("on executor {name}, below {folder}: {error}");
         let remedy = match error.kind() {
@@ -146,6 +159,25 @@ impl Executor {
         };
         DataFusionError::IoError(io::Error::other(Trouble { message, remedy }))
     }
+}
+
+/// Whether it is the system that says so, and of more than this process.
+fn is_of_disk(error: &io::Error) -> bool {
+    use io::ErrorKind::{
+        FileTooLarge, NotADirectory, NotFound, PermissionDenied, QuotaExceeded, ReadOnlyFilesystem,
+        StorageFull,
+    };
+    const TOO_MANY_FILES: [i32; 2] = [23, 24];
+    let kinds = [
+        FileTooLarge,
+        NotADirectory,
+        NotFound,
+        PermissionDenied,
+        QuotaExceeded,
+        ReadOnlyFilesystem,
+        StorageFull,
+    ];
+    kinds.contains(&error.kind()) || error.raw_os_error().is_some_and(|code| !TOO_MANY_FILES.contains(&code))
 }
 
 fn is_told(error: &io::Error) -> bool {
@@ -207,6 +239,13 @@ mod tests {
                 assert!(trouble.message.contains(text), "{told:?}");
             }
         }
+    }
+
+    #[test]
+    fn what_is_not_of_the_disk_is_not_called_so() {
+        let told = told(DataFusionError::IoError(io::Error::other("a sum is too large")));
+        let message = "on executor 10.0.3.8:50051: a sum is too large".to_owned();
+        assert_eq!(Trouble::told_in(&told.error), Some(Trouble { message, remedy: None }));
     }
 
     #[test]

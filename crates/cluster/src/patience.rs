@@ -24,6 +24,9 @@ const TELL_EVERY: Duration = Duration::from_secs(30);
 /// For how long an executor may get no answer before that is worth a word.
 const UNANSWERED_FOR: Duration = Duration::from_secs(5);
 
+/// Whoever is asked has so long to answer, however late it is.
+const ATTEMPT_MIN: Duration = Duration::from_secs(1);
+
 /// Who waits for a scheduler.
 pub(crate) struct Patience {
     scheduler: Peer,
@@ -89,10 +92,11 @@ impl Patience {
         }
     }
 
-    /// An attempt, for which there is time until patience is at its end; none when it was too long.
+    /// An attempt, for which there is time until patience is at its end, and a moment in any case; none when it was too long.
     async fn attempt<T>(&mut self, attempt: impl Future<Output = T>) -> Option<T> {
         let Some(after) = self.give_up_after else { return Some(attempt.await) };
-        timeout(after.saturating_sub(self.waiting().since.elapsed()), attempt).await.ok()
+        let left = after.saturating_sub(self.waiting().since.elapsed());
+        timeout(left.max(ATTEMPT_MIN), attempt).await.ok()
     }
 
     fn waiting(&mut self) -> &mut Waiting {
@@ -125,7 +129,7 @@ impl Patience {
             waiting.told = Some(Instant::now());
             let reason = match &waiting.why {
                 Some(unreachable) => unreachable.chain(),
-                None => "it answers, but gives this executor no tasks; its log tells why".to_owned(),
+                None => "it answers, but gives this executor no tasks: its log tells why, or this one with TOPSHELF_LOG=debug".to_owned(),
             };
             tracing::warn!(scheduler = %self.scheduler, reason, waited_s = waited.as_secs(), "waiting for the scheduler");
         }

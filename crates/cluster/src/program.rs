@@ -36,6 +36,7 @@ fn decode_marked<M: Message + Default>(reader: &str, rest: &[u8]) -> Result<M> {
         let message = format!("the job is by {theirs}, and {reader} is {PROGRAM}");
         let remedy =
             Some("scheduler, executors and whoever runs the night must be of one version".to_owned());
+        tracing::warn!(reason = message, "a plan was refused");
         return Err(DataFusionError::Plan(format!("{:?}", Trouble { message, remedy })));
     }
     M::decode(rest).map_err(|_| broken())

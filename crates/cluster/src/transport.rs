@@ -309,6 +309,12 @@ impl Unreachable {
         chain
     }
 
+    /// Whether it is about TLS, or a certificate.
+    #[must_use]
+    pub fn is_of_tls(&self) -> bool {
+        self.remedy_of_tls(["", "", ""]).is_some()
+    }
+
     /// What to do when it is about TLS; this side calls its files so: certificate, key and authority.
     #[must_use]
     pub fn remedy_of_tls(&self, [certificate, key, authority]: [&str; 3]) -> Option<String> {
@@ -330,10 +336,16 @@ impl Unreachable {
                     "one authority signs for all of a cluster: let {authority} name the one that has signed its certificate"
                 )
             }
+            Self::ItsCertificate(
+                CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
+            ) => format!(
+                "its certificate (--tls-cert) must be for the host by which it is called here: make another, {ANEW}"
+            ),
+            Self::ItsCertificate(CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. }) => {
+                "the clock of this machine is behind, or the certificate was made for later".to_owned()
+            }
             Self::ItsCertificate(_) => {
-                format!(
-                    "its certificate (--tls-cert) must be for the host by which it is called here: make another, {ANEW}"
-                )
+                "look at the certificate that it shows (its --tls-cert): one that says what it is for must be for servers, too (serverAuth)".to_owned()
             }
             Self::OurCertificate(AlertDescription::CertificateExpired) => {
                 format!("renew {certificate}; or is the clock of the other machine wrong?")
@@ -341,9 +353,12 @@ impl Unreachable {
             Self::OurCertificate(AlertDescription::UnknownCA | AlertDescription::DecryptError) => format!(
                 "one authority signs for all of a cluster: let {certificate} be signed by the one that the other side knows (its --tls-ca)"
             ),
-            Self::OurCertificate(_) => {
-                format!("look at {certificate}: it must be one for clients, too (clientAuth)")
+            Self::OurCertificate(AlertDescription::CertificateRequired) => {
+                format!("set {certificate}, {key} and {authority} here")
             }
+            Self::OurCertificate(_) => format!(
+                "look at {certificate}: one that says what it is for must be for clients, too (clientAuth)"
+            ),
             Self::Tls(_) => {
                 format!("look at {certificate}, {key} and {authority}, and at those of the other side")
             }

@@ -24,7 +24,7 @@ use tracing_subscriber::{
 
 static QUEUE: LazyLock<Queue> = LazyLock::new(|| Queue::start(io::stderr()));
 
-/// What the engine of the cluster says where the program has words of its own: why a job failed, that the scheduler is not
+/// What the engine of the cluster says where the program has words of its own, unless somebody asks for more: why a job failed, that the scheduler is not
 /// reached, that executors cannot be told of jobs that have ended.
 const UNSAID: [(&str, Level); 3] = [
     ("ballista_core::execution_plans::distributed_query", Level::ERROR),
@@ -38,9 +38,12 @@ const UNSAID: [(&str, Level); 3] = [
 pub(crate) fn start(format: LogFormat, is_service: bool) {
     let default = if is_service { "info" } else { "warn" };
     let filter = std::env::var("TOPSHELF_LOG").ok().filter(|filter| !filter.is_empty());
-    let filter = EnvFilter::new(filter.unwrap_or_else(|| format!("{default},sqlx=error")));
-    let filter =
-        filter.and(filter_fn(|event| !is_of_access(event) && !traces::are_for(event) && !is_unsaid(event)));
+    let filter = filter.unwrap_or_else(|| format!("{default},sqlx=error"));
+    let is_curious = ["debug", "trace", "ballista"].iter().any(|word| filter.contains(word));
+    let filter = EnvFilter::new(filter);
+    let filter = filter.and(filter_fn(move |event| {
+        !is_of_access(event) && !traces::are_for(event) && (is_curious || !is_unsaid(event))
+    }));
     let writer = match is_service {
         true => BoxMakeWriter::new(|| QUEUE.line(Lane::Others)),
         false => BoxMakeWriter::new(io::stderr),

@@ -222,6 +222,7 @@ fn in_words(expected: String) -> String {
         "u8" | "u16" | "u32" | "u64" | "usize" => "a whole number, 0 or more".to_owned(),
         "f32" | "f64" => "a number".to_owned(),
         "a boolean" => "true or false".to_owned(),
+        "a sequence" => "a list".to_owned(),
         _ => expected,
     }
 }

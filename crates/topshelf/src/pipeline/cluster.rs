@@ -330,7 +330,7 @@ fn explain(scheduler: &Peer, error: ClusterError<Failure>) -> Failure {
             format!("{start}, and run the day again: the scheduler's log names executors that were lost; nothing was published")
         }
         ClusterError::NotFetched { source, .. } => source.remedy_of_tls(TLS_KEYS).unwrap_or_else(|| {
-            "whoever runs the night fetches from executors: let this machine reach that port of each, and let executors call themselves by a host that it knows (--host); nothing was published".to_owned()
+            "has it ended? Then run the day again. If not: whoever runs the night fetches from executors, so let this machine reach that port of each, and let executors call themselves by a host that it knows (--host); nothing was published".to_owned()
         }),
         ClusterError::Deadline { .. } => "are there executors, and do they have work? The scheduler's log tells; cluster.deadline_seconds gives more time".to_owned(),
         ClusterError::Failed { remedy: Some(remedy), .. } => format!("{remedy}; nothing was published"),

@@ -308,6 +308,7 @@ fn an_executor_that_others_do_not_reach_is_named() {
     let mut executor = group.executor(&["--host", &host]);
     executor.line_with("the executor listens");
     group.scene.environment("TOPSHELF_CLUSTER__RETRIES", "0");
+    group.scene.environment("TOPSHELF_CLUSTER__ADDERS", "32");
     let ended = run_there(&group);
     // By the other executor, or by the night, if that one had nothing to fetch from it.
     is_told(&group, &ended, &[&format!("executor {host}:7061"), "Connection refused", "--host"]);
@@ -332,6 +333,7 @@ fn executors_that_are_all_lost_are_told() {
     let mut group = Group::of(2);
     group.generate(&[]);
     group.scene.environment("TOPSHELF_CLUSTER__RETRIES", "0");
+    group.scene.environment("TOPSHELF_CLUSTER__DEADLINE_SECONDS", "600");
     let mut command = group.scene.command(&args(&group.url()));
     let run = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
     group.executor_says(0, "Received task");

@@ -38,6 +38,7 @@ fn an_executor_gives_up_when_it_is_told_to() {
     executor.line_with("the executor listens");
     group.kill_scheduler();
     executor.line_with("was not reached for");
+    executor.line_with("Connection refused");
     assert_eq!(executor.end(), Some(1));
 }
 

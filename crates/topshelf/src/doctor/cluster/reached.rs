@@ -83,7 +83,7 @@ async fn ask(scheduler: Peer) -> Tried<Members> {
             Unreachable::NoScheduler | Unreachable::OfAnotherKind => {
                 "cluster.url leads to an executor, to another server, or to a scheduler of an older version"
             }
-            unreachable if unreachable.remedy_of_tls([""; 3]).is_some() => {
+            unreachable if unreachable.is_of_tls() => {
                 "what one side shows of itself is not what the other takes"
             }
             _ => "the scheduler stands still, is about to end, or is so busy that it does not answer",
@@ -148,6 +148,7 @@ fn cause(unreachable: &Unreachable) -> &'static str {
         Unreachable::Connection(_) => {
             "it calls itself by a host that this machine does not know, or has no way to"
         }
+        Unreachable::OfAnotherKind => "another server listens there",
         _ => "what one side shows of itself is not what the other takes",
     }
 }
