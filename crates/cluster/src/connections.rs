@@ -1,8 +1,9 @@
 //! Connections to other executors, kept for the next fetch: with TLS a new one is dear.
 
 use crate::{
-    transport::{Peer, Transport, Unreachable},
+    transport::{Peer, Transport},
     trouble::Trouble,
+    unreachable::Unreachable,
 };
 use async_trait::async_trait;
 use ballista_core::{

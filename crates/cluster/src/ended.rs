@@ -1,6 +1,6 @@
 //! What ends a process of a cluster.
 
-use crate::transport::Unreachable;
+use crate::unreachable::Unreachable;
 use ballista_core::error::BallistaError;
 use std::{io, net::SocketAddr, time::Duration};
 use tokio::net::TcpListener;

@@ -7,8 +7,9 @@ use crate::{
     ranges::Ranges,
     rows::{KEPT, REPORTS, Rows},
     table::TasksTable,
-    transport::{Peer, Unreachable},
+    transport::Peer,
     trouble::Trouble,
+    unreachable::Unreachable,
     watch::{Seen, ended, stands, watch},
 };
 use ballista::prelude::SessionContextExt;

@@ -33,6 +33,7 @@ mod table;
 mod tls;
 mod transport;
 mod trouble;
+mod unreachable;
 mod watch;
 mod worker;
 
@@ -46,8 +47,9 @@ pub use program::PROGRAM;
 pub use ranges::Ranges;
 pub use scheduler::{SchedulerSettings, run_scheduler};
 pub use tls::{TlsError, TlsFiles};
-pub use transport::{Peer, Transport, Unreachable};
+pub use transport::{Peer, Transport};
 pub use trouble::Trouble;
+pub use unreachable::Unreachable;
 pub use watch::Seen;
 pub use worker::{Give, Room, Sum, Sums, Worker};
 

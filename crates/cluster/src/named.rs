@@ -202,7 +202,7 @@ mod tests {
 
     /// What the scheduler hears.
     fn told(error: DataFusionError) -> FailedTask {
-        let executor = Executor { name: "10.0.3.8:50051".into(), folder: Path::new("/work/shuffle").into() };
+        let executor = Executor { name: "10.0.3.8:50051".into(), folder: Path::new("/var/shuffle").into() };
         FailedTask::from(BallistaError::from(executor.named(error)))
     }
 
@@ -221,9 +221,9 @@ mod tests {
         ] {
             let told = told(error);
             let trouble = Trouble::told_in(&told.error).unwrap();
-            let expected = "on executor 10.0.3.8:50051, below /work/shuffle: No space left on device";
+            let expected = "on executor 10.0.3.8:50051, below /var/shuffle: No space left on device";
             assert!(told.retryable && trouble.message == expected, "{told:?}");
-            assert!(trouble.remedy.unwrap().starts_with("give /work/shuffle room"), "{}", told.error);
+            assert!(trouble.remedy.unwrap().starts_with("give /var/shuffle room"), "{}", told.error);
         }
     }
 

@@ -2,7 +2,8 @@
 
 use crate::{
     ended::ProcessError,
-    transport::{Peer, TRY_EVERY, Unreachable},
+    transport::{Peer, TRY_EVERY},
+    unreachable::Unreachable,
 };
 use ballista_executor::health::ExecutorHealth;
 use std::{
