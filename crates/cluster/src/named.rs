@@ -107,15 +107,15 @@ impl Executor {
     pub(crate) fn named(&self, error: DataFusionError) -> DataFusionError {
         match root(&error) {
             DataFusionError::IoError(source) if is_told(source) => error,
-            DataFusionError::IoError(source) => self.of_disk(source),
+            DataFusionError::IoError(source) => self.of_system(source),
             DataFusionError::ArrowError(source, _) => match &**source {
-                ArrowError::IoError(_, source) => self.of_disk(source),
+                ArrowError::IoError(_, source) => self.of_system(source),
                 _ => error,
             },
             DataFusionError::External(source) => match source.downcast_ref() {
-                Some(BallistaError::IoError(source)) if !is_told(source) => self.of_disk(source),
+                Some(BallistaError::IoError(source)) if !is_told(source) => self.of_system(source),
                 Some(BallistaError::ArrowError(source)) => match &**source {
-                    ArrowError::IoError(_, source) => self.of_disk(source),
+                    ArrowError::IoError(_, source) => self.of_system(source),
                     _ => error,
                 },
                 _ => error,
@@ -138,7 +138,8 @@ impl Executor {
         error
     }
 
-    fn of_disk(&self, error: &io::Error) -> DataFusionError {
+    /// What failed as input or output, which the engine tries again.
+    fn of_system(&self, error: &io::Error) -> DataFusionError {
         let Self { name, folder } = self;
         if !is_of_disk(error) {
             let trouble = Trouble { message: format!("on executor {name}: {error}"), remedy: None };
@@ -167,6 +168,7 @@ fn is_of_disk(error: &io::Error) -> bool {
         FileTooLarge, NotADirectory, NotFound, PermissionDenied, QuotaExceeded, ReadOnlyFilesystem,
         StorageFull,
     };
+    // ENFILE and EMFILE.
     const TOO_MANY_FILES: [i32; 2] = [23, 24];
     let kinds = [
         FileTooLarge,

@@ -81,7 +81,8 @@ pub enum Unreachable {
 
 impl Unreachable {
     /// It and its sources in one line.
-    pub(crate) fn chain(&self) -> String {
+    #[must_use]
+    pub fn chain(&self) -> String {
         let mut chain = self.to_string();
         let mut source = std::error::Error::source(self);
         while let Some(error) = source {

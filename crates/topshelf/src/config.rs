@@ -461,6 +461,9 @@ impl Input {
 }
 
 impl Cluster {
+    /// What to do with a program that was built without the feature.
+    pub(crate) const WITH_FEATURE: &str = "build it with `--features cluster`, or the image with `FEATURES=cluster`; without cluster.url, `--cluster=`, this machine counts";
+
     /// Host and port of its scheduler; none when this machine counts.
     ///
     /// # Errors

@@ -24,8 +24,8 @@ use tracing_subscriber::{
 
 static QUEUE: LazyLock<Queue> = LazyLock::new(|| Queue::start(io::stderr()));
 
-/// What the engine of the cluster says where the program has words of its own, unless somebody asks for more: why a job failed, that the scheduler is not
-/// reached, that executors cannot be told of jobs that have ended.
+/// What the engine of the cluster says where the program has words of its own, unless somebody asks for more: why a job
+/// failed, that the scheduler is not reached, that executors cannot be told of jobs that have ended.
 const UNSAID: [(&str, Level); 3] = [
     ("ballista_core::execution_plans::distributed_query", Level::ERROR),
     ("ballista_executor::execution_loop", Level::WARN),

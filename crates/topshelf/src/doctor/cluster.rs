@@ -33,6 +33,6 @@ fn program() -> Answer {
     Answer::failed(
         "it was built without the feature `cluster`",
         "this is the program, or the image, that most use: its tag does not end with -cluster",
-        "build it with `--features cluster`, or the image with FEATURES=cluster; without cluster.url (--cluster) this machine counts",
+        config::Cluster::WITH_FEATURE,
     )
 }

@@ -269,7 +269,7 @@ async fn count_on_cluster(
 ) -> Result<(Result<Counted, CountError>, OnCluster), Failures> {
     let message = format!("{} is to count, and this program cannot ask it", night.config.cluster.url);
     Err(Failure::new(Exit::Usage, message)
-        .help("it was built without the feature `cluster`: build it with `--features cluster`, or the image with `FEATURES=cluster`; without cluster.url (--cluster) this machine counts")
+        .help(format!("it was built without the feature `cluster`: {}", crate::config::Cluster::WITH_FEATURE))
         .into())
 }
 

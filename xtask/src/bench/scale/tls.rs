@@ -5,7 +5,7 @@ use super::{
     measured::{Point, Took},
     table::megabytes,
 };
-use crate::{Failure, repository::succeed, say};
+use crate::{Failure, bench::thousands, repository::succeed, say};
 use std::{
     ffi::{OsStr, OsString},
     fs,
@@ -83,9 +83,14 @@ pub(super) fn measure(measuring: Measuring<'_>, point: Point, options: &Options)
         )
     };
     Ok(format!(
-        "| | wall s | executors' CPU s | scheduler's | night's | shuffled MB | MB that came back |\n|---|---:|---:|---:|---:|---:|---:|\n{}{}\n{point}. CPU of all by TLS to plainly: {:.2}; wall time: {:.2}.\n",
+        "| | wall s | executors' CPU s | scheduler's | night's | shuffled MB | MB that came back |\n|---|---:|---:|---:|---:|---:|---:|\n{}{}\n{} lines of {} advertisers × {} products, tasks of {} MiB, {} executors. CPU of all by TLS to plainly: {:.2}; wall time: {:.2}.\n",
         line("plainly", &plain),
         line("by TLS", &encrypted),
+        thousands(point.rows + point.view_rows),
+        thousands(point.advertisers.into()),
+        thousands(point.products.into()),
+        point.task_mib,
+        point.executors,
         cpu_s(&encrypted) / cpu_s(&plain),
         encrypted.wall_s / plain.wall_s,
     ))

@@ -6,7 +6,6 @@ use crate::{
         network::{self, Peer as Host},
         step::{Answer, Examined, Tried},
     },
-    failure::Failure,
     pipeline::cluster as night,
 };
 use cluster::{Member, Members, PROGRAM, Peer, Transport, Unreachable};
@@ -130,8 +129,7 @@ async fn executors(members: Members, transport: Transport, deadline_seconds: u64
     };
     let (cause, remedy) = (cause(first), remedy(first));
     let count = not_reached.len();
-    let told =
-        not_reached.into_iter().map(|(address, why)| format!("{address}: {}", Failure::of(why).chain()));
+    let told = not_reached.into_iter().map(|(address, why)| format!("{address}: {}", why.chain()));
     let text = format!("{count} of {} are not reached: {}", count + reached.len(), named(told));
     Answer::failed(text, cause, remedy).alone()
 }
